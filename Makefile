@@ -1,0 +1,46 @@
+# tiltlm: `make demo` runs the article's experiment, `make test` passes the tests.
+# Each target sets up .venv itself when it is not there.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+
+.PHONY: help setup demo test test-all lint bench clean
+
+help:
+	@echo "make demo      run the article's experiment (about a minute and a half), then open the page it names"
+	@echo "make test      lint, type check and the tests"
+	@echo "make test-all  the same with the slow tests"
+	@echo "make bench     benchmarks, as ratios against named baselines"
+	@echo "make setup | lint | clean"
+
+setup: $(READY)
+
+$(READY): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt "torch"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	touch $(READY)
+
+demo: $(READY)
+	$(BIN)/tiltlm demo
+
+lint: $(READY)
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/mypy
+
+test: lint
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m "not slow"
+
+test-all: lint
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
+
+bench: $(READY)
+	$(BIN)/python benchmarks/like_x.py
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache
+	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
+	rm -rf src/*.egg-info

@@ -1,0 +1,121 @@
+"""Divergences between token distributions. Knows nothing of events, batches or models.
+
+Shapes: ``(..., V)`` normalised log-probabilities in, ``(...)`` nats out, unreduced; the target
+may also be ``(V,)`` and is then the same everywhere.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+
+from tiltlm.errors import ConfigError, ShapeError
+
+
+def forward_kl(target_logp: torch.Tensor, model_logp: torch.Tensor) -> torch.Tensor:
+    """KL(target ‖ model), in nats; 0 exactly where they agree.
+
+    Infinite where the model gives zero to a token that the target allows; 0·log 0 counts as 0.
+
+    Raises:
+        ShapeError: the shapes do not broadcast over the same vocabulary.
+
+    Source: Kullback & Leibler 1951; the article's loss.
+
+    >>> p = torch.tensor([.5, .5]).log(); q = torch.tensor([.25, .75]).log()
+    >>> round(forward_kl(p, q).item(), 4)
+    0.1438
+    """
+    _check_shapes(target_logp, model_logp)
+    # The target's own term is summed apart: where it is fixed that is V numbers, not all of them.
+    probability = target_logp.exp()
+    negative_entropy: torch.Tensor = torch.special.xlogy(probability, probability).sum(-1)
+    possible = probability > 0
+    if bool(possible.all()):
+        cross = (probability * model_logp).sum(-1)
+    elif probability.ndim == 1:
+        cross = model_logp[..., possible] @ probability[possible]
+    else:
+        cross = torch.where(possible, probability * model_logp, 0.0).sum(-1)
+    return negative_entropy - cross
+
+
+def reverse_kl(target_logp: torch.Tensor, model_logp: torch.Tensor) -> torch.Tensor:
+    """KL(model ‖ target), in nats; infinite where the target forbids what the model allows.
+
+    Raises:
+        ShapeError: the shapes do not broadcast over the same vocabulary.
+
+    >>> p = torch.tensor([.5, .5]).log(); q = torch.tensor([.25, .75]).log()
+    >>> round(reverse_kl(p, q).item(), 4)
+    0.1308
+    """
+    _check_shapes(target_logp, model_logp)
+    probability = model_logp.exp()
+    # Where the model gives nothing, −inf − x must not meet 0 in a product: 0·inf is NaN.
+    possible = probability > 0
+    difference = torch.where(possible, model_logp, 0.0) - torch.where(possible, target_logp, 0.0)
+    return (probability * difference).sum(-1)
+
+
+def jensen_shannon(target_logp: torch.Tensor, model_logp: torch.Tensor) -> torch.Tensor:
+    """½ KL(target ‖ m) + ½ KL(model ‖ m), m their mean; between 0 and log 2 nats.
+
+    Raises:
+        ShapeError: the shapes do not broadcast over the same vocabulary.
+
+    Source: Lin 1991.
+
+    >>> p = torch.tensor([1., 0.]).log(); q = torch.tensor([0., 1.]).log()
+    >>> round(jensen_shannon(p, q).item(), 4)
+    0.6931
+    """
+    _check_shapes(target_logp, model_logp)
+    target, model = target_logp.exp(), model_logp.exp()
+    mean = (target + model) / 2
+    # Σ p log(p/m): where p is 0 the term is 0, and so is its gradient; log only sees m > 0.
+    log_mean = torch.where(mean > 0, mean, 1.0).log()
+    from_target = torch.where(target > 0, target * (target_logp - log_mean), 0.0)
+    safe_logp = torch.where(model > 0, model_logp, 0.0)
+    from_model = torch.where(model > 0, model * (safe_logp - log_mean), 0.0)
+    return (from_target.sum(-1) + from_model.sum(-1)) / 2
+
+
+DIVERGENCES: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
+    "forward_kl": forward_kl,
+    "reverse_kl": reverse_kl,
+    "jensen_shannon": jensen_shannon,
+}
+
+
+def divergence_named(name: str) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+    """The divergence of that name.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if name not in DIVERGENCES:
+        raise ConfigError(
+            f"no such divergence: {name!r}", fix="one of " + ", ".join(sorted(DIVERGENCES))
+        )
+    return DIVERGENCES[name]
+
+
+def uniform_to_event_kl_nats(event_tokens: int, vocabulary: int) -> float:
+    """KL from a uniform target over an event to a uniform model: log(V/K), in nats.
+
+    >>> round(uniform_to_event_kl_nats(897, 50257), 2)
+    4.03
+    """
+    return math.log(vocabulary / event_tokens)
+
+
+def _check_shapes(target_logp: torch.Tensor, model_logp: torch.Tensor) -> None:
+    same = target_logp.shape == model_logp.shape
+    if not same and target_logp.shape != model_logp.shape[-1:]:
+        raise ShapeError(
+            f"target {tuple(target_logp.shape)} and model {tuple(model_logp.shape)} do not fit",
+            fix="give the target the model's shape, or (V,) where it is the same everywhere",
+        )

@@ -1,0 +1,95 @@
+"""Every error that tiltlm raises on purpose. Knows nothing of the rest.
+
+TiltError                 what the command line prints, with exit code 2
+├── ExpressionError       an event or target written as text cannot be read
+├── EventError            an event that matches no token, or every token
+├── TargetError           a target that is no distribution
+├── VocabularyError       two vocabularies that should agree do not
+├── ShapeError            tensors whose shapes do not fit together
+├── ConfigError           a recipe or an option that cannot be used
+├── ModelError            a model that cannot be found, loaded or run
+├── RunError              a run directory that cannot be written or resumed
+│   ├── CheckpointError   a checkpoint that is damaged
+│   └── StorageError      no room on the disk
+├── DivergedError         the loss or the weights stopped being finite
+├── MeasurementError      nothing was there to measure
+└── InterruptedRun        Ctrl-C: the run can be resumed
+"""
+
+from __future__ import annotations
+
+
+class TiltError(Exception):
+    """Base class. The message says what was wrong, where, and what to do.
+
+    Args:
+        what: what was wrong, one sentence.
+        where: the file, line or option, if there is one.
+        fix: what the user can do about it.
+
+    >>> print(TiltError("no such recipe: 'x'", where="command line", fix="see `tiltlm recipes`"))
+    no such recipe: 'x'
+      in: command line
+      fix: see `tiltlm recipes`
+    """
+
+    def __init__(self, what: str, *, where: str | None = None, fix: str | None = None) -> None:
+        self.what, self.where, self.fix = what, where, fix
+        lines = [what]
+        if where:
+            lines.append(f"  in: {where}")
+        if fix:
+            lines.append(f"  fix: {fix}")
+        super().__init__("\n".join(lines))
+
+
+class ExpressionError(TiltError):
+    """An event or target written as text cannot be read."""
+
+
+class EventError(TiltError):
+    """An event that matches no token, or every token."""
+
+
+class TargetError(TiltError):
+    """A target that is no distribution."""
+
+
+class VocabularyError(TiltError):
+    """Two vocabularies that should agree do not."""
+
+
+class ShapeError(TiltError):
+    """Tensors whose shapes do not fit together."""
+
+
+class ConfigError(TiltError):
+    """A recipe or an option that cannot be used."""
+
+
+class ModelError(TiltError):
+    """A model that cannot be found, loaded or run."""
+
+
+class RunError(TiltError):
+    """A run directory that cannot be written or resumed."""
+
+
+class CheckpointError(RunError):
+    """A checkpoint that is damaged."""
+
+
+class StorageError(RunError):
+    """No room on the disk."""
+
+
+class DivergedError(TiltError):
+    """The loss or the weights stopped being finite."""
+
+
+class MeasurementError(TiltError):
+    """Nothing was there to measure."""
+
+
+class InterruptedRun(TiltError):  # noqa: N818  (it is how a run ends, not a fault)
+    """Ctrl-C: the run can be resumed."""

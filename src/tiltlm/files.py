@@ -1,0 +1,116 @@
+"""Write files and folders so that they are there whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tiltlm.errors import StorageError
+
+STAGING = ".partial"
+"""Ending of the temporary name under which things are written."""
+
+
+@contextmanager
+def staged(path: Path) -> Iterator[Path]:
+    """Hand out a temporary path beside ``path``; rename it to ``path`` if the block succeeds.
+
+    An existing ``path`` is replaced. If the block fails nothing is left behind.
+
+    Raises:
+        StorageError: the disk is full, or may not be written.
+    """
+    temporary = path.with_name(path.name + STAGING)
+    with explain_storage(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        remove(temporary)
+        try:
+            yield temporary
+            if path.is_dir() and temporary.is_dir():
+                retired = path.with_name(path.name + ".old")
+                remove(retired)
+                path.rename(retired)
+                temporary.rename(path)
+                remove(retired)
+            else:
+                temporary.replace(path)
+        except BaseException:
+            remove(temporary)
+            raise
+
+
+@contextmanager
+def explain_storage(path: Path) -> Iterator[None]:
+    """Turn the several ways in which libraries report a full disk into one error."""
+    try:
+        yield
+    except StorageError:
+        raise
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise _full(path) from None
+        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR):
+            raise StorageError(
+                f"cannot write: {error.strerror}", where=str(path), fix="choose another --out"
+            ) from None
+        raise
+    except Exception as error:  # safetensors and torch.save have error types of their own
+        text = str(error)
+        signs = ("No space left", "os error 28", "File too large", "PytorchStreamWriter failed")
+        if any(sign in text for sign in signs) or free_bytes(path) < 1 << 20:
+            raise _full(path) from None
+        raise
+
+
+def _full(path: Path) -> StorageError:
+    return StorageError(
+        f"the disk is full ({free_bytes(path) / 1e6:.0f} MB free); what was complete is kept",
+        where=str(path),
+        fix="free some space and run again with --resume, or choose another --out",
+    )
+
+
+def require_free(path: Path, needed_bytes: int, purpose: str) -> None:
+    """Refuse to begin what cannot be finished.
+
+    Raises:
+        StorageError: less than ``needed_bytes`` are free where ``path`` lies.
+    """
+    free = free_bytes(path)
+    if free < needed_bytes:
+        raise StorageError(
+            f"{purpose} needs about {needed_bytes / 1e9:.2f} GB, {free / 1e9:.2f} GB are free",
+            where=str(path),
+            fix="free some space, or choose another --out",
+        )
+
+
+def free_bytes(path: Path) -> int:
+    """Free bytes on the disk on which ``path`` lies or would lie."""
+    while not path.exists() and path != path.parent:
+        path = path.parent
+    return shutil.disk_usage(path).free
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, whole or not at all."""
+    with staged(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write JSON, whole or not at all; not-a-number is refused, since it is no JSON."""
+    write_text(path, json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""Measures: what a tilt changed, each with an interval."""

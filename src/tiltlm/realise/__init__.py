@@ -1,0 +1,1 @@
+"""Realisations: how a model is made to follow a target."""

@@ -1,0 +1,65 @@
+"""What a run does beside the training loop: show progress, and stop well on Ctrl-C."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+
+class StopOnInterrupt(TrainerCallback):
+    """On the first Ctrl-C finish the step, write a checkpoint, stop; on the second stop at once."""
+
+    def __init__(self, notify: Callable[[str], None]) -> None:
+        self.requested = False
+        self._notify = notify
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Take over SIGINT while training; outside the main thread do nothing."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = signal.signal(signal.SIGINT, self._handle)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    def _handle(self, _number: int, _frame: FrameType | None) -> None:
+        if self.requested:
+            raise KeyboardInterrupt
+        self.requested = True
+        self._notify("stopping after this step and saving; Ctrl-C again stops at once")
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        """Ask for a checkpoint and the end, unless training is at its end anyway."""
+        if self.requested and state.global_step < state.max_steps:
+            control.should_save = True
+            control.should_training_stop = True
+
+
+class ReportProgress(TrainerCallback):
+    """Hand each step's loss and event mass to whoever draws the progress bar."""
+
+    def __init__(self, on_step: Callable[[int, float, float], None]) -> None:
+        self._on_step = on_step
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **_: Any,
+    ) -> None:
+        """Called by the Trainer after every logged step."""
+        if logs and "loss" in logs:
+            self._on_step(state.global_step, logs["loss"], logs.get("event_mass", float("nan")))

@@ -1,0 +1,198 @@
+"""Realise a target by gradient descent: transformers' `Trainer` with another loss.
+
+The loop, precision, distribution, logging and resuming are the Trainer's. Here are the loss, its
+positions and its denominator, and the care for checkpoints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.data import Dataset
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer
+
+from tiltlm.divergences import divergence_named
+from tiltlm.errors import ConfigError, DivergedError, TargetError
+from tiltlm.files import explain_storage, remove
+from tiltlm.models import can_keep_logits, vocabulary_size
+from tiltlm.realise import checkpoints
+from tiltlm.realise.config import TiltConfig
+from tiltlm.targets import BoundTarget, Target
+from tiltlm.vocabulary import Vocabulary
+
+
+class TiltTrainer(Trainer):
+    """Train a causal language model towards a target.
+
+    Args:
+        model: any transformers causal language model.
+        args: a `TiltConfig`.
+        target: what to train towards; a `Target` is bound to the vocabulary of
+            ``processing_class``, or given already bound.
+        train_dataset: contexts; items with ``input_ids`` (length,), optionally
+            ``attention_mask``.
+        processing_class: the model's tokenizer.
+        kwargs: anything else that ``Trainer`` takes.
+
+    Raises:
+        ConfigError: an unbound target without a tokenizer.
+        EventError, TargetError: the target makes no sense over this vocabulary.
+        VocabularyError: the target is over another vocabulary than the model's.
+        DivergedError: during training, when the loss or a weight stops being finite.
+
+    Source: article, section "Training"; the conventions are TRL's.
+    """
+
+    # compute_loss divides by the positions of the whole step, so Trainer must not divide again.
+    loss_is_scaled_for_ga = True
+
+    args: TiltConfig
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        args: TiltConfig,
+        target: Target | BoundTarget,
+        train_dataset: Dataset[dict[str, torch.Tensor]],
+        processing_class: PreTrainedTokenizerBase | None = None,
+        **kwargs: Any,
+    ) -> None:
+        size = vocabulary_size(model)
+        if isinstance(target, Target):
+            if processing_class is None:
+                raise ConfigError(
+                    "a target needs the vocabulary",
+                    fix="give TiltTrainer processing_class=tokenizer, or target.bind(vocabulary)",
+                )
+            target = target.bind(Vocabulary.from_tokenizer(processing_class, size))
+        target.check_vocabulary(size, where=type(model).__name__)
+        if args.divergence == "reverse_kl" and bool(target.log_probs().isneginf().any()):
+            raise TargetError(
+                f"reverse KL is infinite: {target.text} forbids tokens that the model allows",
+                fix="use forward_kl or jensen_shannon",
+            )
+        super().__init__(
+            model,
+            args,
+            train_dataset=train_dataset,
+            processing_class=processing_class,
+            optimizer_cls_and_kwargs=args.optimizer_class_and_arguments(),
+            **kwargs,
+        )
+        self.target = target
+        self._target_logp = target.log_probs().to(args.device)
+        self._event_mask = target.event_mask.to(args.device)
+        self._divergence = divergence_named(args.divergence)
+        self._keeps_logits = can_keep_logits(model)
+        self._event_mass: list[torch.Tensor] = []
+        self._staging: Path | None = None
+
+    # -- the loss ---------------------------------------------------------------------------
+
+    def get_batch_samples(
+        self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
+    ) -> tuple[list[Any], torch.Tensor]:
+        """The batches of one step, and the positions that all processes have in it."""
+        batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
+        count = torch.zeros((), dtype=torch.long, device=device)
+        for batch in batches:
+            count += self._positions(batch).sum().to(device)
+        return batches, self.accelerator.reduce(count, reduction="sum")
+
+    def _positions(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+        """(batch, length) boolean: where the loss is taken."""
+        mask = inputs.get("attention_mask")
+        ids = inputs["input_ids"]
+        mask = torch.ones_like(ids, dtype=torch.bool) if mask is None else mask.bool()
+        if self.args.loss_positions == "all":
+            return mask
+        place = torch.arange(ids.shape[1], device=ids.device)
+        last = torch.where(mask, place, -1).amax(dim=1, keepdim=True)
+        return place == last
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, torch.Tensor | Any],
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> Any:
+        """Divergence summed over this batch's positions, over the whole step's positions, nats."""
+        positions = self._positions(inputs)
+        only_last = bool(positions[:, -1].all()) and self.args.loss_positions == "last"
+        # With a loss at the last position, the head need not be applied to the others.
+        keep = {"logits_to_keep": 1} if only_last and self._keeps_logits else {}
+        outputs = model(**inputs, **keep, use_cache=False)
+        logits = outputs.logits
+        logp = logits[positions[:, -logits.shape[1] :]].float().log_softmax(-1)  # (rows, V)
+        count = positions.sum() if num_items_in_batch is None else num_items_in_batch
+        loss = self._divergence(self._target_logp, logp).sum() / count
+        if not bool(torch.isfinite(loss)):
+            raise self._diverged(f"the loss became {loss.item()}")
+        with torch.no_grad():
+            self._event_mass.append(logp[:, self._event_mask].exp().sum(-1).mean())
+        # DDP averages gradients over processes; the denominator already counts all of them.
+        loss = loss * self.accelerator.num_processes
+        return (loss, outputs) if return_outputs else loss
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Add the event mass on the step's own contexts, which it had not been trained on."""
+        if self._event_mass and "loss" in logs:
+            logs["event_mass"] = float(torch.stack(self._event_mass).mean())
+            self._event_mass.clear()
+        super().log(logs, start_time)
+
+    def get_decay_parameter_names(self, model: nn.Module) -> list[str]:
+        """All parameters, as in torch.optim and in the article."""
+        return [name for name, _ in model.named_parameters()]
+
+    # -- checkpoints ------------------------------------------------------------------------
+
+    def _diverged(self, what: str) -> DivergedError:
+        kept = checkpoints.list_checkpoints(Path(str(self.args.output_dir)))
+        where = f"step {self.state.global_step + 1}"
+        last = f"; the last good checkpoint is {kept[-1]}" if kept else ""
+        return DivergedError(
+            f"{what}, so training stopped",
+            where=where,
+            fix=f"lower the learning rate (now {self.args.learning_rate:g}){last}",
+        )
+
+    def check_finite(self) -> None:
+        """Refuse to go on with weights that are not finite.
+
+        Raises:
+            DivergedError: names the first such parameter.
+        """
+        assert self.model is not None
+        for name, parameter in self.model.named_parameters():
+            if not bool(torch.isfinite(parameter.detach().sum())):
+                raise self._diverged(f"the weights of {name} are not finite")
+
+    def _get_output_dir(self, trial: Any) -> str:
+        return str(self._staging) if self._staging else str(super()._get_output_dir(trial))
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        self.check_finite()
+        directory = Path(str(self.args.output_dir))
+        staging = directory / ".partial"
+        remove(staging)  # what a killed run left there
+        self._staging = staging
+        try:
+            with explain_storage(directory):
+                super()._save_checkpoint(model, trial)
+            if self.args.should_save:
+                checkpoints.publish(staging, directory, keep=self.args.save_total_limit or 2)
+        finally:
+            self._staging = None
+            remove(staging)
+
+    def _load_from_checkpoint(
+        self, resume_from_checkpoint: str, model: nn.Module | None = None
+    ) -> None:
+        checkpoints.verify(Path(resume_from_checkpoint))
+        super()._load_from_checkpoint(resume_from_checkpoint, model)

@@ -1,0 +1,62 @@
+"""What the tests share: tiny models, a tiny vocabulary, the real data where it lies."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+from tiltlm.model5 import Model5ForCausalLM, build_model5
+from tiltlm.tokenizer import gpt2_tokenizer
+from tiltlm.vocabulary import Vocabulary
+
+TINY = {"vocab_size": 64, "n_layer": 2, "n_head": 2, "n_embd": 16, "n_positions": 24}
+
+# A run of the command line on a model that trains in a second.
+TINY_RUN = [
+    "model.config.n_layer=1",
+    "model.config.n_head=2",
+    "model.config.n_embd=16",
+    "model.config.n_positions=16",
+    "contexts.length=8",
+    "test.prompt_tokens=16",
+    "test.new_tokens=5",
+    "test.held_out_tokens=16",
+    "test.precision=float32",
+]
+
+
+@pytest.fixture(scope="session")
+def gpt2_vocabulary() -> Vocabulary:
+    """The 50,257 tokens of GPT-2."""
+    return Vocabulary.from_tokenizer(gpt2_tokenizer())
+
+
+@pytest.fixture
+def tiny_vocabulary() -> Vocabulary:
+    """64 tokens; those with an x are 0 to 7."""
+    return Vocabulary(tuple(f"{'x' if i < 8 else 'y'}{i}".encode() for i in range(64)))
+
+
+@pytest.fixture
+def tiny_model() -> Model5ForCausalLM:
+    """Model 5 with 64 tokens and a context of 24."""
+    return build_model5(0, **TINY)
+
+
+@pytest.fixture
+def shared_data() -> Path:
+    """Real data beside the checkout; tests that need it skip where it is absent."""
+    folder = Path(__file__).parents[1].parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("no ../shared/data beside the checkout")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    torch.manual_seed(0)
