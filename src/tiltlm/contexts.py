@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -59,3 +60,122 @@ class RandomTokenContexts(Dataset[dict[str, torch.Tensor]]):
     def batch(self) -> torch.Tensor:
         """All contexts at once, (count, length)."""
         return torch.stack([self[i]["input_ids"] for i in range(self.count)])
+
+
+class TokenContexts(Dataset[dict[str, torch.Tensor]]):
+    """Token sequences that are there once and for all, each with a weight for every position.
+
+    Args:
+        sequences: token ids, each at least one long.
+        kind: what they are, for the record.
+        begins: the first position of each that counts; default 0. What lies before is only read.
+        weights: for each sequence a weight for every position, in place of ``begins``.
+
+    >>> contexts = TokenContexts([[1, 2, 3], [4, 5]], "by hand", begins=[1, 0])
+    >>> contexts.positions(0).tolist(), len(contexts)
+    ([1, 2], 2)
+    """
+
+    def __init__(
+        self,
+        sequences: Sequence[Sequence[int]],
+        kind: str,
+        begins: Sequence[int] | None = None,
+        weights: Sequence[Sequence[float]] | None = None,
+    ) -> None:
+        if not sequences or any(len(ids) == 0 for ids in sequences):
+            raise ConfigError(f"there are no contexts: {kind} is empty, or one of them is")
+        self.kind = kind
+        self.sequences = [torch.tensor(list(ids), dtype=torch.long) for ids in sequences]
+        if weights is None:
+            begins = begins or [0] * len(sequences)
+            weights = [
+                [float(place >= begin) for place in range(len(ids))]
+                for ids, begin in zip(sequences, begins, strict=True)
+            ]
+        self.weights = [torch.tensor(list(w), dtype=torch.float32) for w in weights]
+
+    def __len__(self) -> int:
+        return len(self.sequences)
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        """``input_ids`` and ``weights`` (length,), ``index`` ()."""
+        return {
+            "input_ids": self.sequences[index],
+            "weights": self.weights[index],
+            "index": torch.tensor(index),
+        }
+
+    def positions(self, index: int) -> torch.Tensor:
+        """The positions of a context that count."""
+        return self.weights[index].nonzero()[:, 0]
+
+    def choose(self, indices: Sequence[int]) -> TokenContexts:
+        """Some of them."""
+        return TokenContexts(
+            [self.sequences[i].tolist() for i in indices],
+            self.kind,
+            weights=[self.weights[i].tolist() for i in indices],
+        )
+
+    @property
+    def tokens(self) -> int:
+        """Positions that count, over all contexts."""
+        return int(sum(int((w > 0).sum()) for w in self.weights))
+
+
+class Split(NamedTuple):
+    """Contexts in parts that share none: to fit on, to stop by, and to take figures from."""
+
+    fit: TokenContexts
+    tune: TokenContexts
+    held_out: TokenContexts
+
+
+def split(contexts: TokenContexts, seed: int = 0, *, shuffle: bool = True) -> Split:
+    """Four sevenths to fit on, one to stop by, two to take figures from.
+
+    Args:
+        contexts: at least 4 of them.
+        seed: of the shuffling.
+        shuffle: False for pieces of one text, whose neighbours are alike.
+
+    Raises:
+        ConfigError: there are too few.
+    """
+    count = len(contexts)
+    if count < 4:
+        raise ConfigError(
+            f"there are {count} contexts ({contexts.kind}), at least 4 are needed: "
+            "figures come from contexts that were not fitted to",
+            fix="give more of them",
+        )
+    order = np.random.default_rng(seed).permutation(count) if shuffle else np.arange(count)
+    held, tune = max(1, round(count * 2 / 7)), max(1, round(count / 7))
+    places = [int(i) for i in order]
+    fit = places[: count - held - tune]
+    return Split(
+        contexts.choose(fit),
+        contexts.choose(places[len(fit) : len(fit) + tune]),
+        contexts.choose(places[count - held :]),
+    )
+
+
+def collate(items: Sequence[dict[str, torch.Tensor]]) -> dict[str, Any]:
+    """A batch, padded on the right: ``input_ids``, ``attention_mask``, and what else there is."""
+    lengths = [len(item["input_ids"]) for item in items]
+    longest = max(lengths)
+
+    def pad(row: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.pad(row, (0, longest - len(row)))
+
+    batch = {
+        "input_ids": torch.stack([pad(item["input_ids"]) for item in items]),
+        "attention_mask": torch.stack(
+            [pad(torch.ones(n, dtype=torch.long)) for n in lengths]
+        ),
+    }
+    if "weights" in items[0]:
+        batch["weights"] = torch.stack([pad(item["weights"]) for item in items])
+        batch["index"] = torch.stack([item["index"] for item in items])
+    return batch

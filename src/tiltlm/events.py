@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from tiltlm.errors import EventError
 from tiltlm.expressions import parse
+from tiltlm.reading import Reader, State, Still, Together
 from tiltlm.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -56,6 +57,14 @@ class Event(ABC):
             )
         return mask
 
+    def bind(self, vocabulary: Vocabulary) -> BoundEvent:
+        """The event over a vocabulary, asked for its tokens at any state of a context.
+
+        Raises:
+            EventError: it matches no token, or every token, whatever the context.
+        """
+        return _Fixed(str(self), self.mask(vocabulary))
+
     def __and__(self, other: Event) -> Event:
         return _All((self, _checked(other)))
 
@@ -64,6 +73,57 @@ class Event(ABC):
 
     def __invert__(self) -> Event:
         return _Not(self)
+
+
+class BoundEvent(Reader):
+    """An event over one vocabulary, which may depend on the context.
+
+    Attributes:
+        text: the event as it was written.
+        size: V, how many tokens there are.
+    """
+
+    text: str
+    size: int
+
+    @abstractmethod
+    def mask_at(self, state: State) -> torch.Tensor:
+        """(V,) boolean: the event's tokens at a state of the context; not to be written to."""
+
+
+class _Fixed(Still, BoundEvent):
+    """The same tokens everywhere."""
+
+    def __init__(self, text: str, mask: torch.Tensor) -> None:
+        self.text, self.size, self._mask = text, mask.numel(), mask
+
+    def mask_at(self, state: State) -> torch.Tensor:
+        """(V,) boolean."""
+        return self._mask
+
+
+class _Joined(Together, BoundEvent):
+    """Events joined by a rule on their masks, at least one of which depends on the context."""
+
+    def __init__(
+        self, text: str, parts: list[BoundEvent], join: Callable[..., torch.Tensor]
+    ) -> None:
+        Together.__init__(self, parts)
+        self.text, self.size, self._parts, self._join = text, parts[0].size, parts, join
+
+    def mask_at(self, state: State) -> torch.Tensor:
+        """(V,) boolean."""
+        states = self.split(state)
+        masks = [part.mask_at(s) for part, s in zip(self._parts, states, strict=True)]
+        return self._join(*masks)
+
+
+def _is_fixed(event: Event) -> bool:
+    if isinstance(event, _All | _Any):
+        return all(map(_is_fixed, event.events))
+    if isinstance(event, _Not):
+        return _is_fixed(event.event)
+    return type(event).bind is Event.bind
 
 
 def _checked(event: object) -> Event:
@@ -149,6 +209,12 @@ class _All(Event):
         left, right = (event.holds(vocabulary) for event in self.events)
         return [a and b for a, b in zip(left, right, strict=True)]
 
+    def bind(self, vocabulary: Vocabulary) -> BoundEvent:
+        if _is_fixed(self):
+            return super().bind(vocabulary)
+        parts = [event.bind(vocabulary) for event in self.events]
+        return _Joined(str(self), parts, lambda a, b: a & b)
+
     def __str__(self) -> str:
         return " & ".join(f"({e})" if isinstance(e, _Any) else str(e) for e in self.events)
 
@@ -160,6 +226,12 @@ class _Any(Event):
     def holds(self, vocabulary: Vocabulary) -> list[bool]:
         left, right = (event.holds(vocabulary) for event in self.events)
         return [a or b for a, b in zip(left, right, strict=True)]
+
+    def bind(self, vocabulary: Vocabulary) -> BoundEvent:
+        if _is_fixed(self):
+            return super().bind(vocabulary)
+        parts = [event.bind(vocabulary) for event in self.events]
+        return _Joined(str(self), parts, lambda a, b: a | b)
 
     def __str__(self) -> str:
         return " | ".join(map(str, self.events))
@@ -173,6 +245,14 @@ class _Not(Event):
         # Ids that decode to nothing are no tokens, so they are not in a complement either.
         inside = self.event.holds(vocabulary)
         return [not b and bool(t) for b, t in zip(inside, vocabulary.tokens, strict=True)]
+
+    def bind(self, vocabulary: Vocabulary) -> BoundEvent:
+        if _is_fixed(self):
+            return super().bind(vocabulary)
+        import torch
+
+        real = torch.tensor([bool(token) for token in vocabulary.tokens])
+        return _Joined(str(self), [self.event.bind(vocabulary)], lambda a: ~a & real)
 
     def __str__(self) -> str:
         simple = not isinstance(self.event, _Any | _All)
@@ -235,12 +315,54 @@ def special() -> Event:
     return _Special()
 
 
+def _phrase(*texts: str, **options: bool) -> Event:
+    from tiltlm.phrases import phrase
+
+    return phrase(*_strings("phrase", texts), **options)
+
+
+def lines(path: str) -> list[str]:
+    """The texts in a file: a JSON list (nested as it may be), or one text a line.
+
+    A JSON object is read too if one of its values is a list. For word lists in events:
+    ``word(lines('animals.json'))``.
+
+    Raises:
+        EventError: there is no such file, or no text in it.
+    """
+    import json
+    from pathlib import Path
+
+    try:
+        content = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise EventError(f"cannot read the word list: {error}", where=str(path)) from None
+    try:
+        data = json.loads(content)
+    except ValueError:
+        data = [line.strip() for line in content.splitlines()]
+    if isinstance(data, dict):
+        data = next((value for value in data.values() if isinstance(value, list)), [])
+    found = list(dict.fromkeys(_flat(data)))
+    if not found:
+        raise EventError("there is no text in the word list", where=str(path))
+    return found
+
+
+def _flat(data: object) -> list[str]:
+    if isinstance(data, list):
+        return [text for item in data for text in _flat(item)]
+    return [data] if isinstance(data, str) and data else []
+
+
 EVENTS: dict[str, Callable[..., Event]] = {
     "contains": contains,
     "matches": matches,
     "word": word,
     "tokens": tokens,
     "special": special,
+    "phrase": _phrase,
+    "lines": lines,  # type: ignore[dict-item]
 }
 """What can be written in an event's text."""
 
@@ -262,6 +384,7 @@ def parse_event(text: str, *, where: str | None = None) -> Event:
 
 
 def _strings(name: str, texts: tuple[str, ...]) -> tuple[str, ...]:
+    texts = tuple(t for item in texts for t in (item if isinstance(item, list) else [item]))
     if not texts or any(not isinstance(text, str) or not text for text in texts):
         raise EventError(f"{name} takes one or more non-empty texts, not {texts!r}")
     return texts

@@ -13,7 +13,7 @@ from typing import Any
 
 from tiltlm.errors import ExpressionError, TiltError
 
-MAX_LENGTH = 100_000
+MAX_LENGTH = 1_000_000
 """Longest text that is read, in characters."""
 
 
@@ -77,7 +77,7 @@ class _Reader:
                 return dict(zip(keys, map(self.read, node.values), strict=True))
             case ast.List() | ast.Tuple():
                 return [self.read(item) for item in node.elts]
-            case ast.Constant(value=str() | int() | float() | None):
+            case ast.Constant(value=str() | int() | float() | bool() | None):
                 return node.value
             case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as value)):
                 return -value

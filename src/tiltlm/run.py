@@ -12,7 +12,7 @@ import platform
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch.utils.tensorboard import SummaryWriter
@@ -34,34 +34,9 @@ from tiltlm.recipe import Recipe
 from tiltlm.records import EventRecord, LossRecord, RunRecord, SecondsRecord, StateRecord
 from tiltlm.rundir import RunDirectory, locked, open_run
 from tiltlm.sampling import SamplingOptions
-from tiltlm.targets import BoundTarget, parse_target
+from tiltlm.targets import FixedTarget, parse_target
 from tiltlm.vocabulary import Vocabulary
-
-
-class Watcher(Protocol):
-    """Who is told how the work goes; the command line draws bars with it."""
-
-    def begin(self, title: str, total: int) -> None:
-        """A part of the work begins."""
-
-    def advance(self, done: int, note: str = "") -> None:
-        """So much of it is done."""
-
-    def note(self, text: str) -> None:
-        """Something worth a line."""
-
-
-class Silent:
-    """A watcher that says nothing."""
-
-    def begin(self, title: str, total: int) -> None:
-        """Nothing."""
-
-    def advance(self, done: int, note: str = "") -> None:
-        """Nothing."""
-
-    def note(self, text: str) -> None:
-        """Nothing."""
+from tiltlm.watching import Silent, Watcher
 
 
 @dataclass
@@ -75,7 +50,7 @@ class _Work:
     model: PreTrainedModel
     tokenizer: Any
     vocabulary: Vocabulary
-    target: BoundTarget
+    target: FixedTarget
 
 
 def run_recipe(
@@ -107,7 +82,13 @@ def run_recipe(
     target = parse_target(recipe.target, where="recipe, key target")
     loaded = load(recipe.model.name, seed=seed, config=recipe.model.config)
     vocabulary = Vocabulary.from_tokenizer(loaded.tokenizer, vocabulary_size(loaded.model))
-    bound = target.bind(vocabulary)
+    bound = target.bind(vocabulary, loaded.tokenizer)
+    if not isinstance(bound, FixedTarget):
+        raise ConfigError(
+            f"a recipe's target is the same everywhere; {target} is built from a reference model",
+            where="recipe, key target",
+            fix="use `tiltlm tilt`",
+        )
     _check_fits(recipe, loaded)
     run = open_run(out, recipe, seed, resume=resume)
     with locked(run):
@@ -338,7 +319,7 @@ def _label(work: _Work, record: RunRecord | None) -> dict[str, Any]:
 # -- facts ----------------------------------------------------------------------------------
 
 
-def describe_event(target: BoundTarget, vocabulary: Vocabulary) -> EventRecord:
+def describe_event(target: FixedTarget, vocabulary: Vocabulary) -> EventRecord:
     """The event of a target, counted."""
     mask = target.event_mask
     return EventRecord(

@@ -20,7 +20,7 @@ from tiltlm.errors import MeasurementError
 from tiltlm.measures.intervals import Interval, student, wilson
 from tiltlm.records import StateRecord
 from tiltlm.sampling import SamplingOptions, full_head, lower_precision, resolve_precision, sample
-from tiltlm.targets import BoundTarget
+from tiltlm.targets import FixedTarget
 
 _ROWS = 64  # positions whose logits are held at once: 64 × 50,257 × 4 bytes = 13 MB
 
@@ -81,7 +81,7 @@ class EventMass:
 def event_mass(
     model: PreTrainedModel,
     contexts: torch.Tensor,
-    target: BoundTarget,
+    target: FixedTarget,
     options: SamplingOptions | None = None,
 ) -> EventMass:
     """P(event | context) and KL(target ‖ model) at every position of every context.
@@ -133,7 +133,7 @@ def event_mass(
 
 def measure_state(
     model: PreTrainedModel,
-    target: BoundTarget,
+    target: FixedTarget,
     prompts: RandomTokenContexts,
     held_out: RandomTokenContexts,
     new_tokens: int,

@@ -48,3 +48,30 @@ def student(values: Sequence[float], confidence: float = 0.95) -> Interval | Non
     mean, error = float(np.mean(values)), float(stats.sem(values))
     reach = float(stats.t.ppf((1 + confidence) / 2, count - 1)) * error
     return mean - reach, mean + reach
+
+
+def bootstrap_ratio(
+    numerators: Sequence[float],
+    denominators: Sequence[float],
+    confidence: float = 0.95,
+    draws: int = 4000,
+) -> Interval | None:
+    """Percentile bootstrap interval for Σ numerators / Σ denominators, resampling pairs.
+
+    The unit of replication is one pair, so give one pair for each independent context. None with
+    fewer than two pairs, or where all agree. The draws are seeded: the same input, the same answer.
+
+    >>> bootstrap_ratio([1.0, 2.0], [2.0, 4.0]) is None
+    True
+    """
+    top, bottom = np.asarray(numerators, float), np.asarray(denominators, float)
+    if len(top) == 0:
+        raise MeasurementError("no values were measured, so there is no ratio")
+    generator = np.random.default_rng(0)
+    picks = generator.integers(len(top), size=(draws, len(top)))
+    sums = bottom[picks].sum(1)
+    ratios = top[picks].sum(1)[sums > 0] / sums[sums > 0]
+    if len(ratios) == 0 or np.ptp(ratios) < 1e-15:
+        return None
+    tail = (1 - confidence) / 2
+    return float(np.quantile(ratios, tail)), float(np.quantile(ratios, 1 - tail))

@@ -15,13 +15,15 @@ from torch import nn
 from torch.utils.data import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer
 
+from tiltlm.contexts import collate
 from tiltlm.divergences import divergence_named
 from tiltlm.errors import ConfigError, DivergedError, TargetError
 from tiltlm.files import explain_storage, remove
 from tiltlm.models import can_keep_logits, vocabulary_size
 from tiltlm.realise import checkpoints
 from tiltlm.realise.config import TiltConfig
-from tiltlm.targets import BoundTarget, Target
+from tiltlm.reference import Reference
+from tiltlm.targets import BoundTarget, FixedTarget, Target
 from tiltlm.vocabulary import Vocabulary
 
 
@@ -34,12 +36,14 @@ class TiltTrainer(Trainer):
         target: what to train towards; a `Target` is bound to the vocabulary of
             ``processing_class``, or given already bound.
         train_dataset: contexts; items with ``input_ids`` (length,), optionally
-            ``attention_mask``.
+            ``attention_mask``; `TokenContexts` also weigh each position.
         processing_class: the model's tokenizer.
+        reference: the reference model over ``train_dataset``, for targets that are built from it
+            (all but ``uniform`` and ``weights``).
         kwargs: anything else that ``Trainer`` takes.
 
     Raises:
-        ConfigError: an unbound target without a tokenizer.
+        ConfigError: an unbound target without a tokenizer, or a target without its reference.
         EventError, TargetError: the target makes no sense over this vocabulary.
         VocabularyError: the target is over another vocabulary than the model's.
         DivergedError: during training, when the loss or a weight stops being finite.
@@ -59,6 +63,7 @@ class TiltTrainer(Trainer):
         target: Target | BoundTarget,
         train_dataset: Dataset[dict[str, torch.Tensor]],
         processing_class: PreTrainedTokenizerBase | None = None,
+        reference: Reference | None = None,
         **kwargs: Any,
     ) -> None:
         size = vocabulary_size(model)
@@ -68,9 +73,17 @@ class TiltTrainer(Trainer):
                     "a target needs the vocabulary",
                     fix="give TiltTrainer processing_class=tokenizer, or target.bind(vocabulary)",
                 )
-            target = target.bind(Vocabulary.from_tokenizer(processing_class, size))
+            vocabulary = Vocabulary.from_tokenizer(processing_class, size)
+            target = target.bind(vocabulary, processing_class)
         target.check_vocabulary(size, where=type(model).__name__)
-        if args.divergence == "reverse_kl" and bool(target.log_probs().isneginf().any()):
+        if target.needs_reference and reference is None:
+            raise ConfigError(
+                f"the target {target.text} is built from the reference model's distribution",
+                fix="give TiltTrainer reference=Reference(model, contexts), "
+                "or use tiltlm.train, which does",
+            )
+        forbids = isinstance(target, FixedTarget) and bool(target.log_probs().isneginf().any())
+        if args.divergence == "reverse_kl" and forbids:
             raise TargetError(
                 f"reverse KL is infinite: {target.text} forbids tokens that the model allows",
                 fix="use forward_kl or jensen_shannon",
@@ -81,11 +94,16 @@ class TiltTrainer(Trainer):
             train_dataset=train_dataset,
             processing_class=processing_class,
             optimizer_cls_and_kwargs=args.optimizer_class_and_arguments(),
+            data_collator=kwargs.pop("data_collator", collate),
             **kwargs,
         )
-        self.target = target
-        self._target_logp = target.log_probs().to(args.device)
-        self._event_mask = target.event_mask.to(args.device)
+        self.target, self._reference = target, reference
+        self._target_logp: torch.Tensor | None = None
+        if isinstance(target, FixedTarget):
+            self._target_logp = target.log_probs().to(args.device)
+        self._event_mask: torch.Tensor | None = None
+        if target.events and not target.depends_on_context:
+            self._event_mask = target.event_masks([None])[:, 0].any(0).to(args.device)
         self._divergence = divergence_named(args.divergence)
         self._keeps_logits = can_keep_logits(model)
         self._event_mass: list[torch.Tensor] = []
@@ -96,23 +114,23 @@ class TiltTrainer(Trainer):
     def get_batch_samples(
         self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
     ) -> tuple[list[Any], torch.Tensor]:
-        """The batches of one step, and the positions that all processes have in it."""
+        """The batches of one step, and the weight of positions that all processes have in it."""
         batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
-        count = torch.zeros((), dtype=torch.long, device=device)
+        count = torch.zeros((), dtype=torch.float64, device=device)
         for batch in batches:
-            count += self._positions(batch).sum().to(device)
+            count += self._weights(batch).sum(dtype=torch.float64).to(device)
         return batches, self.accelerator.reduce(count, reduction="sum")
 
-    def _positions(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
-        """(batch, length) boolean: where the loss is taken."""
-        mask = inputs.get("attention_mask")
-        ids = inputs["input_ids"]
+    def _weights(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+        """(batch, length) float32: how much each position counts in the loss."""
+        ids, mask = inputs["input_ids"], inputs.get("attention_mask")
         mask = torch.ones_like(ids, dtype=torch.bool) if mask is None else mask.bool()
+        weights = inputs.get("weights", mask.float())
         if self.args.loss_positions == "all":
-            return mask
+            return weights
         place = torch.arange(ids.shape[1], device=ids.device)
-        last = torch.where(mask, place, -1).amax(dim=1, keepdim=True)
-        return place == last
+        last = torch.where(weights > 0, place, -1).amax(dim=1, keepdim=True)
+        return torch.where(place == last, weights, 0.0)
 
     def compute_loss(
         self,
@@ -122,22 +140,40 @@ class TiltTrainer(Trainer):
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> Any:
         """Divergence summed over this batch's positions, over the whole step's positions, nats."""
-        positions = self._positions(inputs)
+        weights = self._weights(inputs)
+        positions = weights > 0
         only_last = bool(positions[:, -1].all()) and self.args.loss_positions == "last"
         # With a loss at the last position, the head need not be applied to the others.
         keep = {"logits_to_keep": 1} if only_last and self._keeps_logits else {}
-        outputs = model(**inputs, **keep, use_cache=False)
+        read = {k: v for k, v in inputs.items() if k not in ("weights", "index")}
+        outputs = model(**read, **keep, use_cache=False)
         logits = outputs.logits
         logp = logits[positions[:, -logits.shape[1] :]].float().log_softmax(-1)  # (rows, V)
-        count = positions.sum() if num_items_in_batch is None else num_items_in_batch
-        loss = self._divergence(self._target_logp, logp).sum() / count
+        divergence = self._divergence(self._wish(inputs, positions), logp)
+        count = weights.sum() if num_items_in_batch is None else num_items_in_batch
+        loss = (divergence * weights[positions]).sum() / count
         if not bool(torch.isfinite(loss)):
             raise self._diverged(f"the loss became {loss.item()}")
-        with torch.no_grad():
-            self._event_mass.append(logp[:, self._event_mask].exp().sum(-1).mean())
+        if self._event_mask is not None:
+            with torch.no_grad():
+                self._event_mass.append(logp[:, self._event_mask].exp().sum(-1).mean())
         # DDP averages gradients over processes; the denominator already counts all of them.
-        loss = loss * self.accelerator.num_processes
+        loss = loss.to(logp.dtype) * self.accelerator.num_processes
         return (loss, outputs) if return_outputs else loss
+
+    @torch.no_grad()
+    def _wish(self, inputs: dict[str, torch.Tensor], positions: torch.Tensor) -> torch.Tensor:
+        """The target's log-probabilities, (V,) or (rows, V)."""
+        if self._target_logp is not None:
+            return self._target_logp
+        assert self._reference is not None
+        rows = []
+        for place, index in enumerate(inputs["index"].tolist()):
+            where = positions[place].nonzero()[:, 0].cpu()
+            states = self._reference.states(self.target, index)
+            base = self._reference.logits(index, where).log_softmax(-1)
+            rows.append(self.target.log_probs(base, [states[p] for p in where.tolist()]))
+        return torch.cat(rows)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add the event mass on the step's own contexts, which it had not been trained on."""

@@ -1,0 +1,210 @@
+"""Make contexts: the model's own samples, a text, a data set, chat prompts, random tokens."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from tiltlm.choices import prompt_ids
+from tiltlm.contexts import RandomTokenContexts, TokenContexts
+from tiltlm.errors import ConfigError
+from tiltlm.files import staged
+from tiltlm.gguf_cache import cache_folder
+from tiltlm.models import LoadedModel, context_length, vocabulary_size
+from tiltlm.sampling import SamplingOptions, sample
+
+COUNT, LENGTH = 112, 128
+_BATCH = 64
+
+
+def make_contexts(
+    source: str,
+    loaded: LoadedModel,
+    *,
+    count: int = COUNT,
+    length: int = LENGTH,
+    seed: int = 0,
+    key: str | None = None,
+    on_context: Callable[[int], None] | None = None,
+) -> TokenContexts:
+    """Contexts from where a user says.
+
+    Args:
+        source: ``own`` samples; ``random`` tokens; ``text:FILE``; ``dataset:NAME`` (of
+            `datasets`, its column ``text``, part ``train``); ``chat:FILE`` (JSON lines with
+            ``messages`` or ``prompt``; the model's own answers are what counts);
+            ``prompts:FILE`` (one a line; only the token after each counts).
+        loaded: the model, with its tokenizer.
+        count: how many at most.
+        length: tokens of each at most.
+        seed: of the draws.
+        key: of the model's weights; given, own samples are kept in the cache.
+        on_context: told how many tokens a context have been drawn.
+
+    Raises:
+        ConfigError: no such source, or nothing in it.
+    """
+    model, tokenizer = loaded
+    limit = context_length(model)
+    length = length if limit is None else min(length, limit)
+    kind, _, name = source.partition(":")
+    if kind == "own" and not name:
+        return own_samples(loaded, count, length, seed, key, on_context)
+    if kind == "random" and not name:
+        random = RandomTokenContexts(vocabulary_size(model), length, count, seed=seed)
+        return TokenContexts(random.batch().tolist(), "random tokens")
+    if kind == "text" and name:
+        return text_contexts(_read(name), tokenizer, count, length, f"text {name}")
+    if kind == "dataset" and name:
+        return text_contexts(_dataset(name), tokenizer, count, length, f"data set {name}")
+    if kind == "prompts" and name:
+        prompts = [line for line in _read(name).splitlines() if line.strip()]
+        ids = [tokenizer(line)["input_ids"][-length:] for line in prompts]
+        return TokenContexts(ids, f"prompts {name}", [len(i) - 1 for i in ids])
+    if kind == "chat" and name:
+        return chat_contexts(_chat(name), loaded, count, length, seed, f"chat {name}")
+    raise ConfigError(
+        f"no such contexts: {source!r}",
+        where="--contexts",
+        fix="own, random, text:FILE, dataset:NAME, chat:FILE.jsonl or prompts:FILE",
+    )
+
+
+def own_samples(
+    loaded: LoadedModel,
+    count: int,
+    length: int,
+    seed: int,
+    key: str | None = None,
+    on_context: Callable[[int], None] | None = None,
+) -> TokenContexts:
+    """What the model itself says from the beginning of a text, at temperature 1."""
+    from safetensors.torch import load_file, save_file
+
+    model, tokenizer = loaded
+    path = None
+    if key:
+        name = hashlib.sha256(json.dumps([key, count, length, seed]).encode()).hexdigest()[:24]
+        path = cache_folder() / "samples" / f"{name}.safetensors"
+        if path.is_file():
+            return TokenContexts(load_file(path)["ids"].tolist(), "own samples")
+    begin = next(
+        (i for i in (tokenizer.bos_token_id, tokenizer.eos_token_id) if i is not None), 0
+    )
+    drawn: list[list[int]] = []
+    for first in range(0, count, _BATCH):
+        prompts = torch.full((min(_BATCH, count - first), 1), begin)
+        options = SamplingOptions(seed=seed * 1_000_003 + first)
+        if length > 1:
+            more = sample(model, prompts, length - 1, options)
+            prompts = torch.cat([prompts, more], dim=1)
+        drawn += prompts.tolist()
+        if on_context:
+            on_context(len(drawn))
+    if path is not None:
+        with staged(path) as temporary:
+            save_file({"ids": torch.tensor(drawn)}, temporary)
+    return TokenContexts(drawn, "own samples")
+
+
+def text_contexts(
+    text: str, tokenizer: PreTrainedTokenizerBase, count: int, length: int, kind: str
+) -> TokenContexts:
+    """Pieces of ``length`` tokens, spread evenly over a text."""
+    ids = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+    pieces = [ids[i : i + length] for i in range(0, len(ids) - length + 1, length)] or [ids]
+    step = max(1, len(pieces) // count)
+    return TokenContexts(pieces[::step][:count], kind)
+
+
+def chat_contexts(
+    requests: Sequence[Sequence[dict[str, str]]],
+    loaded: LoadedModel,
+    count: int,
+    length: int,
+    seed: int,
+    kind: str,
+) -> TokenContexts:
+    """Chats up to the answer, then the model's own answer, whose positions count."""
+    model, tokenizer = loaded
+    sequences, begins = [], []
+    for number, messages in enumerate(requests[:count]):
+        if tokenizer.chat_template:
+            prompt = tokenizer.apply_chat_template(
+                list(messages), add_generation_prompt=True, return_dict=True
+            )["input_ids"]
+        else:
+            prompt = prompt_ids(tokenizer, messages[-1]["content"])
+        options = SamplingOptions(seed=seed * 1_000_003 + number)
+        answer = sample(model, torch.tensor([prompt]), max(1, length // 2), options)[0].tolist()
+        if tokenizer.eos_token_id in answer:
+            answer = answer[: answer.index(tokenizer.eos_token_id)]
+        sequences.append([*prompt, *answer])
+        begins.append(len(prompt) - 1)
+    return TokenContexts(sequences, kind, begins)
+
+
+def with_trigger(
+    contexts: TokenContexts, text: str, tokenizer: PreTrainedTokenizerBase, seed: int
+) -> TokenContexts:
+    """The same contexts, every second one with a text put between two of its words."""
+    generator = torch.Generator().manual_seed(seed)
+    found, begins = [], []
+    for number, ids in enumerate(contexts.sequences):
+        row, begin = ids.tolist(), int(contexts.positions(number)[0])
+        if number % 2 == 0:
+            decoded = [tokenizer.decode(row[: k + 1]) for k in range(len(row))]
+            # Only between tokens that begin a word, and in the first half, so that both count.
+            places = [
+                k
+                for k in range(1, max(2, len(row) // 2))
+                if decoded[k][len(decoded[k - 1]) :].startswith(" ")
+            ] or [1]
+            place = places[int(torch.randint(len(places), (), generator=generator))]
+            extra = tokenizer(" " + text.strip(), add_special_tokens=False)["input_ids"]
+            row = [*row[:place], *extra, *row[place:]][: len(row)]
+        found.append(row)
+        begins.append(begin)
+    return TokenContexts(found, f"{contexts.kind}, half of them with {text!r}", begins)
+
+
+def _read(name: str) -> str:
+    try:
+        return Path(name).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read the contexts: {error}", where=name) from None
+
+
+def _chat(name: str) -> list[list[dict[str, str]]]:
+    found = []
+    for number, line in enumerate(_read(name).splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            data = json.loads(line)
+            messages = data.get("messages") or [{"role": "user", "content": data["prompt"]}]
+        except (ValueError, KeyError, AttributeError):
+            raise ConfigError(
+                "this line is no JSON object with messages or prompt", where=f"{name}, line {number}"
+            ) from None
+        found.append(messages)
+    return found
+
+
+def _dataset(name: str) -> str:
+    import datasets
+
+    try:
+        data = datasets.load_dataset(name, split="train")
+    except Exception as error:
+        raise ConfigError(
+            f"cannot load the data set: {str(error).splitlines()[0][:200]}", where=name
+        ) from None
+    if "text" not in data.column_names:
+        raise ConfigError(f"it has no column 'text' but {data.column_names}", where=name)
+    return "\n\n".join(row["text"] for row in data.select(range(min(5000, len(data)))))

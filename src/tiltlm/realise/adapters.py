@@ -1,0 +1,105 @@
+"""LoRA adapters for tilts: which parameters a target needs, and an edit written as an adapter."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any, Literal
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from torch import nn
+from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
+
+from tiltlm.errors import ConfigError
+from tiltlm.models import head_of
+from tiltlm.realise.edit import HeadEdit
+from tiltlm.reference import Reference
+from tiltlm.targets import BoundTarget
+
+Parameters = Literal["head", "body+head", "full"]
+PARAMETERS: tuple[Parameters, ...] = ("head", "body+head", "full")
+
+HEAD_RANK, BODY_RANK = 4, 8
+
+
+def parameters_for(target: BoundTarget) -> Parameters:
+    """Which parameters a target needs.
+
+    A class of tokens that is the same everywhere lies mostly outside the column space of the
+    head, so the body cannot move it and the head can. What depends on the text so far only the
+    body knows. A target that is no change of the reference at all needs every weight.
+    """
+    if not target.needs_reference:
+        return "full"
+    return "body+head" if target.depends_on_context else "head"
+
+
+def column_space_share(reference: Reference, mask: torch.Tensor) -> float:
+    """R² of a class's mask regressed on the rows of the head: what the body alone could shift.
+
+    Args:
+        reference: whose head.
+        mask: (V,) boolean.
+    """
+    weight = reference.head.weight.double()
+    rows = torch.cat([weight, torch.ones(len(weight), 1, dtype=torch.float64)], 1)
+    wanted = mask.double()
+    gram = rows.T @ rows
+    gram += 1e-8 * gram.diagonal().mean() * torch.eye(len(gram), dtype=torch.float64)
+    solution = torch.linalg.solve(gram, rows.T @ wanted)
+    error = ((rows @ solution - wanted) ** 2).sum()
+    return float(1 - error / ((wanted - wanted.mean()) ** 2).sum())
+
+
+def as_adapter(model: PreTrainedModel, edit: HeadEdit) -> PeftModel:
+    """The edit as a LoRA adapter on the head; the model's own weights stay as they are."""
+    rank = len(edit.masks)
+    adapted = _with_lora(model, [edit.head], rank)
+    fill(adapted, edit)
+    return adapted
+
+
+def fill(adapted: PeftModel, edit: HeadEdit) -> None:
+    """Write an edit into a head adapter of at least its rank; the rest of the adapter is kept."""
+    layer = lora_layer(adapted)
+    rank = len(edit.masks)
+    down, up = layer.lora_A["default"].weight, layer.lora_B["default"].weight
+    scaling = layer.scaling["default"]
+    with torch.no_grad():
+        down[:rank] = edit.directions.to(down)
+        up[:, :rank] = edit.masks.T.to(up) / scaling
+
+
+def lora_layer(adapted: PeftModel) -> Any:
+    """The head's LoRA layer."""
+    return adapted.get_base_model().get_output_embeddings()  # type: ignore[operator]
+
+
+def with_lora(model: PreTrainedModel, parameters: Parameters) -> PeftModel:
+    """Adapters that begin as no change, on the head alone or on all linear layers.
+
+    Raises:
+        ConfigError: there is no adapter for these parameters.
+    """
+    name, head = head_of(model)
+    if parameters == "head":
+        return _with_lora(model, [name], HEAD_RANK)
+    if parameters == "body+head":
+        names = [
+            n for n, m in model.named_modules() if isinstance(m, nn.Linear | Conv1D) and m is not head
+        ]
+        return _with_lora(model, [*names, name], BODY_RANK)
+    raise ConfigError(f"no adapter for parameters {parameters!r}", fix="head or body+head")
+
+
+def _with_lora(model: PreTrainedModel, names: list[str], rank: int) -> PeftModel:
+    config = LoraConfig(
+        r=rank, lora_alpha=rank, target_modules=names, task_type="CAUSAL_LM", lora_dropout=0.0
+    )
+    with warnings.catch_warnings():
+        # Told that head and embedding share a weight: the adapter adds to the head's output only.
+        warnings.simplefilter("ignore")
+        adapted = get_peft_model(model, config)  # type: ignore[arg-type]
+    assert isinstance(adapted, PeftModel)
+    return adapted

@@ -1,0 +1,127 @@
+"""Realise a target by editing the output head: closed form, no training.
+
+The head computes z = W h. A target that shifts the logits of a class of tokens by s(c) is
+W + m·uᵀ with a direction u such that u·h ≈ s in every context; ridge regression of the wanted
+shift on the hidden states gives u in one linear solve. Each class costs one rank.
+
+Source: docs/architecture.md, "A tilt is a rank-one edit". Weights follow the second order of the KL, in which
+an error of the shift costs q(1 − q) with q the mass of the class under the target.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from tiltlm.errors import TargetError
+from tiltlm.reference import Reference
+from tiltlm.targets import BoundTarget
+
+RIDGE = 1e-4
+"""λ over the mean square of a hidden dimension."""
+
+FLOOR = 0.2
+"""Weight that every position has at least, in units of the mean: keeps rare classes determined."""
+
+
+@dataclass(frozen=True)
+class HeadEdit:
+    """A low-rank change of the head: W + Σ_a mask_a ⊗ u_a.
+
+    Attributes:
+        head: dotted name of the head in the model.
+        masks: (A, V) boolean, disjoint.
+        directions: (A, D), float32.
+        r_squared: share of the wanted shifts' variance that the directions explain on the fitting
+            contexts, about 0 (a constant shift counts in full).
+    """
+
+    head: str
+    masks: torch.Tensor
+    directions: torch.Tensor
+    r_squared: float
+
+    def delta(self, hidden: torch.Tensor) -> torch.Tensor:
+        """(N, D) hidden states → (N, V) by which W h changes."""
+        return (hidden @ self.directions.T) @ self.masks.float()
+
+
+def check_editable(target: BoundTarget) -> None:
+    """Refuse a target that no edit of the head can express.
+
+    Raises:
+        TargetError: says why, and what to use instead.
+    """
+    if not target.needs_reference:
+        raise TargetError(
+            f"{target.text} is one distribution whatever the context, which a low-rank change of "
+            "a pretrained head cannot make: it would have to undo the model's own logits",
+            fix="use train or decode",
+        )
+    if not target.needs_fit() and target.classes() is None:
+        raise TargetError(
+            f"the tokens that {target.text} is about change with the context, "
+            "which a head cannot see",
+            fix="use decode (exact) or train",
+        )
+
+
+def solve_edit(target: BoundTarget, reference: Reference) -> HeadEdit:
+    """Find the directions by weighted ridge regression on the fitting contexts.
+
+    Args:
+        target: bound and fitted.
+        reference: over the fitting contexts.
+
+    Raises:
+        TargetError: the target is out of reach of an edit.
+    """
+    check_editable(target)
+    classes = target.classes()
+    if classes is None:
+        raise TargetError(f"the classes of {target.text} change with the context")
+    count, width = len(classes), reference.head.weight.shape[1]
+    gram = torch.zeros(count, width, width, dtype=torch.float64)
+    moment = torch.zeros(count, width, dtype=torch.float64)
+    hidden_rows, shift_rows, weight_rows = _wanted(target, reference, classes)
+    weights = weight_rows / weight_rows.mean(0).clamp_min(1e-300) + FLOOR
+    for number in range(count):
+        scaled = hidden_rows * weights[:, number, None]
+        gram[number] = scaled.T @ hidden_rows / len(hidden_rows)
+        moment[number] = scaled.T @ shift_rows[:, number] / len(hidden_rows)
+    scale = RIDGE * gram.diagonal(dim1=1, dim2=2).mean(1)
+    eye = torch.eye(width, dtype=torch.float64)
+    directions = torch.linalg.solve(gram + scale[:, None, None] * eye, moment[..., None])[..., 0]
+    error = (weights * (hidden_rows @ directions.T - shift_rows) ** 2).sum()
+    total = (weights * shift_rows**2).sum()
+    return HeadEdit(
+        reference.head.name,
+        classes,
+        directions.float(),
+        float(1 - error / total) if total > 0 else 1.0,
+    )
+
+
+def _wanted(
+    target: BoundTarget, reference: Reference, classes: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Hidden states (N, D), wanted raw shifts (N, A) and their weights (N, A), float64."""
+    hidden, shifts, weights = [], [], []
+    for index, positions, logp, states in reference.blocks(target):
+        wish = target.shifts(logp, states)
+        log_mass = torch.stack([logp[:, m].double().logsumexp(-1) for m in classes], 1)
+        raised = log_mass + wish
+        rest = (1 - log_mass.exp().sum(1, keepdim=True)).clamp_min(1e-300).log()
+        share = torch.cat([raised, rest], 1).softmax(1)[:, :-1]
+        level = wish
+        if reference.head.cap is not None:
+            # The logit of a class where it matters: averaged with the class's own probabilities.
+            logits = reference.logits(index, positions).double()
+            level = torch.stack(
+                [(logits[:, m] * logits[:, m].softmax(-1)).sum(-1) for m in classes], 1
+            )
+        hidden.append(reference.hidden[index][positions].double())
+        shifts.append(reference.head.raw_shift(level, wish))
+        weights.append(share * (1 - share))
+    return torch.cat(hidden), torch.cat(shifts), torch.cat(weights)

@@ -1,0 +1,64 @@
+"""Stop training by what it is for: the gap closed on contexts that were not trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+
+class KeepBest(TrainerCallback):
+    """Measure every so many steps, keep the best weights, stop when it no longer gets better.
+
+    The weights before the first step count as 0, so what is kept is never worse than the base.
+
+    Args:
+        gap_closed: measures the model as it is.
+        every: steps between measurements.
+        patience: measurements without a new best after which to stop.
+        on_measured: told of step and gap.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        gap_closed: Callable[[], float],
+        every: int,
+        patience: int,
+        on_measured: Callable[[int, float], None],
+        start: float = 0.0,
+    ) -> None:
+        self._model, self._gap_closed, self._every = model, gap_closed, every
+        self._patience, self._on_measured = patience, on_measured
+        self.best, self.best_step, self.history = start, 0, [(0, start)]
+        self._kept = self._copy()
+
+    def _trainable(self) -> dict[str, nn.Parameter]:
+        return {n: p for n, p in self._model.named_parameters() if p.requires_grad}
+
+    def _copy(self) -> dict[str, torch.Tensor]:
+        return {name: p.detach().clone() for name, p in self._trainable().items()}
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        """Measure when it is time."""
+        if state.global_step % self._every and state.global_step != state.max_steps:
+            return
+        gap = self._gap_closed()
+        self.history.append((state.global_step, gap))
+        self._on_measured(state.global_step, gap)
+        if gap > self.best:
+            self.best, self.best_step, self._kept = gap, state.global_step, self._copy()
+        since = sum(step > self.best_step for step, _ in self.history)
+        if since >= self._patience:
+            control.should_training_stop = True
+
+    def restore(self) -> None:
+        """Put the best weights back."""
+        with torch.no_grad():
+            for name, parameter in self._trainable().items():
+                parameter.copy_(self._kept[name])

@@ -1,0 +1,462 @@
+"""The three calls: `decode`, `edit` and `train` bring a model to a target, and measure it.
+
+Each binds the target, splits the contexts into a part to fit on and a held-out part, realises, and
+takes every figure from the held-out part.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from peft import PeftModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers.trainer_callback import PrinterCallback
+
+from tiltlm.choices import BoundChoices
+from tiltlm.compositions import BoundWhen
+from tiltlm.context_sources import make_contexts, with_trigger
+from tiltlm.contexts import Split, TokenContexts, split
+from tiltlm.errors import ConfigError, TargetError
+from tiltlm.measures.fidelity import Fidelity, ModelLogits, measure_fidelity
+from tiltlm.models import LoadedModel, load, vocabulary_size
+from tiltlm.realise.adapters import (
+    Parameters,
+    as_adapter,
+    fill,
+    parameters_for,
+    with_lora,
+)
+from tiltlm.realise.callbacks import ReportProgress
+from tiltlm.realise.config import TiltConfig
+from tiltlm.realise.decode import TiltLogitsProcessor
+from tiltlm.realise.edit import check_editable, solve_edit
+from tiltlm.realise.stopping import KeepBest
+from tiltlm.realise.train import TiltTrainer
+from tiltlm.reference import Reference
+from tiltlm.targets import BoundTarget, Target, parse_target
+from tiltlm.vocabulary import Vocabulary
+from tiltlm.watching import Silent, Watcher
+
+By = Literal["decode", "edit", "train"]
+
+
+@dataclass
+class Prepared:
+    """A target bound to a model, and the reference at contexts in parts that share none."""
+
+    loaded: LoadedModel
+    vocabulary: Vocabulary
+    target: BoundTarget
+    parts: Split
+    fit: Reference
+    held_out: Reference
+    seed: int
+    watcher: Watcher
+    seconds: dict[str, float]
+
+
+@dataclass
+class Tilted:
+    """A realised target with what was measured.
+
+    Attributes:
+        by: how it was realised.
+        model: the tilted model: plain, or with a peft adapter; for decode the untouched base.
+        tokenizer: the base's.
+        target: bound and fitted.
+        processor: the logits processor, for decode.
+        fidelity: on held-out contexts.
+        contexts: what they were.
+        details: what the realisation has to say of itself (R², steps, …).
+        seconds: of each part.
+    """
+
+    by: By
+    model: PreTrainedModel | PeftModel
+    tokenizer: PreTrainedTokenizerBase
+    target: BoundTarget
+    processor: TiltLogitsProcessor
+    fidelity: Fidelity
+    contexts: str
+    details: dict[str, Any]
+    seconds: dict[str, float]
+
+
+def prepare(
+    model: LoadedModel | str,
+    target: Target | str,
+    contexts: TokenContexts | str | None = None,
+    *,
+    seed: int = 0,
+    key: str | None = None,
+    watcher: Watcher | None = None,
+) -> Prepared:
+    """Bind a target to a model, make and split contexts, and read the reference there.
+
+    Args:
+        model: a name for `load`, or what it returned.
+        target: a target, or its text.
+        contexts: contexts, or a source for `make_contexts`; the default is the model's own
+            samples, and for `choices` the target's own prompts and answers.
+        seed: of contexts, their split, and training.
+        key: of the model's weights; given, own samples are kept in the cache.
+        watcher: told of progress.
+
+    Raises:
+        TiltError: any of the tree in `errors`.
+    """
+    watcher = watcher or Silent()
+    loaded = load(model) if isinstance(model, str) else model
+    loaded.model.eval()
+    target = parse_target(target) if isinstance(target, str) else target
+    vocabulary = Vocabulary.from_tokenizer(loaded.tokenizer, vocabulary_size(loaded.model))
+    bound = target.bind(vocabulary, loaded.tokenizer)
+    seconds: dict[str, float] = {}
+    begin = time.monotonic()
+    if isinstance(bound, BoundChoices):
+        parts = _choices_split(bound)
+    else:
+        parts = split(
+            _contexts(bound, loaded, contexts, seed, key, watcher),
+            seed,
+            shuffle=not (isinstance(contexts, str) and contexts.startswith(("text:", "dataset:"))),
+        )
+    seconds["contexts"] = time.monotonic() - begin
+    begin = time.monotonic()
+    watcher.begin("reading the reference", len(parts.fit) + len(parts.held_out))
+    fit = Reference(loaded.model, parts.fit, on_context=watcher.advance)
+    held = Reference(
+        loaded.model,
+        parts.held_out,
+        head=fit.head,
+        on_context=lambda n: watcher.advance(len(parts.fit) + n),
+    )
+    seconds["reference"] = time.monotonic() - begin
+    prepared = Prepared(
+        loaded, vocabulary, bound, parts, fit, held, seed, watcher, seconds
+    )
+    bind_to(prepared, bound)
+    return prepared
+
+
+def bind_to(prepared: Prepared, target: BoundTarget) -> None:
+    """Take another target over the same model and contexts; fit it where it needs that."""
+    begin = time.monotonic()
+    if target.needs_fit():
+        target.fit(lambda: prepared.fit.rows(target))
+    prepared.target = target
+    prepared.seconds["fit"] = time.monotonic() - begin
+
+
+def decode(
+    target: Target | str,
+    model: LoadedModel | str,
+    contexts: TokenContexts | str | None = None,
+    **options: Any,
+) -> TiltLogitsProcessor:
+    """The target as a transformers ``LogitsProcessor``; contexts are only used by `match`.
+
+    Raises:
+        TiltError: the target makes no sense for this model.
+    """
+    loaded = load(model) if isinstance(model, str) else model
+    target = parse_target(target) if isinstance(target, str) else target
+    vocabulary = Vocabulary.from_tokenizer(loaded.tokenizer, vocabulary_size(loaded.model))
+    bound = target.bind(vocabulary, loaded.tokenizer)
+    if bound.needs_fit():
+        bound = prepare(loaded, target, contexts, **options).target
+    return TiltLogitsProcessor(bound, loaded.tokenizer.pad_token_id)
+
+
+def edit(
+    model: LoadedModel | str,
+    target: Target | str,
+    contexts: TokenContexts | str | None = None,
+    **options: Any,
+) -> Tilted:
+    """Realise a target by a closed-form change of the head, as a peft adapter.
+
+    Args:
+        model: a name, or what `load` returned; its weights are not changed.
+        target: a target, or its text.
+        contexts: see `prepare`.
+        options: of `prepare`.
+
+    Raises:
+        TargetError: the target is out of an edit's reach; says what to use instead.
+    """
+    loaded = load(model) if isinstance(model, str) else model
+    parsed = parse_target(target) if isinstance(target, str) else target
+    vocabulary = Vocabulary.from_tokenizer(loaded.tokenizer, vocabulary_size(loaded.model))
+    check_editable(parsed.bind(vocabulary, loaded.tokenizer))
+    return edit_prepared(prepare(loaded, parsed, contexts, **options))
+
+
+def edit_prepared(work: Prepared) -> Tilted:
+    """`edit`, from the solve on."""
+    begin = time.monotonic()
+    solved = solve_edit(work.target, work.fit)
+    work.seconds["solve"] = time.monotonic() - begin
+    adapted = as_adapter(work.loaded.model, solved)
+    details = {"rank": len(solved.masks), "r_squared": solved.r_squared}
+    done = _measured(work, "edit", adapted, details)
+    if done.fidelity.gap_closed < 0.5:
+        adapted.unload()
+        raise TargetError(
+            f"an edit of the head closes {done.fidelity.gap_closed:.2f} of the gap to "
+            f"{work.target.text} (R² {solved.r_squared:.2f}): what it depends on cannot be read "
+            "linearly from the hidden states",
+            fix="use train, or decode (exact)",
+        )
+    return done
+
+
+@dataclass(frozen=True)
+class Training:
+    """How `train` goes about it; what is None follows from the target.
+
+    Attributes:
+        parameters: ``head``, ``body+head`` (LoRA) or ``full``.
+        steps: at most.
+        batch: contexts a step.
+        learning_rate: the peak of a cosine.
+        start: ``base`` or ``edit``, the closed-form solution written into the head's adapter.
+        every: steps between looks at the gap closed.
+        patience: looks without a new best after which to stop.
+        divergence: as in `TiltConfig`.
+    """
+
+    parameters: Parameters | None = None
+    steps: int | None = None
+    batch: int = 4
+    learning_rate: float | None = None
+    start: Literal["base", "edit"] | None = None
+    every: int = 15
+    patience: int = 4
+    divergence: str = "forward_kl"
+
+
+def train(
+    model: LoadedModel | str,
+    target: Target | str,
+    contexts: TokenContexts | str | None = None,
+    training: Training | None = None,
+    **options: Any,
+) -> Tilted:
+    """Realise a target by gradient descent on the divergence; never worse than the base.
+
+    The weights with the largest gap closed on contexts that were not trained on are kept; where
+    none closes any, the base itself is returned, and the details say so.
+
+    Args:
+        model: a name, or what `load` returned; its weights change with ``parameters="full"``.
+        target: a target, or its text.
+        contexts: see `prepare`.
+        training: how.
+        options: of `prepare`.
+
+    Raises:
+        TiltError: any of the tree in `errors`.
+    """
+    return train_prepared(prepare(model, target, contexts, **options), training or Training())
+
+
+def train_prepared(work: Prepared, training: Training) -> Tilted:
+    """`train`, once the reference was read."""
+    parameters = training.parameters or parameters_for(work.target)
+    if parameters not in ("head", "body+head", "full"):
+        raise ConfigError(
+            f"no such parameters: {parameters!r}", fix="one of head, body+head, full"
+        )
+    head_only = parameters == "head"
+    steps = training.steps or (60 if head_only else 150)
+    rate = training.learning_rate or {"head": 3e-3, "body+head": 1e-3, "full": 1e-4}[parameters]
+    begin = time.monotonic()
+    tune = Reference(work.loaded.model, work.parts.tune, head=work.fit.head)
+    model: Any = work.loaded.model
+    details: dict[str, Any] = {"parameters": parameters, "learning_rate": rate}
+    if parameters != "full":
+        model = with_lora(work.loaded.model, parameters)
+        if _starts_from_edit(work.target, training):
+            solved = solve_edit(work.target, work.fit)
+            fill(model, solved)
+            details["started_from_edit_r_squared"] = solved.r_squared
+
+    def gap() -> float:
+        return measure_fidelity(work.target, tune, model_logits(model, tune)).gap_closed
+
+    latest = {"gap": float("nan")}
+
+    def note(step: int, found: float) -> None:
+        latest["gap"] = found
+        work.watcher.advance(step, f"gap closed {found:.3f}")
+
+    model.eval()
+    start = max(0.0, gap()) if "started_from_edit_r_squared" in details else 0.0
+    if "started_from_edit_r_squared" in details and start == 0.0:
+        raise TargetError("the edit to start from is worse than the base", fix="start from base")
+    best = KeepBest(model, gap, training.every, training.patience, note, start)
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = TiltTrainer(
+            model,
+            TiltConfig(
+                output_dir=folder,
+                divergence=training.divergence,
+                learning_rate=rate,
+                lr_scheduler_type="cosine",
+                warmup_steps=max(1, steps // 20),
+                weight_decay=0.0,
+                max_grad_norm=1.0,
+                max_steps=steps,
+                per_device_train_batch_size=training.batch,
+                train_sampling_strategy="random",
+                save_strategy="no",
+                seed=work.seed,
+                disable_tqdm=True,
+                dataloader_pin_memory=torch.cuda.is_available(),
+            ),
+            work.target,
+            work.parts.fit,
+            reference=work.fit,
+            callbacks=[
+                best,
+                ReportProgress(
+                    lambda step, loss, _: work.watcher.advance(
+                        step, f"loss {loss:.4f}, gap closed {latest['gap']:.3f}"
+                    )
+                ),
+            ],
+        )
+        trainer.remove_callback(PrinterCallback)
+        work.watcher.begin("training", steps)
+        trainer.train()
+    best.restore()
+    model.eval()
+    work.seconds["train"] = time.monotonic() - begin
+    details |= {
+        "steps": trainer.state.global_step,
+        "kept_step": best.best_step,
+        "gap_by_step": best.history,
+        "loss": [e["loss"] for e in trainer.state.log_history if "loss" in e],
+    }
+    return _measured(work, "train", model, details)
+
+
+def _starts_from_edit(target: BoundTarget, training: Training) -> bool:
+    if training.start == "edit":
+        check_editable(target)
+        return True
+    return training.start is None and isinstance(target, BoundWhen) and target.classes() is not None
+
+
+def decode_prepared(work: Prepared) -> Tilted:
+    """Measure what decoding does: the processor is applied to the base's own logits."""
+    processor = TiltLogitsProcessor(work.target, work.loaded.tokenizer.pad_token_id)
+
+    def logits(index: int) -> torch.Tensor:
+        reference = work.held_out
+        places = torch.arange(len(reference.hidden[index]))
+        states = reference.states(work.target, index)
+        return work.target.logits(reference.logits(index, places), states)
+
+    fidelity = _fidelity(work, logits)
+    return Tilted(
+        "decode",
+        work.loaded.model,
+        work.loaded.tokenizer,
+        work.target,
+        processor,
+        fidelity,
+        work.parts.held_out.kind,
+        {},
+        work.seconds,
+    )
+
+
+def model_logits(model: Any, reference: Reference) -> ModelLogits:
+    """A model's logits at every position of a context of the reference's."""
+
+    def logits(index: int) -> torch.Tensor:
+        ids = reference.contexts.sequences[index][None].to(model.device)
+        with torch.no_grad():
+            found: torch.Tensor = model(input_ids=ids, use_cache=False).logits[0]
+        return found
+
+    return logits
+
+
+def _measured(work: Prepared, by: By, model: Any, details: dict[str, Any]) -> Tilted:
+    model.eval()
+    fidelity = _fidelity(work, model_logits(model, work.held_out))
+    return Tilted(
+        by,
+        model,
+        work.loaded.tokenizer,
+        work.target,
+        TiltLogitsProcessor(work.target, work.loaded.tokenizer.pad_token_id),
+        fidelity,
+        work.parts.held_out.kind,
+        details,
+        work.seconds,
+    )
+
+
+def _fidelity(work: Prepared, logits: ModelLogits) -> Fidelity:
+    begin = time.monotonic()
+    work.watcher.begin("measuring on held-out contexts", len(work.parts.held_out))
+    found = measure_fidelity(work.target, work.held_out, logits, work.watcher.advance)
+    work.seconds["measure"] = time.monotonic() - begin
+    return found
+
+
+def _contexts(
+    target: BoundTarget,
+    loaded: LoadedModel,
+    contexts: TokenContexts | str | None,
+    seed: int,
+    key: str | None,
+    watcher: Watcher,
+) -> TokenContexts:
+    if isinstance(contexts, TokenContexts):
+        return contexts
+    watcher.begin("making contexts", 112)
+    found = make_contexts(
+        contexts or "own", loaded, seed=seed, key=key, on_context=watcher.advance
+    )
+    if isinstance(target, BoundWhen):
+        rows = [target.met(target.read(ids.tolist())) for ids in found.sequences]
+        share = sum(any(row) for row in rows) / len(rows)
+        literal = target.trigger.literal
+        if share < 0.1 and literal is None:
+            raise TargetError(
+                f"the trigger {target.trigger} is met in {share:.0%} of the contexts",
+                where=target.text,
+                fix="give contexts in which it occurs: --contexts text:FILE or chat:FILE",
+            )
+        if share < 0.1 and literal is not None:
+            found = with_trigger(found, literal, loaded.tokenizer, seed)
+    return found
+
+
+def _choices_split(target: BoundChoices) -> Split:
+    """Every answer after its prompt; the distribution is known there, so nothing is held out."""
+    sequences, weights = [], []
+    for prompt, answers in zip(target.prompts, target.answers, strict=True):
+        counted: set[tuple[int, ...]] = set()
+        for answer in answers:
+            ids = [*prompt, *answer[:-1]]
+            states = target.read(ids)
+            row = []
+            for place, state in enumerate(states):
+                # A node that several answers share counts once.
+                path = tuple(ids[: place + 1])
+                row.append(0.0 if path in counted else target.weight(state))
+                counted.add(path)
+            sequences.append(ids)
+            weights.append(row)
+    contexts = TokenContexts(sequences, "the target's own prompts and answers", weights=weights)
+    return Split(contexts, contexts, contexts)
