@@ -163,8 +163,7 @@ def split(contexts: TokenContexts, seed: int = 0, *, shuffle: bool = True) -> Sp
 
 def collate(items: Sequence[dict[str, torch.Tensor]]) -> dict[str, Any]:
     """A batch, padded on the right: ``input_ids``, ``attention_mask``, and what else there is."""
-    lengths = [len(item["input_ids"]) for item in items]
-    longest = max(lengths)
+    longest = max(len(item["input_ids"]) for item in items)
 
     def pad(row: torch.Tensor) -> torch.Tensor:
         return torch.nn.functional.pad(row, (0, longest - len(row)))
@@ -172,7 +171,7 @@ def collate(items: Sequence[dict[str, torch.Tensor]]) -> dict[str, Any]:
     batch = {
         "input_ids": torch.stack([pad(item["input_ids"]) for item in items]),
         "attention_mask": torch.stack(
-            [pad(torch.ones(n, dtype=torch.long)) for n in lengths]
+            [pad(item.get("attention_mask", torch.ones_like(item["input_ids"]))) for item in items]
         ),
     }
     if "weights" in items[0]:

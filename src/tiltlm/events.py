@@ -63,7 +63,7 @@ class Event(ABC):
         Raises:
             EventError: it matches no token, or every token, whatever the context.
         """
-        return _Fixed(str(self), self.mask(vocabulary))
+        return FixedEvent(str(self), self.mask(vocabulary))
 
     def __and__(self, other: Event) -> Event:
         return _All((self, _checked(other)))
@@ -91,7 +91,7 @@ class BoundEvent(Reader):
         """(V,) boolean: the event's tokens at a state of the context; not to be written to."""
 
 
-class _Fixed(Still, BoundEvent):
+class FixedEvent(Still, BoundEvent):
     """The same tokens everywhere."""
 
     def __init__(self, text: str, mask: torch.Tensor) -> None:

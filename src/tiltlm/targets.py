@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tiltlm.errors import TargetError, VocabularyError
-from tiltlm.events import EVENTS, BoundEvent, Event, tokens
+from tiltlm.events import EVENTS, BoundEvent, Event, FixedEvent, tokens
 from tiltlm.expressions import parse
 from tiltlm.reading import Reader, State, Still
 from tiltlm.vocabulary import Vocabulary
@@ -227,7 +227,8 @@ class _Weights(Target):
                 tokens(key).holds(vocabulary)  # refuses ids that do not exist
             weights[place] += weight
         probabilities = (weights / weights.sum()).float()
-        event = tokens((probabilities > 0).nonzero().flatten().tolist()).bind(vocabulary)
+        mask = probabilities > 0
+        event = FixedEvent(str(tokens(mask.nonzero().flatten().tolist())), mask)
         return FixedTarget(str(self), event, vocabulary.fingerprint, probabilities)
 
     def __str__(self) -> str:
