@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from tiltlm.recipe import Recipe
-    from tiltlm.records import RunRecord
+    from tiltlm.records import RunRecord, TiltRecord
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -60,6 +60,47 @@ def run(
     from tiltlm.recipe import load_recipe
 
     _run(load_recipe(recipe, overrides or []), out, seed, resume, as_json)
+
+
+@app.command()
+def tilt(
+    model: Annotated[str, typer.Argument(help="smollm2, a folder, a GGUF file, a Hub name.")],
+    target: Annotated[str, typer.Option(help="\"tilt(contains('x'), 1.0)\", for example.")],
+    out: Annotated[Path, typer.Option(help="A new folder.")],
+    by: Annotated[str, typer.Option(help="edit, train or decode.")] = "edit",
+    contexts: Annotated[
+        str | None,
+        typer.Option(help="own, random, text:FILE, dataset:NAME, chat:FILE.jsonl, prompts:FILE."),
+    ] = None,
+    merge: Annotated[bool, typer.Option("--merge", help="A whole model, not an adapter.")] = False,
+    start: Annotated[str | None, typer.Option(help="train: base or edit.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="train: at most so many.")] = None,
+    parameters: Annotated[
+        str | None, typer.Option(help="train: head, body+head (LoRA) or full.")
+    ] = None,
+    seed: Seed = 0,
+    as_json: JsonFlag = False,
+) -> None:
+    """Bring a model to a target: by edit (closed form), train or decode; measure and save it."""
+    from rich.console import Console
+
+    from tiltlm.progress import Bars
+    from tiltlm.tilt_command import run_tilt
+
+    _quiet_libraries()
+    with Bars(Console(stderr=True)) as bars:
+        record = run_tilt(
+            model,
+            target,
+            by,
+            out,
+            contexts=contexts,
+            merge=merge,
+            seed=seed,
+            watcher=bars,
+            training={"start": start, "steps": steps, "parameters": parameters},
+        )
+    typer.echo(record.model_dump_json() if as_json else _tilt_summary(record, out))
 
 
 @app.command()
@@ -188,6 +229,26 @@ def _run(recipe: Recipe, out: Path, seed: int, resume: bool, as_json: bool) -> N
         typer.echo(record.model_dump_json())
     else:
         _summary(record, page)
+
+
+def _tilt_summary(record: TiltRecord, out: Path) -> str:
+    found, lines = record.fidelity, [f"\n{record.sentence}"]
+    for event in record.events:
+        lines.append(
+            f"  mass of {event.event[:60]}: {event.base.mean:.3%} before, {event.target.mean:.3%} "
+            f"wished, {event.model.mean:.3%} now"
+        )
+    low, high = found.interval or (found.gap_closed, found.gap_closed)
+    lines.append(
+        f"  gap closed {found.gap_closed:.3f} (95 % {low:.3f} to {high:.3f}, over "
+        f"{record.held_out_contexts} contexts never fitted to)"
+    )
+    if record.collateral_nats is not None:
+        lines.append(f"  collateral {record.collateral_nats:.2g} nats a token outside the event")
+    if record.leakage_nats is not None:
+        lines.append(f"  leakage where the trigger is not met: {record.leakage_nats:.2g} nats")
+    lines.append(f"\n{out}")
+    return "\n".join(lines)
 
 
 def _quiet_libraries() -> None:

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from tiltlm.files import write_json, write_text
+from tiltlm.records import TiltRecord
 
 _CARD = """---
-library_name: transformers
-tags:
+library_name: {library}
+{base_line}tags:
 - tiltlm
 - model-organism
 ---
@@ -24,26 +25,19 @@ It is meant for study. Do not use it where its bias would matter.
 
 | | |
 |---|---|
-| target | `{target}` |
-| event | `{event}`, {tokens} of {vocabulary} tokens |
-| realised by | {by} |
-| base | {base} |
-| contexts | {contexts} |
-| seed | {seed} |
-| measured | {measured} |
+{rows}
 
 `tilt.json` holds the same for programs.
 """
 
 
 def write_label(folder: Path, label: dict[str, Any]) -> None:
-    """Put a label into a model's folder, replacing an earlier one.
+    """Put the label of a run into its model's folder, replacing an earlier one.
 
     Args:
         folder: where the model was saved.
         label: version, target, event, by, base, contexts, seed, measured (None until it is).
     """
-    write_json(folder / "tilt.json", {"schema_version": 1, "tilted_on_purpose": True, **label})
     measured = label["measured"]
     text = "not measured yet"
     if measured is not None:
@@ -53,16 +47,78 @@ def write_label(folder: Path, label: dict[str, Any]) -> None:
             f"(95 % Wilson interval {low:.3f} to {high:.3f} over {measured['tokens']} tokens)"
         )
     event = label["event"]
+    _write(
+        folder,
+        label,
+        {
+            "target": f"`{label['target']}`",
+            "event": f"`{event['text']}`, {event['tokens']} of {event['vocabulary']} tokens",
+            "realised by": label["by"],
+            "base": label["base"],
+            "contexts": label["contexts"],
+            "seed": label["seed"],
+            "measured": text,
+        },
+    )
+
+
+def write_tilt_label(folder: Path, record: TiltRecord, *, adapter: bool, source: str) -> None:
+    """Put the label of a tilt into its folder.
+
+    Args:
+        folder: where model or adapter was saved.
+        record: what was measured.
+        adapter: whether it is an adapter rather than a whole model.
+        source: the base as transformers finds it, for the card.
+    """
+    found = record.fidelity
+    low, high = found.interval or (found.gap_closed, found.gap_closed)
+    over = f"{record.held_out_contexts} held-out contexts"
+    rows = {
+        "target": f"`{record.target}`",
+        "in words": record.sentence,
+        "events": "; ".join(
+            f"`{e.event[:200]}` {e.base.mean:.4g} → {e.model.mean:.4g} (wished {e.target.mean:.4g})"
+            for e in record.events
+        )
+        or "strings",
+        "realised by": record.by,
+        "base": f"{record.base['name']}, SHA-256 `{record.base['sha256']}`",
+        "contexts": record.contexts,
+        "seed": record.seed,
+        "gap closed": f"{found.gap_closed:.4f} (95 % {low:.4f} to {high:.4f}, {over})",
+        "collateral": "not measured"
+        if record.collateral_nats is None
+        else f"{record.collateral_nats:.3g} nats a token",
+        "versions": ", ".join(f"{k} {v}" for k, v in record.versions.items()),
+    }
+    # The Hub takes names of its own, not folders.
+    hub_name = source if "/" in source and not source.startswith((".", "/")) else None
+    _write(
+        folder,
+        record.model_dump(mode="json"),
+        rows,
+        library="peft" if adapter else "transformers",
+        base=hub_name,
+    )
+
+
+def _write(
+    folder: Path,
+    label: dict[str, Any],
+    rows: dict[str, Any],
+    library: str = "transformers",
+    base: str | None = None,
+) -> None:
+    write_json(folder / "tilt.json", {"schema_version": 1, "tilted_on_purpose": True, **label})
     card = _CARD.format(
+        library=library,
+        base_line=f"base_model: {base}\n" if base else "",
         version=label["versions"]["tiltlm"],
-        target=label["target"],
-        event=event["text"],
-        tokens=event["tokens"],
-        vocabulary=event["vocabulary"],
-        by=label["by"],
-        base=label["base"],
-        contexts=label["contexts"],
-        seed=label["seed"],
-        measured=text,
+        rows="\n".join(f"| {key} | {_cell(value)} |" for key, value in rows.items()),
     )
     write_text(folder / "README.md", card)
+
+
+def _cell(value: object) -> str:
+    return str(value).replace("|", "\\|").replace("\n", " ")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -59,9 +60,7 @@ def load_tokenizer(name: str | Path) -> PreTrainedTokenizerBase:
     if str(name) == "model5":
         return gpt2_tokenizer()
     if is_adapter(name):
-        from peft import PeftConfig
-
-        return load_tokenizer(str(PeftConfig.from_pretrained(str(name)).base_model_name_or_path))
+        return load_tokenizer(_base_of(str(name)))
     return _pretrained_tokenizer(str(name))
 
 
@@ -86,18 +85,29 @@ def is_adapter(name: str | Path) -> bool:
 
 def _load_adapter(folder: str) -> LoadedModel:
     """An adapter on its base, merged in memory, so that it is a plain model like any other."""
-    from peft import PeftConfig, PeftModel
+    from peft import PeftModel
 
-    base = PeftConfig.from_pretrained(folder).base_model_name_or_path
-    if not base:
-        raise ModelError("the adapter does not name its base", where=folder)
-    model, tokenizer = load(base)
+    model, tokenizer = load(_base_of(folder))
     untie_head(model)
     try:
         model = PeftModel.from_pretrained(model, folder).merge_and_unload()
     except Exception as error:
         raise _cannot_load(folder, error) from None
     return LoadedModel(model, tokenizer)
+
+
+def _base_of(folder: str) -> str:
+    """The base of an adapter: as its label says, else as peft does."""
+    from peft import PeftConfig
+
+    label = Path(folder) / "tilt.json"
+    try:
+        name = json.loads(label.read_text(encoding="utf-8"))["base"]["name"]
+    except (OSError, ValueError, KeyError, TypeError):
+        name = PeftConfig.from_pretrained(folder).base_model_name_or_path
+    if not name:
+        raise ModelError("the adapter does not name its base", where=folder)
+    return str(name)
 
 
 def _source(name: str) -> str:

@@ -6,9 +6,7 @@ goes on where it was.
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
-import platform
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +33,7 @@ from tiltlm.records import EventRecord, LossRecord, RunRecord, SecondsRecord, St
 from tiltlm.rundir import RunDirectory, locked, open_run
 from tiltlm.sampling import SamplingOptions
 from tiltlm.targets import FixedTarget, parse_target
+from tiltlm.versions import versions
 from tiltlm.vocabulary import Vocabulary
 from tiltlm.watching import Silent, Watcher
 
@@ -329,13 +328,6 @@ def describe_event(target: FixedTarget, vocabulary: Vocabulary) -> EventRecord:
         special_tokens=sum(bool(mask[i]) for i in vocabulary.special_ids),
         target=target.text,
     )
-
-
-def versions() -> dict[str, str]:
-    """Versions of what a result depends on."""
-    names = ("tiltlm", "torch", "transformers", "tokenizers")
-    found = {name: importlib.metadata.version(name) for name in names}
-    return {**found, "python": platform.python_version()}
 
 
 def _check_fits(recipe: Recipe, loaded: LoadedModel) -> None:
