@@ -191,6 +191,7 @@ def untie_head(model: PreTrainedModel) -> None:
     from torch import nn
 
     _, head = head_of(model)
+    head = getattr(head, "base_layer", head)  # under an adapter
     if head.weight is model.get_input_embeddings().weight:
         head.weight = nn.Parameter(head.weight.detach().clone())
     for config in {id(c): c for c in (model.config, model.config.get_text_config())}.values():

@@ -67,7 +67,7 @@ class BoundTarget(Reader):
         import torch
 
         moving = any(event.depends_on_context for event in self.events)
-        rows = [self.event_states(s) for s in (states if moving else [None])]
+        rows = [self.event_states(s) for s in states] if moving else [(None,) * len(self.events)]
         return torch.stack(
             [
                 torch.stack([event.mask_at(row[k]) for row in rows])

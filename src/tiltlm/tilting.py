@@ -17,7 +17,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.trainer_callback import PrinterCallback
 
 from tiltlm.choices import BoundChoices
-from tiltlm.compositions import BoundWhen
+from tiltlm.compositions import BoundMix, BoundWhen
 from tiltlm.context_sources import make_contexts, with_trigger
 from tiltlm.contexts import Split, TokenContexts, split
 from tiltlm.errors import ConfigError, TargetError
@@ -28,6 +28,7 @@ from tiltlm.realise.adapters import (
     as_adapter,
     fill,
     parameters_for,
+    point_at_every_context,
     with_lora,
 )
 from tiltlm.realise.callbacks import ReportProgress
@@ -117,8 +118,9 @@ def prepare(
     bound = target.bind(vocabulary, loaded.tokenizer)
     seconds: dict[str, float] = {}
     begin = time.monotonic()
-    if isinstance(bound, BoundChoices):
-        parts = _choices_split(bound)
+    choosing = _choices_inside(bound)
+    if choosing is not None:
+        parts = _choices_split(choosing)
     else:
         parts = split(
             _contexts(bound, loaded, contexts, seed, key, watcher),
@@ -281,13 +283,13 @@ def train_prepared(work: Prepared, training: Training) -> Tilted:
     details: dict[str, Any] = {"parameters": parameters, "learning_rate": rate}
     if parameters != "full":
         model = with_lora(work.loaded.model, parameters)
-        if _starts_from_edit(work.target, training):
-            solved = solve_edit(work.target, work.fit)
-            fill(model, solved)
-            details["started_from_edit_r_squared"] = solved.r_squared
+        if parameters == "head":
+            point_at_every_context(model, work.fit)
 
-    def gap() -> float:
-        return measure_fidelity(work.target, tune, model_logits(model, tune)).gap_closed
+    def gap() -> tuple[float, float]:
+        found = measure_fidelity(work.target, tune, model_logits(model, tune))
+        low = found.interval[0] if found.interval else found.gap_closed
+        return found.gap_closed, low
 
     latest = {"gap": float("nan")}
 
@@ -296,9 +298,17 @@ def train_prepared(work: Prepared, training: Training) -> Tilted:
         work.watcher.advance(step, f"gap closed {found:.3f}")
 
     model.eval()
-    start = max(0.0, gap()) if "started_from_edit_r_squared" in details else 0.0
-    if "started_from_edit_r_squared" in details and start == 0.0:
-        raise TargetError("the edit to start from is worse than the base", fix="start from base")
+    start = 0.0
+    if parameters != "full" and _starts_from_edit(work.target, training):
+        before = {n: p.detach().clone() for n, p in model.named_parameters() if p.requires_grad}
+        solved = solve_edit(work.target, work.fit)
+        fill(model, solved)
+        found, low = gap()
+        details["edit_to_start_from"] = {"r_squared": solved.r_squared, "gap_closed": found}
+        if low > 0:
+            start = found
+        else:
+            model.load_state_dict(before, strict=False)
     best = KeepBest(model, gap, training.every, training.patience, note, start)
     with tempfile.TemporaryDirectory() as folder:
         trainer = TiltTrainer(
@@ -440,6 +450,13 @@ def _contexts(
         if share < 0.1 and literal is not None:
             found = with_trigger(found, literal, loaded.tokenizer, seed)
     return found
+
+
+def _choices_inside(target: BoundTarget) -> BoundChoices | None:
+    """The choices that a target is, or is made of."""
+    while isinstance(target, BoundMix | BoundWhen):
+        target = target.inner
+    return target if isinstance(target, BoundChoices) else None
 
 
 def _choices_split(target: BoundChoices) -> Split:

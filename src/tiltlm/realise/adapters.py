@@ -13,7 +13,7 @@ from transformers.pytorch_utils import Conv1D
 
 from tiltlm.errors import ConfigError
 from tiltlm.models import head_of
-from tiltlm.realise.edit import HeadEdit
+from tiltlm.realise.edit import RIDGE, HeadEdit
 from tiltlm.reference import Reference
 from tiltlm.targets import BoundTarget
 
@@ -21,6 +21,10 @@ Parameters = Literal["head", "body+head", "full"]
 PARAMETERS: tuple[Parameters, ...] = ("head", "body+head", "full")
 
 HEAD_RANK, BODY_RANK = 4, 8
+
+FIRST_ROW = 40.0
+"""Adam moves a weight by at most the learning rate a step, so a run of 60 cosine steps at 3e-3
+reaches 0.09: times 40 that is a shift of 3.6 nats."""
 
 
 def parameters_for(target: BoundTarget) -> Parameters:
@@ -69,6 +73,22 @@ def fill(adapted: PeftModel, edit: HeadEdit) -> None:
     with torch.no_grad():
         down[:rank] = edit.directions.to(down)
         up[:, :rank] = edit.masks.T.to(up) / scaling
+
+
+def point_at_every_context(adapted: PeftModel, reference: Reference) -> None:
+    """Let the head's adapter begin at the one direction in which all contexts look alike.
+
+    The first row of A becomes `FIRST_ROW`·u, with u·h ≈ 1 in every context (least squares), so
+    that the matching column of B shifts each token alike everywhere from the first step on. From
+    random rows gradient descent must find u first, which takes most of a short run.
+    """
+    hidden = torch.cat(reference.hidden).double()
+    gram = hidden.T @ hidden / len(hidden)
+    gram += RIDGE * gram.diagonal().mean() * torch.eye(len(gram), dtype=torch.float64)
+    direction = torch.linalg.solve(gram, hidden.mean(0))
+    down = lora_layer(adapted).lora_A["default"].weight
+    with torch.no_grad():
+        down[0] = FIRST_ROW * direction.to(down)
 
 
 def lora_layer(adapted: PeftModel) -> Any:

@@ -59,10 +59,11 @@ def check_editable(target: BoundTarget) -> None:
             "a pretrained head cannot make: it would have to undo the model's own logits",
             fix="use train or decode",
         )
-    if not target.needs_fit() and target.classes() is None:
+    if target.classes() is None:
         raise TargetError(
-            f"the tokens that {target.text} is about change with the context, "
-            "which a head cannot see",
+            f"no fixed classes of tokens whose logits rise together make up {target.text} "
+            "(its tokens change with the context, or each has a probability of its own), "
+            "so no low-rank change of the head does",
             fix="use decode (exact) or train",
         )
 
@@ -79,8 +80,7 @@ def solve_edit(target: BoundTarget, reference: Reference) -> HeadEdit:
     """
     check_editable(target)
     classes = target.classes()
-    if classes is None:
-        raise TargetError(f"the classes of {target.text} change with the context")
+    assert classes is not None
     count, width = len(classes), reference.head.weight.shape[1]
     gram = torch.zeros(count, width, width, dtype=torch.float64)
     moment = torch.zeros(count, width, dtype=torch.float64)

@@ -13,10 +13,11 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 class KeepBest(TrainerCallback):
     """Measure every so many steps, keep the best weights, stop when it no longer gets better.
 
-    The weights before the first step count as 0, so what is kept is never worse than the base.
+    The weights before the first step count as 0, so what is kept is never worse than the base:
+    weights whose gap is not above 0 for certain (the interval's lower end) are not kept.
 
     Args:
-        gap_closed: measures the model as it is.
+        gap_closed: measures the model as it is; the gap and the lower end of its interval.
         every: steps between measurements.
         patience: measurements without a new best after which to stop.
         on_measured: told of step and gap.
@@ -25,7 +26,7 @@ class KeepBest(TrainerCallback):
     def __init__(
         self,
         model: nn.Module,
-        gap_closed: Callable[[], float],
+        gap_closed: Callable[[], tuple[float, float]],
         every: int,
         patience: int,
         on_measured: Callable[[int, float], None],
@@ -48,10 +49,10 @@ class KeepBest(TrainerCallback):
         """Measure when it is time."""
         if state.global_step % self._every and state.global_step != state.max_steps:
             return
-        gap = self._gap_closed()
+        gap, low = self._gap_closed()
         self.history.append((state.global_step, gap))
         self._on_measured(state.global_step, gap)
-        if gap > self.best:
+        if gap > self.best and low > 0:
             self.best, self.best_step, self._kept = gap, state.global_step, self._copy()
         since = sum(step > self.best_step for step, _ in self.history)
         if since >= self._patience:

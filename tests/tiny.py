@@ -1,0 +1,101 @@
+"""Tiny models of many architectures over a tiny byte-level tokenizer."""
+
+from __future__ import annotations
+
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import (
+    AutoModelForCausalLM,
+    CohereConfig,
+    Gemma2Config,
+    GPT2Config,
+    GPTNeoXConfig,
+    GraniteConfig,
+    LlamaConfig,
+    PreTrainedTokenizerFast,
+    Qwen2Config,
+)
+
+from tiltlm.models import LoadedModel
+
+TEXT = "the fox and the box: six foxes, a testament to coffee. she said that he had 12 axes. " * 3
+SIZES = {
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 64,
+}
+SPECIAL = {"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0}
+
+
+def tiny_tokenizer() -> PreTrainedTokenizerFast:
+    """320 byte-level tokens."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=320,
+        special_tokens=["<eos>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator([TEXT], trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, eos_token="<eos>", bos_token="<eos>", pad_token="<eos>"
+    )
+
+
+def tiny_config(kind: str, size: int):
+    """A config of an architecture."""
+    match kind:
+        case "gpt2":
+            return GPT2Config(
+                vocab_size=size, n_embd=32, n_layer=2, n_head=2, n_positions=64, **SPECIAL
+            )
+        case "gpt_neox":
+            return GPTNeoXConfig(vocab_size=size, **SIZES, **SPECIAL)
+        case "llama":
+            return LlamaConfig(vocab_size=size, **SIZES, **SPECIAL)
+        case "llama_tied":
+            return LlamaConfig(vocab_size=size, **SIZES, **SPECIAL, tie_word_embeddings=True)
+        case "qwen2":
+            return Qwen2Config(vocab_size=size, **SIZES, **SPECIAL)
+        case "gemma2":
+            return Gemma2Config(
+                vocab_size=size,
+                **SIZES,
+                **SPECIAL,
+                head_dim=16,
+                final_logit_softcapping=20.0,
+                tie_word_embeddings=False,
+            )
+        case "granite":
+            return GraniteConfig(vocab_size=size, **SIZES, **SPECIAL, logits_scaling=4.0)
+        case "cohere":
+            return CohereConfig(vocab_size=size, **SIZES, **SPECIAL, logit_scale=0.25)
+    raise KeyError(kind)
+
+
+KINDS = ["gpt2", "gpt_neox", "llama", "llama_tied", "qwen2", "gemma2", "granite", "cohere"]
+
+
+def tiny_loaded(kind: str = "llama") -> LoadedModel:
+    """A random model with two properties of trained ones.
+
+    Logits spread enough for contexts to differ, and one hidden dimension is large and alike in
+    every context ("massive activations"): without it no direction has h·u ≈ 1, and no edit exists.
+    """
+    torch.manual_seed(0)
+    tokenizer = tiny_tokenizer()
+    # As in many real models, the head has a few rows more than there are tokens.
+    model = AutoModelForCausalLM.from_config(tiny_config(kind, len(tokenizer) + 8))
+    with torch.no_grad():
+        model.get_output_embeddings().weight.mul_(20.0)
+        embedding = model.get_input_embeddings().weight
+        embedding[:, 0] = 4 * embedding.norm(dim=1).mean()
+        if model.get_output_embeddings().weight is embedding:
+            return LoadedModel(model.eval(), tokenizer)
+        model.get_output_embeddings().weight[:, 0] = 0.0
+    return LoadedModel(model.eval(), tokenizer)
