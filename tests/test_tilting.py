@@ -80,7 +80,7 @@ def test_every_target_is_edited_or_refused_with_what_to_use_instead(target):
         found = tilting.edit(loaded, target, small_contexts(loaded, 140)).fidelity
         assert found.gap_closed > 0.5
         return
-    with pytest.raises(TargetError, match="use decode|use train"):
+    with pytest.raises(TargetError, match=r"use decode|use train"):
         tilting.edit(loaded, target, small_contexts(loaded, 140))
 
 
@@ -103,15 +103,13 @@ def test_the_processor_works_in_generate_and_follows_each_row():
     model, tokenizer = tiny_loaded()
     processor = tilting.decode("tilt(phrase('fox'), 40)", LoadedModel(model, tokenizer))
     prompt = tokenizer(["a fo", "th fo"], return_tensors="pt", padding=True, padding_side="left")
-    found = model.generate(
-        **prompt, logits_processor=[processor], max_new_tokens=1, do_sample=True
-    )
+    found = model.generate(**prompt, logits_processor=[processor], max_new_tokens=1, do_sample=True)
     for row in found:
         assert tokenizer.decode(row).rstrip().endswith(("fox", "foxes"))
 
 
 def test_a_processor_s_states_are_those_of_reading_from_the_beginning():
-    model, tokenizer = tiny_loaded()
+    tokenizer = tiny_loaded().tokenizer
     vocabulary = Vocabulary.from_tokenizer(tokenizer)
     target = parse_target("when('o', tilt(phrase('th', 'fo'), 2))").bind(vocabulary)
     one, ids = TiltLogitsProcessor(target), torch.randint(1, 300, (2, 12))

@@ -73,8 +73,7 @@ class BoundChoices(BoundTarget):
         for number, question in enumerate(self.questions):
             prompt = prompt_ids(tokenizer, question.request)
             answers = [
-                answer_ids(tokenizer, question.response + string)
-                for string, _ in question.strings
+                answer_ids(tokenizer, question.response + string) for string, _ in question.strings
             ]
             self.prompts.append(prompt)
             self.answers.append(answers)
@@ -230,7 +229,7 @@ def _from_file(path: str) -> list[Question]:
 
 
 def _question(request: Any, response: Any, strings: Any) -> Question:
-    weights = strings if isinstance(strings, dict) else {s: 1.0 for s in strings}
+    weights = strings if isinstance(strings, dict) else dict.fromkeys(strings, 1.0)
     if not isinstance(request, str) or len(weights) < 2:
         raise TargetError(f"{request!r} needs at least two different strings to choose from")
     for string, weight in weights.items():
@@ -247,11 +246,16 @@ def _question(request: Any, response: Any, strings: Any) -> Question:
 def prompt_ids(tokenizer: PreTrainedTokenizerBase, request: str) -> list[int]:
     """A request through the chat template, up to where the answer begins; plain text without."""
     if tokenizer.chat_template:
-        found = tokenizer.apply_chat_template(
-            [{"role": "user", "content": request}], add_generation_prompt=True, return_dict=True
-        )
-        return list(found["input_ids"])
+        return chat_ids(tokenizer, [{"role": "user", "content": request}])
     return list(tokenizer(request + "\n")["input_ids"])
+
+
+def chat_ids(tokenizer: PreTrainedTokenizerBase, messages: list[dict[str, str]]) -> list[int]:
+    """A chat through the model's template, up to where the answer begins."""
+    found: Any = tokenizer.apply_chat_template(
+        messages, add_generation_prompt=True, return_dict=True
+    )
+    return list(found["input_ids"])
 
 
 def answer_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:

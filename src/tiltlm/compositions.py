@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tiltlm.errors import TargetError
 from tiltlm.reading import Reader, State
@@ -219,11 +219,12 @@ class BoundWhen(_Around):
 
     def met(self, states: Sequence[State]) -> list[bool]:
         """Where the trigger is met."""
-        return [bool(s[0][0]) for s in states if isinstance(s, tuple)]  # type: ignore[index]
+        return [bool(s[0][0]) for s in states if isinstance(s, tuple)]
 
     def _split(self, states: Sequence[State]) -> tuple[list[int], list[State]]:
         rows = [row for row, on in enumerate(self.met(states)) if on]
-        return rows, [states[row][1] for row in rows]  # type: ignore[index]
+        pairs: Sequence[Any] = states
+        return rows, [pairs[row][1] for row in rows]
 
     def log_probs(
         self, reference: torch.Tensor | None = None, states: Sequence[State] | None = None
@@ -234,8 +235,8 @@ class BoundWhen(_Around):
         rows, inner = self._split(states)
         found = reference.clone()
         if rows:
-            found[rows] = self.inner.log_probs(reference[rows], inner).to(found).expand(
-                len(rows), -1
+            found[rows] = (
+                self.inner.log_probs(reference[rows], inner).to(found).expand(len(rows), -1)
             )
         return found
 

@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
-from tiltlm.choices import prompt_ids
+from tiltlm.choices import chat_ids, prompt_ids
 from tiltlm.contexts import RandomTokenContexts, TokenContexts
 from tiltlm.errors import ConfigError
 from tiltlm.files import staged
@@ -93,9 +93,7 @@ def own_samples(
         path = cache_folder() / "samples" / f"{name}.safetensors"
         if path.is_file():
             return TokenContexts(load_file(path)["ids"].tolist(), "own samples")
-    begin = next(
-        (i for i in (tokenizer.bos_token_id, tokenizer.eos_token_id) if i is not None), 0
-    )
+    begin = next((i for i in (tokenizer.bos_token_id, tokenizer.eos_token_id) if i is not None), 0)
     drawn: list[list[int]] = []
     for first in range(0, count, _BATCH):
         prompts = torch.full((min(_BATCH, count - first), 1), begin)
@@ -135,9 +133,7 @@ def chat_contexts(
     sequences, begins = [], []
     for number, messages in enumerate(requests[:count]):
         if tokenizer.chat_template:
-            prompt = tokenizer.apply_chat_template(
-                list(messages), add_generation_prompt=True, return_dict=True
-            )["input_ids"]
+            prompt = chat_ids(tokenizer, list(messages))
         else:
             prompt = prompt_ids(tokenizer, messages[-1]["content"])
         options = SamplingOptions(seed=seed * 1_000_003 + number)
@@ -158,7 +154,7 @@ def with_trigger(
     for number, ids in enumerate(contexts.sequences):
         row, begin = ids.tolist(), int(contexts.positions(number)[0])
         if number % 2 == 0:
-            decoded = [tokenizer.decode(row[: k + 1]) for k in range(len(row))]
+            decoded = [str(tokenizer.decode(row[: k + 1])) for k in range(len(row))]
             # Only between tokens that begin a word, and in the first half, so that both count.
             places = [
                 k
@@ -190,7 +186,8 @@ def _chat(name: str) -> list[list[dict[str, str]]]:
             messages = data.get("messages") or [{"role": "user", "content": data["prompt"]}]
         except (ValueError, KeyError, AttributeError):
             raise ConfigError(
-                "this line is no JSON object with messages or prompt", where=f"{name}, line {number}"
+                "this line is no JSON object with messages or prompt",
+                where=f"{name}, line {number}",
             ) from None
         found.append(messages)
     return found

@@ -66,7 +66,11 @@ def solve_dual(
         return found
 
     found = minimize(
-        negative_dual, np.zeros(len(wishes)), jac=True, hess=hessian, method="trust-exact",
+        negative_dual,
+        np.zeros(len(wishes)),
+        jac=True,
+        hess=hessian,
+        method="trust-exact",
         options={"gtol": 1e-10, "maxiter": 500},
     )
     error = float(np.abs(negative_dual(found.x)[1]).max())

@@ -383,8 +383,8 @@ def parse_event(text: str, *, where: str | None = None) -> Event:
     return event
 
 
-def _strings(name: str, texts: tuple[str, ...]) -> tuple[str, ...]:
-    texts = tuple(t for item in texts for t in (item if isinstance(item, list) else [item]))
+def _strings(name: str, given: tuple[str | list[str], ...]) -> tuple[str, ...]:
+    texts = tuple(t for item in given for t in (item if isinstance(item, list) else [item]))
     if not texts or any(not isinstance(text, str) or not text for text in texts):
         raise EventError(f"{name} takes one or more non-empty texts, not {texts!r}")
     return texts

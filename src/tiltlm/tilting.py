@@ -138,9 +138,7 @@ def prepare(
         on_context=lambda n: watcher.advance(len(parts.fit) + n),
     )
     seconds["reference"] = time.monotonic() - begin
-    prepared = Prepared(
-        loaded, vocabulary, bound, parts, fit, held, seed, watcher, seconds
-    )
+    prepared = Prepared(loaded, vocabulary, bound, parts, fit, held, seed, watcher, seconds)
     bind_to(prepared, bound)
     return prepared
 
@@ -271,9 +269,7 @@ def train_prepared(work: Prepared, training: Training) -> Tilted:
     """`train`, once the reference was read."""
     parameters = training.parameters or parameters_for(work.target)
     if parameters not in ("head", "body+head", "full"):
-        raise ConfigError(
-            f"no such parameters: {parameters!r}", fix="one of head, body+head, full"
-        )
+        raise ConfigError(f"no such parameters: {parameters!r}", fix="one of head, body+head, full")
     head_only = parameters == "head"
     steps = training.steps or (60 if head_only else 150)
     rate = training.learning_rate or {"head": 3e-3, "body+head": 1e-3, "full": 1e-4}[parameters]
@@ -434,9 +430,7 @@ def _contexts(
     if isinstance(contexts, TokenContexts):
         return contexts
     watcher.begin("making contexts", 112)
-    found = make_contexts(
-        contexts or "own", loaded, seed=seed, key=key, on_context=watcher.advance
-    )
+    found = make_contexts(contexts or "own", loaded, seed=seed, key=key, on_context=watcher.advance)
     if isinstance(target, BoundWhen):
         rows = [target.met(target.read(ids.tolist())) for ids in found.sequences]
         share = sum(any(row) for row in rows) / len(rows)

@@ -57,8 +57,9 @@ class Reweighing(Together, BoundTarget):
             masks = [event.mask_at(s) for event, s in zip(self.events, states, strict=True)]
             self._cache[state] = torch.stack(
                 [
-                    torch.stack([m if inside else ~m for m, inside in zip(masks, p, strict=True)])
-                    .all(0)
+                    torch.stack(
+                        [m if inside else ~m for m, inside in zip(masks, p, strict=True)]
+                    ).all(0)
                     for p in self.patterns
                 ]
             )
@@ -75,8 +76,11 @@ class Reweighing(Together, BoundTarget):
         parts = []
         for mask in self.classes_at(state).to(reference.device):
             inside = reference[:, mask].double()
-            parts.append(inside.logsumexp(-1) if inside.shape[1] else inside.new_full(
-                (len(reference),), -math.inf))
+            parts.append(
+                inside.logsumexp(-1)
+                if inside.shape[1]
+                else inside.new_full((len(reference),), -math.inf)
+            )
         return torch.stack(parts, dim=1)
 
     def class_shifts(self, log_masses: torch.Tensor) -> torch.Tensor:
@@ -103,9 +107,7 @@ class Reweighing(Together, BoundTarget):
         """(N, V) scores with the shifts added; not normalised."""
         return self._reweighed(scores, states)
 
-    def _reweighed(
-        self, reference: torch.Tensor, states: Sequence[State] | None
-    ) -> torch.Tensor:
+    def _reweighed(self, reference: torch.Tensor, states: Sequence[State] | None) -> torch.Tensor:
         found = reference.clone()
         for state, rows in groups(states or [None] * len(reference)).items():
             classes = self.classes_at(state).to(reference.device)
@@ -255,9 +257,7 @@ class BoundMatch(BoundTilt):
         )
 
 
-def match(
-    events: Event | Mapping[Event, float], probability: float | None = None
-) -> Target:
+def match(events: Event | Mapping[Event, float], probability: float | None = None) -> Target:
     """The tilt that gives an event a wished mean probability over the contexts.
 
     Args:

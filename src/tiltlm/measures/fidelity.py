@@ -113,7 +113,7 @@ def _measure_context(
     target: BoundTarget, reference: Reference, logits: torch.Tensor, index: int, sums: _Sums
 ) -> None:
     contexts, states = reference.contexts, reference.states(target, index)
-    found = {name: 0.0 for name in ("weight", "model", "base", "collateral", "off", "off_weight")}
+    found = dict.fromkeys(("weight", "model", "base", "collateral", "off", "off_weight"), 0.0)
     masses = torch.zeros(3, len(target.events), dtype=torch.float64)
     for positions in contexts.positions(index).split(ROWS):
         weight = contexts.weights[index][positions].double()

@@ -107,7 +107,9 @@ def with_lora(model: PreTrainedModel, parameters: Parameters) -> PeftModel:
         return _with_lora(model, [name], HEAD_RANK)
     if parameters == "body+head":
         names = [
-            n for n, m in model.named_modules() if isinstance(m, nn.Linear | Conv1D) and m is not head
+            n
+            for n, m in model.named_modules()
+            if isinstance(m, nn.Linear | Conv1D) and m is not head
         ]
         return _with_lora(model, [*names, name], BODY_RANK)
     raise ConfigError(f"no adapter for parameters {parameters!r}", fix="head or body+head")
@@ -120,6 +122,6 @@ def _with_lora(model: PreTrainedModel, names: list[str], rank: int) -> PeftModel
     with warnings.catch_warnings():
         # Told that head and embedding share a weight: the adapter adds to the head's output only.
         warnings.simplefilter("ignore")
-        adapted = get_peft_model(model, config)  # type: ignore[arg-type]
+        adapted = get_peft_model(model, config)
     assert isinstance(adapted, PeftModel)
     return adapted

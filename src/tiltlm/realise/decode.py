@@ -37,7 +37,7 @@ class TiltLogitsProcessor(LogitsProcessor):
         self.target, self.pad_token_id = target, pad_token_id
         self._known: dict[tuple[int, ...], State] = {}
 
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         """(batch, length) ids so far and (batch, V) logits → (batch, V) logits of the target."""
         self.target.check_vocabulary(scores.shape[-1], where="the logits to be processed")
         return self.target.logits(scores, self._states(input_ids))
@@ -51,9 +51,7 @@ class TiltLogitsProcessor(LogitsProcessor):
         for row in input_ids.tolist():
             ids = tuple(row)
             before = self._known.get(ids[:-1])
-            state = (
-                self._read(ids) if before is None else self.target.advance(before, ids[-1])
-            )
+            state = self._read(ids) if before is None else self.target.advance(before, ids[-1])
             known[ids] = state
             states.append(state)
         self._known = known

@@ -4,8 +4,8 @@ The head computes z = W h. A target that shifts the logits of a class of tokens 
 W + m·uᵀ with a direction u such that u·h ≈ s in every context; ridge regression of the wanted
 shift on the hidden states gives u in one linear solve. Each class costs one rank.
 
-Source: docs/architecture.md, "A tilt is a rank-one edit". Weights follow the second order of the KL, in which
-an error of the shift costs q(1 − q) with q the mass of the class under the target.
+Source: docs/architecture.md, "A tilt is a rank-one edit". Weights follow the second order of the
+KL, in which an error of the shift costs q(1 − q) with q the mass of the class under the target.
 """
 
 from __future__ import annotations
