@@ -193,7 +193,8 @@ def untie_head(model: PreTrainedModel) -> None:
 
     _, head = head_of(model)
     head = getattr(head, "base_layer", head)  # under an adapter
-    if head.weight is model.get_input_embeddings().weight:
+    inputs: Any = model.get_input_embeddings()
+    if head.weight is inputs.weight:
         head.weight = nn.Parameter(head.weight.detach().clone())
     for config in {id(c): c for c in (model.config, model.config.get_text_config())}.values():
         config.tie_word_embeddings = False
