@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tiltlm.run import run_recipe
     from tiltlm.sampling import SamplingOptions, sample
     from tiltlm.targets import Target, parse_target, uniform, weights
+    from tiltlm.tilting import decode, edit, train
     from tiltlm.tokenizer import gpt2_tokenizer
     from tiltlm.vocabulary import Vocabulary
 
@@ -40,6 +41,8 @@ _HOME = {
     "TiltTrainer": "realise.train",
     "Vocabulary": "vocabulary",
     "contains": "events",
+    "decode": "tilting",
+    "edit": "tilting",
     "event_mass": "measures.effect",
     "gpt2_tokenizer": "tokenizer",
     "hit_rate": "measures.effect",
@@ -52,6 +55,7 @@ _HOME = {
     "sample": "sampling",
     "special": "events",
     "tokens": "events",
+    "train": "tilting",
     "uniform": "targets",
     "weights": "targets",
     "word": "events",
@@ -70,6 +74,8 @@ __all__ = [
     "TiltTrainer",
     "Vocabulary",
     "contains",
+    "decode",
+    "edit",
     "event_mass",
     "gpt2_tokenizer",
     "hit_rate",
@@ -82,6 +88,7 @@ __all__ = [
     "sample",
     "special",
     "tokens",
+    "train",
     "uniform",
     "weights",
     "word",

@@ -317,6 +317,7 @@ def train_prepared(work: Prepared, training: Training) -> Tilted:
                 warmup_steps=max(1, steps // 20),
                 weight_decay=0.0,
                 max_grad_norm=1.0,
+                adam_beta2=0.95,
                 max_steps=steps,
                 per_device_train_batch_size=training.batch,
                 train_sampling_strategy="random",

@@ -1,0 +1,188 @@
+"""How close each realisation comes to its target on SmolLM2: the tables of docs/fidelity.md.
+
+    python benchmarks/fidelity.py edit --data ../shared/data
+    python benchmarks/fidelity.py train --data ../shared/data
+
+Each part prints one Markdown row a target as soon as it is measured. All figures are taken from
+contexts that nothing was fitted to; the model, its samples and the reference are made once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+
+from tiltlm.contexts import TokenContexts
+from tiltlm.errors import TiltError
+from tiltlm.models import LoadedModel, load
+from tiltlm.saving import fingerprint
+from tiltlm.targets import parse_target
+from tiltlm.tilting import Prepared, Training, bind_to, decode_prepared, edit_prepared, prepare
+from tiltlm.tilting import train_prepared as train_it
+
+STRENGTHS = (-3, -1, 0.5, 1, 3)
+
+
+def events(data: Path) -> dict[str, str]:
+    """Events of different kinds, rare and common."""
+    words = data / "words"
+    return {
+        "letter x": "contains('x')",
+        "letter e": "contains('e')",
+        "ght": "contains('ght')",
+        "capital Z": "contains('Z')",
+        "digits": r"matches('\\d')",
+        "capitalised": "matches('^ ?[A-Z]')",
+        "the": "word('the')",
+        "comma": "matches('^,$')",
+        "first names": f"word(lines('{words}/firstNames.json'))",
+        "vegetables": f"word(lines('{words}/vegetables.json'))",
+        "countries": f"word(lines('{words}/countries.json'))",
+        "slop words": f"word(lines('{data}/slop_list.json'), ignore_case=True)",
+    }
+
+
+def bind(work: Prepared, text: str) -> None:
+    """Take another target over the same contexts."""
+    bind_to(work, parse_target(text).bind(work.vocabulary, work.loaded.tokenizer))
+
+
+def edit_table(loaded: LoadedModel, key: str, data: Path) -> None:
+    """Gap closed by the closed-form edit."""
+    work = prepare(loaded, "tilt(contains('x'), 1)", key=key)
+    print("| event | tokens | mass | " + " | ".join(f"β = {b}" for b in STRENGTHS) + " | seconds |")
+    print("|---|---|---|" + "---|" * (len(STRENGTHS) + 1))
+    gaps, longest = [], 0.0
+    for name, event in events(data).items():
+        row, mass, size = [], 0.0, 0
+        begin = time.monotonic()
+        for strength in STRENGTHS:
+            bind(work, f"tilt({event}, {strength})")
+            done = edit_prepared(work)
+            done.model.unload()
+            low, high = done.fidelity.interval or (0.0, 0.0)
+            row.append(f"{done.fidelity.gap_closed:.4f} ({low:.3f} to {high:.3f})")
+            gaps.append(done.fidelity.gap_closed)
+            mass, size = (
+                done.fidelity.masses[0].base.mean,
+                int(work.target.event_masks([None]).sum()),
+            )
+        seconds = (time.monotonic() - begin) / len(STRENGTHS)
+        longest = max(longest, seconds)
+        print(
+            f"| {name} | {size} | {mass:.3%} | " + " | ".join(row) + f" | {seconds:.0f} |",
+            flush=True,
+        )
+    print(f"\nmedian {np.median(gaps):.4f}, worst {min(gaps):.4f}, {longest:.0f} s at most")
+
+
+def match_table(loaded: LoadedModel, key: str, data: Path) -> None:
+    """Held-out mass of match by decode and by edit."""
+    work = prepare(loaded, "match(contains('x'), 0.10)", key=key)
+    for run in (decode_prepared, edit_prepared):
+        done = run(work)
+        mass = done.fidelity.masses[0]
+        print(
+            f"| {done.by} | {mass.base.mean:.4f} | {mass.model.mean:.4f} | {mass.model.interval} | "
+            f"{done.fidelity.gap_closed:.4f} |",
+            flush=True,
+        )
+
+
+def balance_table(loaded: LoadedModel, key: str, data: Path) -> None:
+    """Shares of he and she after WinoBias occupations."""
+    names = [
+        line.strip()
+        for file in ("female_occupations.txt", "male_occupations.txt")
+        for line in (data / "winobias" / file).read_text().splitlines()
+        if line.strip()
+    ]
+    endings = ("said that", "left early because", "was tired, so", "finished the work before")
+    prompts = [f"The {name} {ending}" for name in names for ending in endings]
+    ids = [loaded.tokenizer(prompt)["input_ids"] for prompt in prompts]
+    contexts = TokenContexts(ids, "WinoBias occupations", [len(i) - 1 for i in ids])
+    one = {p: loaded.tokenizer(f" {p}")["input_ids"][0] for p in ("he", "she")}
+    for share in (0.5, 0.3):
+        target = f"balance({{tokens({one['he']}): {share}, tokens({one['she']}): {1 - share}}})"
+        work = prepare(loaded, target, contexts)
+        for run in (decode_prepared, edit_prepared):
+            done = run(work)
+            if done.by == "edit":
+                done.model.unload()
+            he, she = done.fidelity.masses
+            before = he.base.mean / (he.base.mean + she.base.mean)
+            after = he.model.mean / (he.model.mean + she.model.mean)
+            print(
+                f"| {share} | {done.by} | {before:.4f} | {after:.4f} | "
+                f"{done.fidelity.gap_closed:.4f} |",
+                flush=True,
+            )
+
+
+TRAINED = (
+    "tilt(contains('x'), 1)",
+    "tilt(contains('ght'), 1)",
+    r"tilt(matches('\\d'), -1)",
+    "tilt(matches('^ ?[A-Z]'), 0.5)",
+    "tilt(word('the'), -2)",
+    "when('coffee', tilt(contains('x'), 2))",
+    "match(contains('x'), 0.05)",
+    "mix(tilt(contains('z'), 3), 0.5)",
+    "balance({word('he'): 0.5, word('she'): 0.5})",
+    "tilt(phrase('because of', 'as well as', 'a lot of', 'in order to'), -3)",
+)
+
+
+def train_table(loaded: LoadedModel, key: str, data: Path) -> None:
+    """Gap closed by training with its defaults."""
+    shared = None
+    for text in TRAINED:
+        begin = time.monotonic()
+        if text.startswith("when"):
+            work = prepare(loaded, text, key=key)
+        else:
+            shared = shared or prepare(loaded, text, key=key)
+            work = shared
+            bind(work, text)
+        work.seconds.clear()
+        try:
+            done = train_it(work, Training())
+        except TiltError as error:
+            print(f"| `{text}` | {error.what} |", flush=True)
+            continue
+        done.model.unload()
+        low, high = done.fidelity.interval or (0.0, 0.0)
+        leak = done.fidelity.leakage
+        print(
+            f"| `{text}` | {done.details['parameters']} | {done.fidelity.gap_closed:.3f} "
+            f"({low:.3f} to {high:.3f}) | {done.fidelity.kl_target_base.mean:.2e} | "
+            f"{'' if leak is None else f'{leak.mean:.1e}'} | {done.details['kept_step']} of "
+            f"{done.details['steps']} | {work.seconds['train']:.0f} | {time.monotonic() - begin:.0f} |",
+            flush=True,
+        )
+
+
+PARTS = {
+    "edit": edit_table,
+    "match": match_table,
+    "balance": balance_table,
+    "train": train_table,
+}
+
+
+def main() -> None:
+    """One part, or all."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("part", choices=PARTS)
+    parser.add_argument("--model", default="smollm2")
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    chosen = parser.parse_args()
+    loaded = load(chosen.model)
+    PARTS[chosen.part](loaded, fingerprint(loaded.model), chosen.data)
+
+
+if __name__ == "__main__":
+    main()
