@@ -140,7 +140,6 @@ def train_table(loaded: LoadedModel, key: str, data: Path) -> None:
     """Gap closed by training with its defaults."""
     shared = None
     for text in TRAINED:
-        begin = time.monotonic()
         if text.startswith("when"):
             work = prepare(loaded, text, key=key)
         else:
@@ -155,12 +154,12 @@ def train_table(loaded: LoadedModel, key: str, data: Path) -> None:
             continue
         done.model.unload()
         low, high = done.fidelity.interval or (0.0, 0.0)
-        leak = done.fidelity.leakage
+        leak, seconds = done.fidelity.leakage, work.seconds["train"]
         print(
             f"| `{text}` | {done.details['parameters']} | {done.fidelity.gap_closed:.3f} "
             f"({low:.3f} to {high:.3f}) | {done.fidelity.kl_target_base.mean:.2e} | "
             f"{'' if leak is None else f'{leak.mean:.1e}'} | {done.details['kept_step']} of "
-            f"{done.details['steps']} | {work.seconds['train']:.0f} | {time.monotonic() - begin:.0f} |",
+            f"{done.details['steps']} | {seconds:.0f} |",
             flush=True,
         )
 
