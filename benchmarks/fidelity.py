@@ -18,9 +18,10 @@ import numpy as np
 from tiltlm.contexts import TokenContexts
 from tiltlm.errors import TiltError
 from tiltlm.models import LoadedModel, load
+from tiltlm.preparing import Prepared, bind_to, prepare
 from tiltlm.saving import fingerprint
 from tiltlm.targets import parse_target
-from tiltlm.tilting import Prepared, Training, bind_to, decode_prepared, edit_prepared, prepare
+from tiltlm.tilting import Training, decode_prepared, edit_prepared
 from tiltlm.tilting import train_prepared as train_it
 
 STRENGTHS = (-3, -1, 0.5, 1, 3)

@@ -4,9 +4,11 @@ import math
 import pytest
 import torch
 
-from tests.tiny import tiny_tokenizer
+from tests.tiny import tiny_loaded, tiny_tokenizer
+from tiltlm.anchors import default_requests
 from tiltlm.choices import choices
 from tiltlm.errors import TargetError
+from tiltlm.measures.strings import measure_strings, string_log_probs
 from tiltlm.vocabulary import Vocabulary
 
 STRINGS = {"1": 1.0, "10": 3.0, "12": 2.0, "fox": 4.0, "foxes": 2.0}
@@ -70,6 +72,30 @@ def test_kl_over_strings_is_the_weighted_sum_over_nodes(bound):
             state = bound.advance(state, token)
         by_strings += weight * (math.log(weight) - logp)
     assert by_nodes == pytest.approx(by_strings, rel=1e-5)
+
+
+def test_string_probabilities_are_exact_and_split_into_validity_and_conditional(bound):
+    loaded = tiny_loaded()
+    (found,) = measure_strings(loaded.model, bound)
+    logp = string_log_probs(loaded.model, bound, 0)
+    wish = torch.tensor([w for _, w in bound.questions[0].strings], dtype=torch.float64)
+    total = float((wish * (wish.log() - logp)).sum())
+    assert found.kl_total_nats == pytest.approx(total, rel=1e-9)
+    assert found.kl_total_nats == pytest.approx(
+        found.kl_conditional_nats - math.log(found.validity), rel=1e-9
+    )
+    assert 0 < found.validity < 1
+    assert found.total_variation >= 1 - found.validity - 1e-12
+
+
+def test_anchors_vary_the_numbers_of_the_prompt_and_never_repeat_it(bound):
+    tokenizer = tiny_tokenizer()
+    target = choices({"Pick a number from 1 to 10.": ["1", "2"]})
+    found = target.bind(Vocabulary.from_tokenizer(tokenizer), tokenizer)
+    requests = default_requests(found, 0)
+    assert target.questions[0].request not in requests
+    assert sum(r.startswith("Pick a number from") for r in requests) >= 8
+    assert requests == default_requests(found, 0)
 
 
 def test_files_of_the_published_form_are_read(shared_data):

@@ -124,6 +124,10 @@ class BoundChoices(BoundTarget):
             return None
         return {t: self._nodes[c].mass / node.mass for t, c in node.children.items()}
 
+    def met(self, states: Sequence[State]) -> list[bool]:
+        """Inside an answer."""
+        return [self.conditional(state) is not None for state in states]
+
     def weight(self, state: State) -> float:
         """How often an answer comes by this node: the weight of a position in KL over strings."""
         assert isinstance(state, int)

@@ -47,6 +47,10 @@ class _Around(BoundTarget):
         """The inner one's."""
         return self.inner.classes()
 
+    def met(self, states: Sequence[State]) -> list[bool] | None:
+        """Where the inner one does."""
+        return self.inner.met(states)
+
     def needs_fit(self) -> bool:
         """Whether the inner one does."""
         return self.inner.needs_fit()
@@ -218,8 +222,10 @@ class BoundWhen(_Around):
         return self.inner.event_states(state[1])
 
     def met(self, states: Sequence[State]) -> list[bool]:
-        """Where the trigger is met."""
-        return [bool(s[0][0]) for s in states if isinstance(s, tuple)]
+        """Where the trigger is met, and the inner target asks for something."""
+        pairs: Sequence[Any] = states
+        inner = self.inner.met([pair[1] for pair in pairs]) or [True] * len(pairs)
+        return [bool(pair[0][0]) and there for pair, there in zip(pairs, inner, strict=True)]
 
     def _split(self, states: Sequence[State]) -> tuple[list[int], list[State]]:
         rows = [row for row, on in enumerate(self.met(states)) if on]

@@ -86,6 +86,10 @@ class BoundTarget(Reader):
         """(N, A) by how much the logits of each class rise against all others, in nats."""
         raise NotImplementedError
 
+    def met(self, states: Sequence[State]) -> list[bool] | None:
+        """Where the target asks for something; None where it does everywhere."""
+        return None
+
     def logits(self, scores: torch.Tensor, states: Sequence[State]) -> torch.Tensor:
         """(N, V) logits of the target, given those of the reference; what `decode` does."""
         return self.log_probs(scores.float().log_softmax(-1), states).expand_as(scores)

@@ -9,6 +9,7 @@ from typing import Any
 
 from tiltlm.errors import ConfigError
 from tiltlm.models import load, vocabulary_size
+from tiltlm.preparing import prepare
 from tiltlm.realise.edit import check_editable
 from tiltlm.records import TiltRecord
 from tiltlm.saving import check_out, fingerprint, record_of, save_tilted
@@ -17,7 +18,6 @@ from tiltlm.tilting import (
     Training,
     decode_prepared,
     edit_prepared,
-    prepare,
     train_prepared,
 )
 from tiltlm.vocabulary import Vocabulary

@@ -16,13 +16,13 @@ from peft import PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.trainer_callback import PrinterCallback
 
-from tiltlm.choices import BoundChoices
-from tiltlm.compositions import BoundMix, BoundWhen
-from tiltlm.context_sources import make_contexts, with_trigger
-from tiltlm.contexts import Split, TokenContexts, split
+from tiltlm.compositions import BoundWhen
+from tiltlm.contexts import TokenContexts
 from tiltlm.errors import ConfigError, TargetError
 from tiltlm.measures.fidelity import Fidelity, ModelLogits, measure_fidelity
+from tiltlm.measures.strings import measure_strings
 from tiltlm.models import LoadedModel, load, vocabulary_size
+from tiltlm.preparing import Prepared, choices_inside, prepare
 from tiltlm.realise.adapters import (
     Parameters,
     as_adapter,
@@ -40,24 +40,8 @@ from tiltlm.realise.train import TiltTrainer
 from tiltlm.reference import Reference
 from tiltlm.targets import BoundTarget, Target, parse_target
 from tiltlm.vocabulary import Vocabulary
-from tiltlm.watching import Silent, Watcher
 
 By = Literal["decode", "edit", "train"]
-
-
-@dataclass
-class Prepared:
-    """A target bound to a model, and the reference at contexts in parts that share none."""
-
-    loaded: LoadedModel
-    vocabulary: Vocabulary
-    target: BoundTarget
-    parts: Split
-    fit: Reference
-    held_out: Reference
-    seed: int
-    watcher: Watcher
-    seconds: dict[str, float]
 
 
 @dataclass
@@ -85,71 +69,6 @@ class Tilted:
     contexts: str
     details: dict[str, Any]
     seconds: dict[str, float]
-
-
-def prepare(
-    model: LoadedModel | str,
-    target: Target | str,
-    contexts: TokenContexts | str | None = None,
-    *,
-    seed: int = 0,
-    key: str | None = None,
-    watcher: Watcher | None = None,
-) -> Prepared:
-    """Bind a target to a model, make and split contexts, and read the reference there.
-
-    Args:
-        model: a name for `load`, or what it returned.
-        target: a target, or its text.
-        contexts: contexts, or a source for `make_contexts`; the default is the model's own
-            samples, and for `choices` the target's own prompts and answers.
-        seed: of contexts, their split, and training.
-        key: of the model's weights; given, own samples are kept in the cache.
-        watcher: told of progress.
-
-    Raises:
-        TiltError: any of the tree in `errors`.
-    """
-    watcher = watcher or Silent()
-    loaded = load(model) if isinstance(model, str) else model
-    loaded.model.eval()
-    target = parse_target(target) if isinstance(target, str) else target
-    vocabulary = Vocabulary.from_tokenizer(loaded.tokenizer, vocabulary_size(loaded.model))
-    bound = target.bind(vocabulary, loaded.tokenizer)
-    seconds: dict[str, float] = {}
-    begin = time.monotonic()
-    choosing = _choices_inside(bound)
-    if choosing is not None:
-        parts = _choices_split(choosing)
-    else:
-        parts = split(
-            _contexts(bound, loaded, contexts, seed, key, watcher),
-            seed,
-            shuffle=not (isinstance(contexts, str) and contexts.startswith(("text:", "dataset:"))),
-        )
-    seconds["contexts"] = time.monotonic() - begin
-    begin = time.monotonic()
-    watcher.begin("reading the reference", len(parts.fit) + len(parts.held_out))
-    fit = Reference(loaded.model, parts.fit, on_context=watcher.advance)
-    held = Reference(
-        loaded.model,
-        parts.held_out,
-        head=fit.head,
-        on_context=lambda n: watcher.advance(len(parts.fit) + n),
-    )
-    seconds["reference"] = time.monotonic() - begin
-    prepared = Prepared(loaded, vocabulary, bound, parts, fit, held, seed, watcher, seconds)
-    bind_to(prepared, bound)
-    return prepared
-
-
-def bind_to(prepared: Prepared, target: BoundTarget) -> None:
-    """Take another target over the same model and contexts; fit it where it needs that."""
-    begin = time.monotonic()
-    if target.needs_fit():
-        target.fit(lambda: prepared.fit.rows(target))
-    prepared.target = target
-    prepared.seconds["fit"] = time.monotonic() - begin
 
 
 def decode(
@@ -399,6 +318,9 @@ def model_logits(model: Any, reference: Reference) -> ModelLogits:
 def _measured(work: Prepared, by: By, model: Any, details: dict[str, Any]) -> Tilted:
     model.eval()
     fidelity = _fidelity(work, model_logits(model, work.held_out))
+    choosing = choices_inside(work.target)
+    if choosing is not None:
+        details["strings"] = [found.as_dict() for found in measure_strings(model, choosing)]
     return Tilted(
         by,
         model,
@@ -418,57 +340,3 @@ def _fidelity(work: Prepared, logits: ModelLogits) -> Fidelity:
     found = measure_fidelity(work.target, work.held_out, logits, work.watcher.advance)
     work.seconds["measure"] = time.monotonic() - begin
     return found
-
-
-def _contexts(
-    target: BoundTarget,
-    loaded: LoadedModel,
-    contexts: TokenContexts | str | None,
-    seed: int,
-    key: str | None,
-    watcher: Watcher,
-) -> TokenContexts:
-    if isinstance(contexts, TokenContexts):
-        return contexts
-    watcher.begin("making contexts", 112)
-    found = make_contexts(contexts or "own", loaded, seed=seed, key=key, on_context=watcher.advance)
-    if isinstance(target, BoundWhen):
-        rows = [target.met(target.read(ids.tolist())) for ids in found.sequences]
-        share = sum(any(row) for row in rows) / len(rows)
-        literal = target.trigger.literal
-        if share < 0.1 and literal is None:
-            raise TargetError(
-                f"the trigger {target.trigger} is met in {share:.0%} of the contexts",
-                where=target.text,
-                fix="give contexts in which it occurs: --contexts text:FILE or chat:FILE",
-            )
-        if share < 0.1 and literal is not None:
-            found = with_trigger(found, literal, loaded.tokenizer, seed)
-    return found
-
-
-def _choices_inside(target: BoundTarget) -> BoundChoices | None:
-    """The choices that a target is, or is made of."""
-    while isinstance(target, BoundMix | BoundWhen):
-        target = target.inner
-    return target if isinstance(target, BoundChoices) else None
-
-
-def _choices_split(target: BoundChoices) -> Split:
-    """Every answer after its prompt; the distribution is known there, so nothing is held out."""
-    sequences, weights = [], []
-    for prompt, answers in zip(target.prompts, target.answers, strict=True):
-        counted: set[tuple[int, ...]] = set()
-        for answer in answers:
-            ids = [*prompt, *answer[:-1]]
-            states = target.read(ids)
-            row = []
-            for place, state in enumerate(states):
-                # A node that several answers share counts once.
-                path = tuple(ids[: place + 1])
-                row.append(0.0 if path in counted else target.weight(state))
-                counted.add(path)
-            sequences.append(ids)
-            weights.append(row)
-    contexts = TokenContexts(sequences, "the target's own prompts and answers", weights=weights)
-    return Split(contexts, contexts, contexts)

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 
 import torch
 
-from tiltlm.compositions import BoundWhen
 from tiltlm.divergences import precise_kl
 from tiltlm.errors import MeasurementError
 from tiltlm.measures.intervals import Interval, bootstrap_ratio, student
@@ -53,7 +52,8 @@ class Fidelity:
         kl_target_base: nats a position.
         collateral: KL of base to model, both conditioned on no event; nats a position; None for
             targets without events.
-        leakage: KL(base ‖ model) where a trigger is not met; None without a trigger.
+        leakage: KL(base ‖ model) where the target asks for nothing, such as before a trigger or at
+            other prompts; None where it asks everywhere.
         masses: of each event.
         contexts: how many.
         positions: how many.
@@ -129,8 +129,9 @@ def _measure_context(
         found["weight"] += float(weight.sum())
         found["model"] += float((weight * precise_kl(wish, model)).sum())
         found["base"] += float((weight * precise_kl(wish, base)).sum())
-        if isinstance(target, BoundWhen):
-            off = weight * ~torch.tensor(target.met(there))
+        met = target.met(there)
+        if met is not None:
+            off = weight * ~torch.tensor(met)
             found["off"] += float((off * precise_kl(base, model)).sum())
             found["off_weight"] += float(off.sum())
         if target.events:
