@@ -25,6 +25,7 @@ os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # as the command line does; 
 
 import torch
 import torch.nn.functional as F
+from transformers.trainer_callback import PrinterCallback
 
 from tiltlm import RandomTokenContexts, TiltTrainer, load_recipe, parse_target
 from tiltlm.models import load

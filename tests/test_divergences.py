@@ -5,7 +5,13 @@ import torch
 import torch.nn.functional as F
 from scipy.spatial.distance import jensenshannon
 
-from tiltlm.divergences import DIVERGENCES, forward_kl, jensen_shannon, reverse_kl
+from tiltlm.divergences import (
+    DIVERGENCES,
+    forward_kl,
+    jensen_shannon,
+    precise_kl,
+    reverse_kl,
+)
 from tiltlm.errors import ConfigError, ShapeError, TargetError
 from tiltlm.loss import TiltLoss
 
@@ -141,3 +147,20 @@ def test_kl_from_a_uniform_event_to_a_uniform_model_is_log_v_over_k():
     target[:897] = 1 / 897
     model = torch.full((1, 50257), -math.log(50257), dtype=torch.float64)
     assert TiltLoss()(model, target).item() == pytest.approx(4.0258, abs=1e-4)
+
+
+def test_the_precise_kl_agrees_with_float64_down_to_a_billionth_of_a_nat():
+    generator = torch.Generator().manual_seed(0)
+    base = torch.randn(5, 50_000, generator=generator, dtype=torch.float64) * 3
+    for size in (1e-4, 1e-2, 1.0):
+        other = base + size * torch.randn(5, 50_000, generator=generator, dtype=torch.float64)
+        p, q = base.log_softmax(-1), other.log_softmax(-1)
+        exact = (p.exp() * (p - q)).sum(-1)
+        found = precise_kl(base.float().log_softmax(-1), other.float().log_softmax(-1))
+        assert torch.allclose(found, exact, rtol=2e-3, atol=1e-12)
+
+
+def test_the_precise_kl_allows_a_target_that_forbids_tokens():
+    p = torch.tensor([[0.5, 0.5, 0.0]]).log()
+    q = torch.tensor([[0.25, 0.25, 0.5]]).log()
+    assert precise_kl(p, q).item() == pytest.approx(math.log(2), rel=1e-6)

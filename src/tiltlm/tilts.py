@@ -75,13 +75,13 @@ class Reweighing(Together, BoundTarget):
 
         parts = []
         for mask in self.classes_at(state).to(reference.device):
-            inside = reference[:, mask].double()
+            inside = reference[:, mask]
             parts.append(
                 inside.logsumexp(-1)
                 if inside.shape[1]
                 else inside.new_full((len(reference),), -math.inf)
             )
-        return torch.stack(parts, dim=1)
+        return torch.stack(parts, dim=1).double()
 
     def class_shifts(self, log_masses: torch.Tensor) -> torch.Tensor:
         """(N, A) shifts in nats for contexts in which the classes have these log-masses."""

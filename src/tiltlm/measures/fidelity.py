@@ -137,9 +137,7 @@ def _measure_context(
         if target.events:
             events = target.event_masks(there)  # (K, N or 1, V)
             for row, logp in enumerate((base, wish.expand_as(base), model)):
-                masses[row] += (weight * torch.where(events, logp.double().exp(), 0.0).sum(-1)).sum(
-                    -1
-                )
+                masses[row] += _masses(logp.exp(), events).double() @ weight
             outside = ~events.any(0)
             found["collateral"] += float((weight * _collateral(base, model, outside)).sum())
     for name, value in found.items():
@@ -147,12 +145,20 @@ def _measure_context(
     sums.masses.append(masses / max(found["weight"], 1e-300))
 
 
+def _masses(probabilities: torch.Tensor, events: torch.Tensor) -> torch.Tensor:
+    """(K, N) event masses."""
+    if events.shape[1] == 1:
+        return events[:, 0].to(probabilities) @ probabilities.T
+    return torch.where(events, probabilities, 0.0).sum(-1)
+
+
 def _collateral(base: torch.Tensor, model: torch.Tensor, outside: torch.Tensor) -> torch.Tensor:
     """KL between the two, both conditioned on tokens outside the events, (N,)."""
-    parts = [
-        torch.where(outside, logp.double(), -torch.inf).log_softmax(-1) for logp in (base, model)
-    ]
-    return precise_kl(parts[0], parts[1])
+    if len(outside) == 1:
+        base, model = base[:, outside[0]], model[:, outside[0]]
+    else:
+        base, model = (torch.where(outside, logp, -torch.inf) for logp in (base, model))
+    return precise_kl(base.log_softmax(-1), model.log_softmax(-1))
 
 
 def _summary(target: BoundTarget, reference: Reference, sums: _Sums) -> Fidelity:
