@@ -124,12 +124,12 @@ def balance_table(loaded: LoadedModel, key: str, data: Path) -> None:
 
 
 TRAINED = (
-    "tilt(contains('x'), 1)",
+    "when('coffee', tilt(contains('x'), 2))",
     "tilt(contains('ght'), 1)",
     r"tilt(matches('\\d'), -1)",
     "tilt(matches('^ ?[A-Z]'), 0.5)",
     "tilt(word('the'), -2)",
-    "when('coffee', tilt(contains('x'), 2))",
+    "tilt(contains('x'), 1)",
     "match(contains('x'), 0.05)",
     "mix(tilt(contains('z'), 3), 0.5)",
     "balance({word('he'): 0.5, word('she'): 0.5})",

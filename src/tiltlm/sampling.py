@@ -12,7 +12,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from transformers import GenerationConfig, LogitsProcessorList, PreTrainedModel
+from transformers import (
+    GenerationConfig,
+    LogitsProcessor,
+    LogitsProcessorList,
+    PreTrainedModel,
+)
 from transformers.generation.logits_process import (
     TemperatureLogitsWarper,
     TopKLogitsWarper,
@@ -73,6 +78,7 @@ def sample(
     new_tokens: int,
     options: SamplingOptions | None = None,
     on_token: Callable[[int], None] | None = None,
+    processor: LogitsProcessor | None = None,
 ) -> torch.Tensor:
     """Continue each prompt by ``new_tokens`` tokens; end-of-text does not stop it.
 
@@ -82,6 +88,7 @@ def sample(
         new_tokens: how many to draw for each prompt.
         options: how; temperature 1 over all tokens by default.
         on_token: called with the number of tokens done so far, for progress.
+        processor: a realisation by `decode`; it sees the whole text and acts before temperature.
 
     Returns:
         (batch, new_tokens) token ids. The caller's random state is left alone.
@@ -103,13 +110,13 @@ def sample(
             torch.manual_seed(options.seed)
             text = prompts.to(model.device)
             if cached:
-                text = _continue_cached(model, text, cached, options)
+                text = _continue_cached(model, text, cached, options, processor)
                 if on_token:
                     on_token(cached)
             if new_tokens > cached:
                 assert window is not None
                 text = _continue_sliding(
-                    model, text, new_tokens - cached, window, options, on_token
+                    model, text, new_tokens - cached, window, options, on_token, processor
                 )
     finally:
         model.train(training)
@@ -117,7 +124,11 @@ def sample(
 
 
 def _continue_cached(
-    model: PreTrainedModel, text: torch.Tensor, count: int, options: SamplingOptions
+    model: PreTrainedModel,
+    text: torch.Tensor,
+    count: int,
+    options: SamplingOptions,
+    processor: LogitsProcessor | None,
 ) -> torch.Tensor:
     config = GenerationConfig(
         do_sample=True,
@@ -130,7 +141,10 @@ def _continue_cached(
     )
     try:
         result: torch.Tensor = model.generate(  # type: ignore[operator]
-            text, attention_mask=torch.ones_like(text), generation_config=config
+            text,
+            attention_mask=torch.ones_like(text),
+            generation_config=config,
+            logits_processor=LogitsProcessorList([processor] if processor else []),
         )
     except RuntimeError as error:
         if "probability tensor" in str(error):
@@ -146,6 +160,7 @@ def _continue_sliding(
     window: int,
     options: SamplingOptions,
     on_token: Callable[[int], None] | None,
+    processor: LogitsProcessor | None,
 ) -> torch.Tensor:
     warpers = options.warpers()
     keep = {"logits_to_keep": 1} if can_keep_logits(model) else {}
@@ -159,6 +174,8 @@ def _continue_sliding(
             logits = model(input_ids=read, use_cache=False, **keep).logits[:, -1].float()
             if not bool(torch.isfinite(logits.logsumexp(-1)).all()):
                 raise _not_finite(model)
+            if processor is not None:
+                logits = processor(text[:, :end], logits)
             probabilities = warpers(read, logits).softmax(-1)  # type: ignore[arg-type]
             text[:, end] = torch.multinomial(probabilities, 1)[:, 0]
             if on_token:

@@ -71,17 +71,8 @@ class Reweighing(Together, BoundTarget):
 
     def log_masses(self, reference: torch.Tensor, state: State) -> torch.Tensor:
         """(N, A) log-probability of each class under (N, V) reference log-probabilities."""
-        import torch
-
-        parts = []
-        for mask in self.classes_at(state).to(reference.device):
-            inside = reference[:, mask]
-            parts.append(
-                inside.logsumexp(-1)
-                if inside.shape[1]
-                else inside.new_full((len(reference),), -math.inf)
-            )
-        return torch.stack(parts, dim=1).double()
+        classes = self.classes_at(state).to(reference)
+        return (reference.float().exp() @ classes.T.float()).double().log()
 
     def class_shifts(self, log_masses: torch.Tensor) -> torch.Tensor:
         """(N, A) shifts in nats for contexts in which the classes have these log-masses."""
@@ -91,6 +82,9 @@ class Reweighing(Together, BoundTarget):
         """(N, A) shifts in nats."""
         import torch
 
+        constant = self.constant_shifts()
+        if constant is not None:
+            return constant[None].expand(len(reference), -1)
         found = torch.zeros(len(reference), len(self.patterns), dtype=torch.float64)
         for state, rows in groups(states).items():
             found[rows] = self.class_shifts(self.log_masses(reference[rows], state)).cpu()
@@ -108,22 +102,18 @@ class Reweighing(Together, BoundTarget):
         return self._reweighed(scores, states)
 
     def _reweighed(self, reference: torch.Tensor, states: Sequence[State] | None) -> torch.Tensor:
-        found = reference.clone()
+        found = None
         for state, rows in groups(states or [None] * len(reference)).items():
-            classes = self.classes_at(state).to(reference.device)
-            part = found if len(rows) == len(found) else found[rows]
-            constant = self.constant_shifts()
-            if constant is None:
-                logp = part.float().log_softmax(-1)
-                shift = self.class_shifts(self.log_masses(logp, state)).to(part.dtype)
-            else:
-                shift = constant.to(part)[None].expand(len(part), -1)
-            for number, mask in enumerate(classes):
-                places = mask.nonzero()[:, 0]
-                if len(places):
-                    part[:, places] += shift[:, number, None]
-            if part is not found:
-                found[rows] = part
+            part = reference if len(rows) == len(reference) else reference[rows]
+            shift = self.constant_shifts()
+            if shift is None:
+                shift = self.class_shifts(self.log_masses(part.float().log_softmax(-1), state))
+            moved = part + shift.to(part) @ self.classes_at(state).to(part)
+            if part is reference:
+                return moved
+            found = reference.clone() if found is None else found
+            found[rows] = moved
+        assert found is not None
         return found
 
     def constant_shifts(self) -> torch.Tensor | None:

@@ -110,7 +110,7 @@ def _wanted(
     hidden, shifts, weights = [], [], []
     for index, positions, logp, states in reference.blocks(target):
         wish = target.shifts(logp, states)
-        log_mass = torch.stack([logp[:, m].logsumexp(-1) for m in classes], 1).double()
+        log_mass = (logp.exp() @ classes.T.to(logp)).double().log()
         raised = log_mass + wish
         rest = (1 - log_mass.exp().sum(1, keepdim=True)).clamp_min(1e-300).log()
         share = torch.cat([raised, rest], 1).softmax(1)[:, :-1]
