@@ -154,31 +154,49 @@ def tokens(
     """How many tokens an event catches, which share that is, and which they are."""
     from tiltlm.events import parse_event
     from tiltlm.models import load_tokenizer
+    from tiltlm.variants import accidents, variants
     from tiltlm.vocabulary import Vocabulary
 
+    _quiet_libraries()
     parsed = parse_event(event, where="command line")
     vocabulary = Vocabulary.from_tokenizer(load_tokenizer(model))
-    ids = parsed.mask(vocabulary).nonzero().flatten().tolist()
-    shown = ids[:: max(1, len(ids) // examples)][:examples] if examples else []
-    special = sorted(set(ids) & vocabulary.special_ids)
+    bound = parsed.bind(vocabulary)
+    ids = bound.mask_at(bound.start()).nonzero().flatten().tolist()
+
+    def spread(found: list[int]) -> list[int]:
+        return found[:: max(1, len(found) // examples)][:examples] if examples else []
+
+    forms = [v for v in variants(parsed, vocabulary) if v.token is not None][:40]
+    caught = accidents(parsed, vocabulary)
+    record = {
+        "event": str(parsed),
+        "depends_on_context": bound.depends_on_context,
+        "tokens": len(ids),
+        "vocabulary": len(vocabulary),
+        "share": len(ids) / len(vocabulary),
+        "special_ids": sorted(set(ids) & vocabulary.special_ids),
+        "variants": [{"text": v.text, "id": v.token, "inside": v.inside} for v in forms],
+        "inside_longer_words": len(caught),
+        "examples": [{"id": i, "text": vocabulary.text(i)} for i in spread(ids)],
+    }
     if as_json:
-        record = {
-            "event": str(parsed),
-            "tokens": len(ids),
-            "vocabulary": len(vocabulary),
-            "share": len(ids) / len(vocabulary),
-            "special_ids": special,
-            "examples": [{"id": i, "text": vocabulary.text(i)} for i in shown],
-        }
         typer.echo(json.dumps(record, ensure_ascii=False))
         return
-    typer.echo(str(parsed))
+    typer.echo(str(parsed)[:400])
+    where = " at the beginning of a text" if bound.depends_on_context else ""
     share = len(ids) / len(vocabulary)
-    typer.echo(f"{len(ids):,} of {len(vocabulary):,} tokens, {share:.2%}")
-    for index in special:
+    typer.echo(f"{len(ids):,} of {len(vocabulary):,} tokens, {share:.2%}{where}")
+    for index in sorted(set(ids) & vocabulary.special_ids):
         text = vocabulary.text(index)
         typer.echo(f"one of them is the control token {text!r}; leave it out with & ~special()")
-    typer.echo("  ".join(repr(vocabulary.text(i)) for i in shown))
+    typer.echo("  ".join(repr(vocabulary.text(i)) for i in spread(ids)))
+    for title, inside in (("variants in it", True), ("variants not in it", False)):
+        texts = [repr(v.text) for v in forms if v.inside is inside]
+        if texts:
+            typer.echo(f"{title}: " + "  ".join(texts))
+    if caught:
+        texts = [repr(vocabulary.text(i)) for i in spread(caught)[:8]]
+        typer.echo(f"inside longer words, {len(caught):,} of them: " + "  ".join(texts))
 
 
 @recipes_app.callback()

@@ -65,6 +65,10 @@ class Event(ABC):
         """
         return FixedEvent(str(self), self.mask(vocabulary))
 
+    def texts(self) -> tuple[str, ...]:
+        """The texts that the event was written with; none for patterns and ids."""
+        return ()
+
     def __and__(self, other: Event) -> Event:
         return _All((self, _checked(other)))
 
@@ -144,6 +148,9 @@ class _Contains(Event):
         raw = [needle.encode("utf-8", errors="surrogateescape") for needle in self.needles]
         return [any(n in token for n in raw) for token in vocabulary.tokens]
 
+    def texts(self) -> tuple[str, ...]:
+        return self.needles
+
     def __str__(self) -> str:
         return _call("contains", self.needles, self.ignore_case)
 
@@ -169,6 +176,9 @@ class _Word(Event):
         fold = str.casefold if self.ignore_case else str
         wanted = {fold(word) for word in self.words}
         return [fold(text.removeprefix(" ")) in wanted for text in vocabulary.texts]
+
+    def texts(self) -> tuple[str, ...]:
+        return self.words
 
     def __str__(self) -> str:
         return _call("word", self.words, self.ignore_case)
@@ -215,6 +225,9 @@ class _All(Event):
         parts = [event.bind(vocabulary) for event in self.events]
         return _Joined(str(self), parts, lambda a, b: a & b)
 
+    def texts(self) -> tuple[str, ...]:
+        return tuple(text for event in self.events for text in event.texts())
+
     def __str__(self) -> str:
         return " & ".join(f"({e})" if isinstance(e, _Any) else str(e) for e in self.events)
 
@@ -232,6 +245,9 @@ class _Any(Event):
             return super().bind(vocabulary)
         parts = [event.bind(vocabulary) for event in self.events]
         return _Joined(str(self), parts, lambda a, b: a | b)
+
+    def texts(self) -> tuple[str, ...]:
+        return tuple(text for event in self.events for text in event.texts())
 
     def __str__(self) -> str:
         return " | ".join(map(str, self.events))

@@ -24,7 +24,7 @@ _BOUNDARIES = [b for b in range(128) if not (chr(b).isalnum() or chr(b) == "_")]
 
 @dataclass(frozen=True)
 class _Phrase(Event):
-    texts: tuple[str, ...]
+    phrases: tuple[str, ...]
     ignore_case: bool
     whole: bool
 
@@ -34,11 +34,14 @@ class _Phrase(Event):
             fix="use contains or word where one token decides",
         )
 
+    def texts(self) -> tuple[str, ...]:
+        return self.phrases
+
     def bind(self, vocabulary: Vocabulary) -> BoundEvent:
         return BoundPhrases(self, vocabulary)
 
     def __str__(self) -> str:
-        inside = ", ".join(map(repr, self.texts))
+        inside = ", ".join(map(repr, self.phrases))
         options = [f"{n}=True" for n in ("ignore_case", "whole") if getattr(self, n)]
         return f"phrase({', '.join([inside, *options])})"
 
@@ -77,7 +80,7 @@ class BoundPhrases(BoundEvent):
         for index in vocabulary.special_ids:
             self._tokens[index] = b""  # control tokens are not text
         self._tokens_hold = set(b"".join(self._tokens))
-        patterns = [t.encode("utf-8", errors="surrogateescape") for t in event.texts]
+        patterns = [t.encode("utf-8", errors="surrogateescape") for t in event.phrases]
         patterns = [p.lower() if event.ignore_case else p for p in patterns]
         reachable = [p for p in patterns if set(p) <= self._tokens_hold]
         if not reachable:
