@@ -100,8 +100,8 @@ def match_rows(loaded: LoadedModel, contexts: TokenContexts) -> None:
         if done.by == "edit":
             done.model.unload()
         print(
-            f"| {len(contexts)} | {done.by} | {mass.base.mean:.4f} | {mass.model.mean:.4f} | {mass.model.interval} | "
-            f"{done.fidelity.gap_closed:.4f} |",
+            f"| {len(contexts)} | {done.by} | {mass.base.mean:.4f} | {mass.model.mean:.4f} | "
+            f"{mass.model.interval} | {done.fidelity.gap_closed:.4f} |",
             flush=True,
         )
 
