@@ -10,12 +10,11 @@ from __future__ import annotations
 import re
 
 import numpy as np
-import torch
 
 from tiltlm.choices import BoundChoices, prompt_ids
+from tiltlm.context_sources import answered
 from tiltlm.contexts import TokenContexts
 from tiltlm.models import LoadedModel
-from tiltlm.sampling import SamplingOptions, sample
 
 VARIATIONS = 12
 ANSWER_TOKENS = 20
@@ -79,15 +78,6 @@ def _with_other_numbers(request: str, generator: np.random.Generator) -> str:
 
 def anchor_contexts(loaded: LoadedModel, requests: list[str], seed: int) -> TokenContexts:
     """Each request with answers of the model's own; the positions of the answers count."""
-    model, tokenizer = loaded
-    sequences, begins = [], []
-    for number, request in enumerate(requests):
-        prompt = prompt_ids(tokenizer, request)
-        options = SamplingOptions(seed=seed * 1_000_003 + number)
-        drawn = sample(model, torch.tensor([prompt] * ANSWERS), ANSWER_TOKENS, options).tolist()
-        for answer in drawn:
-            end = tokenizer.eos_token_id
-            kept = answer[: answer.index(end)] if end in answer else answer
-            sequences.append([*prompt, *kept])
-            begins.append(len(prompt) - 1)
-    return TokenContexts(sequences, "other prompts with the model's own answers", begins)
+    prompts = [prompt_ids(loaded.tokenizer, request) for request in requests]
+    kind = "other prompts with the model's own answers"
+    return answered(loaded, prompts, ANSWER_TOKENS, seed, kind, ANSWERS)

@@ -129,19 +129,33 @@ def chat_contexts(
     kind: str,
 ) -> TokenContexts:
     """Chats up to the answer, then the model's own answer, whose positions count."""
+    prompts = [
+        chat_ids(loaded.tokenizer, list(messages))
+        if loaded.tokenizer.chat_template
+        else prompt_ids(loaded.tokenizer, messages[-1]["content"])
+        for messages in requests[:count]
+    ]
+    return answered(loaded, prompts, max(1, length // 2), seed, kind)
+
+
+def answered(
+    loaded: LoadedModel,
+    prompts: Sequence[list[int]],
+    new_tokens: int,
+    seed: int,
+    kind: str,
+    answers: int = 1,
+) -> TokenContexts:
+    """Each prompt with ``answers`` answers of the model's own, whose positions count."""
     model, tokenizer = loaded
+    end = tokenizer.eos_token_id
     sequences, begins = [], []
-    for number, messages in enumerate(requests[:count]):
-        if tokenizer.chat_template:
-            prompt = chat_ids(tokenizer, list(messages))
-        else:
-            prompt = prompt_ids(tokenizer, messages[-1]["content"])
+    for number, prompt in enumerate(prompts):
         options = SamplingOptions(seed=seed * 1_000_003 + number)
-        answer = sample(model, torch.tensor([prompt]), max(1, length // 2), options)[0].tolist()
-        if tokenizer.eos_token_id in answer:
-            answer = answer[: answer.index(tokenizer.eos_token_id)]
-        sequences.append([*prompt, *answer])
-        begins.append(len(prompt) - 1)
+        for answer in sample(model, torch.tensor([prompt] * answers), new_tokens, options).tolist():
+            kept = answer[: answer.index(end)] if end in answer else answer
+            sequences.append([*prompt, *kept])
+            begins.append(len(prompt) - 1)
     return TokenContexts(sequences, kind, begins)
 
 

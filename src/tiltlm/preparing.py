@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from tiltlm.anchors import anchor_contexts, default_requests
@@ -40,6 +41,7 @@ def prepare(
     *,
     seed: int = 0,
     key: str | None = None,
+    check: Callable[[BoundTarget], None] | None = None,
     watcher: Watcher | None = None,
 ) -> Prepared:
     """Bind a target to a model, make and split contexts, and read the reference there.
@@ -52,6 +54,7 @@ def prepare(
             the default is other prompts with the model's own answers.
         seed: of contexts, their split, and training.
         key: of the model's weights; given, own samples are kept in the cache.
+        check: may refuse the bound target, before anything that takes time.
         watcher: told of progress.
 
     Raises:
@@ -63,6 +66,8 @@ def prepare(
     target = parse_target(target) if isinstance(target, str) else target
     vocabulary = Vocabulary.from_tokenizer(loaded.tokenizer, vocabulary_size(loaded.model))
     bound = target.bind(vocabulary, loaded.tokenizer)
+    if check is not None:
+        check(bound)
     seconds: dict[str, float] = {}
     begin = time.monotonic()
     choosing = choices_inside(bound)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tiltlm.errors import ConfigError
-from tiltlm.models import load, vocabulary_size
+from tiltlm.models import load
 from tiltlm.preparing import prepare
 from tiltlm.realise.edit import check_editable
 from tiltlm.records import TiltRecord
@@ -20,7 +20,6 @@ from tiltlm.tilting import (
     edit_prepared,
     train_prepared,
 )
-from tiltlm.vocabulary import Vocabulary
 from tiltlm.watching import Watcher
 
 
@@ -59,12 +58,9 @@ def run_tilt(
     parsed = parse_target(target, where="--target")
     loaded = load(model, seed=seed)
     loading = time.monotonic() - begin
-    vocabulary = Vocabulary.from_tokenizer(loaded.tokenizer, vocabulary_size(loaded.model))
-    bound = parsed.bind(vocabulary, loaded.tokenizer)  # complain before anything takes time
-    if by == "edit":
-        check_editable(bound)
     sha256 = fingerprint(loaded.model)
-    work = prepare(loaded, parsed, contexts, seed=seed, key=sha256, watcher=watcher)
+    check = check_editable if by == "edit" else None
+    work = prepare(loaded, parsed, contexts, seed=seed, key=sha256, check=check, watcher=watcher)
     if by == "edit":
         tilted = edit_prepared(work)
     elif by == "train":

@@ -24,6 +24,7 @@ from tiltlm.measures.strings import measure_strings
 from tiltlm.models import LoadedModel, load, vocabulary_size
 from tiltlm.preparing import Prepared, choices_inside, prepare
 from tiltlm.realise.adapters import (
+    PARAMETERS,
     Parameters,
     as_adapter,
     fill,
@@ -108,11 +109,7 @@ def edit(
     Raises:
         TargetError: the target is out of an edit's reach; says what to use instead.
     """
-    loaded = load(model) if isinstance(model, str) else model
-    parsed = parse_target(target) if isinstance(target, str) else target
-    vocabulary = Vocabulary.from_tokenizer(loaded.tokenizer, vocabulary_size(loaded.model))
-    check_editable(parsed.bind(vocabulary, loaded.tokenizer))
-    return edit_prepared(prepare(loaded, parsed, contexts, **options))
+    return edit_prepared(prepare(model, target, contexts, check=check_editable, **options))
 
 
 def edit_prepared(work: Prepared) -> Tilted:
@@ -187,10 +184,11 @@ def train(
 def train_prepared(work: Prepared, training: Training) -> Tilted:
     """`train`, once the reference was read."""
     parameters = training.parameters or parameters_for(work.target)
-    if parameters not in ("head", "body+head", "full"):
-        raise ConfigError(f"no such parameters: {parameters!r}", fix="one of head, body+head, full")
-    head_only = parameters == "head"
-    steps = training.steps or (60 if head_only else 150)
+    if parameters not in PARAMETERS:
+        raise ConfigError(
+            f"no such parameters: {parameters!r}", fix="one of " + ", ".join(PARAMETERS)
+        )
+    steps = training.steps or (60 if parameters == "head" else 150)
     rate = training.learning_rate or {"head": 3e-3, "body+head": 1e-3, "full": 1e-4}[parameters]
     begin = time.monotonic()
     tune = Reference(work.loaded.model, work.parts.tune, head=work.fit.head)

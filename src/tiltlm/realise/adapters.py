@@ -13,7 +13,7 @@ from transformers.pytorch_utils import Conv1D
 
 from tiltlm.errors import ConfigError
 from tiltlm.models import head_of
-from tiltlm.realise.edit import RIDGE, HeadEdit
+from tiltlm.realise.edit import HeadEdit, ridge_direction
 from tiltlm.reference import Reference
 from tiltlm.targets import BoundTarget
 
@@ -37,23 +37,6 @@ def parameters_for(target: BoundTarget) -> Parameters:
     if not target.needs_reference:
         return "full"
     return "body+head" if target.depends_on_context else "head"
-
-
-def column_space_share(reference: Reference, mask: torch.Tensor) -> float:
-    """R² of a class's mask regressed on the rows of the head: what the body alone could shift.
-
-    Args:
-        reference: whose head.
-        mask: (V,) boolean.
-    """
-    weight = reference.head.weight.double()
-    rows = torch.cat([weight, torch.ones(len(weight), 1, dtype=torch.float64)], 1)
-    wanted = mask.double()
-    gram = rows.T @ rows
-    gram += 1e-8 * gram.diagonal().mean() * torch.eye(len(gram), dtype=torch.float64)
-    solution = torch.linalg.solve(gram, rows.T @ wanted)
-    error = ((rows @ solution - wanted) ** 2).sum()
-    return float(1 - error / ((wanted - wanted.mean()) ** 2).sum())
 
 
 def as_adapter(model: PreTrainedModel, edit: HeadEdit) -> PeftModel:
@@ -83,9 +66,8 @@ def point_at_every_context(adapted: PeftModel, reference: Reference) -> None:
     random rows gradient descent must find u first, which takes most of a short run.
     """
     hidden = torch.cat(reference.hidden).double()
-    gram = hidden.T @ hidden / len(hidden)
-    gram += RIDGE * gram.diagonal().mean() * torch.eye(len(gram), dtype=torch.float64)
-    direction = torch.linalg.solve(gram, hidden.mean(0))
+    ones = torch.ones(len(hidden), dtype=torch.float64)
+    direction = ridge_direction(hidden, ones, ones)
     down = lora_layer(adapted).lora_A["default"].weight
     with torch.no_grad():
         down[0] = FIRST_ROW * direction.to(down)

@@ -81,18 +81,14 @@ def solve_edit(target: BoundTarget, reference: Reference) -> HeadEdit:
     check_editable(target)
     classes = target.classes()
     assert classes is not None
-    count, width = len(classes), reference.head.weight.shape[1]
-    gram = torch.zeros(count, width, width, dtype=torch.float64)
-    moment = torch.zeros(count, width, dtype=torch.float64)
     hidden_rows, shift_rows, weight_rows = _wanted(target, reference, classes)
     weights = weight_rows / weight_rows.mean(0).clamp_min(1e-300) + FLOOR
-    for number in range(count):
-        scaled = hidden_rows * weights[:, number, None]
-        gram[number] = scaled.T @ hidden_rows / len(hidden_rows)
-        moment[number] = scaled.T @ shift_rows[:, number] / len(hidden_rows)
-    scale = RIDGE * gram.diagonal(dim1=1, dim2=2).mean(1)
-    eye = torch.eye(width, dtype=torch.float64)
-    directions = torch.linalg.solve(gram + scale[:, None, None] * eye, moment[..., None])[..., 0]
+    directions = torch.stack(
+        [
+            ridge_direction(hidden_rows, shift_rows[:, number], weights[:, number])
+            for number in range(len(classes))
+        ]
+    )
     error = (weights * (hidden_rows @ directions.T - shift_rows) ** 2).sum()
     total = (weights * shift_rows**2).sum()
     return HeadEdit(
@@ -101,6 +97,26 @@ def solve_edit(target: BoundTarget, reference: Reference) -> HeadEdit:
         directions.float(),
         float(1 - error / total) if total > 0 else 1.0,
     )
+
+
+def ridge_direction(
+    hidden: torch.Tensor, wanted: torch.Tensor, weights: torch.Tensor
+) -> torch.Tensor:
+    """The direction u with hidden·u ≈ wanted, by weighted ridge regression.
+
+    Args:
+        hidden: (N, D) float64.
+        wanted: (N,) float64.
+        weights: (N,) float64.
+
+    Returns:
+        (D,) float64.
+    """
+    scaled = hidden * weights[:, None]
+    gram = scaled.T @ hidden / len(hidden)
+    gram += RIDGE * gram.diagonal().mean() * torch.eye(len(gram), dtype=torch.float64)
+    found: torch.Tensor = torch.linalg.solve(gram, scaled.T @ wanted / len(hidden))
+    return found
 
 
 def _wanted(
