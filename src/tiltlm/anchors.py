@@ -3,6 +3,10 @@
 Training on one prompt alone moves all others: the answers leak to prompts that look alike. Anchors
 are other prompts with the model's own answers, at which the target is the reference itself. The
 nearest ones are variations of the prompt, with other numbers in the place of its own.
+
+A leak is an answer of the target's at a prompt that is not its own, and the model itself hardly
+ever writes that answer there. So each anchor prompt is read with the model's own answers and also
+with some of the target's: the reference holds along both.
 """
 
 from __future__ import annotations
@@ -16,9 +20,9 @@ from tiltlm.context_sources import answered
 from tiltlm.contexts import TokenContexts
 from tiltlm.models import LoadedModel
 
-VARIATIONS = 12
+VARIATIONS = 32
 ANSWER_TOKENS = 20
-ANSWERS = 2
+LEAKS = 2
 
 REQUESTS = (
     "What is the capital of France?",
@@ -69,15 +73,32 @@ def default_requests(target: BoundChoices, seed: int) -> list[str]:
 
 
 def _with_other_numbers(request: str, generator: np.random.Generator) -> str:
-    """The same request with ascending random numbers in the place of its own."""
-    count = len(re.findall(r"\d+", request))
+    """The same request with other numbers, ascending; as often only its last one changed."""
+    old = re.findall(r"\d+", request)
     largest = int(10 ** generator.uniform(1, 3.5))
-    numbers = iter(sorted(int(n) for n in generator.integers(1, largest + 1, size=count)))
+    new = sorted(int(n) for n in generator.integers(1, largest + 1, size=len(old)))
+    if generator.random() < 0.5:
+        new[:-1] = [int(n) for n in old[:-1]]
+    numbers = iter(new)
     return re.sub(r"\d+", lambda _: str(next(numbers)), request)
 
 
-def anchor_contexts(loaded: LoadedModel, requests: list[str], seed: int) -> TokenContexts:
-    """Each request with answers of the model's own; the positions of the answers count."""
+def anchor_contexts(
+    loaded: LoadedModel, target: BoundChoices, requests: list[str], seed: int
+) -> TokenContexts:
+    """Each request with an answer of the model's own, and with answers of the target's."""
     prompts = [prompt_ids(loaded.tokenizer, request) for request in requests]
-    kind = "other prompts with the model's own answers"
-    return answered(loaded, prompts, ANSWER_TOKENS, seed, kind, ANSWERS)
+    kind = "other prompts with the model's own answers and the target's"
+    own = answered(loaded, prompts, ANSWER_TOKENS, seed, kind)
+    generator = np.random.default_rng([seed, 1])
+    answers = [ids[:-1] for question in target.answers for ids in question]
+    leaks, begins = [], []
+    for prompt in prompts:
+        for place in generator.integers(len(answers), size=LEAKS):
+            leaks.append([*prompt, *answers[place]])
+            begins.append(len(prompt) - 1)
+    return TokenContexts(
+        [*(ids.tolist() for ids in own.sequences), *leaks],
+        kind,
+        [*(int(own.positions(i)[0]) for i in range(len(own))), *begins],
+    )

@@ -147,7 +147,7 @@ def _anchors(
     watcher.note(
         f"answering {len(requests)} other prompts, at which the model should stay as it is"
     )
-    return anchor_contexts(loaded, requests, seed)
+    return anchor_contexts(loaded, target, requests, seed)
 
 
 def choices_inside(target: BoundTarget) -> BoundChoices | None:
