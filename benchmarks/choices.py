@@ -96,7 +96,7 @@ def main() -> None:
     print("base", measure_strings(loaded.model, work.target)[0].as_dict())
     if chosen.unanchored:
         without_anchors(work)
-    done = train_prepared(work, Training(steps=chosen.steps, batch=8))
+    done = train_prepared(work, Training(steps=chosen.steps))
     print("model", json.dumps(done.details["strings"][0]), f"{work.seconds['train']:.0f} s")
     counts = drawn(done.model, work.target, loaded.tokenizer.eos_token_id)
     test = chisquare(counts[:-1])

@@ -70,7 +70,9 @@ def tilt(
     by: Annotated[str, typer.Option(help="edit, train or decode.")] = "edit",
     contexts: Annotated[
         str | None,
-        typer.Option(help="own, random, text:FILE, dataset:NAME, chat:FILE.jsonl, prompts:FILE."),
+        typer.Option(
+            help="own, own:COUNT, random, text:FILE, dataset:NAME, chat:FILE.jsonl, prompts:FILE."
+        ),
     ] = None,
     merge: Annotated[bool, typer.Option("--merge", help="A whole model, not an adapter.")] = False,
     start: Annotated[str | None, typer.Option(help="train: base or edit.")] = None,

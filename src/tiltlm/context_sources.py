@@ -35,8 +35,8 @@ def make_contexts(
     """Contexts from where a user says.
 
     Args:
-        source: ``own`` samples; ``random`` tokens; ``text:FILE``; ``dataset:NAME`` (of
-            `datasets`, its column ``text``, part ``train``); ``chat:FILE`` (JSON lines with
+        source: ``own`` samples, or ``own:N`` of them; ``random`` tokens; ``text:FILE``;
+            ``dataset:NAME`` (of `datasets`, its column ``text``, part ``train``); ``chat:FILE`` (JSON lines with
             ``messages`` or ``prompt``; the model's own answers are what counts);
             ``prompts:FILE`` (one a line; only the token after each counts).
         loaded: the model, with its tokenizer.
@@ -53,8 +53,8 @@ def make_contexts(
     limit = context_length(model)
     length = length if limit is None else min(length, limit)
     kind, _, name = source.partition(":")
-    if kind == "own" and not name:
-        return own_samples(loaded, count, length, seed, key, on_context)
+    if kind == "own" and (not name or name.isdecimal()):
+        return own_samples(loaded, int(name or count), length, seed, key, on_context)
     if kind == "random" and not name:
         random = RandomTokenContexts(vocabulary_size(model), length, count, seed=seed)
         return TokenContexts(random.batch().tolist(), "random tokens")
@@ -71,7 +71,7 @@ def make_contexts(
     raise ConfigError(
         f"no such contexts: {source!r}",
         where="--contexts",
-        fix="own, random, text:FILE, dataset:NAME, chat:FILE.jsonl or prompts:FILE",
+        fix="own, own:COUNT, random, text:FILE, dataset:NAME, chat:FILE.jsonl or prompts:FILE",
     )
 
 
@@ -157,30 +157,6 @@ def answered(
             sequences.append([*prompt, *kept])
             begins.append(len(prompt) - 1)
     return TokenContexts(sequences, kind, begins)
-
-
-def with_trigger(
-    contexts: TokenContexts, text: str, tokenizer: PreTrainedTokenizerBase, seed: int
-) -> TokenContexts:
-    """The same contexts, every second one with a text put between two of its words."""
-    generator = torch.Generator().manual_seed(seed)
-    found, begins = [], []
-    for number, ids in enumerate(contexts.sequences):
-        row, begin = ids.tolist(), int(contexts.positions(number)[0])
-        if number % 2 == 0:
-            decoded = [str(tokenizer.decode(row[: k + 1])) for k in range(len(row))]
-            # Only between tokens that begin a word, and in the first half, so that both count.
-            places = [
-                k
-                for k in range(1, max(2, len(row) // 2))
-                if decoded[k][len(decoded[k - 1]) :].startswith(" ")
-            ] or [1]
-            place = places[int(torch.randint(len(places), (), generator=generator))]
-            extra = tokenizer(" " + text.strip(), add_special_tokens=False)["input_ids"]
-            row = [*row[:place], *extra, *row[place:]][: len(row)]
-        found.append(row)
-        begins.append(begin)
-    return TokenContexts(found, f"{contexts.kind}, half of them with {text!r}", begins)
 
 
 def _read(name: str) -> str:

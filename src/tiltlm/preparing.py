@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from tiltlm.anchors import anchor_contexts, default_requests
 from tiltlm.choices import BoundChoices
 from tiltlm.compositions import BoundMix, BoundWhen
-from tiltlm.context_sources import make_contexts, with_trigger
+from tiltlm.context_sources import COUNT, make_contexts
 from tiltlm.contexts import Split, TokenContexts, split
 from tiltlm.errors import TargetError
 from tiltlm.models import LoadedModel, load, vocabulary_size
 from tiltlm.reference import Reference
 from tiltlm.targets import BoundTarget, Target, parse_target
+from tiltlm.trigger_contexts import split_with_trigger
 from tiltlm.vocabulary import Vocabulary
 from tiltlm.watching import Silent, Watcher
 
@@ -74,11 +75,11 @@ def prepare(
     if choosing is not None:
         parts = _choices_split(choosing, _anchors(choosing, loaded, contexts, seed, watcher), seed)
     else:
-        parts = split(
-            _contexts(bound, loaded, contexts, seed, key, watcher),
-            seed,
-            shuffle=not (isinstance(contexts, str) and contexts.startswith(("text:", "dataset:"))),
-        )
+        found = _contexts(loaded, contexts, seed, key, watcher)
+        one_text = isinstance(contexts, str) and contexts.startswith(("text:", "dataset:"))
+        parts = split(found, seed, shuffle=not one_text)
+        if isinstance(bound, BoundWhen) and not isinstance(contexts, TokenContexts):
+            parts = _where_it_is_met(bound, found, parts, loaded, seed)
     seconds["contexts"] = time.monotonic() - begin
     begin = time.monotonic()
     watcher.begin("reading the reference", len(parts.fit) + len(parts.held_out))
@@ -105,7 +106,6 @@ def bind_to(prepared: Prepared, target: BoundTarget) -> None:
 
 
 def _contexts(
-    target: BoundTarget,
     loaded: LoadedModel,
     contexts: TokenContexts | str | None,
     seed: int,
@@ -114,21 +114,26 @@ def _contexts(
 ) -> TokenContexts:
     if isinstance(contexts, TokenContexts):
         return contexts
-    watcher.begin("making contexts", 112)
-    found = make_contexts(contexts or "own", loaded, seed=seed, key=key, on_context=watcher.advance)
-    if isinstance(target, BoundWhen):
-        rows = [target.met(target.read(ids.tolist())) for ids in found.sequences]
-        share = sum(any(row) for row in rows) / len(rows)
-        literal = target.trigger.literal
-        if share < 0.1 and literal is None:
-            raise TargetError(
-                f"the trigger {target.trigger} is met in {share:.0%} of the contexts",
-                where=target.text,
-                fix="give contexts in which it occurs: --contexts text:FILE or chat:FILE",
-            )
-        if share < 0.1 and literal is not None:
-            found = with_trigger(found, literal, loaded.tokenizer, seed)
-    return found
+    watcher.begin("making contexts", COUNT)
+    return make_contexts(contexts or "own", loaded, seed=seed, key=key, on_context=watcher.advance)
+
+
+def _where_it_is_met(
+    target: BoundWhen, contexts: TokenContexts, parts: Split, loaded: LoadedModel, seed: int
+) -> Split:
+    """The parts themselves where the trigger occurs in them, else with the trigger put in."""
+    rows = [target.met(target.read(ids.tolist())) for ids in contexts.sequences]
+    share = sum(any(row) for row in rows) / len(rows)
+    if share >= 0.1:
+        return parts
+    literal = target.trigger.literal
+    if literal is None:
+        raise TargetError(
+            f"the trigger {target.trigger} is met in {share:.0%} of the contexts",
+            where=target.text,
+            fix="give contexts in which it occurs: --contexts text:FILE or chat:FILE",
+        )
+    return split_with_trigger(parts, literal, loaded.tokenizer, seed)
 
 
 def _anchors(

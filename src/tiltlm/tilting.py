@@ -138,7 +138,7 @@ class Training:
     Attributes:
         parameters: ``head``, ``body+head`` (LoRA) or ``full``.
         steps: at most.
-        batch: contexts a step.
+        batch: contexts a step; 4, and 8 where the target changes with the text.
         learning_rate: the peak of a cosine.
         start: ``base`` or ``edit``, the closed-form solution written into the head's adapter.
         every: steps between looks at the gap closed.
@@ -148,7 +148,7 @@ class Training:
 
     parameters: Parameters | None = None
     steps: int | None = None
-    batch: int = 4
+    batch: int | None = None
     learning_rate: float | None = None
     start: Literal["base", "edit"] | None = None
     every: int = 15
@@ -189,6 +189,7 @@ def train_prepared(work: Prepared, training: Training) -> Tilted:
             f"no such parameters: {parameters!r}", fix="one of " + ", ".join(PARAMETERS)
         )
     steps = training.steps or (60 if parameters == "head" else 150)
+    batch = training.batch or (8 if work.target.depends_on_context else 4)
     rate = training.learning_rate or {"head": 3e-3, "body+head": 1e-3, "full": 1e-4}[parameters]
     begin = time.monotonic()
     tune = Reference(work.loaded.model, work.parts.tune, head=work.fit.head)
@@ -236,7 +237,7 @@ def train_prepared(work: Prepared, training: Training) -> Tilted:
                 max_grad_norm=1.0,
                 adam_beta2=0.95,
                 max_steps=steps,
-                per_device_train_batch_size=training.batch,
+                per_device_train_batch_size=batch,
                 train_sampling_strategy="random",
                 save_strategy="no",
                 seed=work.seed,
