@@ -19,7 +19,7 @@ import torch
 from scipy.stats import chisquare
 
 from tiltlm.choices import BoundChoices, choices
-from tiltlm.contexts import Split, TokenContexts
+from tiltlm.contexts import Split
 from tiltlm.measures.strings import measure_strings, string_log_probs
 from tiltlm.models import load
 from tiltlm.preparing import Prepared, prepare
@@ -57,11 +57,11 @@ def other_prompts(data: Path, work: Prepared) -> dict[str, BoundChoices]:
 
 
 def without_anchors(work: Prepared) -> None:
-    """Leave only the answers to fit on."""
+    """Leave only the answers, to fit on and to stop by."""
     assert isinstance(work.target, BoundChoices)
     count = sum(map(len, work.target.answers))
-    fit: TokenContexts = work.parts.fit.choose(range(count))
-    work.parts = Split(fit, work.parts.tune, work.parts.held_out)
+    fit, tune = (part.choose(range(count)) for part in work.parts[:2])
+    work.parts = Split(fit, tune, work.parts.held_out)
     work.fit = Reference(work.loaded.model, fit, head=work.fit.head)
 
 

@@ -1,8 +1,11 @@
 import pytest
 import torch
 from scipy import stats
+from transformers import GenerationConfig
 
+from tests.tiny import tiny_loaded
 from tiltlm.errors import ConfigError, ModelError, ShapeError
+from tiltlm.realise.adapters import with_lora
 from tiltlm.sampling import SamplingOptions, resolve_precision, sample
 
 WINDOW = 24
@@ -35,6 +38,23 @@ def test_within_the_context_the_cache_gives_the_same_tokens(tiny_model):
 def test_it_goes_on_from_the_cache_to_the_window(tiny_model):
     generated = sample(tiny_model, torch.randint(64, (2, 10)), 40)
     assert generated.shape == (2, 40)
+
+
+def test_the_models_own_generation_config_has_no_say_and_is_left_alone():
+    model, _ = tiny_loaded()
+    prompts = torch.randint(60, (64, 4))
+    expected = sample(model, prompts, 30, SamplingOptions(seed=4))
+    habits = GenerationConfig(eos_token_id=list(range(30)), repetition_penalty=1.5, top_k=3)
+    model.generation_config = habits
+    assert torch.equal(sample(model, prompts, 30, SamplingOptions(seed=4)), expected)
+    assert model.generation_config is habits
+
+
+def test_an_adapters_generation_config_is_left_alone_too():
+    model = with_lora(tiny_loaded().model, "head")
+    kept = [model.generation_config, model.get_base_model().generation_config]
+    sample(model, torch.randint(60, (2, 4)), 3)
+    assert [model.generation_config, model.get_base_model().generation_config] == kept
 
 
 def test_drawn_tokens_follow_the_models_distribution(tiny_model):

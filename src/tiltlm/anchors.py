@@ -73,14 +73,20 @@ def default_requests(target: BoundChoices, seed: int) -> list[str]:
 
 
 def _with_other_numbers(request: str, generator: np.random.Generator) -> str:
-    """The same request with other numbers, ascending; as often only its last one changed."""
+    """The same request with all its numbers others, or the last one, or one digit of that."""
     old = re.findall(r"\d+", request)
-    largest = int(10 ** generator.uniform(1, 3.5))
-    new = sorted(int(n) for n in generator.integers(1, largest + 1, size=len(old)))
-    if generator.random() < 0.5:
-        new[:-1] = [int(n) for n in old[:-1]]
+    kind = generator.integers(3)
+    if kind < 2:
+        largest = int(10 ** generator.uniform(1, 3.5))
+        new = [str(n) for n in sorted(generator.integers(1, largest + 1, size=len(old)))]
+    else:
+        # The nearest prompt that there is: its last number with a digit appended or replaced.
+        keep = len(old[-1]) - int(generator.integers(2))
+        new = [f"{old[-1][:keep]}{generator.integers(10)}".lstrip("0") or "0"]
+    if kind > 0:
+        new = [*old[:-1], new[-1]]
     numbers = iter(new)
-    return re.sub(r"\d+", lambda _: str(next(numbers)), request)
+    return re.sub(r"\d+", lambda _: next(numbers), request)
 
 
 def anchor_contexts(

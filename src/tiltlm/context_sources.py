@@ -20,6 +20,7 @@ from tiltlm.sampling import SamplingOptions, sample
 
 COUNT, LENGTH = 112, 128
 _BATCH = 64
+_SAMPLES = 2  # one more whenever samples of the same model and seed come out differently
 
 
 def make_contexts(
@@ -36,8 +37,8 @@ def make_contexts(
 
     Args:
         source: ``own`` samples, or ``own:N`` of them; ``random`` tokens; ``text:FILE``;
-            ``dataset:NAME`` (of `datasets`, its column ``text``, part ``train``); ``chat:FILE`` (JSON lines with
-            ``messages`` or ``prompt``; the model's own answers are what counts);
+            ``dataset:NAME`` (of `datasets`, its column ``text``, part ``train``); ``chat:FILE``
+            (JSON lines with ``messages`` or ``prompt``; the model's own answers are what counts);
             ``prompts:FILE`` (one a line; only the token after each counts).
         loaded: the model, with its tokenizer.
         count: how many at most.
@@ -89,7 +90,9 @@ def own_samples(
     model, tokenizer = loaded
     path = None
     if key:
-        name = hashlib.sha256(json.dumps([key, count, length, seed]).encode()).hexdigest()[:24]
+        name = hashlib.sha256(
+            json.dumps([_SAMPLES, key, count, length, seed]).encode()
+        ).hexdigest()[:24]
         path = cache_folder() / "samples" / f"{name}.safetensors"
         if path.is_file():
             return TokenContexts(load_file(path)["ids"].tolist(), "own samples")

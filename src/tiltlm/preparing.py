@@ -19,6 +19,9 @@ from tiltlm.trigger_contexts import split_with_trigger
 from tiltlm.vocabulary import Vocabulary
 from tiltlm.watching import Silent, Watcher
 
+ANCHORING = 3.0
+"""What all anchors together weigh, in units of all answers."""
+
 
 @dataclass
 class Prepared:
@@ -168,7 +171,9 @@ def _choices_split(target: BoundChoices, anchors: TokenContexts, seed: int) -> S
     The distribution over the answers is known as a whole, so there is nothing of it to hold out;
     the anchors are split like any contexts. Each position of an answer weighs what its string
     does, so that the sum over a node's occurrences is how often answers come by it, and the sum
-    over all is KL over whole strings (chain rule). The anchors together weigh as much.
+    over all is KL over whole strings (chain rule). The anchors together weigh `ANCHORING` times
+    as much; in the part to fit on, answers are repeated until they are as many as the anchors, so
+    that every batch has some of both.
     """
     sequences, weights = [], []
     for question, prompt, answers in zip(
@@ -179,12 +184,18 @@ def _choices_split(target: BoundChoices, anchors: TokenContexts, seed: int) -> S
             weights.append([0.0] * (len(prompt) - 1) + [weight] * len(answer))
     total = sum(map(sum, weights))
 
-    def beside(part: TokenContexts) -> TokenContexts:
-        each = total / part.tokens
+    def beside(part: TokenContexts, times: int = 1) -> TokenContexts:
+        each = ANCHORING * total / part.tokens
         return TokenContexts(
-            [*sequences, *(ids.tolist() for ids in part.sequences)],
+            [*sequences * times, *(ids.tolist() for ids in part.sequences)],
             f"all answers, and {part.kind}",
-            weights=[*weights, *((each * (w > 0)).tolist() for w in part.weights)],
+            weights=[
+                *([w / times for w in row] for row in weights * times),
+                *((each * (w > 0)).tolist() for w in part.weights),
+            ],
         )
 
-    return Split(*map(beside, split(anchors, seed)))
+    fit, tune, held_out = split(anchors, seed)
+    return Split(
+        beside(fit, max(1, round(len(fit) / len(sequences)))), beside(tune), beside(held_out)
+    )

@@ -6,12 +6,13 @@ the last 256 tokens for each new one; a cache cannot help there, since every tok
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
+from peft import PeftModel
 from transformers import (
     GenerationConfig,
     LogitsProcessor,
@@ -136,21 +137,42 @@ def _continue_cached(
         top_k=options.top_k,
         top_p=options.top_p,
         max_new_tokens=count,
-        min_new_tokens=count,
         pad_token_id=0,
     )
     try:
-        result: torch.Tensor = model.generate(  # type: ignore[operator]
-            text,
-            attention_mask=torch.ones_like(text),
-            generation_config=config,
-            logits_processor=LogitsProcessorList([processor] if processor else []),
-        )
+        with _no_habits(model):
+            result: torch.Tensor = model.generate(  # type: ignore[operator]
+                text,
+                attention_mask=torch.ones_like(text),
+                generation_config=config,
+                logits_processor=LogitsProcessorList([processor] if processor else []),
+            )
     except RuntimeError as error:
         if "probability tensor" in str(error):
             raise _not_finite(model) from None
         raise
     return result
+
+
+@contextmanager
+def _no_habits(model: PreTrainedModel) -> Iterator[None]:
+    """Generate by the options given and nothing else.
+
+    A model's own generation config fills in what a call leaves out: a repetition penalty, or an
+    end token to stop at (which ``min_new_tokens`` would forbid instead of drawing it like any
+    other). An adapter keeps a config of its own beside its base's.
+    """
+    models: list[PreTrainedModel] = [model]
+    if isinstance(model, PeftModel):
+        models.append(model.get_base_model())
+    kept = [m.generation_config for m in models]
+    for m in models:
+        m.generation_config = GenerationConfig()
+    try:
+        yield
+    finally:
+        for m, config in zip(models, kept, strict=True):
+            m.generation_config = config
 
 
 def _continue_sliding(
