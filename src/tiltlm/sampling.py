@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from peft import PeftModel
 from transformers import (
     GenerationConfig,
     LogitsProcessor,
@@ -162,9 +161,8 @@ def _no_habits(model: PreTrainedModel) -> Iterator[None]:
     end token to stop at (which ``min_new_tokens`` would forbid instead of drawing it like any
     other). An adapter keeps a config of its own beside its base's.
     """
-    models: list[PreTrainedModel] = [model]
-    if isinstance(model, PeftModel):
-        models.append(model.get_base_model())
+    base = getattr(model, "get_base_model", lambda: model)()
+    models = [model] if base is model else [model, base]
     kept = [m.generation_config for m in models]
     for m in models:
         m.generation_config = GenerationConfig()
