@@ -2,9 +2,9 @@
 
     python benchmarks/phrases.py --data ../shared/data
 
-The phrases are the twenty of the slop list that SmolLM2 writes most often, counted on samples of
-their own. Rates are counted in fresh samples of the base and of base with the processor, from the
-same seeds; the unit of replication is one sequence.
+The phrases are the twenty of the slop list that SmolLM2 writes most often when asked for stories,
+counted on prompts of their own. Rates are counted in answers to other prompts, of the base and of
+base with the processor; the unit of replication is one prompt with all its answers.
 """
 
 from __future__ import annotations
@@ -14,13 +14,15 @@ import json
 import random
 import re
 import time
-from collections import Counter
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from tiltlm.choices import chat_ids
 from tiltlm.context_sources import text_contexts
+from tiltlm.contexts import TokenContexts
 from tiltlm.events import lines
 from tiltlm.measures.intervals import bootstrap_ratio
 from tiltlm.models import LoadedModel, load
@@ -31,18 +33,44 @@ from tiltlm.sampling import SamplingOptions, sample
 from tiltlm.tilts import tilt
 from tiltlm.vocabulary import Vocabulary
 
-LENGTH, BATCH = 128, 64
+LENGTH, BATCH, ANSWERS = 128, 64, 16
+KINDS = ("the opening of a story", "a product description", "a travel article", "a short essay")
+TOPICS = (
+    "an old lighthouse", "a lost city", "a village market", "the sea at night",
+    "a clockmaker's daughter", "a garden in spring", "two rival kingdoms", "a journey by train",
+    "a forgotten library", "a musician", "the first snow", "a mountain monastery",
+)  # fmt: skip
 
 
-def draw(loaded: LoadedModel, count: int, seed: int, processor: TiltLogitsProcessor | None = None):
-    """Texts from the beginning of a text, and the seconds that they took."""
-    begin, ids = time.perf_counter(), []
-    for first in range(0, count, BATCH):
-        prompts = torch.full((BATCH, 1), loaded.tokenizer.bos_token_id)
-        options = SamplingOptions(seed=seed + first)
-        ids += sample(loaded.model, prompts, LENGTH, options, processor=processor).tolist()
-    seconds = time.perf_counter() - begin
-    return [loaded.tokenizer.decode(row, skip_special_tokens=True) for row in ids], seconds
+def story_prompts(part: int) -> list[str]:
+    """Requests of the ``part``-th kind of pairing; two parts share none."""
+    return [f"Write {KINDS[(n + part) % len(KINDS)]} about {t}." for n, t in enumerate(TOPICS)]
+
+
+def draw(
+    loaded: LoadedModel,
+    requests: list[str],
+    seed: int,
+    processor: TiltLogitsProcessor | None = None,
+) -> list[list[str]]:
+    """For each request its answers, up to the end token."""
+    end, found = loaded.tokenizer.eos_token_id, []
+    for number, request in enumerate(requests):
+        prompt = chat_ids(loaded.tokenizer, [{"role": "user", "content": request}])
+        options = SamplingOptions(seed=1000 * seed + number)
+        prompts = torch.tensor([prompt] * ANSWERS)
+        rows = sample(loaded.model, prompts, LENGTH, options, processor=processor).tolist()
+        rows = [row[: row.index(end)] if end in row else row for row in rows]
+        found.append([loaded.tokenizer.decode(row, skip_special_tokens=True) for row in rows])
+    return found
+
+
+def time_of(loaded: LoadedModel, seed: int, processor: TiltLogitsProcessor | None = None) -> float:
+    """Seconds for 64 × 128 tokens from the beginning of a text."""
+    begin = time.perf_counter()
+    prompts = torch.full((BATCH, 1), loaded.tokenizer.bos_token_id)
+    sample(loaded.model, prompts, LENGTH, SamplingOptions(seed=seed), processor=processor)
+    return time.perf_counter() - begin
 
 
 def counts(texts: list[str], words: list[str]) -> list[int]:
@@ -77,47 +105,64 @@ def perplexity_change(loaded: LoadedModel, target, data: Path) -> tuple[float, f
     return base, tilted
 
 
-def risen(before: list[str], after: list[str]) -> list[tuple[str, int, int, float]]:
-    """The words whose share rose most, by the z of two proportions."""
-    first, second = (Counter(re.findall(r"[a-z']+", " ".join(t).lower())) for t in (before, after))
-    n, m = sum(first.values()), sum(second.values())
-    found = []
-    for word in second:
-        share = (first[word] + second[word]) / (n + m)
-        error = (share * (1 - share) * (1 / n + 1 / m)) ** 0.5
-        found.append(
-            (word, first[word], second[word], (second[word] / m - first[word] / n) / error)
-        )
-    return sorted(found, key=lambda row: -row[3])[:10]
+def absorbers(loaded: LoadedModel, target, requests, answers) -> list[tuple[str, float, float]]:
+    """Which tokens take the suppressed mass, exact at the positions of base answers.
+
+    Returns:
+        token, its share of all mass that was taken away, and mean mass now over mean mass before;
+        largest share first.
+    """
+    sequences, begins = [], []
+    for request, texts in zip(requests, answers, strict=True):
+        prompt = chat_ids(loaded.tokenizer, [{"role": "user", "content": request}])
+        for text in texts[:6]:
+            sequences.append([*prompt, *loaded.tokenizer(text)["input_ids"]])
+            begins.append(len(prompt) - 1)
+    reference = Reference(loaded.model, TokenContexts(sequences, "answers", begins))
+    before, after = torch.zeros(2, loaded.model.config.vocab_size, dtype=torch.float64)
+    for _, _, logp, states in reference.blocks(target):
+        before += logp.exp().double().sum(0)
+        after += target.log_probs(logp, states).exp().double().sum(0)
+    change = after - before
+    taken = float(-change[change < 0].sum())
+    order = change.argsort(descending=True)[:15].tolist()
+    return [
+        (loaded.tokenizer.decode([v]), float(change[v]) / taken, float(after[v] / before[v]))
+        for v in order
+    ]
 
 
 def main() -> None:
     """All parts, as lines and as JSON at the end."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--sequences", type=int, default=256)
     chosen = parser.parse_args()
     loaded = load("smollm2")
     vocabulary = Vocabulary.from_tokenizer(loaded.tokenizer, loaded.model.config.vocab_size)
     slop = lines(str(chosen.data / "slop_list.json"))
-    pilot, _ = draw(loaded, chosen.sequences, 10_000)
+    pilot = [*chain(*draw(loaded, story_prompts(2) + story_prompts(3), 1))]
     each = {word: sum(counts(pilot, [word])) for word in slop}
     words = sorted(each, key=lambda word: -each[word])[:20]
     print("phrases:", ", ".join(f"{w} ({each[w]})" for w in words), flush=True)
 
     target = tilt(phrase(*words, ignore_case=True, whole=True), -5.0).bind(vocabulary)
-    before, plain = draw(loaded, chosen.sequences, 0)
-    after, steered = draw(loaded, chosen.sequences, 0, TiltLogitsProcessor(target))
-    hits = [counts(t, words) for t in (before, after)]
-    rates = [1e4 * sum(h) / sum(words_in(t)) for h, t in zip(hits, (before, after), strict=True)]
-    ratio = bootstrap_ratio(hits[1], hits[0])
+    requests = story_prompts(0) + story_prompts(1)
+    before = draw(loaded, requests, 0)
+    after = draw(loaded, requests, 0, TiltLogitsProcessor(target))
+    hits = [[sum(counts(texts, words)) for texts in part] for part in (before, after)]
+    total = [[sum(words_in(texts)) for texts in part] for part in (before, after)]
+    rates = [1e4 * sum(h) / sum(n) for h, n in zip(hits, total, strict=True)]
+    ratio = bootstrap_ratio(np.array(hits[1]) / total[1], np.array(hits[0]) / total[0])
     print(
         f"per 10,000 words: {rates[0]:.1f} before, {rates[1]:.1f} after; {sum(hits[0])} and "
-        f"{sum(hits[1])} of them; ratio {rates[1] / rates[0]:.3f}, 95 % over sequences {ratio}"
+        f"{sum(hits[1])} of them; ratio {rates[1] / rates[0]:.3f}, 95 % over prompts {ratio}",
+        flush=True,
     )
+    print("| token | share of the suppressed mass | mass, after to before |\n|---|---|---|")
+    for token, share, times in absorbers(loaded, target, requests, before):
+        print(f"| `{token!r}` | {share:.1%} | {times:.3f} |", flush=True)
     base, tilted = perplexity_change(loaded, target, chosen.data)
     print(f"WikiText perplexity {base:.3f} → {tilted:.3f} ({tilted / base - 1:+.3%})")
-    print("risen:", risen(before, after))
 
     generator = random.Random(0)
     vocabulary_words = [
@@ -129,24 +174,14 @@ def main() -> None:
     built = time.perf_counter() - begin
     times = {"plain": [], "8,000 phrases": []}
     for round_ in range(3):
-        times["plain"].append(draw(loaded, BATCH, round_)[1])
-        times["8,000 phrases"].append(draw(loaded, BATCH, round_, large)[1])
+        times["plain"].append(time_of(loaded, round_))
+        times["8,000 phrases"].append(time_of(loaded, round_, large))
     cost = [b / a - 1 for a, b in zip(*times.values(), strict=True)]
     print(
         f"8,000 phrases: built in {built:.1f} s; generation {np.median(cost):+.1%} "
         f"({min(cost):+.1%} to {max(cost):+.1%}, three interleaved rounds of {BATCH} × {LENGTH})"
     )
-    print(
-        json.dumps(
-            {
-                "rates": rates,
-                "perplexity": [base, tilted],
-                "cost": cost,
-                "plain": plain,
-                "steered": steered,
-            }
-        )
-    )
+    print(json.dumps({"rates": rates, "perplexity": [base, tilted], "cost": cost}))
 
 
 if __name__ == "__main__":
