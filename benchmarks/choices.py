@@ -18,14 +18,16 @@ from typing import Any
 import torch
 from scipy.stats import chisquare
 
+from tiltlm.anchors import anchor_contexts, default_requests
 from tiltlm.choices import BoundChoices, choices
-from tiltlm.contexts import Split
+from tiltlm.contexts import Split, TokenContexts
 from tiltlm.measures.strings import measure_strings, string_log_probs
-from tiltlm.models import load
+from tiltlm.models import LoadedModel, load
 from tiltlm.preparing import Prepared, prepare
 from tiltlm.reference import Reference
 from tiltlm.sampling import SamplingOptions, sample
 from tiltlm.tilting import Training, train_prepared
+from tiltlm.vocabulary import Vocabulary
 from tiltlm.watching import Silent
 
 
@@ -38,18 +40,30 @@ class Steps(Silent):
             print(f"  {done}: {text}", flush=True)
 
 
-def other_prompts(data: Path, work: Prepared) -> dict[str, BoundChoices]:
+def other_choices(data: Path) -> dict[str, Any]:
     """The prompts that should not change, with their own valid strings."""
     folder = data / "choices"
     numbers = json.loads((folder / "numbers-rng-0.json").read_text())
     hundred = numbers["request"].replace("1 and 10", "1 and 100")
-    targets = {
+    return {
         "1 to 100": choices({hundred: [f"{{{n}}}" for n in range(1, 101)]}),
         "days": choices(folder / "day-date-day-0.json"),
         "names": choices(folder / "baby-names-train.json"),
     }
+
+
+def anchors(loaded: LoadedModel, target: Any, data: Path) -> TokenContexts:
+    """The default ones, less the prompts that are looked at in the end."""
+    bound = target.bind(Vocabulary.from_tokenizer(loaded.tokenizer), loaded.tokenizer)
+    looked_at = {t.questions[0].request for t in other_choices(data).values()}
+    requests = [r for r in default_requests(bound, 0) if r not in looked_at]
+    return anchor_contexts(loaded, bound, requests, 0)
+
+
+def other_prompts(data: Path, work: Prepared) -> dict[str, BoundChoices]:
+    """The same, bound."""
     found = {}
-    for name, target in targets.items():
+    for name, target in other_choices(data).items():
         bound = target.bind(work.vocabulary, work.loaded.tokenizer)
         assert isinstance(bound, BoundChoices)
         found[name] = bound
@@ -89,7 +103,8 @@ def main() -> None:
     chosen = parser.parse_args()
     loaded = load(chosen.model)
     path = chosen.data / "choices" / "numbers-rng-0.json"
-    work = prepare(loaded, choices(path), watcher=Steps())
+    target = choices(path)
+    work = prepare(loaded, target, anchors(loaded, target, chosen.data), watcher=Steps())
     assert isinstance(work.target, BoundChoices)
     others = other_prompts(chosen.data, work)
     before = {name: string_log_probs(loaded.model, bound, 0) for name, bound in others.items()}

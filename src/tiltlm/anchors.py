@@ -20,8 +20,8 @@ from tiltlm.context_sources import answered
 from tiltlm.contexts import TokenContexts
 from tiltlm.models import LoadedModel
 
-VARIATIONS = 32
-ANSWER_TOKENS = 20
+VARIATIONS = 128
+ANSWER_TOKENS = 12
 LEAKS = 2
 
 REQUESTS = (

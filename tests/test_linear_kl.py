@@ -1,0 +1,172 @@
+import pytest
+import torch
+
+from tiltlm.divergences import DIVERGENCES
+from tiltlm.errors import ConfigError, ShapeError
+from tiltlm.linear_kl import HeadOptions, linear_kl
+
+ROWS, WIDTH, SIZE, RANK = 50, 12, 90, 3
+HEADS = {
+    "plain": HeadOptions(),
+    "scaled": HeadOptions(scale=0.3),
+    "capped": HeadOptions(cap=2.0),
+    "scaled and capped": HeadOptions(scale=1.7, cap=3.0),
+}
+
+
+def pieces(dtype=torch.float64):
+    """Hidden states, head, bias, and a low-rank addition, all to be differentiated."""
+    torch.manual_seed(1)
+    shapes = {
+        "hidden": (ROWS, WIDTH),
+        "weight": (SIZE, WIDTH),
+        "bias": (SIZE,),
+        "inputs": (ROWS, RANK),
+        "columns": (SIZE, RANK),
+    }
+    return {k: torch.randn(s, dtype=dtype).requires_grad_() for k, s in shapes.items()}
+
+
+def wish_of(kind):
+    torch.manual_seed(2)
+    if kind == "fixed":
+        return torch.randn(SIZE, dtype=torch.float64).log_softmax(-1)
+    if kind == "forbidding":
+        wish = torch.randn(SIZE, dtype=torch.float64)
+        wish[::3] = -torch.inf
+        return wish.log_softmax(-1)
+    return torch.randn(ROWS, SIZE, dtype=torch.float64).log_softmax(-1)
+
+
+def eager(p, wish, head, weights, divergence):
+    """The definition, through all logits, differentiated by autograd."""
+    raw = p["hidden"] @ p["weight"].T + p["bias"] + p["inputs"] @ p["columns"].T
+    logits = head.scale * raw
+    if head.cap is not None:
+        logits = head.cap * torch.tanh(logits / head.cap)
+    each = DIVERGENCES[divergence](wish, logits.log_softmax(-1))
+    return (weights * each).sum() / weights.sum()
+
+
+def ours(p, wish, head, weights, divergence, **more):
+    rows = wish if wish.ndim == 1 else lambda at: wish[at]
+    return linear_kl(
+        p["hidden"], p["weight"], rows, bias=p["bias"], low_rank=(p["inputs"], p["columns"]),
+        head=head, row_weights=weights, divergence=divergence, **more,
+    )  # fmt: skip
+
+
+def compare(found, expected, tolerance):
+    for name, piece in found.items():
+        error = (piece.grad - expected[name].grad).norm() / expected[name].grad.norm()
+        assert error < tolerance, name
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch):
+    monkeypatch.setattr("tiltlm.linear_kl.BLOCK_NUMBERS", 16 * SIZE)
+
+
+@pytest.mark.parametrize("divergence", DIVERGENCES)
+@pytest.mark.parametrize("kind", ["fixed", "per row", "forbidding"])
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_loss_and_gradients_are_those_of_autograd_through_all_logits(divergence, kind, head, dtype):
+    if kind == "forbidding" and divergence == "reverse_kl":
+        pytest.skip("reverse KL to a target that forbids tokens is infinite")
+    weights = torch.rand(ROWS, dtype=torch.float64)
+    wish, tolerance = wish_of(kind), 1e-10 if dtype == torch.float64 else 1e-5
+    expected = pieces()
+    reference = eager(expected, wish, HEADS[head], weights, divergence)
+    reference.backward()
+    found = {k: v.detach().to(dtype).requires_grad_() for k, v in expected.items()}
+    loss = ours(found, wish.to(dtype), HEADS[head], weights, divergence).loss
+    loss.backward()
+    # Row weights are float32 numbers, as the trainer's are.
+    assert loss.item() == pytest.approx(reference.item(), rel=1e-5)
+    compare(found, expected, max(tolerance, 1e-6))
+
+
+def test_only_gradients_that_somebody_needs_are_made():
+    p = pieces()
+    for name in ("weight", "bias", "inputs"):
+        p[name].requires_grad_(False)
+    ours(p, wish_of("fixed"), HEADS["plain"], torch.ones(ROWS), "forward_kl").loss.backward()
+    assert [n for n, t in p.items() if t.grad is not None] == ["hidden", "columns"]
+
+
+def test_the_step_s_denominator_makes_two_halves_a_whole():
+    whole, halves = pieces(), pieces()
+    weights, wish = torch.rand(ROWS), wish_of("per row")
+    ours(whole, wish, HEADS["plain"], weights, "forward_kl").loss.backward()
+    for at in (slice(0, 20), slice(20, ROWS)):
+        part = {k: v[at] if len(v) == ROWS else v for k, v in halves.items()}
+        ours(
+            part, wish[at], HEADS["plain"], weights[at], "forward_kl", denominator=weights.sum()
+        ).loss.backward()
+    compare(halves, whole, 1e-6)
+
+
+def test_the_event_s_mass_is_that_of_the_softmax():
+    p, event = pieces(), torch.rand(SIZE) < 0.3
+    for divergence in DIVERGENCES:
+        weights = torch.ones(ROWS)
+        mass = ours(
+            p, wish_of("fixed"), HEADS["plain"], weights, divergence, event=event
+        ).event_mass
+        logits = p["hidden"] @ p["weight"].T + p["bias"] + p["inputs"] @ p["columns"].T
+        assert torch.allclose(mass, logits.softmax(-1)[:, event].sum(-1))
+
+
+def test_a_loss_that_is_scaled_afterwards_scales_its_gradients():
+    first, second = pieces(), pieces()
+    weights, wish = torch.ones(ROWS), wish_of("fixed")
+    (3 * ours(first, wish, HEADS["plain"], weights, "forward_kl").loss).backward()
+    ours(second, wish, HEADS["plain"], weights, "forward_kl").loss.backward()
+    compare(
+        {k: v.detach().requires_grad_() for k, v in first.items()} and first,
+        {k: type("G", (), {"grad": 3 * v.grad}) for k, v in second.items()},
+        1e-9,
+    )
+
+
+def test_under_autocast_products_are_bfloat16_and_sums_are_not():
+    found, expected = pieces(torch.float32), pieces(torch.float32)
+    weights, wish = torch.ones(ROWS), wish_of("fixed").float()
+    eager(expected, wish, HEADS["plain"], weights, "forward_kl").backward()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss = ours(found, wish, HEADS["plain"], weights, "forward_kl").loss
+    loss.backward()
+    assert loss.dtype == torch.float32
+    compare(found, expected, 0.03)
+
+
+def test_it_works_under_torch_compile():
+    p, q = pieces(torch.float32), pieces(torch.float32)
+    weights, wish = torch.ones(ROWS), wish_of("fixed").float()
+
+    def loss_of(hidden):
+        states = torch.tanh(hidden)
+        return linear_kl(states, p["weight"], wish, row_weights=weights).loss
+
+    compiled = torch.compile(loss_of, backend="eager")
+    compiled(p["hidden"]).backward()
+    p["weight"].grad = None
+    loss_of(q["hidden"]).backward()
+    assert torch.allclose(p["hidden"].grad, q["hidden"].grad)
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ({"divergence": "total_variation"}, ConfigError),
+        ({"wish": torch.zeros(SIZE + 1)}, ShapeError),
+        ({"hidden": torch.zeros(ROWS, WIDTH + 1)}, ShapeError),
+        ({"bias": torch.zeros(SIZE + 1)}, ShapeError),
+    ],
+)
+def test_what_does_not_fit_is_refused(change, error):
+    p = pieces()
+    arguments = {"hidden": p["hidden"], "weight": p["weight"], "wish": wish_of("fixed")} | change
+    with pytest.raises(error):
+        linear_kl(**arguments)
