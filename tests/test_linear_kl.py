@@ -114,7 +114,7 @@ def test_the_event_s_mass_is_that_of_the_softmax():
             p, wish_of("fixed"), HEADS["plain"], weights, divergence, event=event
         ).event_mass
         logits = p["hidden"] @ p["weight"].T + p["bias"] + p["inputs"] @ p["columns"].T
-        assert torch.allclose(found.event_mass, logits.softmax(-1)[:, event].sum(-1))
+        assert torch.allclose(mass, logits.softmax(-1)[:, event].sum(-1))
 
 
 def test_a_loss_that_is_scaled_afterwards_scales_its_gradients():
