@@ -7,9 +7,10 @@ own logits, so that a model whose way is another is refused rather than misread.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -58,7 +59,7 @@ class Head:
             with torch.no_grad():
                 logits = model(input_ids=ids.to(model.device), use_cache=False).logits[0].float()
                 hidden = hidden_states(model, ids.to(model.device))[0]
-                raw = nn.functional.linear(hidden.to(weight.dtype), weight, bias).float()
+                raw = module(hidden.to(weight.dtype)).float()  # an adapter on it has its say
         finally:
             model.train(training)
         for scale, cap in _candidates(model, raw, logits):
@@ -112,25 +113,24 @@ def hidden_states(
     model: PreTrainedModel, ids: torch.Tensor, attention_mask: torch.Tensor | None = None
 ) -> torch.Tensor:
     """What the head is given at every position, (batch, length, D); the head is not applied."""
-    with _captured(model) as found:
-        model(input_ids=ids, attention_mask=attention_mask, use_cache=False)
-    return found[0]
-
-
-@contextmanager
-def _captured(model: PreTrainedModel) -> Iterator[list[torch.Tensor]]:
-    """Put a stand-in for the head that keeps its input and returns a single column."""
-    head = model.get_output_embeddings()
     found: list[torch.Tensor] = []
 
     def stand_in(hidden: torch.Tensor) -> torch.Tensor:
         found.append(hidden)
         return hidden[..., :1]
 
+    with replaced_head(model.get_output_embeddings(), stand_in):
+        model(input_ids=ids, attention_mask=attention_mask, use_cache=False)
+    return found[0]
+
+
+@contextmanager
+def replaced_head(head: Any, stand_in: Callable[[torch.Tensor], torch.Tensor]) -> Iterator[None]:
+    """Let another function answer in the head's place; a single column will do as logits."""
     original = head.__dict__.get("forward")
     head.forward = stand_in
     try:
-        yield found
+        yield
     finally:
         if original is None:
             del head.forward

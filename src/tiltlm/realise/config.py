@@ -32,6 +32,8 @@ class TiltConfig(TrainingArguments):
             on all parameters, as it does in torch.
         momentum: of ``sgd``.
         max_grad_norm: 0, no clipping.
+        fused_loss: make loss and gradients from hidden states, never holding all logits
+            (`linear_kl`); the same loss, faster and in less memory.
 
     Raises:
         ConfigError: a value that does not exist.
@@ -41,6 +43,7 @@ class TiltConfig(TrainingArguments):
     loss_positions: str = field(default="all")
     optimizer: str = field(default="adamw")
     momentum: float = field(default=0.0)
+    fused_loss: bool = field(default=True)
     learning_rate: float = field(default=1e-3)
     max_grad_norm: float = field(default=0.0)
     lr_scheduler_type: str = field(default="constant")

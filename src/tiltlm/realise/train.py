@@ -6,6 +6,7 @@ positions and its denominator, and the care for checkpoints.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,14 +18,24 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer
 
 from tiltlm.contexts import collate
 from tiltlm.divergences import divergence_named
-from tiltlm.errors import ConfigError, DivergedError, TargetError
+from tiltlm.errors import ConfigError, DivergedError, ModelError, TargetError
 from tiltlm.files import explain_storage, remove
+from tiltlm.linear_kl import Wish
 from tiltlm.models import can_keep_logits, vocabulary_size
 from tiltlm.realise import checkpoints
 from tiltlm.realise.config import TiltConfig
+from tiltlm.realise.fused import FusedLoss
 from tiltlm.reference import Reference
 from tiltlm.targets import BoundTarget, FixedTarget, Target
 from tiltlm.vocabulary import Vocabulary
+
+
+def _fused(model: Any) -> FusedLoss | None:
+    try:
+        return FusedLoss(model)
+    except ModelError as error:
+        warnings.warn(f"{error}; training goes through all logits, which is slower", stacklevel=3)
+        return None
 
 
 class TiltTrainer(Trainer):
@@ -104,7 +115,7 @@ class TiltTrainer(Trainer):
         self._event_mask: torch.Tensor | None = None
         if target.events and not target.depends_on_context:
             self._event_mask = target.event_masks([None])[:, 0].any(0).to(args.device)
-        self._divergence = divergence_named(args.divergence)
+        self._fused = _fused(model) if args.fused_loss else None
         self._keeps_logits = can_keep_logits(model)
         self._event_mass: list[torch.Tensor] = []
         self._staging: Path | None = None
@@ -142,38 +153,64 @@ class TiltTrainer(Trainer):
         """Divergence summed over this batch's positions, over the whole step's positions, nats."""
         weights = self._weights(inputs)
         positions = weights > 0
+        count = weights.sum() if num_items_in_batch is None else num_items_in_batch
         only_last = bool(positions[:, -1].all()) and self.args.loss_positions == "last"
         # With a loss at the last position, the head need not be applied to the others.
         keep = {"logits_to_keep": 1} if only_last and self._keeps_logits else {}
         read = {k: v for k, v in inputs.items() if k not in ("weights", "index")}
-        outputs = model(**read, **keep, use_cache=False)
-        logits = outputs.logits
-        logp = logits[positions[:, -logits.shape[1] :]].float().log_softmax(-1)  # (rows, V)
-        divergence = self._divergence(self._wish(inputs, positions), logp)
-        count = weights.sum() if num_items_in_batch is None else num_items_in_batch
-        loss = (divergence * weights[positions]).sum() / count
+        read |= {**keep, "use_cache": False}
+        wish = self._wish(inputs, positions)
+        if self._fused is not None and not return_outputs:
+            outputs = None
+            loss, mass = self._fused(
+                model,
+                self.accelerator.unwrap_model(model),
+                read,
+                positions,
+                wish,
+                weights[positions],
+                denominator=count,
+                divergence=self.args.divergence,
+                event=self._event_mask,
+            )
+        else:
+            outputs = model(**read)
+            logits = outputs.logits
+            logp = logits[positions[:, -logits.shape[1] :]].float().log_softmax(-1)  # (rows, V)
+            target = wish if isinstance(wish, torch.Tensor) else wish(slice(0, len(logp)))
+            divergence = divergence_named(self.args.divergence)(target, logp)
+            loss = (divergence * weights[positions]).sum() / count
+            mass = None
+            if self._event_mask is not None:
+                mass = logp.detach()[:, self._event_mask].exp().sum(-1)
         if not bool(torch.isfinite(loss)):
             raise self._diverged(f"the loss became {loss.item()}")
-        if self._event_mask is not None:
-            with torch.no_grad():
-                self._event_mass.append(logp[:, self._event_mask].exp().sum(-1).mean())
+        if mass is not None:
+            self._event_mass.append(mass.mean())
         # DDP averages gradients over processes; the denominator already counts all of them.
-        loss = loss.to(logp.dtype) * self.accelerator.num_processes
+        loss = loss.float() * self.accelerator.num_processes
         return (loss, outputs) if return_outputs else loss
 
-    @torch.no_grad()
-    def _wish(self, inputs: dict[str, torch.Tensor], positions: torch.Tensor) -> torch.Tensor:
-        """The target's log-probabilities, (V,) or (rows, V)."""
+    def _wish(self, inputs: dict[str, torch.Tensor], positions: torch.Tensor) -> Wish:
+        """The target's log-probabilities: (V,), or a function from rows to theirs."""
         if self._target_logp is not None:
             return self._target_logp
-        assert self._reference is not None
-        rows = []
+        reference = self._reference
+        assert reference is not None
+        hidden, states = [], []
         for place, index in enumerate(inputs["index"].tolist()):
             where = positions[place].nonzero()[:, 0].cpu()
-            states = self._reference.states(self.target, index)
-            base = self._reference.logits(index, where).log_softmax(-1)
-            rows.append(self.target.log_probs(base, [states[p] for p in where.tolist()]))
-        return torch.cat(rows)
+            read = reference.states(self.target, index)
+            hidden.append(reference.hidden[index][where])
+            states += [read[p] for p in where.tolist()]
+        rows = torch.cat(hidden)
+
+        def wish(at: slice) -> torch.Tensor:
+            with torch.no_grad():
+                base = reference.head.logits(rows[at]).log_softmax(-1)
+                return self.target.log_probs(base, states[at])
+
+        return wish
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add the event mass on the step's own contexts, which it had not been trained on."""

@@ -1,0 +1,132 @@
+"""The loss without the logits: the model runs up to its head, and `linear_kl` does the rest.
+
+The head's ``forward`` is replaced for one call. So the loss is made where the head would have
+been, which is what wrappers count on that gather a module's weights while it runs (FSDP), and any
+model that transformers can load is served through its ordinary interface.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from tiltlm.errors import ModelError
+from tiltlm.head import Head, replaced_head
+from tiltlm.linear_kl import HeadOptions, LinearDivergence, Wish, linear_kl
+from tiltlm.models import head_of
+
+_TOLERANCE = 1e-3
+
+
+class HeadParts(NamedTuple):
+    """What a head's product is made of: hidden @ weight.T + bias + inputs @ columns.T."""
+
+    weight: torch.Tensor
+    bias: torch.Tensor | None
+    low_rank: tuple[torch.Tensor, torch.Tensor] | None
+
+    @classmethod
+    def of(cls, module: Any, hidden: torch.Tensor) -> HeadParts:
+        """The parts of a linear layer, or of a LoRA layer around one.
+
+        Args:
+            module: the head.
+            hidden: (N, D) what it is given.
+        """
+        inner = getattr(module, "base_layer", module)
+        bias = getattr(inner, "bias", None)
+        names = getattr(module, "active_adapters", [])
+        if inner is module or module.merged or module.disable_adapters or not names:
+            return cls(inner.weight, bias, None)
+        name = names[0]
+        down, up = module.lora_A[name], module.lora_B[name]
+        inputs = down(hidden.to(down.weight.dtype)) * module.scaling[name]
+        return cls(inner.weight, bias, (inputs, up.weight))
+
+    def product(self, hidden: torch.Tensor) -> torch.Tensor:
+        """(N, V), for checking."""
+        found = nn.functional.linear(hidden, self.weight, self.bias)
+        return found if self.low_rank is None else found + self.low_rank[0] @ self.low_rank[1].T
+
+
+class FusedLoss:
+    """`linear_kl` in place of a model's head.
+
+    Args:
+        model: as it will be trained, adapters and all.
+
+    Raises:
+        ModelError: its logits cannot be made from what its head is made of (DoRA, dropout in the
+            head's adapter, a head of another kind); train it through all logits.
+    """
+
+    def __init__(self, model: Any) -> None:
+        head = Head.of(model)
+        _, module = head_of(model)
+        self._options = HeadOptions(head.scale, head.cap)
+        generator = torch.Generator().manual_seed(0)
+        width = head.weight.shape[1]
+        probe = torch.randn(8, width, generator=generator).to(head.weight)
+        with torch.no_grad():
+            try:
+                expected, found = module(probe), HeadParts.of(module, probe).product(probe)
+            except (AttributeError, KeyError, RuntimeError) as error:
+                raise _unknown(module) from error
+        if float((expected - found).abs().max()) > _TOLERANCE * (1 + float(expected.abs().max())):
+            raise _unknown(module)
+
+    def __call__(
+        self,
+        model: Any,
+        unwrapped: Any,
+        inputs: dict[str, Any],
+        positions: torch.Tensor,
+        wish: Wish,
+        row_weights: torch.Tensor,
+        **options: Any,
+    ) -> LinearDivergence:
+        """Run the model up to its head, and the loss there.
+
+        Args:
+            model: perhaps wrapped.
+            unwrapped: the same without wrappers, whose head is replaced.
+            inputs: of the model's forward.
+            positions: (batch, length) boolean, the rows that count, of the last ``length``.
+            wish: of those rows, in order; see `linear_kl`.
+            row_weights: (rows,).
+            options: further ones of `linear_kl`.
+        """
+        _, module = head_of(unwrapped)
+        found: list[LinearDivergence] = []
+
+        def stand_in(hidden: torch.Tensor) -> torch.Tensor:
+            rows = hidden[positions[:, -hidden.shape[1] :]]
+            parts = HeadParts.of(module, rows)
+            found.append(
+                linear_kl(
+                    rows,
+                    parts.weight,
+                    wish,
+                    bias=parts.bias,
+                    low_rank=parts.low_rank,
+                    head=self._options,
+                    row_weights=row_weights,
+                    **options,
+                )
+            )
+            return hidden[..., :1].detach()
+
+        call: Callable[..., Any] = model
+        with replaced_head(module, stand_in):
+            call(**inputs)
+        return found[0]
+
+
+def _unknown(module: Any) -> ModelError:
+    return ModelError(
+        f"the head is a {type(module).__name__} whose product is not that of its parts",
+        fix="train through all logits (fused_loss=False)",
+    )

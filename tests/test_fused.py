@@ -1,0 +1,105 @@
+import warnings
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+
+from tests.tiny import KINDS, tiny_loaded
+from tiltlm.contexts import TokenContexts
+from tiltlm.head import replaced_head
+from tiltlm.preparing import prepare
+from tiltlm.realise.adapters import with_lora
+from tiltlm.realise.config import TiltConfig
+from tiltlm.realise.train import TiltTrainer
+
+TARGETS = ["tilt(contains('o'), 1.5)", "uniform(contains('o'))", "when('a', tilt(phrase('th'), 2))"]
+
+
+def gradients(work, model, folder, **options):
+    """Loss and gradients of one batch."""
+    args = TiltConfig(output_dir=str(folder), per_device_train_batch_size=4, **options)
+    contexts = work.parts.fit
+    trainer = TiltTrainer(model, args, work.target, contexts, reference=work.fit)
+    batch = trainer.data_collator([contexts[i] for i in range(len(contexts))])
+    model.zero_grad()
+    loss = trainer.compute_loss(model.eval(), batch)
+    loss.backward()
+    found = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
+    return loss.item(), found, trainer._event_mass
+
+
+def contexts_of(loaded):
+    torch.manual_seed(0)
+    size = loaded.model.config.get_text_config().vocab_size
+    rows = [torch.randint(60, (n,)).clamp(max=size - 1).tolist() for n in (9, 12, 7, 12) * 7]
+    return TokenContexts(rows, "random", begins=[0, 3, 1, 0] * 7)
+
+
+def same(fused, dense):
+    assert fused[0] == pytest.approx(dense[0], rel=1e-5, abs=1e-6)
+    assert fused[1].keys() == dense[1].keys()
+    for name, gradient in fused[1].items():
+        error = (gradient - dense[1][name]).norm()
+        # The dense loss has Σq = 1 to float32 only, which shows where p − q nearly cancels.
+        assert error <= 1e-3 * dense[1][name].norm() + 1e-7, name
+    for a, b in zip(fused[2], dense[2], strict=True):
+        assert a.item() == pytest.approx(b.item(), rel=1e-4)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_on_every_architecture_it_is_the_loss_through_all_logits(tmp_path, kind, target):
+    loaded = tiny_loaded(kind)
+    work = prepare(loaded, target, contexts_of(loaded))
+    fused, dense = (gradients(work, loaded.model, tmp_path, fused_loss=f) for f in (True, False))
+    same(fused, dense)
+
+
+@pytest.mark.parametrize("positions", ["all", "last"])
+@pytest.mark.parametrize("divergence", ["forward_kl", "reverse_kl", "jensen_shannon"])
+@pytest.mark.parametrize("parameters", ["head", "body+head"])
+def test_with_adapters_only_they_get_the_same_gradients(
+    tmp_path, parameters, divergence, positions
+):
+    loaded = tiny_loaded()
+    work = prepare(loaded, TARGETS[0], contexts_of(loaded))
+    model = with_lora(loaded.model, parameters)
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.02)
+    options = {"divergence": divergence, "loss_positions": positions}
+    fused, dense = (
+        gradients(work, model, tmp_path, fused_loss=f, **options) for f in (True, False)
+    )
+    assert all("lora_" in name for name in fused[1])
+    same(fused, dense)
+
+
+def test_all_logits_are_never_made(tmp_path):
+    loaded = tiny_loaded()
+    work = prepare(loaded, TARGETS[0], contexts_of(loaded))
+    args = TiltConfig(output_dir=str(tmp_path), per_device_train_batch_size=4)
+    trainer = TiltTrainer(loaded.model, args, work.target, work.parts.fit, reference=work.fit)
+    head = loaded.model.get_output_embeddings()
+
+    def refuse(_):
+        raise AssertionError("the head was applied")
+
+    with replaced_head(head, refuse):
+        batch = trainer.data_collator([work.parts.fit[i] for i in range(4)])
+        trainer.compute_loss(loaded.model, batch).backward()
+
+
+def test_a_head_that_is_not_its_parts_goes_through_all_logits_and_says_so(tmp_path):
+    loaded = tiny_loaded()
+    work = prepare(loaded, TARGETS[0], contexts_of(loaded))
+    config = LoraConfig(r=2, target_modules=["lm_head"], use_dora=True)
+    model = get_peft_model(loaded.model, config)
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.5)
+    with pytest.warns(UserWarning, match="all logits"):
+        fused = gradients(work, model, tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        same(fused, gradients(work, model, tmp_path, fused_loss=False))
