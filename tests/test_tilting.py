@@ -99,6 +99,16 @@ def test_training_the_head_closes_most_of_a_tilt_s_gap():
     assert done.fidelity.gap_closed > 0.8
 
 
+def test_training_every_weight_leaves_the_reference_as_it_was():
+    loaded = tiny_loaded("llama_tied")
+    work = tilting.prepare(loaded, "tilt(contains('o'), 2)", small_contexts(loaded))
+    before = work.held_out.logits(0, torch.arange(3))
+    kept = loaded.model.get_output_embeddings().weight.clone()
+    tilting.train_prepared(work, tilting.Training(parameters="full", steps=4, learning_rate=1e-2))
+    assert not torch.equal(loaded.model.get_output_embeddings().weight, kept)
+    assert torch.equal(work.held_out.logits(0, torch.arange(3)), before)
+
+
 def test_the_processor_works_in_generate_and_follows_each_row():
     model, tokenizer = tiny_loaded()
     processor = tilting.decode("tilt(phrase('fox'), 40)", LoadedModel(model, tokenizer))

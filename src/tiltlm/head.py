@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -72,6 +72,11 @@ class Head:
             where=type(model).__name__,
             fix="use decode, which works on logits alone",
         )
+
+    def copied(self) -> Head:
+        """The same with weights of its own, for a reference whose model will be trained."""
+        bias = None if self.bias is None else self.bias.clone()
+        return replace(self, weight=self.weight.clone(), bias=bias)
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """(…, D) hidden states → (…, V) float32 logits."""

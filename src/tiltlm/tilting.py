@@ -195,7 +195,10 @@ def train_prepared(work: Prepared, training: Training) -> Tilted:
     tune = Reference(work.loaded.model, work.parts.tune, head=work.fit.head)
     model: Any = work.loaded.model
     details: dict[str, Any] = {"parameters": parameters, "learning_rate": rate}
-    if parameters != "full":
+    if parameters == "full":
+        for reference in (work.fit, tune, work.held_out):
+            reference.head = work.fit.head.copied() if reference is work.fit else work.fit.head
+    else:
         model = with_lora(work.loaded.model, parameters)
         if parameters == "head":
             point_at_every_context(model, work.fit)
