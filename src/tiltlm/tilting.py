@@ -137,7 +137,7 @@ class Training:
 
     Attributes:
         parameters: ``head``, ``body+head`` (LoRA) or ``full``.
-        steps: at most.
+        steps: at most; 60 for the head alone, 240 for choices, else 150.
         batch: contexts a step; 4, and 8 where the target changes with the text.
         learning_rate: the peak of a cosine.
         start: ``base`` or ``edit``, the closed-form solution written into the head's adapter.
@@ -188,7 +188,9 @@ def train_prepared(work: Prepared, training: Training) -> Tilted:
         raise ConfigError(
             f"no such parameters: {parameters!r}", fix="one of " + ", ".join(PARAMETERS)
         )
-    steps = training.steps or (60 if parameters == "head" else 150)
+    steps = training.steps or (
+        60 if parameters == "head" else 240 if choices_inside(work.target) else 150
+    )
     batch = training.batch or (8 if work.target.depends_on_context else 4)
     rate = training.learning_rate or {"head": 3e-3, "body+head": 1e-3, "full": 1e-4}[parameters]
     begin = time.monotonic()
