@@ -30,6 +30,7 @@ from tiltlm.realise.adapters import (
     fill,
     parameters_for,
     point_at_every_context,
+    point_where_nothing_is,
     with_lora,
 )
 from tiltlm.realise.callbacks import ReportProgress
@@ -217,7 +218,7 @@ def train_prepared(work: Prepared, training: Training) -> Tilted:
         work.watcher.advance(step, f"gap closed {found:.3f}")
 
     model.eval()
-    start = 0.0
+    start, solved = 0.0, None
     if parameters != "full" and _starts_from_edit(work.target, training):
         before = {n: p.detach().clone() for n, p in model.named_parameters() if p.requires_grad}
         solved = solve_edit(work.target, work.fit)
@@ -229,6 +230,8 @@ def train_prepared(work: Prepared, training: Training) -> Tilted:
         else:
             model.load_state_dict(before, strict=False)
     best = KeepBest(model, gap, training.every, training.patience, note, start)
+    if solved is not None and parameters == "body+head":
+        point_where_nothing_is(model, work.fit, solved)
     with tempfile.TemporaryDirectory() as folder:
         trainer = TiltTrainer(
             model,

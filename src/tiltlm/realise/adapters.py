@@ -77,19 +77,18 @@ def point_at_every_context(adapted: PeftModel, reference: Reference) -> None:
         down[0] = FIRST_ROW * direction.to(down)
 
 
-def point_where_nothing_is(adapted: PeftModel, reference: Reference, shift: torch.Tensor) -> None:
+def point_where_nothing_is(adapted: PeftModel, reference: Reference, edit: HeadEdit) -> None:
     """Let the head's adapter read a direction that no context uses, and shift the tokens by it.
 
-    The first row of A becomes u with u·h ≈ 0 in every context (the direction in which hidden
-    states are smallest), the matching column of B the wanted shift: the model is still the base,
-    and all that the body has to learn is to write u where the shift is wanted. From B = 0 it
-    would learn nothing before the head reads something, and the head nothing before the body
-    writes it.
+    A row of A becomes u with u·h ≈ 0 in every context (the direction in which hidden states are
+    smallest), the matching column of B the wanted shift: the model's logits hardly change, and
+    all that the body has to learn is to write u where the shift is wanted. From B = 0 it would
+    learn nothing before the head reads something, and the head nothing before the body writes it.
 
     Args:
-        adapted: with an adapter on the head.
+        adapted: with an adapter on the head, of a rank above the edit's.
         reference: over the fitting contexts.
-        shift: (V,) nats, on raw logits.
+        edit: whose rows come first, and whose typical shift it is.
     """
     hidden = torch.cat(reference.hidden).double()
     second = hidden.T @ hidden / len(hidden)
@@ -98,8 +97,9 @@ def point_where_nothing_is(adapted: PeftModel, reference: Reference, shift: torc
     down, up = layer.lora_A["default"].weight, layer.lora_B["default"].weight
     size = float(second.trace().sqrt())
     with torch.no_grad():
-        down[0] = (UNUSED_ROW / size * direction).to(down)
-        up[:, 0] = (shift / layer.scaling["default"]).to(up)
+        row, shift = len(edit.masks), edit.typical @ edit.masks.to(edit.typical)
+        down[row] = (UNUSED_ROW / size * direction).to(down)
+        up[:, row] = (shift / layer.scaling["default"]).to(up)
 
 
 def lora_layer(adapted: PeftModel) -> Any:

@@ -35,12 +35,14 @@ class HeadEdit:
         directions: (A, D), float32.
         r_squared: share of the wanted shifts' variance that the directions explain on the fitting
             contexts, about 0 (a constant shift counts in full).
+        typical: (A,) mean wanted shift, on raw logits, where one is wanted.
     """
 
     head: str
     masks: torch.Tensor
     directions: torch.Tensor
     r_squared: float
+    typical: torch.Tensor
 
     def delta(self, hidden: torch.Tensor) -> torch.Tensor:
         """(N, D) hidden states → (N, V) by which W h changes."""
@@ -96,6 +98,7 @@ def solve_edit(target: BoundTarget, reference: Reference) -> HeadEdit:
         classes,
         directions.float(),
         float(1 - error / total) if total > 0 else 1.0,
+        shift_rows.sum(0) / (shift_rows != 0).sum(0).clamp_min(1),
     )
 
 
