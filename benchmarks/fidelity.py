@@ -150,10 +150,10 @@ TRAINED = (
 )
 
 
-def train_table(loaded: LoadedModel, key: str, data: Path) -> None:
+def train_table(loaded: LoadedModel, key: str, data: Path, only: str = "") -> None:
     """Gap closed by training with its defaults."""
     shared = None
-    for text in TRAINED:
+    for text in (text for text in TRAINED if only in text):
         if text.startswith("when"):
             work = prepare(loaded, text, key=key)
         else:
@@ -176,6 +176,7 @@ def train_table(loaded: LoadedModel, key: str, data: Path) -> None:
             f"{done.details['steps']} | {seconds:.0f} |",
             flush=True,
         )
+        print("  by step:", done.details["gap_by_step"], flush=True)
 
 
 PARTS = {
@@ -192,9 +193,11 @@ def main() -> None:
     parser.add_argument("part", choices=PARTS)
     parser.add_argument("--model", default="smollm2")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--only", default="", help="train: targets whose text has this")
     chosen = parser.parse_args()
     loaded = load(chosen.model)
-    PARTS[chosen.part](loaded, fingerprint(loaded.model), chosen.data)
+    more = {"only": chosen.only} if chosen.part == "train" else {}
+    PARTS[chosen.part](loaded, fingerprint(loaded.model), chosen.data, **more)
 
 
 if __name__ == "__main__":

@@ -6,10 +6,11 @@ from peft import LoraConfig, get_peft_model
 
 from tests.tiny import KINDS, tiny_loaded
 from tiltlm.contexts import TokenContexts
-from tiltlm.head import replaced_head
+from tiltlm.head import replaced_forward
 from tiltlm.preparing import prepare
 from tiltlm.realise.adapters import with_lora
 from tiltlm.realise.config import TiltConfig
+from tiltlm.realise.frozen_body import FrozenBody
 from tiltlm.realise.train import TiltTrainer
 
 TARGETS = ["tilt(contains('o'), 1.5)", "uniform(contains('o'))", "when('a', tilt(phrase('th'), 2))"]
@@ -85,7 +86,7 @@ def test_all_logits_are_never_made(tmp_path):
     def refuse(_):
         raise AssertionError("the head was applied")
 
-    with replaced_head(head, refuse):
+    with replaced_forward(head, refuse):
         batch = trainer.data_collator([work.parts.fit[i] for i in range(4)])
         trainer.compute_loss(loaded.model, batch).backward()
 
@@ -103,3 +104,45 @@ def test_a_head_that_is_not_its_parts_goes_through_all_logits_and_says_so(tmp_pa
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         same(fused, gradients(work, model, tmp_path, fused_loss=False))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_where_only_the_head_is_trained_the_body_never_runs_again(tmp_path, kind):
+    loaded = tiny_loaded(kind)
+    work = prepare(loaded, TARGETS[0], contexts_of(loaded))
+    model = with_lora(loaded.model, "head")
+    torch.nn.init.normal_(model.get_output_embeddings().lora_B["default"].weight, std=0.02)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FrozenBody, "of", lambda *_: None)
+        expected = gradients(work, model, tmp_path)
+    args = TiltConfig(output_dir=str(tmp_path), per_device_train_batch_size=4)
+    trainer = TiltTrainer(model, args, work.target, work.parts.fit, reference=work.fit)
+
+    def refuse(*_, **__):
+        raise AssertionError("the body ran")
+
+    batch = trainer.data_collator([work.parts.fit[i] for i in range(len(work.parts.fit))])
+    model.zero_grad()
+    for layer in loaded.model.base_model.modules():
+        if layer is not loaded.model.base_model:
+            layer.forward = refuse
+    loss = trainer.compute_loss(model, batch)
+    loss.backward()
+    found = {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
+    same((loss.item(), found, trainer._event_mass), expected)
+
+
+@pytest.mark.parametrize("parameters", ["body+head", "full"])
+def test_a_body_that_is_trained_is_not_answered_for(parameters):
+    loaded = tiny_loaded()
+    work = prepare(loaded, TARGETS[0], contexts_of(loaded))
+    model = loaded.model if parameters == "full" else with_lora(loaded.model, parameters)
+    assert FrozenBody.of(model, work.fit) is None
+
+
+def test_another_model_s_hidden_states_are_not_answered_with():
+    loaded, other = tiny_loaded(), tiny_loaded()
+    with torch.no_grad():
+        other.model.get_input_embeddings().weight.mul_(1.5)
+    work = prepare(other, TARGETS[0], contexts_of(loaded))
+    assert FrozenBody.of(with_lora(loaded.model, "head"), work.fit) is None

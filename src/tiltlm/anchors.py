@@ -4,9 +4,10 @@ Training on one prompt alone moves all others: the answers leak to prompts that 
 are other prompts with the model's own answers, at which the target is the reference itself. The
 nearest ones are variations of the prompt, with other numbers in the place of its own.
 
-A leak is an answer of the target's at a prompt that is not its own, and the model itself hardly
-ever writes that answer there. So each anchor prompt is read with the model's own answers and also
-with some of the target's: the reference holds along both.
+A leak is an answer in the target's form at a prompt that is not its own, and the model itself
+hardly ever writes such an answer there. So each anchor prompt is read with the model's own answers
+and also with some of the target's, as they are and with other numbers: the reference holds along
+all of them.
 """
 
 from __future__ import annotations
@@ -14,15 +15,20 @@ from __future__ import annotations
 import re
 
 import numpy as np
+from transformers import PreTrainedTokenizerBase
 
-from tiltlm.choices import BoundChoices, prompt_ids
+from tiltlm.choices import BoundChoices, answer_ids, prompt_ids
 from tiltlm.context_sources import answered
 from tiltlm.contexts import TokenContexts
 from tiltlm.models import LoadedModel
 
 VARIATIONS = 128
+"""Other prompts for each prompt with numbers; those one digit away come first."""
+
 ANSWER_TOKENS = 12
+
 LEAKS = 2
+"""Of the target's answers at each other prompt, and as many with other numbers."""
 
 REQUESTS = (
     "What is the capital of France?",
@@ -66,27 +72,38 @@ def default_requests(target: BoundChoices, seed: int) -> list[str]:
     generator = np.random.default_rng(seed)
     found = []
     for question in target.questions:
-        if re.search(r"\d+", question.request):
-            found += [_with_other_numbers(question.request, generator) for _ in range(VARIATIONS)]
+        near = one_digit_away(question.request)
+        found += near
+        if near:
+            rest = range(VARIATIONS - len(near))
+            found += [with_other_numbers(question.request, generator) for _ in rest]
     own = {question.request for question in target.questions}
     return [request for request in dict.fromkeys([*found, *REQUESTS]) if request not in own]
 
 
-def _with_other_numbers(request: str, generator: np.random.Generator) -> str:
-    """The same request with all its numbers others, or the last one, or one digit of that."""
-    old = re.findall(r"\d+", request)
-    kind = generator.integers(3)
-    if kind < 2:
-        largest = int(10 ** generator.uniform(1, 3.5))
-        new = [str(n) for n in sorted(generator.integers(1, largest + 1, size=len(old)))]
-    else:
-        # The nearest prompt that there is: its last number with a digit appended or replaced.
-        keep = len(old[-1]) - int(generator.integers(2))
-        new = [f"{old[-1][:keep]}{generator.integers(10)}".lstrip("0") or "0"]
-    if kind > 0:
-        new = [*old[:-1], new[-1]]
-    numbers = iter(new)
-    return re.sub(r"\d+", lambda _: next(numbers), request)
+def one_digit_away(text: str) -> list[str]:
+    """The text with one digit of one of its numbers replaced, left out, or put in.
+
+    >>> len(one_digit_away("from 1 to 10")), "from 1 to 100" in one_digit_away("from 1 to 10")
+    (73, True)
+    """
+    found = []
+    for number in re.finditer(r"\d+", text):
+        old = number[0]
+        new = {old[:k] + d + old[k + 1 :] for k in range(len(old)) for d in "0123456789"}
+        new |= {old[:k] + old[k + 1 :] for k in range(len(old))}
+        new |= {old[:k] + d + old[k:] for k in range(len(old) + 1) for d in "0123456789"}
+        sensible = {n for n in new if n == "0" or (n and n[0] != "0")} - {old}
+        found += [text[: number.start()] + n + text[number.end() :] for n in sorted(sensible)]
+    return found
+
+
+def with_other_numbers(text: str, generator: np.random.Generator) -> str:
+    """The text with all its numbers others, in order of size, of one to four digits."""
+    largest = int(10 ** generator.uniform(1, 3.5))
+    count = len(re.findall(r"\d+", text))
+    numbers = iter(sorted(generator.integers(1, largest + 1, size=count).tolist()))
+    return re.sub(r"\d+", lambda _: str(next(numbers)), text)
 
 
 def anchor_contexts(
@@ -96,15 +113,24 @@ def anchor_contexts(
     prompts = [prompt_ids(loaded.tokenizer, request) for request in requests]
     kind = "other prompts with the model's own answers and the target's"
     own = answered(loaded, prompts, ANSWER_TOKENS, seed, kind)
-    generator = np.random.default_rng([seed, 1])
-    answers = [ids[:-1] for question in target.answers for ids in question]
-    leaks, begins = [], []
+    leaks: list[list[int]] = []
+    begins: list[int] = []
     for prompt in prompts:
-        for place in generator.integers(len(answers), size=LEAKS):
-            leaks.append([*prompt, *answers[place]])
+        for answer in _leaks(loaded.tokenizer, target, np.random.default_rng([seed, len(leaks)])):
+            leaks.append([*prompt, *answer])
             begins.append(len(prompt) - 1)
     return TokenContexts(
         [*(ids.tolist() for ids in own.sequences), *leaks],
         kind,
         [*(int(own.positions(i)[0]) for i in range(len(own))), *begins],
     )
+
+
+def _leaks(
+    tokenizer: PreTrainedTokenizerBase, target: BoundChoices, generator: np.random.Generator
+) -> list[list[int]]:
+    """Some of the target's answers, and some in their form but with other numbers."""
+    texts = [q.response + string for q in target.questions for string, _ in q.strings]
+    picked = [texts[k] for k in generator.integers(len(texts), size=2 * LEAKS)]
+    other = [with_other_numbers(text, generator) for text in picked[LEAKS:]]
+    return [answer_ids(tokenizer, text)[:-1] for text in dict.fromkeys([*picked[:LEAKS], *other])]

@@ -124,20 +124,20 @@ def hidden_states(
         found.append(hidden)
         return hidden[..., :1]
 
-    with replaced_head(model.get_output_embeddings(), stand_in):
+    with replaced_forward(model.get_output_embeddings(), stand_in):
         model(input_ids=ids, attention_mask=attention_mask, use_cache=False)
     return found[0]
 
 
 @contextmanager
-def replaced_head(head: Any, stand_in: Callable[[torch.Tensor], torch.Tensor]) -> Iterator[None]:
-    """Let another function answer in the head's place; a single column will do as logits."""
-    original = head.__dict__.get("forward")
-    head.forward = stand_in
+def replaced_forward(module: Any, stand_in: Callable[..., Any]) -> Iterator[None]:
+    """Let another function answer in a module's place; for a head one column will do as logits."""
+    original = module.__dict__.get("forward")
+    module.forward = stand_in
     try:
         yield
     finally:
         if original is None:
-            del head.forward
+            del module.forward
         else:
-            head.forward = original
+            module.forward = original

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -37,6 +38,7 @@ from tiltlm.realise.callbacks import ReportProgress
 from tiltlm.realise.config import TiltConfig
 from tiltlm.realise.decode import TiltLogitsProcessor
 from tiltlm.realise.edit import check_editable, solve_edit
+from tiltlm.realise.frozen_body import FrozenBody
 from tiltlm.realise.stopping import KeepBest
 from tiltlm.realise.train import TiltTrainer
 from tiltlm.reference import Reference
@@ -206,8 +208,14 @@ def train_prepared(work: Prepared, training: Training) -> Tilted:
         if parameters == "head":
             point_at_every_context(model, work.fit)
 
+    body = FrozenBody.of(model, tune)
+
+    def tune_logits(index: int) -> torch.Tensor:
+        with body.answering([index]) if body else nullcontext():
+            return model_logits(model, tune)(index)
+
     def gap() -> tuple[float, float]:
-        found = measure_fidelity(work.target, tune, model_logits(model, tune))
+        found = measure_fidelity(work.target, tune, tune_logits)
         low = found.interval[0] if found.interval else found.gap_closed
         return found.gap_closed, low
 

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from tiltlm.errors import ModelError
-from tiltlm.head import Head, replaced_head
+from tiltlm.head import Head, replaced_forward
 from tiltlm.linear_kl import HeadOptions, LinearDivergence, Wish, linear_kl
 from tiltlm.models import head_of
 
@@ -120,7 +120,7 @@ class FusedLoss:
             return hidden[..., :1].detach()
 
         call: Callable[..., Any] = model
-        with replaced_head(module, stand_in):
+        with replaced_forward(module, stand_in):
             call(**inputs)
         return found[0]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from tiltlm.linear_kl import Wish
 from tiltlm.models import can_keep_logits, vocabulary_size
 from tiltlm.realise import checkpoints
 from tiltlm.realise.config import TiltConfig
+from tiltlm.realise.frozen_body import FrozenBody
 from tiltlm.realise.fused import FusedLoss
 from tiltlm.reference import Reference
 from tiltlm.targets import BoundTarget, FixedTarget, Target
@@ -116,6 +118,7 @@ class TiltTrainer(Trainer):
         if target.events and not target.depends_on_context:
             self._event_mask = target.event_masks([None])[:, 0].any(0).to(args.device)
         self._fused = _fused(model) if args.fused_loss else None
+        self._frozen = FrozenBody.of(model, reference) if reference is not None else None
         self._keeps_logits = can_keep_logits(model)
         self._event_mass: list[torch.Tensor] = []
         self._staging: Path | None = None
@@ -160,29 +163,11 @@ class TiltTrainer(Trainer):
         read = {k: v for k, v in inputs.items() if k not in ("weights", "index")}
         read |= {**keep, "use_cache": False}
         wish = self._wish(inputs, positions)
-        if self._fused is not None and not return_outputs:
-            outputs = None
-            loss, mass = self._fused(
-                model,
-                self.accelerator.unwrap_model(model),
-                read,
-                positions,
-                wish,
-                weights[positions],
-                denominator=count,
-                divergence=self.args.divergence,
-                event=self._event_mask,
+        body = self._frozen.answering(inputs["index"].tolist()) if self._frozen else nullcontext()
+        with body:
+            outputs, loss, mass = self._loss_of(
+                model, read, positions, wish, weights[positions] / count, return_outputs
             )
-        else:
-            outputs = model(**read)
-            logits = outputs.logits
-            logp = logits[positions[:, -logits.shape[1] :]].float().log_softmax(-1)  # (rows, V)
-            target = wish if isinstance(wish, torch.Tensor) else wish(slice(0, len(logp)))
-            divergence = divergence_named(self.args.divergence)(target, logp)
-            loss = (divergence * weights[positions]).sum() / count
-            mass = None
-            if self._event_mask is not None:
-                mass = logp.detach()[:, self._event_mask].exp().sum(-1)
         if not bool(torch.isfinite(loss)):
             raise self._diverged(f"the loss became {loss.item()}")
         if mass is not None:
@@ -190,6 +175,39 @@ class TiltTrainer(Trainer):
         # DDP averages gradients over processes; the denominator already counts all of them.
         loss = loss.float() * self.accelerator.num_processes
         return (loss, outputs) if return_outputs else loss
+
+    def _loss_of(
+        self,
+        model: nn.Module,
+        read: dict[str, Any],
+        positions: torch.Tensor,
+        wish: Wish,
+        row_weights: torch.Tensor,
+        return_outputs: bool,
+    ) -> tuple[Any, torch.Tensor, torch.Tensor | None]:
+        """Outputs (None where no logits were made), Σ row_weights·divergence, event mass."""
+        if self._fused is not None and not return_outputs:
+            loss, mass = self._fused(
+                model,
+                self.accelerator.unwrap_model(model),
+                read,
+                positions,
+                wish,
+                row_weights,
+                denominator=1.0,
+                divergence=self.args.divergence,
+                event=self._event_mask,
+            )
+            return None, loss, mass
+        outputs = model(**read)
+        logits = outputs.logits
+        logp = logits[positions[:, -logits.shape[1] :]].float().log_softmax(-1)  # (rows, V)
+        target = wish if isinstance(wish, torch.Tensor) else wish(slice(0, len(logp)))
+        divergence = divergence_named(self.args.divergence)(target, logp)
+        mass = None
+        if self._event_mask is not None:
+            mass = logp.detach()[:, self._event_mask].exp().sum(-1)
+        return outputs, (divergence * row_weights).sum(), mass
 
     def _wish(self, inputs: dict[str, torch.Tensor], positions: torch.Tensor) -> Wish:
         """The target's log-probabilities: (V,), or a function from rows to theirs."""
