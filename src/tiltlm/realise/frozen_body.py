@@ -78,7 +78,7 @@ class FrozenBody:
         rows = pad_sequence([self._reference.hidden[i] for i in indices], batch_first=True)
 
         def stand_in(*_: Any, **__: Any) -> BaseModelOutputWithPastAndCrossAttentions:
-            return BaseModelOutputWithPastAndCrossAttentions(last_hidden_state=rows)  # type: ignore[arg-type]
+            return BaseModelOutputWithPastAndCrossAttentions(last_hidden_state=rows)
 
         with replaced_forward(self._body, stand_in):
             yield
