@@ -19,14 +19,14 @@ import torch
 from scipy.stats import chisquare
 
 from tiltlm.anchors import anchor_contexts, default_requests
-from tiltlm.choices import BoundChoices, choices
+from tiltlm.answers import BoundChoices, choices
 from tiltlm.contexts import Split, TokenContexts
 from tiltlm.measures.strings import measure_strings, string_log_probs
 from tiltlm.models import LoadedModel, load
 from tiltlm.preparing import Prepared, prepare
 from tiltlm.reference import Reference
 from tiltlm.sampling import SamplingOptions, sample
-from tiltlm.tilting import Training, train_prepared
+from tiltlm.training import Training, train_prepared
 from tiltlm.vocabulary import Vocabulary
 from tiltlm.watching import Silent
 

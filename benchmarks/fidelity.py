@@ -22,8 +22,9 @@ from tiltlm.models import LoadedModel, load
 from tiltlm.preparing import Prepared, bind_to, prepare
 from tiltlm.saving import fingerprint
 from tiltlm.targets import parse_target
-from tiltlm.tilting import Training, decode_prepared, edit_prepared
-from tiltlm.tilting import train_prepared as train_it
+from tiltlm.tilting import decode_prepared, edit_prepared
+from tiltlm.training import Training
+from tiltlm.training import train_prepared as train_it
 
 STRENGTHS = (-3, -1, 0.5, 1, 3)
 

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from tiltlm.choices import chat_ids
+from tiltlm.answers import chat_ids
 from tiltlm.context_sources import text_contexts
 from tiltlm.contexts import TokenContexts
 from tiltlm.events import lines

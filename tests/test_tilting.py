@@ -8,7 +8,7 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
 from tests.tiny import KINDS, tiny_loaded
-from tiltlm import tilting
+from tiltlm import tilting, training
 from tiltlm.context_sources import make_contexts
 from tiltlm.contexts import TokenContexts, split
 from tiltlm.errors import ConfigError, MeasurementError, TargetError, TiltError
@@ -17,7 +17,7 @@ from tiltlm.models import LoadedModel, load
 from tiltlm.realise.decode import TiltLogitsProcessor, logit_bias
 from tiltlm.saving import fingerprint, record_of, save_tilted
 from tiltlm.targets import parse_target
-from tiltlm.tilting import Training
+from tiltlm.training import Training
 from tiltlm.vocabulary import Vocabulary
 
 SMALL = Training(steps=24, every=6, learning_rate=1e-2)
@@ -87,7 +87,7 @@ def test_every_target_is_edited_or_refused_with_what_to_use_instead(target):
 @pytest.mark.parametrize("target", TARGETS)
 def test_every_target_is_trained_and_never_left_worse_than_the_base(target):
     loaded = tiny_loaded()
-    done = tilting.train(loaded, target, small_contexts(loaded, 56), SMALL)
+    done = training.train(loaded, target, small_contexts(loaded, 56), SMALL)
     assert done.fidelity.gap_closed > -0.02
     assert done.details["gap_by_step"][0][1] >= 0
 
@@ -95,7 +95,7 @@ def test_every_target_is_trained_and_never_left_worse_than_the_base(target):
 def test_training_the_head_closes_most_of_a_tilt_s_gap():
     loaded = tiny_loaded()
     contexts = small_contexts(loaded, 56)
-    done = tilting.train(loaded, TILT, contexts, Training(steps=120, every=30))
+    done = training.train(loaded, TILT, contexts, Training(steps=120, every=30))
     assert done.fidelity.gap_closed > 0.8
 
 
@@ -104,7 +104,7 @@ def test_training_every_weight_leaves_the_reference_as_it_was():
     work = tilting.prepare(loaded, "tilt(contains('o'), 2)", small_contexts(loaded))
     before = work.held_out.logits(0, torch.arange(3))
     kept = loaded.model.get_output_embeddings().weight.clone()
-    tilting.train_prepared(work, tilting.Training(parameters="full", steps=4, learning_rate=1e-2))
+    training.train_prepared(work, Training(parameters="full", steps=4, learning_rate=1e-2))
     assert not torch.equal(loaded.model.get_output_embeddings().weight, kept)
     assert torch.equal(work.held_out.logits(0, torch.arange(3)), before)
 

@@ -9,6 +9,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tiltlm.answers import choices
+    from tiltlm.compositions import mix, when
     from tiltlm.contexts import RandomTokenContexts
     from tiltlm.errors import TiltError
     from tiltlm.events import Event, contains, matches, parse_event, special, tokens, word
@@ -16,14 +18,17 @@ if TYPE_CHECKING:
     from tiltlm.measures.effect import event_mass, hit_rate
     from tiltlm.model5 import Model5Config, Model5ForCausalLM
     from tiltlm.models import load
+    from tiltlm.phrases import phrase
     from tiltlm.realise.config import TiltConfig
     from tiltlm.realise.train import TiltTrainer
     from tiltlm.recipe import load_recipe
     from tiltlm.run import run_recipe
     from tiltlm.sampling import SamplingOptions, sample
     from tiltlm.targets import Target, parse_target, uniform, weights
-    from tiltlm.tilting import decode, edit, train
+    from tiltlm.tilting import decode, edit
+    from tiltlm.tilts import balance, match, tilt
     from tiltlm.tokenizer import gpt2_tokenizer
+    from tiltlm.training import Training, train
     from tiltlm.vocabulary import Vocabulary
 
 __version__ = "0.1.0"
@@ -39,7 +44,10 @@ _HOME = {
     "TiltError": "errors",
     "TiltLoss": "loss",
     "TiltTrainer": "realise.train",
+    "Training": "training",
     "Vocabulary": "vocabulary",
+    "balance": "tilts",
+    "choices": "answers",
     "contains": "events",
     "decode": "tilting",
     "edit": "tilting",
@@ -48,16 +56,21 @@ _HOME = {
     "hit_rate": "measures.effect",
     "load": "models",
     "load_recipe": "recipe",
+    "match": "tilts",
     "matches": "events",
+    "mix": "compositions",
     "parse_event": "events",
     "parse_target": "targets",
+    "phrase": "phrases",
     "run_recipe": "run",
     "sample": "sampling",
     "special": "events",
+    "tilt": "tilts",
     "tokens": "events",
-    "train": "tilting",
+    "train": "training",
     "uniform": "targets",
     "weights": "targets",
+    "when": "compositions",
     "word": "events",
 }
 
@@ -72,7 +85,10 @@ __all__ = [
     "TiltError",
     "TiltLoss",
     "TiltTrainer",
+    "Training",
     "Vocabulary",
+    "balance",
+    "choices",
     "contains",
     "decode",
     "edit",
@@ -81,16 +97,21 @@ __all__ = [
     "hit_rate",
     "load",
     "load_recipe",
+    "match",
     "matches",
+    "mix",
     "parse_event",
     "parse_target",
+    "phrase",
     "run_recipe",
     "sample",
     "special",
+    "tilt",
     "tokens",
     "train",
     "uniform",
     "weights",
+    "when",
     "word",
 ]
 

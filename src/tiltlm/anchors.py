@@ -17,7 +17,7 @@ import re
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from tiltlm.choices import BoundChoices, answer_ids, prompt_ids
+from tiltlm.answers import BoundChoices, answer_ids, prompt_ids
 from tiltlm.context_sources import answered
 from tiltlm.contexts import TokenContexts
 from tiltlm.models import LoadedModel

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from tiltlm.choices import chat_ids, prompt_ids
+from tiltlm.answers import chat_ids, prompt_ids
 from tiltlm.contexts import RandomTokenContexts, TokenContexts
 from tiltlm.errors import ConfigError
 from tiltlm.files import staged

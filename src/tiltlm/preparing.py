@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tiltlm.anchors import anchor_contexts, default_requests
-from tiltlm.choices import BoundChoices
+from tiltlm.answers import BoundChoices
 from tiltlm.compositions import BoundMix, BoundWhen
 from tiltlm.context_sources import COUNT, make_contexts
 from tiltlm.contexts import Split, TokenContexts, split

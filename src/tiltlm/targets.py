@@ -288,7 +288,7 @@ def weights(items: Mapping[str | int, float]) -> Target:
 
 def targets_table() -> dict[str, Callable[..., Target]]:
     """What can be written in a target's text, besides events."""
-    from tiltlm.choices import choices
+    from tiltlm.answers import choices
     from tiltlm.compositions import mix, regex, when
     from tiltlm.tilts import balance, match, tilt
 

@@ -14,12 +14,8 @@ from tiltlm.realise.edit import check_editable
 from tiltlm.records import TiltRecord
 from tiltlm.saving import check_out, fingerprint, record_of, save_tilted
 from tiltlm.targets import parse_target
-from tiltlm.tilting import (
-    Training,
-    decode_prepared,
-    edit_prepared,
-    train_prepared,
-)
+from tiltlm.tilting import decode_prepared, edit_prepared
+from tiltlm.training import Training, train_prepared
 from tiltlm.watching import Watcher
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from tiltlm.choices import BoundChoices
+from tiltlm.answers import BoundChoices
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import torch
 
 from tests.tiny import tiny_loaded, tiny_tokenizer
 from tiltlm.anchors import default_requests
-from tiltlm.choices import choices
+from tiltlm.answers import choices
 from tiltlm.errors import TargetError
 from tiltlm.measures.strings import measure_strings, string_log_probs
 from tiltlm.vocabulary import Vocabulary

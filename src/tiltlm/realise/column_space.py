@@ -1,0 +1,44 @@
+"""How much of a target lies where the body can reach it: in the column space of the head.
+
+If only the body is trained, logits change by W·Δh: what tells a class of tokens from all others
+must then be linear in the rows of W. How much of it is, can be computed before anything is trained.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from tiltlm.head import Head
+
+_ROWS = 8192
+
+
+def share_in_column_space(head: Head, classes: torch.Tensor) -> list[float]:
+    """R² of each class's mask regressed on the head's rows and a constant.
+
+    Args:
+        head: (V, D).
+        classes: (A, V) boolean.
+
+    Returns:
+        A numbers: 1 where a moved hidden state can shift exactly that class, 0 where it can shift
+        nothing of it.
+
+    >>> head = Head("", torch.tensor([[1.0], [1.0], [0.0], [0.0]]), None, 1.0, None)
+    >>> masks = torch.tensor([[True, True, False, False], [True, False, True, False]])
+    >>> [round(share, 3) for share in share_in_column_space(head, masks)]
+    [1.0, 0.0]
+    """
+    size, width = head.weight.shape
+    wanted = classes.double().T
+    wanted = wanted - wanted.mean(0)
+    mean = head.weight.double().mean(0)
+    gram = torch.zeros(width, width, dtype=torch.float64)
+    cross = torch.zeros(width, len(classes), dtype=torch.float64)
+    for first in range(0, size, _ROWS):
+        rows = head.weight[first : first + _ROWS].double() - mean
+        gram += (rows.T @ rows).cpu()
+        cross += (rows.T @ wanted[first : first + _ROWS].to(rows)).cpu()
+    explained = (cross * (torch.linalg.pinv(gram, hermitian=True) @ cross)).sum(0)
+    total = (wanted**2).sum(0).clamp_min(1e-300)
+    return [float(s) for s in (explained / total.cpu()).clamp(0, 1)]

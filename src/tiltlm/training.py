@@ -1,0 +1,245 @@
+"""`train` brings a model to a target by gradient descent, and measures it; never worse than before.
+
+Which parameters, how many steps and where to begin follow from the target; a `Training` says
+otherwise. The loop itself is `TiltTrainer`'s.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from transformers.trainer_callback import PrinterCallback
+
+from tiltlm.compositions import BoundWhen
+from tiltlm.contexts import TokenContexts
+from tiltlm.errors import ConfigError
+from tiltlm.measures.fidelity import measure_fidelity
+from tiltlm.models import LoadedModel
+from tiltlm.preparing import Prepared, choices_inside, prepare
+from tiltlm.realise.adapters import (
+    PARAMETERS,
+    Parameters,
+    fill,
+    parameters_for,
+    point_at_every_context,
+    point_where_nothing_is,
+    with_lora,
+)
+from tiltlm.realise.callbacks import ReportProgress
+from tiltlm.realise.column_space import share_in_column_space
+from tiltlm.realise.config import TiltConfig
+from tiltlm.realise.edit import check_editable, solve_edit
+from tiltlm.realise.frozen_body import FrozenBody
+from tiltlm.realise.stopping import KeepBest
+from tiltlm.realise.train import TiltTrainer
+from tiltlm.reference import Reference
+from tiltlm.targets import BoundTarget, Target
+from tiltlm.tilting import Tilted, measured, model_logits
+
+
+@dataclass(frozen=True)
+class Training:
+    """How `train` goes about it; what is None follows from the target.
+
+    Attributes:
+        parameters: ``head``, ``body+head`` (LoRA) or ``full``.
+        steps: at most; 60 for the head alone, 300 for choices, else 150.
+        batch: contexts a step; 4, and 8 where the target changes with the text.
+        learning_rate: the peak of a cosine.
+        start: ``base`` or ``edit``, the closed-form solution written into the head's adapter.
+        every: steps between looks at the gap closed.
+        patience: looks without a new best after which to stop.
+        divergence: as in `TiltConfig`.
+    """
+
+    parameters: Parameters | None = None
+    steps: int | None = None
+    batch: int | None = None
+    learning_rate: float | None = None
+    start: Literal["base", "edit"] | None = None
+    every: int = 15
+    patience: int = 4
+    divergence: str = "forward_kl"
+
+
+@dataclass(frozen=True)
+class _Plan:
+    parameters: Parameters
+    steps: int
+    batch: int
+    learning_rate: float
+    from_edit: bool
+
+    @classmethod
+    def of(cls, training: Training, target: BoundTarget) -> _Plan:
+        parameters = training.parameters or parameters_for(target)
+        if parameters not in PARAMETERS:
+            raise ConfigError(
+                f"no such parameters: {parameters!r}", fix="one of " + ", ".join(PARAMETERS)
+            )
+        if training.start == "edit":
+            check_editable(target)
+        triggered = isinstance(target, BoundWhen) and target.classes() is not None
+        wanted = training.start == "edit" or (training.start is None and triggered)
+        steps = 60 if parameters == "head" else 300 if choices_inside(target) else 150
+        rates = {"head": 3e-3, "body+head": 1e-3, "full": 1e-4}
+        return cls(
+            parameters,
+            training.steps or steps,
+            training.batch or (8 if target.depends_on_context else 4),
+            training.learning_rate or rates[parameters],
+            from_edit=wanted and parameters != "full",
+        )
+
+
+def train(
+    model: LoadedModel | str,
+    target: Target | str,
+    contexts: TokenContexts | str | None = None,
+    training: Training | None = None,
+    **options: Any,
+) -> Tilted:
+    """Realise a target by gradient descent on the divergence; never worse than the base.
+
+    The weights with the largest gap closed on contexts that were not trained on are kept; where
+    none closes any, the base itself is returned, and the details say so.
+
+    Args:
+        model: a name, or what `load` returned; its weights change with ``parameters="full"``.
+        target: a target, or its text.
+        contexts: see `prepare`.
+        training: how.
+        options: of `prepare`.
+
+    Raises:
+        TiltError: any of the tree in `errors`.
+    """
+    return train_prepared(prepare(model, target, contexts, **options), training or Training())
+
+
+def train_prepared(work: Prepared, training: Training) -> Tilted:
+    """`train`, once the reference was read."""
+    plan = _Plan.of(training, work.target)
+    begin = time.monotonic()
+    details: dict[str, Any] = {"parameters": plan.parameters, "learning_rate": plan.learning_rate}
+    details |= _where_it_lies(work, plan.parameters)
+    tune = Reference(work.loaded.model, work.parts.tune, head=work.fit.head)
+    model = _trainable(work, plan, tune)
+    look = _Look(work, model, tune)
+    start = _begin_at_edit(work, model, look, details) if plan.from_edit else 0.0
+    best = KeepBest(model, look, training.every, training.patience, look.note, start)
+    if plan.from_edit and plan.parameters == "body+head":
+        point_where_nothing_is(model, work.fit, solve_edit(work.target, work.fit))
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = TiltTrainer(
+            model,
+            _config(plan, training, work.seed, folder),
+            work.target,
+            work.parts.fit,
+            reference=work.fit,
+            callbacks=[best, ReportProgress(look.step)],
+        )
+        trainer.remove_callback(PrinterCallback)
+        work.watcher.begin("training", plan.steps)
+        trainer.train()
+    best.restore()
+    work.seconds["train"] = time.monotonic() - begin
+    details |= {
+        "steps": trainer.state.global_step,
+        "kept_step": best.best_step,
+        "gap_by_step": best.history,
+        "loss": [e["loss"] for e in trainer.state.log_history if "loss" in e],
+    }
+    return measured(work, "train", model, details)
+
+
+def _trainable(work: Prepared, plan: _Plan, tune: Reference) -> Any:
+    """The model with what is to be trained; the references keep the weights that they were of."""
+    if plan.parameters == "full":
+        head = work.fit.head.copied()
+        for reference in (work.fit, tune, work.held_out):
+            reference.head = head
+        return work.loaded.model
+    model = with_lora(work.loaded.model, plan.parameters)
+    if plan.parameters == "head":
+        point_at_every_context(model, work.fit)
+    return model.eval()
+
+
+class _Look:
+    """Measures the gap closed on the contexts to stop by, and tells the watcher."""
+
+    def __init__(self, work: Prepared, model: Any, tune: Reference) -> None:
+        self._work, self._model, self._tune = work, model, tune
+        self._body = FrozenBody.of(model, tune)
+        self._latest = float("nan")
+
+    def __call__(self) -> tuple[float, float]:
+        """The gap closed, and the lower end of its interval."""
+        found = measure_fidelity(self._work.target, self._tune, self._logits)
+        return found.gap_closed, found.interval[0] if found.interval else found.gap_closed
+
+    def _logits(self, index: int) -> torch.Tensor:
+        with self._body.answering([index]) if self._body else nullcontext():
+            return model_logits(self._model, self._tune)(index)
+
+    def note(self, step: int, gap: float) -> None:
+        """A gap was measured after a step."""
+        self._latest = gap
+        self._work.watcher.advance(step, f"gap closed {gap:.3f}")
+
+    def step(self, step: int, loss: float, _: float) -> None:
+        """A step was made."""
+        text = f"loss {loss:.4f}, gap closed {self._latest:.3f}"
+        self._work.watcher.advance(step, text)
+
+
+def _begin_at_edit(work: Prepared, model: Any, look: _Look, details: dict[str, Any]) -> float:
+    """Write the closed-form edit into the head's adapter where that helps; the gap it closes."""
+    before = {n: p.detach().clone() for n, p in model.named_parameters() if p.requires_grad}
+    solved = solve_edit(work.target, work.fit)
+    fill(model, solved)
+    found, low = look()
+    details["edit_to_start_from"] = {"r_squared": solved.r_squared, "gap_closed": found}
+    if low > 0:
+        return found
+    model.load_state_dict(before, strict=False)
+    return 0.0
+
+
+def _config(plan: _Plan, training: Training, seed: int, folder: str) -> TiltConfig:
+    return TiltConfig(
+        output_dir=folder,
+        divergence=training.divergence,
+        learning_rate=plan.learning_rate,
+        lr_scheduler_type="cosine",
+        warmup_steps=max(1, plan.steps // 20),
+        weight_decay=0.0,
+        max_grad_norm=1.0,
+        adam_beta2=0.95,
+        max_steps=plan.steps,
+        per_device_train_batch_size=plan.batch,
+        train_sampling_strategy="random",
+        save_strategy="no",
+        seed=seed,
+        disable_tqdm=True,
+        dataloader_pin_memory=torch.cuda.is_available(),
+    )
+
+
+def _where_it_lies(work: Prepared, parameters: Parameters) -> dict[str, Any]:
+    """Tell why these parameters: what of the target the body could reach, where that is known."""
+    classes = work.target.classes()
+    if classes is None:
+        return {}
+    shares = share_in_column_space(work.fit.head, classes)
+    work.watcher.note(
+        f"training {parameters}: {', '.join(f'{s:.0%}' for s in shares)} of what tells the event "
+        "from other tokens lies in the head's column space, which is all that the body can move"
+    )
+    return {"share_in_column_space": shares}
