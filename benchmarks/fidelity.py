@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tiltlm.context_sources import make_contexts
+from tiltlm.context_sources import COUNT, MATCH_COUNT, make_contexts
 from tiltlm.contexts import TokenContexts
 from tiltlm.errors import TiltError
 from tiltlm.models import LoadedModel, load
@@ -88,7 +88,7 @@ def match_table(loaded: LoadedModel, key: str, data: Path) -> None:
     A mean over contexts is only as sure as they are many: with 112 the held-out mean itself has a
     standard error of 7 % of its value.
     """
-    for count in (112, 616):
+    for count in (COUNT, MATCH_COUNT):
         match_rows(loaded, make_contexts("own", loaded, count=count, key=key))
 
 

@@ -7,6 +7,7 @@ from tests.tiny import tiny_loaded
 from tiltlm.cli import app
 from tiltlm.errors import TiltError
 from tiltlm.tilt_command import run_tilt
+from tiltlm.tilt_recipe import recipe_of
 
 
 @pytest.fixture
@@ -22,6 +23,35 @@ def run(base, out, *more):
     return CliRunner().invoke(
         app, ["tilt", str(base), "--contexts", "random", "--out", str(out), *more]
     )
+
+
+def recipe(model, **options):
+    return recipe_of(str(model), {"contexts": "random", **options}, {})
+
+
+def test_a_yaml_file_says_the_same_as_options_which_change_it(base, tmp_path):
+    file = tmp_path / "tilt.yaml"
+    file.write_text(
+        f"model: {base}\ntarget: tilt(contains('o'), 1)\nby: train\ncontexts: random\n"
+        "training:\n  steps: 4\n  every: 2\n"
+    )
+    out = tmp_path / "out"
+    done = CliRunner().invoke(app, ["tilt", str(file), "--out", str(out), "--seed", "3", "--json"])
+    assert done.exit_code == 0, done.output
+    record = json.loads((out / "result.json").read_text())
+    assert (record["by"], record["seed"], record["details"]["steps"]) == ("train", 3, 4)
+    assert "share_in_column_space" in record["details"]
+
+
+def test_a_mistake_in_the_yaml_file_is_told_with_its_line(tmp_path):
+    file = tmp_path / "tilt.yaml"
+    file.write_text("model: smollm2\ntarget: tilt(contains('o'), 1)\ntraining:\n  step: 4\n")
+    with pytest.raises(TiltError, match=r"line 4[\s\S]*did you mean steps"):
+        recipe_of(str(file), {}, {})
+    with pytest.raises(TiltError, match="'target' is missing"):
+        recipe_of("smollm2", {}, {})
+    with pytest.raises(TiltError, match="cannot read"):
+        recipe_of(str(tmp_path / "none.yaml"), {}, {})
 
 
 def test_the_command_writes_a_record_a_model_and_a_label(base, tmp_path):
@@ -59,7 +89,7 @@ def test_train_and_merge_write_a_whole_model(base, tmp_path):
     [
         ("uniform(contains('o'))", "edit", "use train or decode"),
         ("tilt(phrase('fox'), 1)", "edit", "use decode"),
-        ("tilt(contains('o'), 1)", "magic", "no such realisation"),
+        ("tilt(contains('o'), 1)", "magic", "'by' is 'magic'"),
         ("contains('o')", "edit", "is an event, not a target"),
         ("tilt(contains('%%%%'), 1)", "edit", "no token is in the event"),
         ("match({contains('o'): 0.1, contains('o') & contains('f'): 0.5})", "edit", "contradict"),
@@ -68,7 +98,7 @@ def test_train_and_merge_write_a_whole_model(base, tmp_path):
 def test_mistakes_leave_nothing_behind(base, tmp_path, target, by, message):
     out = tmp_path / "out"
     with pytest.raises(TiltError, match=message):
-        run_tilt(str(base), target, by, out, contexts="random")
+        run_tilt(recipe(base, target=target, by=by), out)
     assert not out.exists()
     assert not list(tmp_path.glob("*.partial"))
 
@@ -78,7 +108,7 @@ def test_a_folder_that_holds_something_is_not_touched(base, tmp_path):
     out.mkdir()
     (out / "mine.txt").write_text("mine")
     with pytest.raises(TiltError, match="holds something"):
-        run_tilt(str(base), "tilt(contains('o'), 1)", "edit", out, contexts="random")
+        run_tilt(recipe(base, target="tilt(contains('o'), 1)"), out)
     assert (out / "mine.txt").read_text() == "mine"
 
 

@@ -64,10 +64,14 @@ def run(
 
 @app.command()
 def tilt(
-    model: Annotated[str, typer.Argument(help="smollm2, a folder, a GGUF file, a Hub name.")],
-    target: Annotated[str, typer.Option(help="\"tilt(contains('x'), 1.0)\", for example.")],
+    model: Annotated[
+        str, typer.Argument(help="smollm2, a folder, a GGUF file, a Hub name; or a YAML file.")
+    ],
     out: Annotated[Path, typer.Option(help="A new folder.")],
-    by: Annotated[str, typer.Option(help="edit, train or decode.")] = "edit",
+    target: Annotated[
+        str | None, typer.Option(help="\"tilt(contains('x'), 1.0)\", for example.")
+    ] = None,
+    by: Annotated[str | None, typer.Option(help="edit (the default), train or decode.")] = None,
     contexts: Annotated[
         str | None,
         typer.Option(
@@ -80,28 +84,25 @@ def tilt(
     parameters: Annotated[
         str | None, typer.Option(help="train: head, body+head (LoRA) or full.")
     ] = None,
-    seed: Seed = 0,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of contexts, draws, training.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Bring a model to a target: by edit (closed form), train or decode; measure and save it."""
     from rich.console import Console
 
     from tiltlm.progress import Bars
+    from tiltlm.tilt_recipe import recipe_of
+
+    recipe = recipe_of(
+        model,
+        {"target": target, "by": by, "contexts": contexts, "merge": merge or None, "seed": seed},
+        {"start": start, "steps": steps, "parameters": parameters},
+    )
     from tiltlm.tilt_command import run_tilt
 
     _quiet_libraries()
     with Bars(Console(stderr=True)) as bars:
-        record = run_tilt(
-            model,
-            target,
-            by,
-            out,
-            contexts=contexts,
-            merge=merge,
-            seed=seed,
-            watcher=bars,
-            training={"start": start, "steps": steps, "parameters": parameters},
-        )
+        record = run_tilt(recipe, out, watcher=bars)
     typer.echo(record.model_dump_json() if as_json else _tilt_summary(record, out))
 
 

@@ -7,6 +7,7 @@ complete a phrase from a state is worked out when a state is first met, and kept
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -19,7 +20,11 @@ from tiltlm.vocabulary import Vocabulary
 if TYPE_CHECKING:
     import torch
 
-_BOUNDARIES = [b for b in range(128) if not (chr(b).isalnum() or chr(b) == "_")]
+_MARK = "\xff"
+"""Stands where a word may begin, between bytes (as latin-1) of texts and of phrases.
+
+No UTF-8 text has this byte; where a broken one does, it is read as 0xFE, which none has either.
+"""
 
 
 @dataclass(frozen=True)
@@ -76,41 +81,42 @@ class BoundPhrases(BoundEvent):
     def __init__(self, event: _Phrase, vocabulary: Vocabulary) -> None:
         self.text = str(event)
         self.size = len(vocabulary)
-        self._tokens = [t.lower() if event.ignore_case else t for t in vocabulary.tokens]
+        mark = _marked if event.whole else str
+        tokens = [t.lower() if event.ignore_case else t for t in vocabulary.tokens]
         for index in vocabulary.special_ids:
-            self._tokens[index] = b""  # control tokens are not text
-        self._tokens_hold = set(b"".join(self._tokens))
+            tokens[index] = b""  # control tokens are not text
+        self._tokens = [mark(t.decode("latin-1")) for t in tokens]
         patterns = [t.encode("utf-8", errors="surrogateescape") for t in event.phrases]
         patterns = [p.lower() if event.ignore_case else p for p in patterns]
-        reachable = [p for p in patterns if set(p) <= self._tokens_hold]
+        there = set(b"".join(tokens))
+        reachable = [mark(p.decode("latin-1")) for p in patterns if set(p) <= there]
         if not reachable:
             raise EventError(f"no text of this vocabulary completes {self.text}")
         if event.whole:
-            reachable = [bytes([b]) + p for p in reachable for b in _BOUNDARIES]
+            reachable = [_MARK + p.removesuffix(_MARK) for p in reachable]
         self._build(reachable)
         # A text begins as if after a line break, so that a phrase can begin it.
-        self._start = self._step(0, b"\n") if event.whole else 0
+        self._start = self._step(0, _MARK) if event.whole else 0
         order = sorted(range(self.size), key=lambda i: self._tokens[i])
         self._order, self._sorted = order, [self._tokens[i] for i in order]
         self._moves: dict[tuple[int, int], int] = {}
         self._masks: dict[int, torch.Tensor] = {}
         self._inside: torch.Tensor | None = None
 
-    def _build(self, patterns: list[bytes]) -> None:
+    def _build(self, patterns: list[str]) -> None:
         """Take nodes, edges and failure links out of the library's automaton."""
         import ahocorasick
 
         automaton = ahocorasick.Automaton()
         for pattern in patterns:
-            automaton.add_word(pattern.decode("latin-1"), len(pattern))
+            automaton.add_word(pattern, len(pattern))
         automaton.make_automaton()
         nodes, edges, links = automaton.dump()
         place = {node: number for number, (node, _) in enumerate(nodes)}
         self._ends = [bool(end) for _, end in nodes]
-        self._next: list[dict[int, int]] = [{} for _ in nodes]
+        self._next: list[dict[str, int]] = [{} for _ in nodes]
         for origin, label, goal in edges:
-            byte = label[0] if isinstance(label, bytes) else ord(label)
-            self._next[place[origin]][byte] = place[goal]
+            self._next[place[origin]][label.decode("latin-1")] = place[goal]
         self._fail = [0] * len(nodes)
         for origin, goal in links:
             self._fail[place[origin]] = place[goal]
@@ -134,18 +140,18 @@ class BoundPhrases(BoundEvent):
             self._moves[key] = self._step(state, self._tokens[token])
         return self._moves[key]
 
-    def _step(self, node: int, data: bytes) -> int:
+    def _step(self, node: int, data: str) -> int:
         for byte in data:
             while node and byte not in self._next[node]:
                 node = self._fail[node]
             node = self._next[node].get(byte, 0)
         return node
 
-    def _completes(self, data: bytes) -> bool:
+    def _completes(self, data: str) -> bool:
         """Whether a phrase ends somewhere inside the bytes, read from the root."""
         node = 0
         for byte in data:
-            node = self._step(node, bytes([byte]))
+            node = self._step(node, byte)
             probe = node
             while probe:
                 if self._ends[probe]:
@@ -172,10 +178,9 @@ class BoundPhrases(BoundEvent):
     def _mark(self, node: int, low: int, high: int, depth: int, mask: torch.Tensor) -> None:
         """Mark the tokens, sorted places low to high, that lead from a node to a phrase's end."""
         for byte, goal in self._next[node].items():
-            first = bisect_left(self._sorted, byte, low, high, key=lambda t: _byte_at(t, depth))
-            last = bisect_left(
-                self._sorted, byte + 1, first, high, key=lambda t: _byte_at(t, depth)
-            )
+            place = ord(byte)
+            first = bisect_left(self._sorted, place, low, high, key=lambda t: _at(t, depth))
+            last = bisect_left(self._sorted, place + 1, first, high, key=lambda t: _at(t, depth))
             if first == last:
                 continue
             if self._ends[goal]:
@@ -184,6 +189,16 @@ class BoundPhrases(BoundEvent):
                 self._mark(goal, first, last, depth + 1, mask)
 
 
-def _byte_at(token: bytes, depth: int) -> int:
-    """The byte at a depth, −1 past the end: shorter tokens sort first."""
-    return token[depth] if depth < len(token) else -1
+def _at(token: str, depth: int) -> int:
+    """The letter at a depth, −1 past the end: shorter tokens sort first."""
+    return ord(token[depth]) if depth < len(token) else -1
+
+
+def _marked(text: str) -> str:
+    """The text with a mark after each byte after which a word may begin.
+
+    >>> _marked("a, b").replace(_MARK, "|")
+    'a,| |b'
+    """
+    text = text.replace(_MARK, "\xfe")
+    return re.sub(r"[^A-Za-z0-9_\x80-\xff]", lambda found: found[0] + _MARK, text)

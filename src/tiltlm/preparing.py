@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from tiltlm.anchors import anchor_contexts, default_requests
 from tiltlm.answers import BoundChoices
 from tiltlm.compositions import BoundMix, BoundWhen
-from tiltlm.context_sources import COUNT, make_contexts
+from tiltlm.context_sources import COUNT, MATCH_COUNT, make_contexts
 from tiltlm.contexts import Split, TokenContexts, split
 from tiltlm.errors import TargetError
 from tiltlm.models import LoadedModel, load, vocabulary_size
@@ -78,7 +78,8 @@ def prepare(
     if choosing is not None:
         parts = _choices_split(choosing, _anchors(choosing, loaded, contexts, seed, watcher), seed)
     else:
-        found = _contexts(loaded, contexts, seed, key, watcher)
+        count = MATCH_COUNT if bound.needs_fit() else COUNT
+        found = _contexts(loaded, contexts, count, seed, key, watcher)
         one_text = isinstance(contexts, str) and contexts.startswith(("text:", "dataset:"))
         parts = split(found, seed, shuffle=not one_text)
         if isinstance(bound, BoundWhen) and not isinstance(contexts, TokenContexts):
@@ -111,14 +112,17 @@ def bind_to(prepared: Prepared, target: BoundTarget) -> None:
 def _contexts(
     loaded: LoadedModel,
     contexts: TokenContexts | str | None,
+    count: int,
     seed: int,
     key: str | None,
     watcher: Watcher,
 ) -> TokenContexts:
     if isinstance(contexts, TokenContexts):
         return contexts
-    watcher.begin("making contexts", COUNT)
-    return make_contexts(contexts or "own", loaded, seed=seed, key=key, on_context=watcher.advance)
+    watcher.begin("making contexts", count)
+    return make_contexts(
+        contexts or "own", loaded, count=count, seed=seed, key=key, on_context=watcher.advance
+    )
 
 
 def _where_it_is_met(

@@ -39,8 +39,8 @@ class SamplingOptions:
         top_k: only the k likeliest tokens; 0 for all.
         top_p: only the likeliest tokens that together have this probability; 1 for all.
         seed: of the draws.
-        precision: of the body's matrix products when the window slides; the head and the residual
-            stream stay in the model's own. See `resolve_precision`.
+        precision: of the body's matrix products; the head and the residual stream stay in the
+            model's own. See `resolve_precision`.
 
     Raises:
         ConfigError: a value out of its range.
@@ -139,7 +139,7 @@ def _continue_cached(
         pad_token_id=0,
     )
     try:
-        with _no_habits(model):
+        with _no_habits(model), full_head(model), lower_precision(model, options.precision):
             result: torch.Tensor = model.generate(  # type: ignore[operator]
                 text,
                 attention_mask=torch.ones_like(text),

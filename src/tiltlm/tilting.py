@@ -7,6 +7,7 @@ takes every figure from the held-out part.
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -25,6 +26,7 @@ from tiltlm.realise.adapters import (
 )
 from tiltlm.realise.decode import TiltLogitsProcessor
 from tiltlm.realise.edit import check_editable, solve_edit
+from tiltlm.realise.frozen_body import FrozenBody
 from tiltlm.reference import Reference
 from tiltlm.targets import BoundTarget, Target, parse_target
 from tiltlm.vocabulary import Vocabulary
@@ -143,11 +145,15 @@ def decode_prepared(work: Prepared) -> Tilted:
 
 
 def model_logits(model: Any, reference: Reference) -> ModelLogits:
-    """A model's logits at every position of a context of the reference's."""
+    """A model's logits at every position of a context of the reference's.
+
+    A body that is still the reference's own is not run again.
+    """
+    body = FrozenBody.of(model, reference)
 
     def logits(index: int) -> torch.Tensor:
         ids = reference.contexts.sequences[index][None].to(model.device)
-        with torch.no_grad():
+        with torch.no_grad(), body.answering([index]) if body else nullcontext():
             found: torch.Tensor = model(input_ids=ids, use_cache=False).logits[0]
         return found
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import tempfile
 import time
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -34,7 +33,6 @@ from tiltlm.realise.callbacks import ReportProgress
 from tiltlm.realise.column_space import share_in_column_space
 from tiltlm.realise.config import TiltConfig
 from tiltlm.realise.edit import check_editable, solve_edit
-from tiltlm.realise.frozen_body import FrozenBody
 from tiltlm.realise.stopping import KeepBest
 from tiltlm.realise.train import TiltTrainer
 from tiltlm.reference import Reference
@@ -176,17 +174,13 @@ class _Look:
 
     def __init__(self, work: Prepared, model: Any, tune: Reference) -> None:
         self._work, self._model, self._tune = work, model, tune
-        self._body = FrozenBody.of(model, tune)
+        self._logits = model_logits(model, tune)
         self._latest = float("nan")
 
     def __call__(self) -> tuple[float, float]:
         """The gap closed, and the lower end of its interval."""
         found = measure_fidelity(self._work.target, self._tune, self._logits)
         return found.gap_closed, found.interval[0] if found.interval else found.gap_closed
-
-    def _logits(self, index: int) -> torch.Tensor:
-        with self._body.answering([index]) if self._body else nullcontext():
-            return model_logits(self._model, self._tune)(index)
 
     def note(self, step: int, gap: float) -> None:
         """A gap was measured after a step."""
