@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from scipy.stats import chisquare
 
+from telling import Steps
 from tiltlm.anchors import anchor_contexts, default_requests
 from tiltlm.answers import BoundChoices, choices
 from tiltlm.contexts import Split, TokenContexts
@@ -28,16 +29,6 @@ from tiltlm.reference import Reference
 from tiltlm.sampling import SamplingOptions, sample
 from tiltlm.training import Training, train_prepared
 from tiltlm.vocabulary import Vocabulary
-from tiltlm.watching import Silent
-
-
-class Steps(Silent):
-    """Every tenth step, as a line."""
-
-    def advance(self, done: int, text: str = "") -> None:
-        """Print it."""
-        if text and done % 10 == 0:
-            print(f"  {done}: {text}", flush=True)
 
 
 def other_choices(data: Path) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from telling import Steps
 from tiltlm.context_sources import COUNT, MATCH_COUNT, make_contexts
 from tiltlm.contexts import TokenContexts
 from tiltlm.errors import TiltError
@@ -156,9 +157,9 @@ def train_table(loaded: LoadedModel, key: str, data: Path, only: str = "") -> No
     shared = None
     for text in (text for text in TRAINED if only in text):
         if text.startswith("when"):
-            work = prepare(loaded, text, key=key)
+            work = prepare(loaded, text, key=key, watcher=Steps())
         else:
-            shared = shared or prepare(loaded, text, key=key)
+            shared = shared or prepare(loaded, text, key=key, watcher=Steps())
             work = shared
             bind(work, text)
         work.seconds.clear()
