@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import DistributedType, PartialState
 from transformers import TrainerCallback
 
 from tests.tiny import tiny_loaded
@@ -36,19 +37,30 @@ MODEL5 = {"vocab_size": 64, "n_layer": 2, "n_head": 2, "n_embd": 16, "n_position
 
 
 class AtStep(TrainerCallback):
-    """After a step, stop or send this process a signal."""
+    """Send the second process a signal after a step, or stop all after a checkpoint."""
 
     def __init__(self, case: dict[str, Any]):
         self.case = case
 
     def on_step_end(self, args, state, control, **_):
-        mine = args.process_index == self.case.get("rank", 0)
-        if state.global_step == self.case.get("signal_after") and mine:
+        if args.process_index == 1 and state.global_step == self.case.get("signal_after"):
             os.kill(os.getpid(), signal.Signals[self.case["signal"]])
 
     def on_save(self, args, state, control, **_):
         if state.global_step == self.case.get("stop_after"):
             control.should_training_stop = True
+
+
+def let_accelerate_shard_on_cpu() -> None:
+    """Let FSDP reach PyTorch, whose gloo backend can do it.
+
+    accelerate takes FSDP for accelerators only: among several CPU processes it drops it silently
+    and takes DDP. What it then would do, wrap, gather, save and load, has no part that needs one.
+    """
+    state = PartialState._shared_state
+    if state["distributed_type"] == DistributedType.MULTI_CPU:
+        state["distributed_type"] = DistributedType.MULTI_GPU
+        state["device"] = torch.device("cpu")  # "cpu:0" PyTorch does not recognise as the CPU
 
 
 def uneven_contexts(count: int, size: int) -> TokenContexts:
@@ -63,11 +75,14 @@ def uneven_contexts(count: int, size: int) -> TokenContexts:
 
 
 def build(case: dict[str, Any]) -> TiltTrainer:
-    """The trainer of a case: the article's, or a tilt of a tiny Llama, perhaps with adapters."""
+    """The trainer of a case: the article's, or a tilt of a tiny Llama, perhaps with adapters.
+
+    The batch is of four contexts, over all processes.
+    """
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     options = {
         "max_steps": 8,
-        "learning_rate": 1e-2 if case.get("lora") or "target" not in case else 1e-3,
+        "learning_rate": 1e-3 if case.get("target") == "tilt" and "lora" not in case else 1e-2,
         "adam_epsilon": 1e-3,  # else Adam makes steps of what is zero up to rounding
         "lr_scheduler_type": "linear",
         "per_device_train_batch_size": BATCH // processes,
@@ -96,9 +111,33 @@ def build(case: dict[str, Any]) -> TiltTrainer:
         if case.get("lora"):
             model = with_lora(model, case["lora"])
     args = TiltConfig(output_dir=str(Path(case["out"]) / "checkpoints"), **options)
+    if options.get("fsdp"):
+        let_accelerate_shard_on_cpu()
     return TiltTrainer(
         model, args, target, contexts, reference=reference, callbacks=[AtStep(case)]
     )
+
+
+def kill_while_saving(trainer: TiltTrainer, step: int) -> None:
+    """The second process is killed when it has saved nothing, and the first perhaps all it has."""
+    save = trainer._save_rng_state
+
+    def killed(folder: str) -> None:
+        if trainer.args.process_index == 1 and trainer.state.global_step == step:
+            os.kill(os.getpid(), signal.SIGKILL)
+        save(folder)
+
+    trainer._save_rng_state = killed  # type: ignore[method-assign]
+
+
+def note_changes(seen: list[str]) -> None:
+    """From now on note what this process renames or removes in a folder of checkpoints."""
+
+    def hook(event: str, args: tuple[Any, ...]) -> None:
+        if event in ("os.rename", "os.remove", "os.rmdir", "shutil.rmtree", "shutil.move"):
+            seen.extend(f"{event} {a}" for a in args if "checkpoints" in str(a))
+
+    sys.addaudithook(hook)
 
 
 def train(case: dict[str, Any]) -> dict[str, Any]:
@@ -106,17 +145,24 @@ def train(case: dict[str, Any]) -> dict[str, Any]:
     trainer = build(case)
     resume = None
     if case.get("resume"):
-        folder = Path(case.get("resume_from", case["out"])) / "checkpoints"
+        folder = Path(case["out"]) / "checkpoints"
         resume = str(checkpoints.list_checkpoints(folder)[-1])
+    if "kill_while_saving" in case:
+        kill_while_saving(trainer, case["kill_while_saving"])
     stop = StopOnInterrupt(lambda _: None)
     trainer.add_callback(stop)
     with stop.listening():
         trainer.train(resume_from_checkpoint=resume)
-    weights = trainer.accelerator.get_state_dict(trainer.model)
+    weights: dict[str, torch.Tensor] = {}
+    if case.get("weights", True):
+        weights = trainer.accelerator.get_state_dict(trainer.model)
     entries = [e for e in trainer.state.log_history if "loss" in e]
     out = {
         "processes": trainer.accelerator.num_processes,
         "wrapper": type(trainer.model_wrapped).__name__,
+        "own_numbers": sum(
+            getattr(p, "to_local", lambda p=p: p)().numel() for p in trainer.model.parameters()
+        ),
         "loss": [e["loss"] for e in entries],
         "event_mass": [e.get("event_mass") for e in entries],
         "weights": {name: w.detach().cpu().clone() for name, w in weights.items()},
@@ -128,9 +174,13 @@ def train(case: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Train the cases of a file."""
+    """Train the cases of a file; each process writes what it renamed and removed beside it."""
+    changes: list[str] = []
+    note_changes(changes)
     for case in json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")):
         train(case)
+    name = f"changes-{os.environ.get('RANK', '0')}.json"
+    Path(sys.argv[1]).with_name(name).write_text(json.dumps(changes), encoding="utf-8")
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
 
