@@ -113,9 +113,7 @@ def build(case: dict[str, Any]) -> TiltTrainer:
     args = TiltConfig(output_dir=str(Path(case["out"]) / "checkpoints"), **options)
     if options.get("fsdp"):
         let_accelerate_shard_on_cpu()
-    return TiltTrainer(
-        model, args, target, contexts, reference=reference, callbacks=[AtStep(case)]
-    )
+    return TiltTrainer(model, args, target, contexts, reference=reference, callbacks=[AtStep(case)])
 
 
 def kill_while_saving(trainer: TiltTrainer, step: int) -> None:

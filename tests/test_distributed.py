@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -56,11 +57,14 @@ def launch(folder, cases, launcher=TORCHRUN, timeout=120):
         process.send_signal(signal.SIGTERM)  # the launcher then ends what it started
         said, _ = process.communicate(timeout=30)
         pytest.fail(f"no end after {timeout} seconds: {said[-3000:]}")
+    (folder / "said.txt").write_text(said, encoding="utf-8")
     return process.returncode, said
 
 
 def result(folder, name):
-    return torch.load(folder / name / "result.pt", weights_only=True)
+    file = folder / name / "result.pt"
+    assert file.exists(), (folder / "said.txt").read_text(encoding="utf-8")[-5000:]
+    return torch.load(file, weights_only=True)
 
 
 def assert_same(ours, theirs):
@@ -78,8 +82,6 @@ def alone(tmp_path, case):
     return train({**case, "options": options, "out": str(tmp_path / "alone")})
 
 
-# -- DDP ------------------------------------------------------------------------------------
-
 SAME = {
     "the article's target": ARTICLE,
     "an uneven last step of the article's": {**ARTICLE, "contexts": 9},
@@ -92,12 +94,25 @@ SAME = {
     "adapters of body and head": {**BODY, "options": {"max_grad_norm": 0.2}},
 }
 RESUMED = {"every weight": TILT, "adapters": BODY}
+LLAMA = fsdp(2, "LlamaDecoderLayer")
+SHARDED = {
+    "sharded: the article's target": {**ARTICLE, "options": fsdp(2)},
+    "sharded: a tilt": {**TILT, "options": LLAMA},
+    "sharded: an uneven last step, clipped": {
+        **TILT,
+        "contexts": 10,
+        "options": {**LLAMA, "max_grad_norm": 0.5},
+    },
+    "sharded: tied embeddings": {**TILT, "model": "llama_tied", "options": LLAMA},
+    "sharded: the head's adapter": {**HEAD, "options": LLAMA},
+    "sharded: adapters of body and head": {**BODY, "options": LLAMA},
+}
 
 
 @pytest.fixture(scope="module")
-def ddp(tmp_path_factory):
+def launched(tmp_path_factory):
     """All that is trained in two processes, in one launch: starting them takes longest."""
-    folder = tmp_path_factory.mktemp("ddp")
+    folder = tmp_path_factory.mktemp("launched")
     cases = dict(SAME)
     for name, case in RESUMED.items():
         half = {**case, "options": SAVING, "stop_after": 4}
@@ -105,36 +120,41 @@ def ddp(tmp_path_factory):
         train({**half, "out": str(folder / f"one, then two: {name}")})
         cases[f"one, then two: {name}"] = {**case, "options": SAVING, "resume": True}
     cases["interrupted"] = {**TILT, "options": SAVING, "signal": "SIGINT", "signal_after": 3}
-    status, said = launch(folder, cases)
-    assert status == 0, said[-5000:]
+    # Sharded ones last: in a process that has once sharded, accelerate shards all.
+    cases |= SHARDED
+    cases["sharded: resumed"] = {**TILT, "options": {**SAVING, **LLAMA}, "stop_after": 4}
+    launch(folder, cases)
     return folder
 
 
+# -- DDP ------------------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize("name", SAME)
-def test_two_processes_train_as_one_does(ddp, tmp_path, name):
-    two = result(ddp, name)
+def test_two_processes_train_as_one_does(launched, tmp_path, name):
+    two = result(launched, name)
     assert (two["processes"], two["wrapper"]) == (2, "DistributedDataParallel")
     assert_same(two, alone(tmp_path, SAME[name]))
 
 
 @pytest.mark.parametrize("name", RESUMED)
-def test_what_two_processes_began_one_can_end(ddp, tmp_path, name):
+def test_what_two_processes_began_one_can_end(launched, tmp_path, name):
     case = {**RESUMED[name], "options": SAVING}
-    out = str(ddp / f"two, then one: {name}")
-    assert len(result(ddp, f"two, then one: {name}")["loss"]) == 4
+    out = str(launched / f"two, then one: {name}")
+    assert len(result(launched, f"two, then one: {name}")["loss"]) == 4
     assert_same(train({**case, "out": out, "resume": True}), alone(tmp_path, case))
 
 
 @pytest.mark.parametrize("name", RESUMED)
-def test_what_one_process_began_two_can_end(ddp, tmp_path, name):
-    two = result(ddp, f"one, then two: {name}")
+def test_what_one_process_began_two_can_end(launched, tmp_path, name):
+    two = result(launched, f"one, then two: {name}")
     assert two["processes"] == 2
     assert_same(two, alone(tmp_path, RESUMED[name]))
 
 
-def test_a_process_that_had_no_random_state_does_not_draw_the_first_steps_again(ddp, tmp_path):
+def test_a_process_that_had_no_random_state_does_not_draw_the_first_steps_again(launched, tmp_path):
     trainer = build({**TILT, "out": str(tmp_path)})
-    checkpoint = ddp / "interrupted" / "checkpoints" / "checkpoint-3"
+    checkpoint = launched / "interrupted" / "checkpoints" / "checkpoint-3"
     seeds = []
     for _ in range(2):
         torch.manual_seed(trainer.args.seed)
@@ -143,14 +163,14 @@ def test_a_process_that_had_no_random_state_does_not_draw_the_first_steps_again(
     assert seeds[0] == seeds[1] != trainer.args.seed
 
 
-def test_one_process_alone_renames_and_removes_checkpoints(ddp):
-    first, second = (json.loads((ddp / f"changes-{rank}.json").read_text()) for rank in (0, 1))
+def test_one_process_alone_renames_and_removes_checkpoints(launched):
+    first, second = (json.loads((launched / f"changes-{rank}.json").read_text()) for rank in (0, 1))
     assert any("checkpoint-4" in change for change in first)
     assert second == []
 
 
-def test_a_checkpoint_of_two_processes_is_whole_and_has_the_random_states_of_both(ddp):
-    folder = ddp / "interrupted" / "checkpoints"
+def test_a_checkpoint_of_two_processes_is_whole_and_has_the_random_states_of_both(launched):
+    folder = launched / "interrupted" / "checkpoints"
     found = checkpoints.list_checkpoints(folder)
     assert sorted(path.name for path in folder.iterdir()) == [path.name for path in found]
     for path in found:
@@ -159,63 +179,37 @@ def test_a_checkpoint_of_two_processes_is_whole_and_has_the_random_states_of_bot
         assert {"rng_state_0.pth", "rng_state_1.pth", "optimizer.pt"} <= sealed.keys()
 
 
-def test_an_interrupt_of_one_process_stops_all_after_the_same_step(ddp):
-    found = checkpoints.list_checkpoints(ddp / "interrupted" / "checkpoints")
+def test_an_interrupt_of_one_process_stops_all_after_the_same_step(launched):
+    found = checkpoints.list_checkpoints(launched / "interrupted" / "checkpoints")
     assert [checkpoints.step_of(path) for path in found] == [2, 3]
-    assert len(result(ddp, "interrupted")["loss"]) == 3
+    assert len(result(launched, "interrupted")["loss"]) == 3
 
 
 # -- FSDP -----------------------------------------------------------------------------------
 
-SHARDED = {
-    "the article's target": {**ARTICLE, "options": fsdp(2)},
-    "a tilt": {**TILT, "options": fsdp(2, "LlamaDecoderLayer")},
-    "an uneven last step, clipped": {
-        **TILT,
-        "contexts": 10,
-        "options": {**fsdp(2, "LlamaDecoderLayer"), "max_grad_norm": 0.5},
-    },
-    "tied embeddings": {
-        **TILT,
-        "model": "llama_tied",
-        "options": fsdp(2, "LlamaDecoderLayer"),
-    },
-    "the head's adapter": {**HEAD, "options": fsdp(2, "LlamaDecoderLayer")},
-    "adapters of body and head": {**BODY, "options": fsdp(2, "LlamaDecoderLayer")},
-}
-
-
-@pytest.fixture(scope="module")
-def sharded(tmp_path_factory):
-    """All that is trained with sharded weights."""
-    folder = tmp_path_factory.mktemp("fsdp")
-    case = {**TILT, "options": {**SAVING, **fsdp(2, "LlamaDecoderLayer")}}
-    status, said = launch(folder, {**SHARDED, "resumed": {**case, "stop_after": 4}})
-    assert status == 0, said[-5000:]
-    return folder
-
 
 @pytest.mark.parametrize("name", SHARDED)
-def test_two_processes_with_half_of_the_weights_each_train_as_one_does(sharded, tmp_path, name):
-    two, one = result(sharded, name), alone(tmp_path, SHARDED[name])
+def test_two_processes_with_half_of_the_weights_each_train_as_one_does(launched, tmp_path, name):
+    two, one = result(launched, name), alone(tmp_path, SHARDED[name])
     assert two["wrapper"].startswith("FSDP")
     assert two["own_numbers"] == one["own_numbers"] / 2
     assert_same(two, one)
 
 
-def test_a_checkpoint_of_sharded_weights_is_whole(sharded):
-    found = checkpoints.list_checkpoints(sharded / "resumed" / "checkpoints")
+def test_a_checkpoint_of_sharded_weights_is_whole(launched):
+    found = checkpoints.list_checkpoints(launched / "sharded: resumed" / "checkpoints")
     assert [checkpoints.step_of(path) for path in found] == [2, 4]
     for path in found:
         checkpoints.verify(path)
 
 
 @pytest.mark.slow
-def test_a_run_with_sharded_weights_resumes(sharded, tmp_path):
-    case = {**TILT, "options": {**SAVING, **fsdp(2, "LlamaDecoderLayer")}, "resume": True}
-    status, said = launch(sharded, {"resumed": case})
+def test_a_run_with_sharded_weights_resumes(launched, tmp_path):
+    shutil.copytree(launched / "sharded: resumed" / "checkpoints", tmp_path / "two/checkpoints")
+    case = {**TILT, "options": {**SAVING, **LLAMA}, "resume": True}
+    status, said = launch(tmp_path, {"two": case})
     assert status == 0, said[-5000:]
-    assert_same(result(sharded, "resumed"), alone(tmp_path, TILT))
+    assert_same(result(tmp_path, "two"), alone(tmp_path, TILT))
 
 
 @pytest.mark.slow
@@ -251,11 +245,19 @@ def test_a_run_one_of_whose_processes_is_killed_fails_and_can_be_resumed(tmp_pat
 
 
 @pytest.mark.slow
-def test_accelerate_launches_the_same_training(tmp_path):
-    options = ["--cpu", "--multi_cpu", "--num_processes=2", "--num_machines=1"]
-    options += ["--mixed_precision=no", "--dynamo_backend=no", "--main_process_port=0"]
-    status, said = launch(tmp_path, {"tilt": TILT}, [*ACCELERATE, *options])
+@pytest.mark.parametrize(
+    ("options", "processes"),
+    [
+        # With --cpu accelerate starts several processes only through mpirun; with --multi_gpu it
+        # starts them itself, and what they train on is the training's own affair.
+        (["--multi_gpu", "--num_processes=2", "--main_process_port=0"], 2),
+        (["--cpu", "--num_processes=1"], 1),
+    ],
+)
+def test_accelerate_launches_the_same_training(tmp_path, options, processes):
+    given = ["--num_machines=1", "--mixed_precision=no", "--dynamo_backend=no"]
+    status, said = launch(tmp_path, {"tilt": TILT}, [*ACCELERATE, *given, *options])
     assert status == 0, said[-5000:]
-    two = result(tmp_path, "tilt")
-    assert two["processes"] == 2
-    assert_same(two, alone(tmp_path, TILT))
+    found = result(tmp_path, "tilt")
+    assert found["processes"] == processes
+    assert_same(found, alone(tmp_path, TILT))

@@ -236,6 +236,8 @@ class TiltTrainer(CheckpointedTrainer):
         def wish(at: slice) -> torch.Tensor:
             with torch.no_grad():
                 base = reference.head.logits(rows[at]).log_softmax(-1)
+                if not len(base):  # nothing in this process's batch counts
+                    return base
                 return self.target.log_probs(base, states[at])
 
         return wish
