@@ -82,7 +82,7 @@ def build(case: dict[str, Any]) -> TiltTrainer:
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     options = {
         "max_steps": 8,
-        "learning_rate": 1e-3 if case.get("target") == "tilt" and "lora" not in case else 1e-2,
+        "learning_rate": 1e-3 if case.get("target") == "tilt" and not case.get("lora") else 1e-2,
         "adam_epsilon": 1e-3,  # else Adam makes steps of what is zero up to rounding
         "lr_scheduler_type": "linear",
         "per_device_train_batch_size": BATCH // processes,
