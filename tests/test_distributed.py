@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import TrainingArguments
 
 from tiltlm.realise import checkpoints
+from tiltlm.realise.config import TiltConfig
 
 from .distributed_script import build, train
 
@@ -183,6 +185,18 @@ def test_an_interrupt_of_one_process_stops_all_after_the_same_step(launched):
     found = checkpoints.list_checkpoints(launched / "interrupted" / "checkpoints")
     assert [checkpoints.step_of(path) for path in found] == [2, 3]
     assert len(result(launched, "interrupted")["loss"]) == 3
+
+
+def test_without_a_launcher_one_of_several_gpus_is_used(tmp_path, monkeypatch):
+    usual = TrainingArguments.__post_init__
+
+    def two_are_seen(args):
+        usual(args)
+        args._n_gpu = 2
+
+    monkeypatch.setattr(TrainingArguments, "__post_init__", two_are_seen)
+    args = TiltConfig(str(tmp_path), per_device_train_batch_size=4, use_cpu=True)
+    assert (args.n_gpu, args.train_batch_size) == (1, 4)
 
 
 # -- FSDP -----------------------------------------------------------------------------------
