@@ -44,7 +44,7 @@ def same(fused, dense):
         # The dense loss has Σq = 1 to float32 only, which shows where p − q nearly cancels.
         assert error <= 1e-3 * dense[1][name].norm() + 1e-5, name
     for a, b in zip(fused[2], dense[2], strict=True):
-        assert a.item() == pytest.approx(b.item(), rel=1e-4)
+        assert a.tolist() == pytest.approx(b.tolist(), rel=1e-4)
 
 
 @pytest.mark.parametrize("target", TARGETS)

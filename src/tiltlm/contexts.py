@@ -176,5 +176,6 @@ def collate(items: Sequence[dict[str, torch.Tensor]]) -> dict[str, Any]:
     }
     if "weights" in items[0]:
         batch["weights"] = torch.stack([pad(item["weights"]) for item in items])
+    if "index" in items[0]:
         batch["index"] = torch.stack([item["index"] for item in items])
     return batch

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+import torch
+from accelerate.utils import reduce
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 
@@ -40,7 +42,13 @@ class StopOnInterrupt(TrainerCallback):
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        """Ask for a checkpoint and the end, unless training is at its end anyway."""
+        """Ask for a checkpoint and the end, unless training is at its end anyway.
+
+        One process that was interrupted is enough: all stop after the same step.
+        """
+        if args.world_size > 1:
+            asked: Any = reduce(torch.tensor(float(self.requested), device=args.device), "sum")
+            self.requested = bool(asked > 0)
         if self.requested and state.global_step < state.max_steps:
             control.should_save = True
             control.should_training_stop = True

@@ -66,6 +66,9 @@ class TiltConfig(TrainingArguments):
                 f"no such optimizer: {self.optimizer!r}", fix="one of " + ", ".join(_OPTIMIZERS)
             )
         super().__post_init__()  # type: ignore[no-untyped-call]
+        # Several GPUs are used by a launcher, a process for each; without one Trainer would copy
+        # the model into threads (DataParallel), where the head cannot be replaced.
+        self._n_gpu = min(self.n_gpu, 1)
 
     def optimizer_class_and_arguments(self) -> tuple[type[torch.optim.Optimizer], dict[str, Any]]:
         """What `Trainer` builds the optimizer from."""

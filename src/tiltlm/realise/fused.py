@@ -2,7 +2,9 @@
 
 The head's ``forward`` is replaced for one call. So the loss is made where the head would have
 been, which is what wrappers count on that gather a module's weights while it runs (FSDP), and any
-model that transformers can load is served through its ordinary interface.
+model that transformers can load is served through its ordinary interface. What stands for logits
+is 0 times the loss: wrappers find out from a model's output which parameters will get a gradient
+(DDP), and when to gather weights again (FSDP), so the loss must be seen to come out of it.
 """
 
 from __future__ import annotations
@@ -100,29 +102,29 @@ class FusedLoss:
             options: further ones of `linear_kl`.
         """
         _, module = head_of(unwrapped)
+        module = getattr(module, "_fsdp_wrapped_module", module)  # FSDP's own forward must run
         found: list[LinearDivergence] = []
 
         def stand_in(hidden: torch.Tensor) -> torch.Tensor:
             rows = hidden[positions[:, -hidden.shape[1] :]]
             parts = HeadParts.of(module, rows)
-            found.append(
-                linear_kl(
-                    rows,
-                    parts.weight,
-                    wish,
-                    bias=parts.bias,
-                    low_rank=parts.low_rank,
-                    head=self._options,
-                    row_weights=row_weights,
-                    **options,
-                )
+            made = linear_kl(
+                rows,
+                parts.weight,
+                wish,
+                bias=parts.bias,
+                low_rank=parts.low_rank,
+                head=self._options,
+                row_weights=row_weights,
+                **options,
             )
-            return hidden[..., :1].detach()
+            found.append(made)
+            return (0 * made.loss).to(hidden.dtype).expand(*hidden.shape[:-1], 1)
 
         call: Callable[..., Any] = model
         with replaced_forward(module, stand_in):
-            call(**inputs)
-        return found[0]
+            outputs = call(**inputs)
+        return found[0]._replace(loss=found[0].loss + outputs.logits.sum())
 
 
 def _unknown(module: Any) -> ModelError:

@@ -1,7 +1,7 @@
 """Realise a target by gradient descent: transformers' `Trainer` with another loss.
 
 The loop, precision, distribution, logging and resuming are the Trainer's. Here are the loss, its
-positions and its denominator, and the care for checkpoints.
+positions and its denominator; `checkpointed` takes care of checkpoints.
 """
 
 from __future__ import annotations
@@ -9,24 +9,23 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import nullcontext
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
-from torch.utils.data import Dataset
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer
+from torch.utils.data import DataLoader, Dataset, IterableDataset
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tiltlm.contexts import collate
 from tiltlm.divergences import divergence_named
-from tiltlm.errors import ConfigError, DivergedError, ModelError, TargetError
-from tiltlm.files import explain_storage, remove
+from tiltlm.errors import ConfigError, ModelError, TargetError
 from tiltlm.linear_kl import Wish
 from tiltlm.models import can_keep_logits, vocabulary_size
-from tiltlm.realise import checkpoints
+from tiltlm.realise.checkpointed import CheckpointedTrainer
 from tiltlm.realise.config import TiltConfig
 from tiltlm.realise.frozen_body import FrozenBody
 from tiltlm.realise.fused import FusedLoss
+from tiltlm.realise.whole_steps import WholeSteps
 from tiltlm.reference import Reference
 from tiltlm.targets import BoundTarget, FixedTarget, Target
 from tiltlm.vocabulary import Vocabulary
@@ -40,7 +39,7 @@ def _fused(model: Any) -> FusedLoss | None:
         return None
 
 
-class TiltTrainer(Trainer):
+class TiltTrainer(CheckpointedTrainer):
     """Train a causal language model towards a target.
 
     Args:
@@ -121,7 +120,17 @@ class TiltTrainer(Trainer):
         self._frozen = FrozenBody.of(model, reference) if reference is not None else None
         self._keeps_logits = can_keep_logits(model)
         self._event_mass: list[torch.Tensor] = []
-        self._staging: Path | None = None
+
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        """The contexts in order, the same in a step on any number of processes."""
+        given, processes = self.train_dataset, self.accelerator.num_processes
+        uneven = processes > 1 and not self.args.dataloader_drop_last
+        if uneven and not isinstance(given, IterableDataset):
+            self.train_dataset = WholeSteps(given, self._train_batch_size * processes)
+        try:
+            return super().get_train_dataloader()
+        finally:
+            self.train_dataset = given
 
     # -- the loss ---------------------------------------------------------------------------
 
@@ -171,8 +180,9 @@ class TiltTrainer(Trainer):
         if not bool(torch.isfinite(loss)):
             raise self._diverged(f"the loss became {loss.item()}")
         if mass is not None:
-            self._event_mass.append(mass.mean())
-        # DDP averages gradients over processes; the denominator already counts all of them.
+            self._event_mass.append(torch.stack([mass.sum(), mass.new_tensor(len(mass))]))
+        # Gradients and logged losses are averaged over processes; the denominator already counts
+        # the positions of all of them.
         loss = loss.float() * self.accelerator.num_processes
         return (loss, outputs) if return_outputs else loss
 
@@ -226,64 +236,24 @@ class TiltTrainer(Trainer):
         def wish(at: slice) -> torch.Tensor:
             with torch.no_grad():
                 base = reference.head.logits(rows[at]).log_softmax(-1)
+                if not len(base):  # nothing in this process's batch counts
+                    return base
                 return self.target.log_probs(base, states[at])
 
         return wish
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Add the event mass on the step's own contexts, which it had not been trained on."""
+        """Add the event mass on the step's own contexts, which it had not been trained on.
+
+        It is the mean over all positions of all processes, so all of them must call this.
+        """
         if self._event_mass and "loss" in logs:
-            logs["event_mass"] = float(torch.stack(self._event_mass).mean())
+            here = torch.stack(self._event_mass).sum(0)
+            mass, count = self.accelerator.reduce(here, reduction="sum").tolist()
+            logs["event_mass"] = mass / max(count, 1.0)
             self._event_mass.clear()
         super().log(logs, start_time)
 
     def get_decay_parameter_names(self, model: nn.Module) -> list[str]:
         """All parameters, as in torch.optim and in the article."""
         return [name for name, _ in model.named_parameters()]
-
-    # -- checkpoints ------------------------------------------------------------------------
-
-    def _diverged(self, what: str) -> DivergedError:
-        kept = checkpoints.list_checkpoints(Path(str(self.args.output_dir)))
-        where = f"step {self.state.global_step + 1}"
-        last = f"; the last good checkpoint is {kept[-1]}" if kept else ""
-        return DivergedError(
-            f"{what}, so training stopped",
-            where=where,
-            fix=f"lower the learning rate (now {self.args.learning_rate:g}){last}",
-        )
-
-    def check_finite(self) -> None:
-        """Refuse to go on with weights that are not finite.
-
-        Raises:
-            DivergedError: names the first such parameter.
-        """
-        assert self.model is not None
-        for name, parameter in self.model.named_parameters():
-            if not bool(torch.isfinite(parameter.detach().sum())):
-                raise self._diverged(f"the weights of {name} are not finite")
-
-    def _get_output_dir(self, trial: Any) -> str:
-        return str(self._staging) if self._staging else str(super()._get_output_dir(trial))
-
-    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        self.check_finite()
-        directory = Path(str(self.args.output_dir))
-        staging = directory / ".partial"
-        remove(staging)  # what a killed run left there
-        self._staging = staging
-        try:
-            with explain_storage(directory):
-                super()._save_checkpoint(model, trial)
-            if self.args.should_save:
-                checkpoints.publish(staging, directory, keep=self.args.save_total_limit or 2)
-        finally:
-            self._staging = None
-            remove(staging)
-
-    def _load_from_checkpoint(
-        self, resume_from_checkpoint: str, model: nn.Module | None = None
-    ) -> None:
-        checkpoints.verify(Path(resume_from_checkpoint))
-        super()._load_from_checkpoint(resume_from_checkpoint, model)
