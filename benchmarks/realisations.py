@@ -21,7 +21,7 @@ import torch
 from tiltlm import SamplingOptions, sample
 from tiltlm.contexts import TokenContexts
 from tiltlm.errors import TiltError
-from tiltlm.label import fingerprint
+from tiltlm.saving import fingerprint
 from tiltlm.preparing import Prepared, prepare
 from tiltlm.realise.adapters import as_adapter
 from tiltlm.realise.decode import TiltLogitsProcessor

@@ -30,18 +30,19 @@ def build_generate(batch: int, tokens: int, small: bool, top_k: int) -> Work:
     model = pretrained(small).model.eval()
     # What the model's own config would add (a penalty, say) is no part of the comparison.
     model.generation_config = GenerationConfig()
-    config = GenerationConfig(
-        do_sample=True, top_k=top_k, top_p=1.0, max_new_tokens=tokens, pad_token_id=0
-    )
+
+    def config(count: int) -> GenerationConfig:
+        return GenerationConfig(do_sample=True, top_k=top_k, max_new_tokens=count, pad_token_id=0)
+
     text = prompts(batch)
     mask = torch.ones_like(text)
 
     def call() -> None:
         with torch.no_grad():
-            found = model.generate(text, attention_mask=mask, generation_config=config)
+            found = model.generate(text, attention_mask=mask, generation_config=config(tokens))
         assert found.shape == (batch, tokens + 1)
 
-    model.generate(text, attention_mask=mask, generation_config=config, max_new_tokens=2)
+    model.generate(text, attention_mask=mask, generation_config=config(2))
     return plain(call)
 
 
