@@ -12,14 +12,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from timing import Build, Group, Unavailable, Work, main, plain
-
 import torch
 import torch.nn.functional as F
 
 from tiltlm import gpt2_tokenizer, parse_target
 from tiltlm.linear_kl import linear_kl
 from tiltlm.vocabulary import Vocabulary
+from timing import Build, Group, Unavailable, Work, main, plain
 
 WARM_ROWS = 32
 Loss = Callable[[torch.Tensor, torch.Tensor, "Wanted"], torch.Tensor]
@@ -109,7 +108,7 @@ def build_compiled(rows: int, width: int) -> Work:
 
 
 def build_torchtune(rows: int, width: int) -> Work:
-    """torchtune's chunked forward KL, over logits as its models hand them out: in 8 chunks.
+    """Torchtune's chunked forward KL, over logits as its models hand them out: in 8 chunks.
 
     It takes the teacher's logits for every row, and leaves out the target's entropy, so its loss
     is another number with the same gradient.

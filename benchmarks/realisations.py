@@ -13,22 +13,22 @@ import time
 from functools import cache, partial
 from typing import Any
 
-from timing import Build, Group, Meter, Unavailable, Work, main, plain
-from trainers import pretrained
-
 import torch
 
 from tiltlm import SamplingOptions, sample
 from tiltlm.contexts import TokenContexts
 from tiltlm.errors import TiltError
-from tiltlm.saving import fingerprint
 from tiltlm.preparing import Prepared, prepare
 from tiltlm.realise.adapters import as_adapter
 from tiltlm.realise.decode import TiltLogitsProcessor
 from tiltlm.realise.edit import solve_edit
 from tiltlm.reference import Reference
-from tiltlm.tilting import Training, edit_prepared, train_prepared
+from tiltlm.saving import fingerprint
+from tiltlm.tilting import edit_prepared
+from tiltlm.training import Training, train_prepared
 from tiltlm.watching import Silent
+from timing import Build, Group, Meter, Unavailable, Work, main, plain
+from trainers import pretrained
 
 TARGET = "tilt(contains('x'), 1)"
 ENOUGH = 0.95

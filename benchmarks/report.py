@@ -59,9 +59,7 @@ def _spread(found: dict[str, Any] | None) -> str:
     return f"{found['median']:.3g} ({found['min']:.3g} to {found['max']:.3g})"
 
 
-def write(
-    name: str, groups: list[dict[str, Any]], more: dict[str, Any] | None = None
-) -> None:
+def write(name: str, groups: list[dict[str, Any]], more: dict[str, Any] | None = None) -> None:
     """Write the JSON, with what the figures depend on, and the plot."""
     RESULTS.mkdir(exist_ok=True)
     found = {"benchmark": name, **_circumstances(), "groups": groups, **(more or {})}

@@ -11,13 +11,12 @@ from __future__ import annotations
 
 from functools import partial
 
-from timing import Build, Group, Work, main, plain
-from trainers import pretrained
-
 import torch
 from transformers import GenerationConfig
 
 from tiltlm import SamplingOptions, sample
+from timing import Build, Group, Work, main, plain
+from trainers import pretrained
 
 
 def prompts(batch: int) -> torch.Tensor:

@@ -1,6 +1,7 @@
 """How long it takes to begin: `import tiltlm` and `tiltlm --help` against Python itself.
 
-Each is a process of its own, interleaved. The ratio is how many times as long as ``python -c pass`` it takes.
+Each is a process of its own, interleaved. The ratio is how many times as long as
+``python -c pass`` it takes.
 
     python benchmarks/startup.py [--small]
 """

@@ -14,9 +14,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from timing import Build, Group, Meter, Work, main, plain
-from trainers import STEPS, Setting, arguments, gkd, ours, plain_trainer, pretrained, reading, stepping
-
 import torch
 import torch.nn.functional as F
 from transformers import Trainer
@@ -25,6 +22,18 @@ from tiltlm import RandomTokenContexts, TiltConfig, TiltTrainer, parse_target
 from tiltlm.models import load
 from tiltlm.realise.adapters import Parameters
 from tiltlm.vocabulary import Vocabulary
+from timing import Build, Group, Meter, Work, main, plain
+from trainers import (
+    STEPS,
+    Setting,
+    arguments,
+    gkd,
+    ours,
+    plain_trainer,
+    pretrained,
+    reading,
+    stepping,
+)
 
 ARTICLE_TARGET = "uniform(contains('x'))"
 
@@ -153,9 +162,7 @@ def groups(small: bool) -> list[Group]:
     }
     title = f"Model 5, {sizes[0]} layers, {sizes[1]} × {sizes[2]}, loss at the last position"
     rounds = 1 if small else 5
-    found.append(
-        Group(title, article, "the article's loop", rounds, floor="bare products")
-    )
+    found.append(Group(title, article, "the article's loop", rounds, floor="bare products"))
     return found
 
 

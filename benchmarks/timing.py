@@ -26,7 +26,6 @@ from typing import Any
 
 from report import markdown, write
 
-os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # as the command line does; helps all variants
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # child processes are started later
 
 CHECK_RELATIVE, CHECK_ABSOLUTE = 0.01, 1e-3  # losses are sums of 50,000 float32 numbers
@@ -122,6 +121,10 @@ def main(script: str, doc: str, make_groups: Callable[[bool], list[Group]]) -> l
         doc: its docstring.
         make_groups: given whether only a smoke test is wanted.
     """
+    if "THP_MEM_ALLOC_ENABLE" not in os.environ:
+        # As the command line does; it helps all variants. Torch looks when it is imported.
+        os.environ["THP_MEM_ALLOC_ENABLE"] = "1"
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
     parser = argparse.ArgumentParser(description=doc.splitlines()[0])
     parser.add_argument("--small", action="store_true", help="tiny sizes: does it run at all")
     parser.add_argument("--rounds", type=int, help="turns of each variant")

@@ -12,8 +12,6 @@ import tempfile
 from collections.abc import Callable
 from typing import Any
 
-from timing import Meter, Unavailable, Work
-
 import torch
 import torch.nn.functional as F
 from peft import LoraConfig, get_peft_model
@@ -28,6 +26,7 @@ from tiltlm.realise.adapters import BODY_RANK, Parameters, with_lora
 from tiltlm.reference import Reference
 from tiltlm.targets import BoundTarget, parse_target
 from tiltlm.vocabulary import Vocabulary
+from timing import Meter, Unavailable, Work
 
 STEPS = 3
 
@@ -189,7 +188,7 @@ class FullLogits(Trainer):
 
 
 def plain_trainer(setting: Setting) -> Work:
-    """transformers' `Trainer` with `FullLogits`' loss."""
+    """Transformers' `Trainer` with `FullLogits`' loss."""
     from transformers import TrainingArguments
 
     reference = copy.deepcopy(setting.base).requires_grad_(False)
@@ -213,7 +212,7 @@ def plain_trainer(setting: Setting) -> Work:
 
 
 def gkd(setting: Setting) -> Work:
-    """trl's `GKDTrainer`, forward KL on given text; the tilt is a bias of the teacher's head.
+    """Trl's `GKDTrainer`, forward KL on given text; the tilt is a bias of the teacher's head.
 
     It refuses an adapter on the head, so it trains the body's alone, which is a little less work.
     Its loss leaves out the last position, so it is checked against nothing.
