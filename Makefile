@@ -41,7 +41,9 @@ test-all: lint
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
 
 bench: $(READY)
-	$(BIN)/python benchmarks/like_x.py
+	for name in loss step sampling startup; do \
+	  HF_HUB_OFFLINE=1 $(BIN)/python benchmarks/$$name.py || exit 1; \
+	done
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache
