@@ -238,13 +238,22 @@ def _add_product(total: torch.Tensor, slopes: torch.Tensor, rows: torch.Tensor) 
 # weighted gradient in place of the logits.
 
 
+def _sum_of_products(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    """Σ_v left·right in each row, summed pairwise.
+
+    A product of matrices adds up one after the other in float32, which over a vocabulary is off by
+    up to 3e-4 nats, always to the same side.
+    """
+    return (left * right).sum(-1)
+
+
 def _forward(
     logits: torch.Tensor, wish: torch.Tensor, weights: torch.Tensor, event: torch.Tensor | None
 ) -> LinearDivergence:
     q = wish.exp()
     negative_entropy = torch.special.xlogy(q, q).sum(-1)
     logits.sub_(logits.amax(-1, keepdim=True))
-    cross = logits @ q if q.ndim == 1 else torch.einsum("nv,nv->n", logits, q)
+    cross = _sum_of_products(logits, q)
     log_normaliser = logits.exp_().sum(-1).log()
     loss = negative_entropy - cross + log_normaliser
     mass = None if event is None else (logits @ event) / log_normaliser.exp()
@@ -263,7 +272,7 @@ def _reverse(
     p = logp.exp()
     # Where the model gives nothing, −inf − x must not meet 0 in a product: 0·inf is NaN.
     difference = torch.where(p > 0, logp - wish, 0.0)
-    loss = torch.einsum("nv,nv->n", p, difference)
+    loss = _sum_of_products(p, difference)
     mass = None if event is None else p @ event
     torch.mul(p, difference.sub_(loss[:, None]).mul_(weights[:, None]), out=logits)
     return LinearDivergence(loss, mass)
@@ -278,8 +287,8 @@ def _jensen_shannon(
     log_mean = torch.where(mean > 0, mean, 1.0).log_()
     from_model = torch.where(p > 0, logp - log_mean, 0.0)
     from_wish = torch.where(q > 0, wish - log_mean, 0.0)
-    half = torch.einsum("nv,nv->n", p, from_model) / 2
-    loss = half + (q * from_wish).sum(-1) / 2
+    half = _sum_of_products(p, from_model) / 2
+    loss = half + _sum_of_products(q, from_wish) / 2
     mass = None if event is None else p @ event
     from_model.div_(2).sub_(half[:, None]).mul_(weights[:, None])
     torch.mul(p, from_model, out=logits)
