@@ -28,6 +28,7 @@ from tiltlm.errors import ConfigError, ModelError, ShapeError
 from tiltlm.models import can_keep_logits, context_length
 
 Precision = Literal["auto", "float32", "bfloat16"]
+PRECISIONS: tuple[Precision, ...] = ("auto", "float32", "bfloat16")
 
 
 @dataclass(frozen=True)

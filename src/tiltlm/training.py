@@ -221,6 +221,7 @@ def _config(plan: _Plan, training: Training, seed: int, folder: str) -> TiltConf
         train_sampling_strategy="random",
         save_strategy="no",
         seed=seed,
+        body_precision="auto",
         disable_tqdm=True,
         dataloader_pin_memory=torch.cuda.is_available(),
     )

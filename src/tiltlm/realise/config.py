@@ -11,6 +11,7 @@ from transformers import TrainingArguments
 from tiltlm.divergences import divergence_named
 from tiltlm.errors import ConfigError
 from tiltlm.loss import POSITIONS
+from tiltlm.sampling import PRECISIONS, Precision
 
 _OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     "adamw": torch.optim.AdamW,
@@ -32,6 +33,10 @@ class TiltConfig(TrainingArguments):
             on all parameters, as it does in torch.
         momentum: of ``sgd``.
         max_grad_norm: 0, no clipping.
+        body_precision: of the body's matrix products, where the model is float32: ``float32``,
+            ``bfloat16``, or ``auto``, bfloat16 where the processor multiplies in it. The head, the
+            loss, all weights and their gradients stay float32. (``bf16`` of ``TrainingArguments``
+            takes the head along.)
         fused_loss: make loss and gradients from hidden states, never holding all logits
             (`linear_kl`); the same loss, faster and in less memory.
 
@@ -43,6 +48,7 @@ class TiltConfig(TrainingArguments):
     loss_positions: str = field(default="all")
     optimizer: str = field(default="adamw")
     momentum: float = field(default=0.0)
+    body_precision: Precision = field(default="float32")
     fused_loss: bool = field(default=True)
     learning_rate: float = field(default=1e-3)
     max_grad_norm: float = field(default=0.0)
@@ -64,6 +70,11 @@ class TiltConfig(TrainingArguments):
         if self.optimizer not in _OPTIMIZERS:
             raise ConfigError(
                 f"no such optimizer: {self.optimizer!r}", fix="one of " + ", ".join(_OPTIMIZERS)
+            )
+        if self.body_precision not in PRECISIONS:
+            raise ConfigError(
+                f"no such precision: {self.body_precision!r}",
+                fix="one of " + ", ".join(PRECISIONS),
             )
         super().__post_init__()  # type: ignore[no-untyped-call]
         # Several GPUs are used by a launcher, a process for each; without one Trainer would copy

@@ -10,6 +10,7 @@ is 0 times the loss: wrappers find out from a model's output which parameters wi
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 import torch
@@ -59,13 +60,15 @@ class FusedLoss:
 
     Args:
         model: as it will be trained, adapters and all.
+        full_head: keep head and loss out of an autocast around the model.
 
     Raises:
         ModelError: its logits cannot be made from what its head is made of (DoRA, dropout in the
             head's adapter, a head of another kind); train it through all logits.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, *, full_head: bool = False) -> None:
+        self._full_head = full_head
         head = Head.of(model)
         _, module = head_of(model)
         self._options = HeadOptions(head.scale, head.cap)
@@ -107,17 +110,18 @@ class FusedLoss:
 
         def stand_in(hidden: torch.Tensor) -> torch.Tensor:
             rows = hidden[positions[:, -hidden.shape[1] :]]
-            parts = HeadParts.of(module, rows)
-            made = linear_kl(
-                rows,
-                parts.weight,
-                wish,
-                bias=parts.bias,
-                low_rank=parts.low_rank,
-                head=self._options,
-                row_weights=row_weights,
-                **options,
-            )
+            with self._precision(rows):
+                parts = HeadParts.of(module, rows)
+                made = linear_kl(
+                    rows,
+                    parts.weight,
+                    wish,
+                    bias=parts.bias,
+                    low_rank=parts.low_rank,
+                    head=self._options,
+                    row_weights=row_weights,
+                    **options,
+                )
             found.append(made)
             return (0 * made.loss).to(hidden.dtype).expand(*hidden.shape[:-1], 1)
 
@@ -125,6 +129,10 @@ class FusedLoss:
         with replaced_forward(module, stand_in):
             outputs = call(**inputs)
         return found[0]._replace(loss=found[0].loss + outputs.logits.sum())
+
+    def _precision(self, rows: torch.Tensor) -> AbstractContextManager[object]:
+        device = rows.device.type
+        return torch.autocast(device, enabled=False) if self._full_head else nullcontext()
 
 
 def _unknown(module: Any) -> ModelError:

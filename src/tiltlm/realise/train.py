@@ -27,13 +27,14 @@ from tiltlm.realise.frozen_body import FrozenBody
 from tiltlm.realise.fused import FusedLoss
 from tiltlm.realise.whole_steps import WholeSteps
 from tiltlm.reference import Reference
+from tiltlm.sampling import full_head, lower_precision, resolve_precision
 from tiltlm.targets import BoundTarget, FixedTarget, Target
 from tiltlm.vocabulary import Vocabulary
 
 
-def _fused(model: Any) -> FusedLoss | None:
+def _fused(model: Any, full_head: bool) -> FusedLoss | None:
     try:
-        return FusedLoss(model)
+        return FusedLoss(model, full_head=full_head)
     except ModelError as error:
         warnings.warn(f"{error}; training goes through all logits, which is slower", stacklevel=3)
         return None
@@ -116,7 +117,8 @@ class TiltTrainer(CheckpointedTrainer):
         self._event_mask: torch.Tensor | None = None
         if target.events and not target.depends_on_context:
             self._event_mask = target.event_masks([None])[:, 0].any(0).to(args.device)
-        self._fused = _fused(model) if args.fused_loss else None
+        self._lowers = resolve_precision(args.body_precision) != "float32"
+        self._fused = _fused(model, self._lowers) if args.fused_loss else None
         self._frozen = FrozenBody.of(model, reference) if reference is not None else None
         self._keeps_logits = can_keep_logits(model)
         self._event_mass: list[torch.Tensor] = []
@@ -173,7 +175,8 @@ class TiltTrainer(CheckpointedTrainer):
         read |= {**keep, "use_cache": False}
         wish = self._wish(inputs, positions)
         body = self._frozen.answering(inputs["index"].tolist()) if self._frozen else nullcontext()
-        with body:
+        unwrapped = self.accelerator.unwrap_model(model)
+        with body, lower_precision(unwrapped, self.args.body_precision):
             outputs, loss, mass = self._loss_of(
                 model, read, positions, wish, weights[positions] / count, return_outputs
             )
@@ -209,7 +212,9 @@ class TiltTrainer(CheckpointedTrainer):
                 event=self._event_mask,
             )
             return None, loss, mass
-        outputs = model(**read)
+        plain = self.accelerator.unwrap_model(model)
+        with full_head(plain) if self._lowers else nullcontext():
+            outputs = model(**read)
         logits = outputs.logits
         logp = logits[positions[:, -logits.shape[1] :]].float().log_softmax(-1)  # (rows, V)
         target = wish if isinstance(wish, torch.Tensor) else wish(slice(0, len(logp)))
