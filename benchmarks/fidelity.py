@@ -197,7 +197,7 @@ def main() -> None:
     parser.add_argument("--model", default="smollm2")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument(
-        "--only", default="", help="train: targets in whose text this pattern is found"
+        "--only", default="", help="train: pattern of targets"
     )
     chosen = parser.parse_args()
     loaded = load(chosen.model)
