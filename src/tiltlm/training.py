@@ -14,7 +14,6 @@ from typing import Any, Literal
 import torch
 from transformers.trainer_callback import PrinterCallback
 
-from tiltlm.compositions import BoundWhen
 from tiltlm.contexts import TokenContexts
 from tiltlm.errors import ConfigError
 from tiltlm.measures.fidelity import measure_fidelity
@@ -38,6 +37,7 @@ from tiltlm.realise.train import TiltTrainer
 from tiltlm.reference import Reference
 from tiltlm.targets import BoundTarget, Target
 from tiltlm.tilting import Tilted, measured, model_logits
+from tiltlm.tilts import BoundTilt
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,8 @@ class Training:
         steps: at most; 60 for the head alone, 300 for choices, else 150.
         batch: contexts a step; 4, and 8 where the target changes with the text.
         learning_rate: the peak of a cosine.
-        start: ``base`` or ``edit``, the closed-form solution written into the head's adapter.
+        start: ``base`` or ``edit``, the closed-form solution written into the head's adapter;
+            ``edit`` where the shifts change with the context, as those of balance, mix and when do.
         every: steps between looks at the gap closed.
         patience: looks without a new best after which to stop.
         divergence: as in `TiltConfig`.
@@ -82,8 +83,7 @@ class _Plan:
             )
         if training.start == "edit":
             check_editable(target)
-        triggered = isinstance(target, BoundWhen) and target.classes() is not None
-        wanted = training.start == "edit" or (training.start is None and triggered)
+        wanted = training.start == "edit" or (training.start is None and _varies(target))
         steps = 60 if parameters == "head" else 300 if choices_inside(target) else 150
         rates = {"head": 3e-3, "body+head": 1e-3, "full": 1e-4}
         return cls(
@@ -93,6 +93,12 @@ class _Plan:
             training.learning_rate or rates[parameters],
             from_edit=wanted and parameters != "full",
         )
+
+
+def _varies(target: BoundTarget) -> bool:
+    """Whether the shifts of a target's classes change with the context, as an edit's do."""
+    editable = target.needs_reference and target.classes() is not None
+    return editable and not isinstance(target, BoundTilt)
 
 
 def train(
