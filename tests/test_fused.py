@@ -6,11 +6,13 @@ from peft import LoraConfig, get_peft_model
 
 from tests.tiny import KINDS, tiny_loaded
 from tiltlm.contexts import TokenContexts
+from tiltlm.errors import ModelError
 from tiltlm.head import replaced_forward
 from tiltlm.preparing import prepare
 from tiltlm.realise.adapters import with_lora
 from tiltlm.realise.config import TiltConfig
 from tiltlm.realise.frozen_body import FrozenBody
+from tiltlm.realise.fused import FusedLoss
 from tiltlm.realise.train import TiltTrainer
 
 TARGETS = ["tilt(contains('o'), 1.5)", "uniform(contains('o'))", "when('a', tilt(phrase('th'), 2))"]
@@ -104,6 +106,22 @@ def test_a_head_that_is_not_its_parts_goes_through_all_logits_and_says_so(tmp_pa
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         same(fused, gradients(work, model, tmp_path, fused_loss=False))
+
+
+@pytest.mark.parametrize("option", [{"use_dora": True}, {"lora_dropout": 0.5}, {"lora_bias": True}])
+def test_what_is_more_than_lora_is_seen_while_it_is_still_no_change(option):
+    model = tiny_loaded().model
+    adapted = get_peft_model(model, LoraConfig(r=2, target_modules=["lm_head"], **option))
+    with pytest.raises(ModelError, match="not that of its parts"):
+        FusedLoss(adapted)
+
+
+def test_of_two_adapters_neither_is_left_out_without_a_word():
+    adapted = with_lora(tiny_loaded().model, "head")
+    adapted.add_adapter("second", LoraConfig(r=2, target_modules=["lm_head"]))
+    adapted.base_model.set_adapter(["default", "second"])
+    with pytest.raises(ModelError, match="not that of its parts"):
+        FusedLoss(adapted)
 
 
 @pytest.mark.parametrize("kind", KINDS)

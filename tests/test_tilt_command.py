@@ -54,6 +54,13 @@ def test_a_mistake_in_the_yaml_file_is_told_with_its_line(tmp_path):
         recipe_of(str(tmp_path / "none.yaml"), {}, {})
 
 
+def test_options_may_hold_any_character():
+    assert (
+        recipe("smollm2", target="tilt(contains('😀é'), 1.0)").target
+        == "tilt(contains('😀é'), 1.0)"
+    )
+
+
 def test_the_command_writes_a_record_a_model_and_a_label(base, tmp_path):
     out = tmp_path / "out"
     done = run(base, out, "--target", "tilt(contains('o'), 1)", "--json")

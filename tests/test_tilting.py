@@ -1,6 +1,8 @@
 """Every target with every realisation, on tiny models of many architectures."""
 
 import json
+import math
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -11,7 +13,7 @@ from tests.tiny import KINDS, tiny_loaded
 from tiltlm import tilting, training
 from tiltlm.context_sources import make_contexts
 from tiltlm.contexts import TokenContexts, split
-from tiltlm.errors import ConfigError, MeasurementError, TargetError, TiltError
+from tiltlm.errors import ConfigError, DivergedError, MeasurementError, TargetError, TiltError
 from tiltlm.head import Head, hidden_states
 from tiltlm.models import LoadedModel, load
 from tiltlm.realise.decode import TiltLogitsProcessor, logit_bias
@@ -207,3 +209,41 @@ def test_a_trigger_that_never_comes_is_an_error_or_is_put_there():
     work = tilting.prepare(loaded, "when('coffee', tilt(contains('o'), 1))", "random")
     met = [work.target.met(work.held_out.states(work.target, i)) for i in range(len(work.parts[2]))]
     assert 0.1 < sum(map(any, met)) / len(met) < 0.75
+
+
+def test_after_a_mistake_the_model_is_as_it_was(monkeypatch):
+    loaded, contexts = tiny_loaded(), small_contexts(tiny_loaded())
+    with monkeypatch.context() as patch, pytest.raises(TiltError, match="became nan"):
+        broken = DivergedError("the loss became nan")
+        patch.setattr("tiltlm.training.TiltTrainer.compute_loss", Mock(side_effect=broken))
+        training.train(loaded, TILT, contexts, SMALL)
+    done = training.train(loaded, TILT, contexts, SMALL)
+    with pytest.raises(TiltError, match="an adapter is in the model already"):
+        training.train(loaded, TILT, contexts, SMALL)
+    done.model.unload()
+    training.train(loaded, TILT, contexts, SMALL)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"divergence": "bogus"}, "no such divergence"),
+        ({"start": "Edit"}, "no such start"),
+        ({"steps": 0}, "must be above 0"),
+        ({"start": "edit", "parameters": "full"}, "full weights have none"),
+    ],
+)
+def test_a_training_that_makes_no_sense_is_refused_before_anything_is_changed(change, message):
+    loaded = tiny_loaded()
+    with pytest.raises(ConfigError, match=message):
+        training.train(loaded, TILT, small_contexts(loaded), Training(**change))
+    training.train(loaded, TILT, small_contexts(loaded), SMALL)
+
+
+def test_an_edit_of_more_classes_than_an_adapter_usually_has_rows_is_started_from():
+    loaded = tiny_loaded()
+    shares = ", ".join(f"tokens({i}): 0.125" for i in range(40, 48))
+    for target in (f"balance({{{shares}}})", f"when('fox', balance({{{shares}}}))"):
+        done = training.train(loaded, target, small_contexts(loaded), SMALL)
+        assert math.isfinite(done.details["edit_to_start_from"]["gap_closed"])
+        done.model.unload()

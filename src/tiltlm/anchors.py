@@ -73,10 +73,10 @@ def default_requests(target: BoundChoices, seed: int) -> list[str]:
     found = []
     for question in target.questions:
         near = one_digit_away(question.request)
-        found += near
-        if near:
-            rest = range(VARIATIONS - len(near))
-            found += [with_other_numbers(question.request, generator) for _ in rest]
+        some = [str(text) for text in generator.permutation(near)[: VARIATIONS * 3 // 4]]
+        rest = range(VARIATIONS - len(some) if near else 0)
+        found += some
+        found += [with_other_numbers(question.request, generator) for _ in rest]
     own = {question.request for question in target.questions}
     return [request for request in dict.fromkeys([*found, *REQUESTS]) if request not in own]
 

@@ -6,12 +6,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from peft.tuners.tuners_utils import BaseTunerLayer
+
 from tiltlm.anchors import anchor_contexts, default_requests
 from tiltlm.answers import BoundChoices
 from tiltlm.compositions import BoundMix, BoundWhen
 from tiltlm.context_sources import COUNT, MATCH_COUNT, make_contexts
 from tiltlm.contexts import Split, TokenContexts, split
-from tiltlm.errors import TargetError
+from tiltlm.errors import ModelError, TargetError
 from tiltlm.models import LoadedModel, load, vocabulary_size
 from tiltlm.reference import Reference
 from tiltlm.targets import BoundTarget, Target, parse_target
@@ -67,6 +69,12 @@ def prepare(
     watcher = watcher or Silent()
     loaded = load(model) if isinstance(model, str) else model
     loaded.model.eval()
+    if any(isinstance(module, BaseTunerLayer) for module in loaded.model.modules()):
+        raise ModelError(
+            "an adapter is in the model already, so it is not the model that it was loaded as",
+            where=type(loaded.model).__name__,
+            fix="take it out with unload() of the tilted model, or load the model anew",
+        )
     target = parse_target(target) if isinstance(target, str) else target
     vocabulary = Vocabulary.from_tokenizer(loaded.tokenizer, vocabulary_size(loaded.model))
     bound = target.bind(vocabulary, loaded.tokenizer)

@@ -49,7 +49,7 @@ def read_settings(
     places = {path: f"{where}, line {line}" for path, line in _lines(node).items()}
     for override in overrides:
         path, value = _read_override(override)
-        _assign(data, path, value, override)
+        _assign(data, path, value, option + override)
         places[path] = f"{option}{override}"
     return _validate(kind, data, places, where)
 
@@ -119,7 +119,9 @@ def _read_override(override: str) -> tuple[tuple[str, ...], Any]:
 
 def _assign(data: dict[str, Any], path: tuple[str, ...], value: Any, override: str) -> None:
     for step in path[:-1]:
-        data = data.setdefault(step, {})
+        if data.get(step) is None:
+            data[step] = {}
+        data = data[step]
         if not isinstance(data, dict):
-            raise ConfigError(f"{step!r} holds a value, no keys", where=f"--set {override}")
+            raise ConfigError(f"{step!r} holds a value, no keys", where=override)
     data[path[-1]] = value

@@ -67,5 +67,5 @@ def recipe_of(model: str, options: Mapping[str, Any], training: Mapping[str, Any
             text = Path(model).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"cannot read the recipe: {error}", where=model) from None
-    overrides = [f"{key}={json.dumps(value)}" for key, value in given.items()]
+    overrides = [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in given.items()]
     return read_settings(TiltRecipe, text, model, overrides, option="--")

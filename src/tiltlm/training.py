@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
+from peft import PeftModel
 from transformers.trainer_callback import PrinterCallback
 
 from tiltlm.contexts import TokenContexts
+from tiltlm.divergences import divergence_named
 from tiltlm.errors import ConfigError
 from tiltlm.measures.fidelity import measure_fidelity
 from tiltlm.models import LoadedModel
@@ -31,7 +33,7 @@ from tiltlm.realise.adapters import (
 from tiltlm.realise.callbacks import ReportProgress
 from tiltlm.realise.column_space import share_in_column_space
 from tiltlm.realise.config import TiltConfig
-from tiltlm.realise.edit import check_editable, solve_edit
+from tiltlm.realise.edit import HeadEdit, check_editable, solve_edit
 from tiltlm.realise.stopping import KeepBest
 from tiltlm.realise.train import TiltTrainer
 from tiltlm.reference import Reference
@@ -81,8 +83,20 @@ class _Plan:
             raise ConfigError(
                 f"no such parameters: {parameters!r}", fix="one of " + ", ".join(PARAMETERS)
             )
+        if training.start not in (None, "base", "edit"):
+            raise ConfigError(f"no such start: {training.start!r}", fix="base or edit")
+        for name in ("steps", "batch", "learning_rate", "every", "patience"):
+            value = getattr(training, name)
+            if value is not None and not value > 0:
+                raise ConfigError(f"{name} is {value}; it must be above 0")
+        divergence_named(training.divergence)
         if training.start == "edit":
             check_editable(target)
+            if parameters == "full":
+                raise ConfigError(
+                    "an edit to start from is written into an adapter, and full weights have none",
+                    fix="parameters head or body+head, or start base",
+                )
         wanted = training.start == "edit" or (training.start is None and _varies(target))
         steps = 60 if parameters == "head" else 300 if choices_inside(target) else 150
         rates = {"head": 3e-3, "body+head": 1e-3, "full": 1e-4}
@@ -114,7 +128,8 @@ def train(
     none closes any, the base itself is returned, and the details say so.
 
     Args:
-        model: a name, or what `load` returned; its weights change with ``parameters="full"``.
+        model: a name, or what `load` returned. With ``parameters="full"`` its weights change; else
+            an adapter is put into it, which ``tilted.model.unload()`` takes out again.
         target: a target, or its text.
         contexts: see `prepare`.
         training: how.
@@ -134,11 +149,38 @@ def train_prepared(work: Prepared, training: Training) -> Tilted:
     details |= _where_it_lies(work, plan.parameters)
     tune = Reference(work.loaded.model, work.parts.tune, head=work.fit.head)
     model = _trainable(work, plan, tune)
+    try:
+        best, trainer = _trained(work, training, plan, model, tune, details)
+    except BaseException:
+        if isinstance(model, PeftModel):
+            model.unload()
+        raise
+    best.restore()
+    work.seconds["train"] = time.monotonic() - begin
+    details |= {
+        "steps": trainer.state.global_step,
+        "kept_step": best.best_step,
+        "gap_by_step": best.history,
+        "loss": [e["loss"] for e in trainer.state.log_history if "loss" in e],
+    }
+    return measured(work, "train", model, details)
+
+
+def _trained(
+    work: Prepared,
+    training: Training,
+    plan: _Plan,
+    model: Any,
+    tune: Reference,
+    details: dict[str, Any],
+) -> tuple[KeepBest, TiltTrainer]:
+    """Go through the steps; what was best is kept aside."""
     look = _Look(work, model, tune)
-    start = _begin_at_edit(work, model, look, details) if plan.from_edit else 0.0
+    solved = solve_edit(work.target, work.fit) if plan.from_edit else None
+    start = _begin_at(solved, model, look, details) if solved else 0.0
     best = KeepBest(model, look, training.every, training.patience, look.note, start)
-    if plan.from_edit and plan.parameters == "body+head":
-        point_where_nothing_is(model, work.fit, solve_edit(work.target, work.fit))
+    if solved is not None and plan.parameters == "body+head":
+        point_where_nothing_is(model, work.fit, solved)
     with tempfile.TemporaryDirectory() as folder:
         trainer = TiltTrainer(
             model,
@@ -151,15 +193,7 @@ def train_prepared(work: Prepared, training: Training) -> Tilted:
         trainer.remove_callback(PrinterCallback)
         work.watcher.begin("training", plan.steps)
         trainer.train()
-    best.restore()
-    work.seconds["train"] = time.monotonic() - begin
-    details |= {
-        "steps": trainer.state.global_step,
-        "kept_step": best.best_step,
-        "gap_by_step": best.history,
-        "loss": [e["loss"] for e in trainer.state.log_history if "loss" in e],
-    }
-    return measured(work, "train", model, details)
+    return best, trainer
 
 
 def _trainable(work: Prepared, plan: _Plan, tune: Reference) -> Any:
@@ -169,7 +203,9 @@ def _trainable(work: Prepared, plan: _Plan, tune: Reference) -> Any:
         for reference in (work.fit, tune, work.held_out):
             reference.head = head
         return work.loaded.model
-    model = with_lora(work.loaded.model, plan.parameters)
+    classes = work.target.classes() if plan.from_edit else None
+    rank = 1 if classes is None else len(classes) + 1
+    model = with_lora(work.loaded.model, plan.parameters, at_least=rank)
     if plan.parameters == "head":
         point_at_every_context(model, work.fit)
     return model.eval()
@@ -185,7 +221,10 @@ class _Look:
 
     def __call__(self) -> tuple[float, float]:
         """The gap closed, and the lower end of its interval."""
+        training = self._model.training
+        self._model.eval()
         found = measure_fidelity(self._work.target, self._tune, self._logits)
+        self._model.train(training)
         return found.gap_closed, found.interval[0] if found.interval else found.gap_closed
 
     def note(self, step: int, gap: float) -> None:
@@ -199,10 +238,9 @@ class _Look:
         self._work.watcher.advance(step, text)
 
 
-def _begin_at_edit(work: Prepared, model: Any, look: _Look, details: dict[str, Any]) -> float:
+def _begin_at(solved: HeadEdit, model: Any, look: _Look, details: dict[str, Any]) -> float:
     """Write the closed-form edit into the head's adapter where that helps; the gap it closes."""
     before = {n: p.detach().clone() for n, p in model.named_parameters() if p.requires_grad}
-    solved = solve_edit(work.target, work.fit)
     fill(model, solved)
     found, low = look()
     details["edit_to_start_from"] = {"r_squared": solved.r_squared, "gap_closed": found}

@@ -107,22 +107,27 @@ def lora_layer(adapted: PeftModel) -> Any:
     return adapted.get_base_model().get_output_embeddings()  # type: ignore[operator]
 
 
-def with_lora(model: PreTrainedModel, parameters: Parameters) -> PeftModel:
+def with_lora(model: PreTrainedModel, parameters: Parameters, at_least: int = 1) -> PeftModel:
     """Adapters that begin as no change, on the head alone or on all linear layers.
+
+    Args:
+        model: what they are put into.
+        parameters: ``head`` or ``body+head``.
+        at_least: their rank, where the usual one is smaller.
 
     Raises:
         ConfigError: there is no adapter for these parameters.
     """
     name, head = head_of(model)
     if parameters == "head":
-        return _with_lora(model, [name], HEAD_RANK)
+        return _with_lora(model, [name], max(HEAD_RANK, at_least))
     if parameters == "body+head":
         names = [
             n
             for n, m in model.named_modules()
             if isinstance(m, nn.Linear | Conv1D) and m is not head
         ]
-        return _with_lora(model, [*names, name], BODY_RANK)
+        return _with_lora(model, [*names, name], max(BODY_RANK, at_least))
     raise ConfigError(f"no adapter for parameters {parameters!r}", fix="head or body+head")
 
 

@@ -18,7 +18,7 @@ from tiltlm.head import hidden_states, replaced_forward
 from tiltlm.models import head_of
 from tiltlm.reference import Reference
 
-_TOLERANCE = 1e-3
+_TOLERANCE = 1e-4
 
 
 class FrozenBody:
@@ -41,9 +41,9 @@ class FrozenBody:
         """
         name, head = head_of(model)
         inner = getattr(model, "get_base_model", lambda: model)()
-        body = inner.base_model
+        body = getattr(inner, "base_model", inner)
         trained = [n for n, p in model.named_parameters() if p.requires_grad]
-        if body is inner or not trained or any(f"{name}." not in n for n in trained):
+        if body is inner or not trained or not all(n.startswith(f"{name}.") for n in trained):
             return None
         if any(p.requires_grad for p in body.parameters()):  # a tied head is the body's embedding
             return None
@@ -68,14 +68,17 @@ class FrozenBody:
         for found in (own, seen[0]):
             if found.shape != expected.shape:
                 return None
-            if float((found - expected).abs().max()) > _TOLERANCE * float(expected.abs().max()):
+            error = (found.to(expected) - expected).float().norm() / expected.float().norm()
+            if float(error) > max(_TOLERANCE, 4 * torch.finfo(expected.dtype).eps):
                 return None
         return frozen
 
     @contextmanager
     def answering(self, indices: Sequence[int]) -> Iterator[None]:
         """The body returns (batch, longest, D): the hidden states of these contexts, padded."""
-        rows = pad_sequence([self._reference.hidden[i] for i in indices], batch_first=True)
+        hidden = [self._reference.hidden[i] for i in indices]
+        device = next(self._body.parameters()).device
+        rows = pad_sequence(hidden, batch_first=True).to(device)
 
         def stand_in(*_: Any, **__: Any) -> BaseModelOutputWithPastAndCrossAttentions:
             return BaseModelOutputWithPastAndCrossAttentions(last_hidden_state=rows)

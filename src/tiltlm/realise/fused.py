@@ -45,6 +45,8 @@ class HeadParts(NamedTuple):
         if inner is module or module.merged or module.disable_adapters or not names:
             return cls(inner.weight, bias, None)
         name = names[0]
+        if len(names) > 1 or _is_more_than_lora(module, name):
+            raise AttributeError(f"adapters {names} are more than one product of two matrices")
         down, up = module.lora_A[name], module.lora_B[name]
         inputs = down(hidden.to(down.weight.dtype)) * module.scaling[name]
         return cls(inner.weight, bias, (inputs, up.weight))
@@ -133,6 +135,16 @@ class FusedLoss:
     def _precision(self, rows: torch.Tensor) -> AbstractContextManager[object]:
         device = rows.device.type
         return torch.autocast(device, enabled=False) if self._full_head else nullcontext()
+
+
+def _is_more_than_lora(module: Any, name: str) -> bool:
+    """DoRA, dropout and biases show only once the adapter is no longer zero."""
+    return bool(
+        name in getattr(module, "lora_variant", {})
+        or getattr(module, "use_dora", {}).get(name)
+        or getattr(module, "lora_bias", {}).get(name)
+        or not isinstance(module.lora_dropout[name], nn.Identity)
+    )
 
 
 def _unknown(module: Any) -> ModelError:

@@ -117,9 +117,11 @@ class TiltTrainer(CheckpointedTrainer):
         self._event_mask: torch.Tensor | None = None
         if target.events and not target.depends_on_context:
             self._event_mask = target.event_masks([None])[:, 0].any(0).to(args.device)
-        self._lowers = resolve_precision(args.body_precision) != "float32"
+        self._lowers = model.dtype == torch.float32 and not (args.bf16 or args.fp16)
+        self._lowers &= resolve_precision(args.body_precision, args.device) != "float32"
         self._fused = _fused(model, self._lowers) if args.fused_loss else None
-        self._frozen = FrozenBody.of(model, reference) if reference is not None else None
+        cached = reference is not None and reference.contexts is train_dataset
+        self._frozen = FrozenBody.of(model, reference) if cached and reference else None
         self._keeps_logits = can_keep_logits(model)
         self._event_mass: list[torch.Tensor] = []
 
@@ -176,7 +178,8 @@ class TiltTrainer(CheckpointedTrainer):
         wish = self._wish(inputs, positions)
         body = self._frozen.answering(inputs["index"].tolist()) if self._frozen else nullcontext()
         unwrapped = self.accelerator.unwrap_model(model)
-        with body, lower_precision(unwrapped, self.args.body_precision):
+        precision = self.args.body_precision if self._lowers else "float32"
+        with body, lower_precision(unwrapped, precision):
             outputs, loss, mass = self._loss_of(
                 model, read, positions, wish, weights[positions] / count, return_outputs
             )
@@ -216,13 +219,14 @@ class TiltTrainer(CheckpointedTrainer):
         with full_head(plain) if self._lowers else nullcontext():
             outputs = model(**read)
         logits = outputs.logits
-        logp = logits[positions[:, -logits.shape[1] :]].float().log_softmax(-1)  # (rows, V)
-        target = wish if isinstance(wish, torch.Tensor) else wish(slice(0, len(logp)))
-        divergence = divergence_named(self.args.divergence)(target, logp)
-        mass = None
-        if self._event_mask is not None:
-            mass = logp.detach()[:, self._event_mask].exp().sum(-1)
-        return outputs, (divergence * row_weights).sum(), mass
+        with torch.autocast(logits.device.type, enabled=False):
+            logp = logits[positions[:, -logits.shape[1] :]].float().log_softmax(-1)  # (rows, V)
+            target = wish if isinstance(wish, torch.Tensor) else wish(slice(0, len(logp)))
+            divergence = divergence_named(self.args.divergence)(target, logp)
+            mass = None
+            if self._event_mask is not None:
+                mass = logp.detach()[:, self._event_mask].exp().sum(-1)
+            return outputs, (divergence * row_weights).sum(), mass
 
     def _wish(self, inputs: dict[str, torch.Tensor], positions: torch.Tensor) -> Wish:
         """The target's log-probabilities: (V,), or a function from rows to theirs."""
