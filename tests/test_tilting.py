@@ -213,10 +213,11 @@ def test_a_trigger_that_never_comes_is_an_error_or_is_put_there():
 
 def test_after_a_mistake_the_model_is_as_it_was(monkeypatch):
     loaded, contexts = tiny_loaded(), small_contexts(tiny_loaded())
-    with monkeypatch.context() as patch, pytest.raises(TiltError, match="became nan"):
-        broken = DivergedError("the loss became nan")
-        patch.setattr("tiltlm.training.TiltTrainer.compute_loss", Mock(side_effect=broken))
-        training.train(loaded, TILT, contexts, SMALL)
+    broken = Mock(side_effect=DivergedError("the loss became nan"))
+    with monkeypatch.context() as patch:
+        patch.setattr("tiltlm.training.TiltTrainer.compute_loss", broken)
+        with pytest.raises(TiltError, match="became nan"):
+            training.train(loaded, TILT, contexts, SMALL)
     done = training.train(loaded, TILT, contexts, SMALL)
     with pytest.raises(TiltError, match="an adapter is in the model already"):
         training.train(loaded, TILT, contexts, SMALL)
