@@ -196,9 +196,7 @@ def main() -> None:
     parser.add_argument("part", choices=PARTS)
     parser.add_argument("--model", default="smollm2")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument(
-        "--only", default="", help="train: pattern of targets"
-    )
+    parser.add_argument("--only", default="", help="train: pattern of targets")
     chosen = parser.parse_args()
     loaded = load(chosen.model)
     more = {"only": chosen.only} if chosen.part == "train" else {}
