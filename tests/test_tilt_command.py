@@ -48,7 +48,7 @@ def test_a_mistake_in_the_yaml_file_is_told_with_its_line(tmp_path):
     file.write_text("model: smollm2\ntarget: tilt(contains('o'), 1)\ntraining:\n  step: 4\n")
     with pytest.raises(TiltError, match=r"line 4[\s\S]*did you mean steps"):
         recipe_of(str(file), {}, {})
-    with pytest.raises(TiltError, match="'target' is missing"):
+    with pytest.raises(TiltError, match="there is no target"):
         recipe_of("smollm2", {}, {})
     with pytest.raises(TiltError, match="cannot read"):
         recipe_of(str(tmp_path / "none.yaml"), {}, {})

@@ -61,11 +61,18 @@ def recipe_of(model: str, options: Mapping[str, Any], training: Mapping[str, Any
     """
     given = {k: v for k, v in options.items() if v is not None}
     given |= {f"training.{k}": v for k, v in training.items() if v is not None}
-    text = yaml.safe_dump({"model": model})
-    if model.endswith((".yaml", ".yml")):
+    text, from_file = yaml.safe_dump({"model": model}), model.endswith((".yaml", ".yml"))
+    if not from_file and "target" not in given:
+        raise ConfigError(
+            "there is no target",
+            where="command line",
+            fix="--target \"tilt(contains('x'), 1)\", say",
+        )
+    if from_file:
         try:
             text = Path(model).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"cannot read the recipe: {error}", where=model) from None
+    # Values go through YAML like those of the file, so they are written as JSON.
     overrides = [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in given.items()]
     return read_settings(TiltRecipe, text, model, overrides, option="--")
