@@ -21,9 +21,7 @@ from tiltlm.measures.fidelity import Fidelity, ModelLogits, measure_fidelity
 from tiltlm.measures.strings import measure_strings
 from tiltlm.models import LoadedModel, load, vocabulary_size
 from tiltlm.preparing import Prepared, choices_inside, prepare
-from tiltlm.realise.adapters import (
-    as_adapter,
-)
+from tiltlm.realise.adapters import as_adapter
 from tiltlm.realise.decode import TiltLogitsProcessor
 from tiltlm.realise.edit import check_editable, solve_edit
 from tiltlm.realise.frozen_body import FrozenBody
@@ -108,15 +106,18 @@ def edit_prepared(work: Prepared) -> Tilted:
     work.seconds["solve"] = time.monotonic() - begin
     adapted = as_adapter(work.loaded.model, solved)
     details = {"rank": len(solved.masks), "r_squared": solved.r_squared}
-    done = measured(work, "edit", adapted, details)
-    if done.fidelity.gap_closed < 0.5:
+    try:
+        done = measured(work, "edit", adapted, details)
+        if done.fidelity.gap_closed < 0.5:
+            raise TargetError(
+                f"an edit of the head closes {done.fidelity.gap_closed:.2f} of the gap to "
+                f"{work.target.text} (R² {solved.r_squared:.2f}): what it depends on cannot be "
+                "read linearly from the hidden states",
+                fix="use train, or decode (exact)",
+            )
+    except BaseException:
         adapted.unload()
-        raise TargetError(
-            f"an edit of the head closes {done.fidelity.gap_closed:.2f} of the gap to "
-            f"{work.target.text} (R² {solved.r_squared:.2f}): what it depends on cannot be read "
-            "linearly from the hidden states",
-            fix="use train, or decode (exact)",
-        )
+        raise
     return done
 
 
