@@ -15,7 +15,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from tiltlm.errors import ConfigError
-from tiltlm.settings import read_settings
+from tiltlm.settings import read_file, read_settings
 
 
 class _Part(BaseModel):
@@ -110,10 +110,7 @@ def read_recipe(name: str) -> tuple[str, str]:
         return shipped.read_text(encoding="utf-8"), f"recipe {name}"
     path = Path(name)
     if path.suffix in (".yaml", ".yml"):
-        try:
-            return path.read_text(encoding="utf-8"), str(path)
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"cannot read the recipe: {error}", where=str(path)) from None
+        return read_file(path), str(path)
     known = sorted(
         item.name.removesuffix(".yaml")
         for item in resources.files("tiltlm").joinpath("recipes").iterdir()

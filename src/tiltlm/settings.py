@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
@@ -12,6 +13,18 @@ from pydantic import BaseModel, ValidationError
 from tiltlm.errors import ConfigError
 
 Settings = TypeVar("Settings", bound=BaseModel)
+
+
+def read_file(path: Path) -> str:
+    """The text of a file of settings.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read the recipe: {error}", where=str(path)) from None
 
 
 def read_settings(

@@ -16,7 +16,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from tiltlm.errors import ConfigError
-from tiltlm.settings import read_settings
+from tiltlm.settings import read_file, read_settings
 
 
 class _Part(BaseModel):
@@ -69,10 +69,7 @@ def recipe_of(model: str, options: Mapping[str, Any], training: Mapping[str, Any
             fix="--target \"tilt(contains('x'), 1)\", say",
         )
     if from_file:
-        try:
-            text = Path(model).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"cannot read the recipe: {error}", where=model) from None
+        text = read_file(Path(model))
     # Values go through YAML like those of the file, so they are written as JSON.
     overrides = [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in given.items()]
     return read_settings(TiltRecipe, text, model, overrides, option="--")

@@ -120,8 +120,9 @@ class TiltTrainer(CheckpointedTrainer):
         self._lowers = model.dtype == torch.float32 and not (args.bf16 or args.fp16)
         self._lowers &= resolve_precision(args.body_precision, args.device) != "float32"
         self._fused = _fused(model, self._lowers) if args.fused_loss else None
-        cached = reference is not None and reference.contexts is train_dataset
-        self._frozen = FrozenBody.of(model, reference) if cached and reference else None
+        self._frozen: FrozenBody | None = None
+        if reference is not None and reference.contexts is train_dataset:
+            self._frozen = FrozenBody.of(model, reference)
         self._keeps_logits = can_keep_logits(model)
         self._event_mass: list[torch.Tensor] = []
 
@@ -202,10 +203,11 @@ class TiltTrainer(CheckpointedTrainer):
         return_outputs: bool,
     ) -> tuple[Any, torch.Tensor, torch.Tensor | None]:
         """Outputs (None where no logits were made), Σ row_weights·divergence, event mass."""
+        plain = self.accelerator.unwrap_model(model)
         if self._fused is not None and not return_outputs:
             loss, mass = self._fused(
                 model,
-                self.accelerator.unwrap_model(model),
+                plain,
                 read,
                 positions,
                 wish,
@@ -215,7 +217,6 @@ class TiltTrainer(CheckpointedTrainer):
                 event=self._event_mask,
             )
             return None, loss, mass
-        plain = self.accelerator.unwrap_model(model)
         with full_head(plain) if self._lowers else nullcontext():
             outputs = model(**read)
         logits = outputs.logits
