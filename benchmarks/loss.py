@@ -39,10 +39,10 @@ class Wanted:
             self.q = self.log_q.exp()
 
     def rows(self, at: slice) -> torch.Tensor:
-        """Log-probabilities of the target built from the reference, (rows, V)."""
+        """Logits of the target built from the reference, (rows, V)."""
         with torch.no_grad():
-            base = (self.hidden[at] @ self.weight.T).log_softmax(-1)
-            return self.bound.log_probs(base)
+            base = self.hidden[at] @ self.weight.T
+            return self.bound.logits(base, [None] * len(base))
 
 
 def inputs(rows: int, size: int, width: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:

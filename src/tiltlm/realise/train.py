@@ -222,7 +222,8 @@ class TiltTrainer(CheckpointedTrainer):
         logits = outputs.logits
         with torch.autocast(logits.device.type, enabled=False):
             logp = logits[positions[:, -logits.shape[1] :]].float().log_softmax(-1)  # (rows, V)
-            target = wish if isinstance(wish, torch.Tensor) else wish(slice(0, len(logp)))
+            every = slice(0, len(logp))
+            target = wish if isinstance(wish, torch.Tensor) else wish(every).log_softmax(-1)
             divergence = divergence_named(self.args.divergence)(target, logp)
             mass = None
             if self._event_mask is not None:
@@ -230,7 +231,7 @@ class TiltTrainer(CheckpointedTrainer):
             return outputs, (divergence * row_weights).sum(), mass
 
     def _wish(self, inputs: dict[str, torch.Tensor], positions: torch.Tensor) -> Wish:
-        """The target's log-probabilities: (V,), or a function from rows to theirs."""
+        """The target's log-probabilities (V,), or a function from rows to its logits."""
         if self._target_logp is not None:
             return self._target_logp
         reference = self._reference
@@ -245,10 +246,9 @@ class TiltTrainer(CheckpointedTrainer):
 
         def wish(at: slice) -> torch.Tensor:
             with torch.no_grad():
-                base = reference.head.logits(rows[at]).log_softmax(-1)
-                if not len(base):  # nothing in this process's batch counts
-                    return base
-                return self.target.log_probs(base, states[at])
+                base = reference.head.logits(rows[at])
+                # In this process's batch there may be nothing that counts.
+                return self.target.logits(base, states[at]) if len(base) else base
 
         return wish
 
