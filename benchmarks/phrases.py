@@ -24,7 +24,7 @@ from tiltlm.answers import chat_ids
 from tiltlm.context_sources import text_contexts
 from tiltlm.contexts import TokenContexts
 from tiltlm.events import lines
-from tiltlm.measures.intervals import bootstrap_ratio
+from tiltlm.measures.intervals import ratio_student
 from tiltlm.models import LoadedModel, load
 from tiltlm.phrases import phrase
 from tiltlm.realise.decode import TiltLogitsProcessor
@@ -152,7 +152,7 @@ def main() -> None:
     hits = [[sum(counts(texts, words)) for texts in part] for part in (before, after)]
     total = [[sum(words_in(texts)) for texts in part] for part in (before, after)]
     rates = [1e4 * sum(h) / sum(n) for h, n in zip(hits, total, strict=True)]
-    ratio = bootstrap_ratio(np.array(hits[1]) / total[1], np.array(hits[0]) / total[0])
+    ratio = ratio_student(np.array(hits[1]) / total[1], np.array(hits[0]) / total[0])
     print(
         f"per 10,000 words: {rates[0]:.1f} before, {rates[1]:.1f} after; {sum(hits[0])} and "
         f"{sum(hits[1])} of them; ratio {rates[1] / rates[0]:.3f}, 95 % over prompts {ratio}",

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from tiltlm.recipe import Recipe
-    from tiltlm.records import RunRecord, TiltRecord
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -91,6 +90,7 @@ def tilt(
     from rich.console import Console
 
     from tiltlm.progress import Bars
+    from tiltlm.summaries import tilt_summary
     from tiltlm.tilt_recipe import recipe_of
 
     recipe = recipe_of(
@@ -103,7 +103,91 @@ def tilt(
     _quiet_libraries()
     with Bars(Console(stderr=True)) as bars:
         record = run_tilt(recipe, out, watcher=bars)
-    typer.echo(record.model_dump_json() if as_json else _tilt_summary(record, out))
+    typer.echo(record.model_dump_json() if as_json else tilt_summary(record, out))
+
+
+@app.command()
+def measure(
+    model: Annotated[str, typer.Argument(help="A folder of `tiltlm tilt`, or any model.")],
+    against: Annotated[
+        str | None, typer.Option(help="The base; default: the one that its label names.")
+    ] = None,
+    target: Annotated[
+        str | None, typer.Option(help="Whose event is measured; default: the label's.")
+    ] = None,
+    suite: Annotated[str, typer.Option(help="quick or full.")] = "quick",
+    text: Annotated[Path | None, typer.Option(help="A text file: bits per byte, far on.")] = None,
+    pairs: Annotated[
+        Path | None, typer.Option(help="A folder with blimp/, crows_pairs.csv, winobias/.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="A new folder, for the record and page.")] = None,
+    seed: Seed = 0,
+    as_json: JsonFlag = False,
+) -> None:
+    """Measure what a tilt did, what else it did, and how long it lasts."""
+    from rich.console import Console
+
+    from tiltlm.measure_command import run_measure
+    from tiltlm.progress import Bars
+    from tiltlm.summaries import print_measure
+
+    _quiet_libraries()
+    with Bars(Console(stderr=True)) as bars:
+        record = run_measure(
+            model,
+            out,
+            against=against,
+            target=target,
+            suite=suite,
+            text=text,
+            pairs=pairs,
+            seed=seed,
+            watcher=bars,
+        )
+    if as_json:
+        typer.echo(record.model_dump_json())
+    else:
+        print_measure(record, out)
+
+
+@app.command()
+def sweep(
+    model: Annotated[str, typer.Argument(help="As for `tiltlm tilt`; or its YAML file.")],
+    over: Annotated[
+        str, typer.Option(help="strength=0,0.1,1 with {strength} in the target; or steps of a key.")
+    ],
+    out: Annotated[Path, typer.Option(help="A folder, new or with --resume.")],
+    target: Annotated[
+        str | None, typer.Option(help="\"tilt(contains('x'), {strength})\", for example.")
+    ] = None,
+    by: Annotated[str | None, typer.Option(help="edit (the default), train or decode.")] = None,
+    contexts: Annotated[str | None, typer.Option(help="As for `tiltlm tilt`.")] = None,
+    suite: Annotated[str, typer.Option(help="quick or full.")] = "quick",
+    text: Annotated[Path | None, typer.Option(help="As for `tiltlm measure`.")] = None,
+    pairs: Annotated[Path | None, typer.Option(help="As for `tiltlm measure`.")] = None,
+    seed: Seed = 0,
+    jobs: Annotated[int, typer.Option(min=1, help="Values at once.")] = 1,
+    resume: Annotated[bool, typer.Option("--resume", help="Keep what is finished.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Dose and response: realise and measure a tilt at several values of one field."""
+    from rich.console import Console
+
+    from tiltlm.progress import Bars
+    from tiltlm.summaries import print_sweep
+    from tiltlm.sweep import Sweep, parse_over, run_sweep
+    from tiltlm.tilt_recipe import raw_recipe
+
+    name, values = parse_over(over)
+    given = {"target": target, "by": by, "contexts": contexts, "seed": seed or None}
+    plan = Sweep(raw_recipe(model, given), name, values, suite, text, pairs)
+    _quiet_libraries()
+    with Bars(Console(stderr=True)) as bars:
+        record = run_sweep(plan, out, resume=resume, jobs=jobs, watcher=bars)
+    if as_json:
+        typer.echo(record.model_dump_json())
+    else:
+        print_sweep(record, out)
 
 
 @app.command()
@@ -244,32 +328,13 @@ def _run(recipe: Recipe, out: Path, seed: int, resume: bool, as_json: bool) -> N
     with Bars(Console(stderr=True)) as bars:
         record = run_recipe(recipe, out, seed=seed, resume=resume, watcher=bars)
     from tiltlm.report.page import write_report
+    from tiltlm.summaries import run_summary
 
     page = write_report(out)
     if as_json:
         typer.echo(record.model_dump_json())
     else:
-        _summary(record, page)
-
-
-def _tilt_summary(record: TiltRecord, out: Path) -> str:
-    found, lines = record.fidelity, [f"\n{record.sentence}"]
-    for event in record.events:
-        lines.append(
-            f"  mass of {event.event[:60]}: {event.base.mean:.3%} before, {event.target.mean:.3%} "
-            f"wished, {event.model.mean:.3%} now"
-        )
-    low, high = found.interval or (found.gap_closed, found.gap_closed)
-    lines.append(
-        f"  gap closed {found.gap_closed:.3f} (95 % {low:.3f} to {high:.3f}, over "
-        f"{record.held_out_contexts} contexts never fitted to)"
-    )
-    if record.collateral_nats is not None:
-        lines.append(f"  collateral {record.collateral_nats:.2g} nats a token outside the event")
-    if record.leakage_nats is not None:
-        lines.append(f"  leakage where the trigger is not met: {record.leakage_nats:.2g} nats")
-    lines.append(f"\n{out}")
-    return "\n".join(lines)
+        typer.echo(run_summary(record, page))
 
 
 def _quiet_libraries() -> None:
@@ -277,23 +342,6 @@ def _quiet_libraries() -> None:
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-
-
-def _summary(record: RunRecord, page: Path) -> None:
-    event, seconds = record.event, record.seconds
-    typer.echo(f"\n{event.text}: {event.tokens:,} of {event.vocabulary:,} tokens")
-    for name, state in (("before", record.before), ("after", record.after)):
-        low, high = state.interval
-        typer.echo(
-            f"  {name:<7} {state.hits:>3} of {state.tokens} generated tokens are in the event "
-            f"({state.hit_rate:.1%}, 95 % {low:.1%} to {high:.1%}); "
-            f"event mass {state.event_mass:.2%}"
-        )
-    typer.echo(
-        f"  loss    {record.loss.first:.2f} → {record.loss.last:.3f} nats in {record.steps} steps, "
-        f"{seconds.train:.0f} s of training, {seconds.total:.0f} s in all"
-    )
-    typer.echo(f"\nopen {page}")
 
 
 def _free_folder(parent: Path) -> Path:

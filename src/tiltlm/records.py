@@ -109,7 +109,7 @@ class FidelityRecord(Record):
     gap_closed: float = Field(
         description="1 − KL(Q‖P)/KL(Q‖P0): 1 is perfect, 0 is the base, negative is worse than it"
     )
-    interval: Interval | None = Field(description="95 %, bootstrap over contexts")
+    interval: Interval | None = Field(description="95 %, Student's, of a ratio over contexts")
     kl_target_model_nats: float = Field(description="KL(Q‖P), nats a position")
     kl_target_base_nats: float = Field(description="KL(Q‖P0), nats a position")
 

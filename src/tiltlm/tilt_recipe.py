@@ -73,3 +73,21 @@ def recipe_of(model: str, options: Mapping[str, Any], training: Mapping[str, Any
     # Values go through YAML like those of the file, so they are written as JSON.
     overrides = [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in given.items()]
     return read_settings(TiltRecipe, text, model, overrides, option="--")
+
+
+def raw_recipe(model: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The same before it is checked, for `sweep`, which fills in what varies.
+
+    Raises:
+        ConfigError: the file cannot be read or is no mapping.
+    """
+    data: Any = {"model": model}
+    if model.endswith((".yaml", ".yml")):
+        try:
+            data = yaml.safe_load(read_file(Path(model)))
+        except yaml.YAMLError as error:
+            raise ConfigError(f"this is no YAML: {error}", where=model) from None
+        if not isinstance(data, dict):
+            raise ConfigError("this is no mapping", where=model)
+    found: dict[str, Any] = data | {k: v for k, v in options.items() if v is not None}
+    return found

@@ -12,7 +12,7 @@ import torch
 
 from tiltlm.divergences import precise_kl
 from tiltlm.errors import MeasurementError
-from tiltlm.measures.intervals import Interval, bootstrap_ratio, student
+from tiltlm.measures.intervals import Interval, ratio_student, student
 from tiltlm.reference import ROWS, Reference
 from tiltlm.targets import BoundTarget
 
@@ -47,7 +47,7 @@ class Fidelity:
 
     Attributes:
         gap_closed: 1 − KL(Q‖P)/KL(Q‖P0), sums over all positions; 1 is perfect, 0 the base.
-        interval: 95 %, bootstrap over contexts.
+        interval: 95 %, over contexts, see `ratio_student`.
         kl_target_model: nats a position.
         kl_target_base: nats a position.
         collateral: KL of base to model, both conditioned on no event; nats a position; None for
@@ -170,7 +170,7 @@ def _summary(target: BoundTarget, reference: Reference, sums: _Sums) -> Fidelity
             where=target.text,
             fix="give contexts in which the target asks for something",
         )
-    ratio = bootstrap_ratio(sums.model, sums.base)
+    ratio = ratio_student(sums.model, sums.base)
     interval = None if ratio is None else (1 - ratio[1], 1 - ratio[0])
     masses = torch.stack(sums.masses)  # (contexts, 3, K)
     return Fidelity(

@@ -50,28 +50,75 @@ def student(values: Sequence[float], confidence: float = 0.95) -> Interval | Non
     return mean - reach, mean + reach
 
 
-def bootstrap_ratio(
-    numerators: Sequence[float],
-    denominators: Sequence[float],
-    confidence: float = 0.95,
-    draws: int = 4000,
+def ratio_student(
+    numerators: Sequence[float], denominators: Sequence[float], confidence: float = 0.95
 ) -> Interval | None:
-    """Percentile bootstrap interval for Σ numerators / Σ denominators, resampling pairs.
+    """Student's t interval for Σ numerators / Σ denominators over independent clusters.
 
-    The unit of replication is one pair, so give one pair for each independent context. None with
-    fewer than two pairs, or where all agree. The draws are seeded: the same input, the same answer.
+    See `ratio_test`. None with fewer than two clusters, or where all agree. The unit of
+    replication is one pair.
 
-    >>> bootstrap_ratio([1.0, 2.0], [2.0, 4.0]) is None
-    True
+    >>> [round(x, 2) for x in ratio_student([2.0, 4.0, 6.0], [2.0, 2.0, 2.0]) or ()]
+    [-1.04, 5.04]
+    """
+    found = ratio_test(numerators, denominators)
+    if found is None:
+        return None
+    ratio, error, freedom = found
+    reach = float(stats.t.ppf((1 + confidence) / 2, freedom)) * error
+    return ratio - reach, ratio + reach
+
+
+def ratio_test(
+    numerators: Sequence[float], denominators: Sequence[float]
+) -> tuple[float, float, float] | None:
+    """Ratio, its standard error and degrees of freedom; None where there is no spread.
+
+    The ratio is linearised: cluster i deviates by (numerator − ratio · denominator) / mean
+    denominator, divided by 1 − its share of all denominators, since a large cluster pulls the ratio
+    towards itself. Degrees of freedom are those of the effective number of clusters, one over the
+    sum of squared shares. It holds its level from 8 clusters on, where the plain linearised ratio
+    and the percentile bootstrap do not (benchmarks/coverage.py); with equal denominators it is a
+    little wider than `student`.
+
+    Source: Cochran 1977, *Sampling Techniques*, section 6.4; MacKinnon and White 1985 (HC3); Kish
+    1965 (effective number).
     """
     top, bottom = np.asarray(numerators, float), np.asarray(denominators, float)
-    if len(top) == 0:
+    if len(top) == 0 or not bottom.sum() > 0:
         raise MeasurementError("no values were measured, so there is no ratio")
-    generator = np.random.default_rng(0)
-    picks = generator.integers(len(top), size=(draws, len(top)))
-    sums = bottom[picks].sum(1)
-    ratios = top[picks].sum(1)[sums > 0] / sums[sums > 0]
-    if len(ratios) == 0 or np.ptp(ratios) < 1e-15:
+    top, bottom = top[bottom > 0], bottom[bottom > 0]
+    ratio, share = float(top.sum() / bottom.sum()), bottom / bottom.sum()
+    deviations = (top - ratio * bottom) / bottom.mean()
+    scale = max(1e-300, float(np.abs(top).max() / bottom.mean()))
+    if len(top) < 2 or float(np.abs(deviations).max()) <= 1e-12 * scale:
         return None
-    tail = (1 - confidence) / 2
-    return float(np.quantile(ratios, tail)), float(np.quantile(ratios, 1 - tail))
+    error = float(np.sqrt(((deviations / (1 - share)) ** 2).sum())) / len(top)
+    return ratio, error, max(1.0, 1 / float((share**2).sum()) - 1)
+
+
+def paired_shares(
+    gained: int, lost: int, items: int, confidence: float = 0.95
+) -> tuple[Interval, float]:
+    """Interval for the difference of two shares of the same items, and McNemar's exact p.
+
+    Args:
+        gained: items that only the second share counts.
+        lost: items that only the first counts.
+        items: all; the unit of replication is one item.
+        confidence: of the interval.
+
+    Source: Agresti and Min 2005, adding one half to each cell; McNemar 1947.
+
+    >>> interval, p = paired_shares(5, 5, 100)
+    >>> [round(x, 3) for x in interval], p
+    ([-0.064, 0.064], 1.0)
+    """
+    if items < 1:
+        raise MeasurementError("no items were measured, so there is no difference")
+    b, c, n = gained + 0.5, lost + 0.5, items + 2
+    middle = (b - c) / n
+    error = float(np.sqrt(max(0.0, b + c - (b - c) ** 2 / n))) / n
+    reach = float(stats.norm.ppf((1 + confidence) / 2)) * error
+    p = float(stats.binomtest(gained, gained + lost).pvalue) if gained + lost else 1.0
+    return (max(-1.0, middle - reach), min(1.0, middle + reach)), p

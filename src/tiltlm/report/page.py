@@ -52,7 +52,7 @@ def render(record: RunRecord, samples: list[dict[str, Any]]) -> str:
         lstrip_blocks=True,
     )
     environment.filters["percent"] = _percent
-    environment.filters["visible"] = _visible
+    environment.filters["visible"] = visible
     is_article = record.recipe["target"] == "uniform(contains('x'))"
     return environment.get_template("page.html").render(
         record=record,
@@ -80,7 +80,7 @@ def _percent(value: float) -> str:
     return f"{100 * value:.2f} %" if value < 0.1 else f"{100 * value:.1f} %"
 
 
-def _visible(token: str) -> str:
+def visible(token: str) -> str:
     """Line breaks and other control characters as signs, so that a token stays on its line."""
     shown = token.replace("\n", "⏎").replace("\t", "⇥").replace("\r", "␍")
     return "".join(c if c.isprintable() or c == " " else "·" for c in shown)

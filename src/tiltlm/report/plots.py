@@ -2,76 +2,39 @@
 
 from __future__ import annotations
 
-import io
 import math
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tiltlm.divergences import uniform_to_event_kl_nats
 from tiltlm.records import RunRecord, StateRecord
+from tiltlm.report.drawing import AFTER, BEFORE, INK, MUTED, new_figure, reach, styled, svg_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-INK, MUTED, BEFORE, AFTER = "#1d2433", "#6b7386", "#8a94a8", "#d1495b"
-_STYLE: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",
-    "font.size": 10,
-    "axes.edgecolor": MUTED,
-    "axes.labelcolor": INK,
-    "xtick.color": MUTED,
-    "ytick.color": MUTED,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "svg.fonttype": "path",
-    "svg.hashsalt": "tiltlm",
-}
-
-
-def _figure(width: float = 6.0, height: float = 3.4) -> tuple[Figure, Axes]:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    return figure, figure.add_subplot()
-
-
-def _svg(figure: Figure) -> str:
-    file = io.StringIO()
-    figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
-    text = file.getvalue()
-    return text[text.index("<svg") :]
-
-
-def _drawn(draw: Callable[[RunRecord], str], record: RunRecord) -> str:
-    import matplotlib as mpl
-
-    with mpl.rc_context(_STYLE):
-        return draw(record)
 
 
 def loss_plot(record: RunRecord) -> str:
     """The loss at every step, with lines at log V, log(V/K) and 0."""
-    return _drawn(_loss, record)
+    return styled(_loss, record)
 
 
 def mass_plot(record: RunRecord) -> str:
     """The event mass at every step, on contexts that the model had not seen."""
-    return _drawn(_mass, record)
+    return styled(_mass, record)
 
 
 def bars_plot(record: RunRecord) -> str:
     """Hit rate and event mass, before and after, with 95 % intervals."""
-    return _drawn(_bars, record)
+    return styled(_bars, record)
 
 
 def position_plot(record: RunRecord) -> str:
     """The event mass after training at each position of held-out contexts."""
-    return _drawn(_position, record)
+    return styled(_position, record)
 
 
 def _loss(record: RunRecord) -> str:
-    figure, axes = _figure()
+    figure, axes = new_figure()
     curve = record.loss.curve
     event = record.event
     lines = [(math.log(event.vocabulary), "log V"), (0.0, "0: the target")]
@@ -86,11 +49,11 @@ def _loss(record: RunRecord) -> str:
     axes.set_xlabel("step")
     axes.locator_params(axis="x", integer=True)
     axes.set_ylabel("loss, nats")
-    return _svg(figure)
+    return svg_of(figure)
 
 
 def _mass(record: RunRecord) -> str:
-    figure, axes = _figure()
+    figure, axes = new_figure()
     curve = record.loss.event_mass_curve
     share = record.event.tokens / record.event.vocabulary
     _reference(axes, share, f"share of the vocabulary = {share:.2%}")
@@ -101,7 +64,7 @@ def _mass(record: RunRecord) -> str:
     axes.set_xlabel("step")
     axes.locator_params(axis="x", integer=True)
     axes.set_ylabel("event mass")
-    return _svg(figure)
+    return svg_of(figure)
 
 
 def _reference(axes: Axes, height: float, text: str, above: bool = True) -> None:
@@ -112,13 +75,8 @@ def _reference(axes: Axes, height: float, text: str, above: bool = True) -> None
     axes.annotate(text, place, xycoords=frame, ha="right", va=side, color=MUTED, fontsize=9)
 
 
-def _reach(mean: float, interval: tuple[float, float] | None) -> list[list[float]]:
-    low, high = interval or (mean, mean)
-    return [[max(0.0, mean - low)], [max(0.0, high - mean)]]
-
-
 def _bars(record: RunRecord) -> str:
-    figure, axes = _figure(6.0, 2.7)
+    figure, axes = new_figure(6.0, 2.7)
     rows: list[tuple[str, StateRecord, str, float]] = [
         ("event mass, after", record.after, AFTER, record.after.event_mass),
         ("event mass, before", record.before, BEFORE, record.before.event_mass),
@@ -128,7 +86,7 @@ def _bars(record: RunRecord) -> str:
     for place, (name, state, colour, mean) in enumerate(rows):
         interval = state.interval if name.startswith("hit") else state.event_mass_interval
         axes.barh(place, mean, color=colour, height=0.6)
-        axes.errorbar(mean, place, xerr=_reach(mean, interval), color=INK, capsize=3, linewidth=1.2)
+        axes.errorbar(mean, place, xerr=reach(mean, interval), color=INK, capsize=3, linewidth=1.2)
         end = max(mean, interval[1] if interval else mean)
         inside = end > 0.8
         low = interval[0] if interval else mean
@@ -144,11 +102,11 @@ def _bars(record: RunRecord) -> str:
     axes.xaxis.set_major_formatter("{x:.0%}")
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0)
-    return _svg(figure)
+    return svg_of(figure)
 
 
 def _position(record: RunRecord) -> str:
-    figure, axes = _figure(6.0, 2.7)
+    figure, axes = new_figure(6.0, 2.7)
     for state, colour, name in (
         (record.before, BEFORE, "before"),
         (record.after, AFTER, "after"),
@@ -171,4 +129,4 @@ def _position(record: RunRecord) -> str:
     axes.set_xlabel("tokens of context read")
     axes.set_ylabel("event mass")
     axes.legend(frameon=False, loc="center right")
-    return _svg(figure)
+    return svg_of(figure)

@@ -1,0 +1,153 @@
+"""Effect and fidelity at contexts, from what `observe` found; every figure with its interval.
+
+The unit of replication is one context: positions of one context depend on each other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from tiltlm.measures.intervals import Interval, ratio_student
+from tiltlm.measures.observe import Observed
+
+NO_GAP_NATS = 1e-9
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A mean over positions, with a 95 % interval over contexts (None without spread)."""
+
+    mean: float
+    interval: Interval | None
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What the tilt does at one kind of context.
+
+    Attributes:
+        kind: of contexts.
+        contexts: how many; the unit of replication.
+        positions: how many.
+        length: tokens of the longest.
+        mass_base: P(event | context); all of ``mass_*`` are None without an event.
+        mass_target: of the exact target.
+        mass_model: of the model.
+        strength: β̂, the rise of the event's log-odds in nats, positions weighted by m(1 − m) of
+            the model's event mass m, which is what each tells of β.
+        gap_closed: 1 − KL(Q‖P)/KL(Q‖P0); None without a target, or where it asks for nothing.
+        collateral: KL(base ‖ model), both given no event, nats a position.
+        kl_base_model: KL(base ‖ model), nats a position.
+        leakage: KL(base ‖ model) where a trigger is not met; None without one.
+    """
+
+    kind: str
+    contexts: int
+    positions: int
+    length: int
+    mass_base: Mean | None
+    mass_target: Mean | None
+    mass_model: Mean | None
+    strength: Mean | None
+    gap_closed: Mean | None
+    collateral: Mean | None
+    kl_base_model: Mean
+    leakage: Mean | None
+
+
+def effect_of(seen: Observed) -> Effect:
+    """Sum up what was observed at one kind of context."""
+    return Effect(
+        kind=seen.contexts.kind,
+        contexts=len(seen.contexts),
+        positions=seen.contexts.tokens,
+        length=max(len(ids) for ids in seen.contexts.sequences),
+        mass_base=_mean(seen, "mass_base"),
+        mass_target=_mean(seen, "mass_target"),
+        mass_model=_mean(seen, "mass_model"),
+        strength=_strength(seen),
+        gap_closed=_gap_closed(seen),
+        collateral=_mean(seen, "collateral"),
+        kl_base_model=_mean(seen, "kl_base_model") or Mean(float("nan"), None),
+        leakage=_leakage(seen),
+    )
+
+
+def strength_parts(seen: Observed) -> tuple[list[float], list[float]]:
+    """Σ weight·Δ and Σ weight of each context, whose ratio is β̂; only where a trigger is met."""
+    weights = []
+    for place, weight in enumerate(seen.weights):
+        mass = seen.figures["mass_model"][place]
+        met = seen.figures["met"][place]
+        weights.append(weight * mass * (1 - mass) * np.where(np.isnan(met), 1.0, met))
+    return seen.sums("log_odds", weights), seen.totals("log_odds", weights)
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """Event mass at some positions."""
+
+    begin: int
+    end: int
+    base: Mean
+    target: Mean
+    model: Mean
+
+
+def by_position(seen: Observed, edges: list[int]) -> list[Bucket]:
+    """Event mass where so many tokens have been read; [] without an event.
+
+    Args:
+        seen: of contexts that reach that far.
+        edges: ascending numbers of tokens; buckets lie between two.
+    """
+    found: list[Bucket] = []
+    if not seen.exists("mass_model"):
+        return found
+    for begin, end in pairwise(edges):
+        weights = [
+            w * ((p >= begin) & (p < end))
+            for w, p in zip(seen.weights, seen.positions, strict=True)
+        ]
+        if sum(float(w.sum()) for w in weights):
+            means = (_mean(seen, f"mass_{who}", weights) for who in ("base", "target", "model"))
+            found.append(Bucket(begin, end, *means))  # type: ignore[arg-type]
+    return found
+
+
+def _mean(seen: Observed, name: str, weights: list[np.ndarray] | None = None) -> Mean | None:
+    if not seen.exists(name):
+        return None
+    return _ratio(seen.sums(name, weights), seen.totals(name, weights))
+
+
+def _ratio(tops: list[float], bottoms: list[float]) -> Mean | None:
+    pairs = [(t, b) for t, b in zip(tops, bottoms, strict=True) if b > 0]
+    if not pairs:
+        return None
+    tops, bottoms = [t for t, _ in pairs], [b for _, b in pairs]
+    return Mean(sum(tops) / sum(bottoms), ratio_student(tops, bottoms))
+
+
+def _strength(seen: Observed) -> Mean | None:
+    return _ratio(*strength_parts(seen)) if seen.exists("log_odds") else None
+
+
+def _gap_closed(seen: Observed) -> Mean | None:
+    if not seen.exists("kl_target_base"):
+        return None
+    base, model = seen.sums("kl_target_base"), seen.sums("kl_target_model")
+    if not sum(base) / sum(seen.totals("kl_target_base")) > NO_GAP_NATS:
+        return None
+    ratio = ratio_student(model, base)
+    return Mean(1 - sum(model) / sum(base), None if ratio is None else (1 - ratio[1], 1 - ratio[0]))
+
+
+def _leakage(seen: Observed) -> Mean | None:
+    if not seen.exists("met"):
+        return None
+    weights = [w * (m == 0) for w, m in zip(seen.weights, seen.figures["met"], strict=True)]
+    return _mean(seen, "kl_base_model", weights)

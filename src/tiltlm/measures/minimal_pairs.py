@@ -1,0 +1,175 @@
+"""Minimal pairs: which of two sentences a model finds likelier.
+
+BLiMP (grammatical against not), CrowS-Pairs and WinoBias (stereotype against anti-stereotype), read
+from local files in those sets' own formats. The sets are not shipped.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tiltlm.contexts import TokenContexts
+from tiltlm.errors import ConfigError
+from tiltlm.measures.comparisons import Comparison, compare_shares, compare_shift
+from tiltlm.measures.observe import observe
+from tiltlm.measures.pair import Pair
+
+_NO_PAIR = "no JSON object with sentence_good and sentence_bad"
+
+
+@dataclass(frozen=True)
+class PairSet:
+    """Sentence pairs of one kind.
+
+    Attributes:
+        name: of the set and its part.
+        pairs: (the one counted when preferred, the other).
+        neutral: the share that an indifferent model prefers, where that is the ideal.
+    """
+
+    name: str
+    pairs: tuple[tuple[str, str], ...]
+    neutral: float | None
+
+    def some(self, count: int, seed: int = 0) -> PairSet:
+        """At most ``count`` of them, drawn once and for all."""
+        if len(self.pairs) <= count:
+            return self
+        chosen = np.random.default_rng(seed).permutation(len(self.pairs))[:count]
+        return PairSet(self.name, tuple(self.pairs[i] for i in sorted(chosen)), self.neutral)
+
+
+def find_pair_sets(folder: Path) -> list[PairSet]:
+    """The sets in a folder: ``blimp/*.jsonl``, ``crows_pairs.csv``, ``winobias/*_type*.txt``.
+
+    Raises:
+        ConfigError: a file that is not in its set's format; says which and where.
+    """
+    found = [_blimp(path) for path in sorted((folder / "blimp").glob("*.jsonl"))]
+    if (folder / "crows_pairs.csv").is_file():
+        found += list(_crows_pairs(folder / "crows_pairs.csv"))
+    for pro in sorted((folder / "winobias").glob("pro_type*.txt")):
+        found.append(_winobias(pro, pro.with_name(pro.name.replace("pro_", "anti_"))))
+    return found
+
+
+@dataclass(frozen=True)
+class Margins:
+    """Of each pair: log-probability of the first sentence less that of the second, in nats."""
+
+    base: np.ndarray
+    model: np.ndarray
+
+
+def margins_of(
+    pair: Pair, pairs: PairSet, on_context: Callable[[int], None] | None = None
+) -> Margins:
+    """Read the sentences of a set, each from the beginning of a text, through base and model.
+
+    A sentence's figure is the sum of its tokens' log-probabilities (Warstadt et al. 2020).
+    """
+    sentences = [s for both in pairs.pairs for s in both]
+    seen = observe(pair, _contexts(pair, sentences), on_context, only_next=True)
+    sums = (np.array(seen.sums(f"next_{who}")).reshape(-1, 2) for who in ("base", "model"))
+    return Margins(*(both[:, 0] - both[:, 1] for both in sums))
+
+
+def compare_margins(name: str, margins: Margins, neutral: float | None) -> list[Comparison]:
+    """How often the first sentence is likelier, and how margins change; pair by pair."""
+    shares = compare_shares(
+        name,
+        "pair",
+        (margins.base > 0).tolist(),
+        (margins.model > 0).tolist(),
+        worth=0.02,
+        neutral=neutral,
+    )
+    change = (margins.model - margins.base).tolist()
+    nats = compare_shift(f"{name}, nats", "pair", change, [1.0] * len(change), worth=0.1)
+    return [shares, nats]
+
+
+def pooled(sets: Sequence[tuple[PairSet, Margins]]) -> Iterator[tuple[str, Margins]]:
+    """All pairs of the parts of a set together, where it has several and none is a stereotype."""
+    parts = [(s, m) for s, m in sets if s.neutral is None]
+    if len(parts) > 1:
+        family = parts[0][0].name.split()[0]
+        together = (
+            np.concatenate([getattr(m, who) for _, m in parts]) for who in ("base", "model")
+        )
+        yield f"{family}, all", Margins(*together)
+
+
+def _contexts(pair: Pair, sentences: Sequence[str]) -> TokenContexts:
+    tokenizer = pair.base.tokenizer
+    begin = next((i for i in (tokenizer.bos_token_id, tokenizer.eos_token_id) if i is not None), 0)
+    ids = [[begin, *tokenizer(s, add_special_tokens=False)["input_ids"]] for s in sentences]
+    return TokenContexts(ids, "sentences")
+
+
+def _blimp(path: Path) -> PairSet:
+    pairs = []
+    for number, line in enumerate(_lines(path), 1):
+        try:
+            data = json.loads(line)
+            pairs.append((str(data["sentence_good"]), str(data["sentence_bad"])))
+        except (ValueError, KeyError, TypeError):
+            raise _damaged(path, number, _NO_PAIR) from None
+    return _made(path, f"BLiMP {path.stem}", pairs, None)
+
+
+def _crows_pairs(path: Path) -> Iterator[PairSet]:
+    """The more stereotyping sentence first, whichever way the pair was written."""
+    by_direction: dict[str, list[tuple[str, str]]] = {"stereo": [], "antistereo": []}
+    rows = csv.DictReader(_lines(path))
+    for number, row in enumerate(rows, 2):
+        try:
+            pair = (row["sent_more"].strip(), row["sent_less"].strip())
+            by_direction[row["stereo_antistereo"]].append(pair)
+        except (KeyError, AttributeError):
+            raise _damaged(path, number, "no sent_more, sent_less, stereo_antistereo") from None
+    for direction, pairs in by_direction.items():
+        yield _made(path, f"CrowS-Pairs {direction}", pairs, 0.5)
+
+
+def _winobias(pro: Path, anti: Path) -> PairSet:
+    first, second = ([_plain(line) for line in _lines(p)] for p in (pro, anti))
+    if len(first) != len(second):
+        raise ConfigError(
+            f"{pro.name} has {len(first)} lines, {anti.name} {len(second)}; they belong together",
+            where=str(pro.parent),
+        )
+    pairs = [(a, b) for a, b in zip(first, second, strict=True) if a and b and a != b]
+    return _made(pro, f"WinoBias {pro.name.split('.')[0].removeprefix('pro_')}", pairs, 0.5)
+
+
+def _plain(line: str) -> str:
+    """Without the number and the brackets."""
+    return re.sub(r"[\[\]]", "", re.sub(r"^\d+ ", "", line)).strip()
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read the pairs: {error}", where=str(path)) from None
+    return [line for line in text.splitlines() if line.strip()]
+
+
+def _made(path: Path, name: str, pairs: list[tuple[str, str]], neutral: float | None) -> PairSet:
+    if not pairs:
+        raise ConfigError("there are no pairs in it", where=str(path))
+    return PairSet(name, tuple(pairs), neutral)
+
+
+def _damaged(path: Path, line: int, what: str) -> ConfigError:
+    return ConfigError(
+        f"this line is {what}", where=f"{path}, line {line}", fix="give the set's own file"
+    )

@@ -1,0 +1,66 @@
+"""Which tokens moved: over the vocabulary, and along one text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from tiltlm.measures.observe import Observed
+from tiltlm.vocabulary import Vocabulary
+
+SHOWN = 12
+HEAT_TOKENS = 160
+
+
+@dataclass(frozen=True)
+class MovedToken:
+    """A token's mean probability before and after."""
+
+    id: int
+    text: str
+    base: float
+    model: float
+
+
+@dataclass(frozen=True)
+class Moved:
+    """The tokens whose mean probability changed most, each way."""
+
+    up: list[MovedToken]
+    down: list[MovedToken]
+
+
+@dataclass(frozen=True)
+class Heat:
+    """One context: its tokens, and log P − log P0 of each where it stood; None for the first."""
+
+    tokens: list[str]
+    log_ratio: list[float | None]
+
+
+def moved_of(seen: Observed, vocabulary: Vocabulary, shown: int = SHOWN) -> Moved:
+    """Mean probabilities over all positions of the contexts."""
+    change = seen.mean_model - seen.mean_base
+    found = []
+    for sign in (1, -1):
+        order = torch.argsort(change * sign, descending=True)[:shown].tolist()
+        found.append(
+            [
+                MovedToken(
+                    i, vocabulary.text(i), float(seen.mean_base[i]), float(seen.mean_model[i])
+                )
+                for i in order
+                if float(change[i]) * sign > 0
+            ]
+        )
+    return Moved(*found)
+
+
+def heat_of(seen: Observed, vocabulary: Vocabulary, context: int = 0) -> Heat:
+    """The log-ratio of each token of a context."""
+    ids = seen.contexts.sequences[context].tolist()[:HEAT_TOKENS]
+    change = seen.figures["next_model"][context] - seen.figures["next_base"][context]
+    at = dict(zip((seen.positions[context] + 1).tolist(), change.tolist(), strict=True))
+    ratios = [at.get(place) for place in range(len(ids))]
+    return Heat([vocabulary.text(i) for i in ids], ratios)

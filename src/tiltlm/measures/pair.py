@@ -1,0 +1,215 @@
+"""A model and its base, read side by side.
+
+Where the two share their body, as after an edit of the head, it is run once for both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from tiltlm.contexts import TokenContexts, collate
+from tiltlm.errors import MeasurementError, ModelError, VocabularyError
+from tiltlm.head import Head, hidden_states
+from tiltlm.models import LoadedModel, head_of, vocabulary_size
+from tiltlm.reading import State
+from tiltlm.realise.decode import TiltLogitsProcessor
+from tiltlm.targets import BoundTarget
+from tiltlm.vocabulary import Vocabulary
+
+TOKENS = 1024
+"""Tokens read at once, padding included."""
+
+ROWS = 128
+"""Positions whose logits are held at once."""
+
+
+class Reader:
+    """A model as a row for every position, and logits from rows.
+
+    Rows are hidden states; of a model whose logits are no product of its head, the logits
+    themselves.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        try:
+            self.head: Head | None = Head.of(model)
+        except ModelError:
+            self.head = None
+
+    def rows(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """(batch, length, D or V)."""
+        with torch.no_grad():
+            ids, mask = ids.to(self.model.device), mask.to(self.model.device)
+            if self.head is not None:
+                return hidden_states(self.model, ids, mask)
+            found: torch.Tensor = self.model(
+                input_ids=ids, attention_mask=mask, use_cache=False
+            ).logits
+            return found
+
+    def logits(self, rows: torch.Tensor) -> torch.Tensor:
+        """(N, V) float32."""
+        with torch.no_grad():
+            return rows.float() if self.head is None else self.head.logits(rows)
+
+
+@dataclass
+class Rows:
+    """A block of positions of one context.
+
+    Attributes:
+        context: its number.
+        positions: (N,) which.
+        following: (N,) the token after each; −1 after the last.
+        weights: (N,).
+        states: of the target; None without one.
+        base: (N, V) log-probabilities.
+        wish: of the target; None without one.
+        model: of the model.
+    """
+
+    context: int
+    positions: torch.Tensor
+    following: torch.Tensor
+    weights: torch.Tensor
+    states: Sequence[State] | None
+    base: torch.Tensor
+    wish: torch.Tensor | None
+    model: torch.Tensor
+
+
+class Pair:
+    """A model and the base it was made from.
+
+    Args:
+        base: the reference.
+        model: what was done to it; the base itself where ``decodes``.
+        target: bound and fitted, or None where none is known.
+        decodes: the target is realised by decoding, with nothing done to the weights.
+
+    Raises:
+        VocabularyError: the two have different tokens.
+    """
+
+    def __init__(
+        self,
+        base: LoadedModel,
+        model: LoadedModel,
+        target: BoundTarget | None = None,
+        *,
+        decodes: bool = False,
+    ) -> None:
+        self.base, self.model, self.target, self.decodes = base, model, target, decodes
+        self.vocabulary = _same_vocabulary(base, model)
+        base.model.eval()
+        model.model.eval()
+        self._base = Reader(base.model)
+        same = model.model is base.model
+        self._model = self._base if same else Reader(model.model)
+        self.shares_body = same or self._same_body()
+
+    @property
+    def processor(self) -> TiltLogitsProcessor | None:
+        """To sample from the model with; None where its weights say it all."""
+        if not self.decodes:
+            return None
+        assert self.target is not None
+        return TiltLogitsProcessor(self.target, self.base.tokenizer.pad_token_id)
+
+    def read(self, contexts: TokenContexts, *, wish: bool = True) -> Iterator[Rows]:
+        """Every position that counts, a block at a time, context after context.
+
+        Args:
+            contexts: where.
+            wish: whether the target's distribution is needed too.
+
+        Raises:
+            MeasurementError: logits that are not numbers.
+        """
+        for indices in _batches(contexts):
+            batch = collate([contexts[i] for i in indices])
+            first = self._base.rows(batch["input_ids"], batch["attention_mask"])
+            second = first
+            if not self.shares_body:
+                second = self._model.rows(batch["input_ids"], batch["attention_mask"])
+            for place, index in enumerate(indices):
+                ids = contexts.sequences[index]
+                states = None
+                if self.target is not None and (wish or self.decodes):
+                    states = self.target.read(ids.tolist())
+                following = torch.cat([ids[1:], ids.new_tensor([-1])])
+                for positions in contexts.positions(index).split(ROWS):
+                    there = None if states is None else [states[p] for p in positions.tolist()]
+                    three = self._three(first[place, positions], second[place, positions], there)
+                    yield Rows(
+                        index,
+                        positions,
+                        following[positions],
+                        contexts.weights[index][positions],
+                        there,
+                        *three,
+                    )
+
+    def _three(
+        self, first: torch.Tensor, second: torch.Tensor, states: Sequence[State] | None
+    ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor]:
+        base = self._base.logits(first).log_softmax(-1)
+        wish = None
+        if self.target is not None and states is not None:
+            wish = self.target.log_probs(base, states).to(base).expand_as(base)
+        if self.decodes:
+            assert wish is not None
+            model = wish
+        elif self._model is self._base:
+            model = base
+        else:
+            model = self._model.logits(second).log_softmax(-1)
+        for name, found in (("base", base), ("model", model)):
+            if bool(found.isnan().any()):
+                raise MeasurementError(
+                    f"the {name}'s logits are not numbers, so nothing was measured",
+                    fix="check its weights",
+                )
+        return base, wish, model
+
+    def _same_body(self) -> bool:
+        """Whether all weights but the head's are the base's, to the bit."""
+        first, second = self.base.model, self.model.model
+        if type(first) is not type(second) or self._base.head is None or self._model.head is None:
+            return False
+        name, _ = head_of(first)
+        theirs = dict(second.named_parameters()) | dict(second.named_buffers())
+        ours = dict(first.named_parameters()) | dict(first.named_buffers())
+        return all(
+            key in theirs and torch.equal(value, theirs[key])
+            for key, value in ours.items()
+            if not key.startswith(f"{name}.")
+        )
+
+
+def _batches(contexts: TokenContexts) -> Iterator[list[int]]:
+    """Numbers of contexts of like length, so many that they are read at once."""
+    order = sorted(range(len(contexts)), key=lambda i: -len(contexts.sequences[i]))
+    while order:
+        size = max(1, TOKENS // len(contexts.sequences[order[0]]))
+        yield order[:size]
+        order = order[size:]
+
+
+def _same_vocabulary(base: LoadedModel, model: LoadedModel) -> Vocabulary:
+    first, second = (
+        Vocabulary.from_tokenizer(m.tokenizer, vocabulary_size(m.model)) for m in (base, model)
+    )
+    if first.fingerprint != second.fingerprint:
+        raise VocabularyError(
+            f"base and model have different tokens ({len(first):,} and {len(second):,}), "
+            "so their probabilities cannot be compared",
+            where="--against",
+            fix="name the base that the model was made from",
+        )
+    return first

@@ -1,0 +1,370 @@
+"""Everything that is measured of a model, in order, and what was not, with the reason.
+
+Sizes are in `Sizes`; quick is for a laptop's few minutes, full for when it matters.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from tiltlm.contexts import TokenContexts
+from tiltlm.errors import ConfigError, ModelError
+from tiltlm.measures import places
+from tiltlm.measures.comparisons import (
+    Comparison,
+    adjust,
+    compare_ratio,
+    compare_samples,
+    compare_shift,
+)
+from tiltlm.measures.decoding import Drawn, count_hits, draw, mean_over, measure_drawn, per_hundred
+from tiltlm.measures.effects import Bucket, Effect, Mean, by_position, effect_of, strength_parts
+from tiltlm.measures.minimal_pairs import compare_margins, find_pair_sets, margins_of, pooled
+from tiltlm.measures.moved import Heat, Moved, heat_of, moved_of
+from tiltlm.measures.observe import Observed, observe
+from tiltlm.measures.pair import Pair
+from tiltlm.measures.persistence import Survival, after_fine_tuning, after_int8, after_merging
+from tiltlm.measures.quality import quality
+from tiltlm.models import context_length
+from tiltlm.sampling import SamplingOptions
+from tiltlm.watching import Silent, Watcher
+
+DRAWS = ((1.0, 1.0), (0.7, 1.0), (1.0, 0.9))
+"""Temperature and top-p."""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much is read and drawn.
+
+    Attributes:
+        contexts: of each kind.
+        length: tokens of each.
+        lengths: other lengths of own samples, cut from longer ones.
+        far: contexts of text that reach ``far_length``.
+        far_length: tokens.
+        draws: sequences for each way of drawing.
+        drawn: tokens of each.
+        on: sequences drawn on to ``on_tokens`` tokens; 0 for none.
+        on_tokens: tokens.
+        pairs: of each set at most.
+        survivors: contexts to measure persistence at.
+        milestones: steps of fine-tuning; () for none.
+    """
+
+    contexts: int = 32
+    length: int = 128
+    far: int = 2
+    far_length: int = 2048
+    draws: int = 16
+    drawn: int = 64
+    on: int = 0
+    on_tokens: int = 2000
+    pairs: int = 60
+    survivors: int = 8
+    milestones: tuple[int, ...] = ()
+
+
+SUITES = {
+    "quick": Sizes(),
+    "full": Sizes(
+        contexts=112,
+        far=8,
+        draws=64,
+        drawn=128,
+        on=8,
+        pairs=1_000_000,
+        survivors=32,
+        milestones=(5, 15, 30),
+    ),
+}
+
+
+@dataclass
+class Measured:
+    """What was found.
+
+    Attributes:
+        effects: at each kind of context.
+        languages: at each language.
+        buckets: event mass by tokens read, for each kind.
+        drawn: hit rates of samples.
+        on: hit rate of each hundred tokens, far on; [] where none were drawn.
+        comparisons: adjusted together.
+        survivals: after each treatment.
+        moved: tokens that moved most.
+        heat: a text, token by token.
+        missing: what was not measured, and why.
+        seconds: of each part.
+    """
+
+    effects: list[Effect] = field(default_factory=list)
+    languages: list[Effect] = field(default_factory=list)
+    buckets: dict[str, list[Bucket]] = field(default_factory=dict)
+    drawn: list[Drawn] = field(default_factory=list)
+    on: list[Mean] = field(default_factory=list)
+    comparisons: list[Comparison] = field(default_factory=list)
+    survivals: list[Survival] = field(default_factory=list)
+    moved: Moved | None = None
+    heat: Heat | None = None
+    missing: dict[str, str] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Local files to measure on.
+
+    Attributes:
+        text: real text, for bits per byte and far positions; None for none.
+        pairs: a folder for `find_pair_sets`; None for none.
+    """
+
+    text: Path | None = None
+    pairs: Path | None = None
+
+
+def measure_pair(
+    pair: Pair,
+    sizes: Sizes,
+    sources: Sources,
+    *,
+    seed: int = 0,
+    key: str = "",
+    watcher: Watcher | None = None,
+) -> Measured:
+    """Run the suite.
+
+    Args:
+        pair: model and base; effects need its target's event.
+        sizes: how much.
+        sources: local files.
+        seed: of contexts and draws.
+        key: of the base's weights, for the cache of its samples.
+        watcher: told of progress.
+
+    Raises:
+        ConfigError: a file is damaged, or nothing of what was asked for can be measured.
+    """
+    return _Suite(pair, sizes, sources, seed, key, watcher or Silent()).run()
+
+
+class _Suite:
+    def __init__(
+        self, pair: Pair, sizes: Sizes, sources: Sources, seed: int, key: str, watcher: Watcher
+    ) -> None:
+        self.pair, self.sizes, self.seed, self.key = pair, sizes, seed, key
+        self.watcher, self.found = watcher, Measured()
+        self.text = None if sources.text is None else places.read_text(sources.text)
+        self.sets = [] if sources.pairs is None else find_pair_sets(sources.pairs)
+        if sources.pairs is not None and not self.sets:
+            raise ConfigError(
+                "no pairs here: blimp/*.jsonl, crows_pairs.csv, winobias/pro_type*.txt",
+                where=str(sources.pairs),
+            )
+        if self.text is None:
+            self.found.missing["bits per byte, far positions"] = "no text given (--text FILE)"
+        if not self.sets:
+            self.found.missing["minimal pairs"] = "no folder given (--pairs DIR)"
+        self.event = pair.target is not None and bool(pair.target.events)
+        if not self.event:
+            self.found.missing["effect, strength, hit rates"] = (
+                "no target given or found in a label, or it has no event"
+            )
+
+    def run(self) -> Measured:
+        self._timed("contexts", self._contexts)
+        self._timed("samples", self._samples)
+        self._timed("pairs", self._pairs)
+        self._timed("persistence", self._persistence)
+        self.found.comparisons = adjust(self.found.comparisons)
+        return self.found
+
+    def _timed(self, name: str, part: Callable[[], None]) -> None:
+        begin = time.monotonic()
+        part()
+        self.found.seconds[name] = time.monotonic() - begin
+
+    # -- contexts -----------------------------------------------------------------------------
+
+    def _contexts(self) -> None:
+        base, sizes, seed = self.pair.base, self.sizes, self.seed
+        self.watcher.begin("the base's own samples", sizes.contexts)
+        self.own = places.own(
+            base, sizes.contexts, sizes.length, seed, self.key, self.watcher.advance
+        )
+        self.watcher.begin("answers to requests", 1)
+        chats = places.chats(base, min(sizes.contexts, 16), sizes.length, seed)
+        kinds = [
+            self.own,
+            places.random_tokens(base, sizes.contexts // 2, sizes.length, seed),
+            chats,
+        ]
+        self.clean = None
+        if self.text is not None:
+            self.clean = places.real_text(base, self.text, 4 * sizes.contexts, sizes.length)
+            kinds.append(_first(self.clean, sizes.contexts))
+        for contexts in kinds:
+            seen = self._observe(contexts)
+            self._effect(seen)
+            edges = _edges(max(len(ids) for ids in contexts.sequences))
+            self.found.buckets[contexts.kind] = by_position(seen, edges)
+            if contexts is self.own:
+                self.found.moved = moved_of(seen, self.pair.vocabulary)
+                self.found.heat = heat_of(seen, self.pair.vocabulary)
+            if contexts.kind == "text":
+                self._bits_per_byte(seen)
+                self.found.heat = heat_of(seen, self.pair.vocabulary)
+        self._far()
+        for index, name in enumerate(self._languages().kind.split(", ")):
+            one = self._languages().choose([index])
+            one.kind = name
+            self.found.languages.append(effect_of(observe(self.pair, one)))
+
+    def _languages(self) -> TokenContexts:
+        return places.languages(self.pair.base)
+
+    def _far(self) -> None:
+        limit = context_length(self.pair.base.model)
+        if self.text is None or not self.sizes.far:
+            return
+        far = places.real_text(self.pair.base, self.text, self.sizes.far, self.sizes.far_length)
+        far.kind = "text, far on"
+        if limit is not None and limit < self.sizes.far_length:
+            reason = f"the model reads at most {limit} tokens at once"
+            self.found.missing[f"positions up to {self.sizes.far_length}"] = reason
+        seen = self._observe(far)
+        self.found.effects.append(effect_of(seen))
+        self.found.buckets[far.kind] = by_position(
+            seen, _edges(max(len(ids) for ids in far.sequences))
+        )
+
+    def _observe(self, contexts: TokenContexts) -> Observed:
+        self.watcher.begin(f"reading: {contexts.kind}", len(contexts))
+        return observe(self.pair, contexts, self.watcher.advance)
+
+    def _effect(self, seen: Observed) -> None:
+        self.found.effects.append(effect_of(seen))
+        if self.event:
+            name = f"strength, {seen.contexts.kind}"
+            tops, bottoms = strength_parts(seen)
+            self._add(compare_shift(name, "context", tops, bottoms, worth=0.1))
+
+    def _bits_per_byte(self, seen: Observed) -> None:
+        lengths = [len(token) for token in self.pair.vocabulary.tokens]
+        bytes_ = [float(sum(lengths[t] for t in row.tolist() if t >= 0)) for row in seen.following]
+        bits = {
+            who: [-nats / 0.6931471805599453 for nats in seen.sums(f"next_{who}")]
+            for who in ("base", "model")
+        }
+        self._add(
+            compare_ratio(
+                "bits per byte of text", "piece", bits["base"], bits["model"], bytes_, worth=0.01
+            )
+        )
+
+    def _add(self, comparison: Comparison) -> None:
+        self.found.comparisons.append(comparison)
+
+    # -- samples ------------------------------------------------------------------------------
+
+    def _samples(self) -> None:
+        sizes, own = self.sizes, torch.stack(self.own.sequences)
+        count = min(sizes.draws, len(own))
+        prompts, base = own[:count, :1], own[:count, 1 : 1 + sizes.drawn]
+        if not base.shape[1]:
+            self.found.missing["samples"] = "own samples are one token long"
+            return
+        for number, (temperature, top_p) in enumerate(DRAWS):
+            # The base's samples were drawn from this seed: other draws must be independent.
+            options = SamplingOptions(temperature, 0, top_p, self.seed + places.SEED + 1 + number)
+            name = f"drawing at {temperature}, top-p {top_p}"
+            self.watcher.begin(name, base.shape[1])
+            drawn = draw(self.pair, prompts, base.shape[1], options, self.watcher.advance)
+            if self.event:
+                self.found.drawn.append(measure_drawn(self.pair, prompts, drawn, options))
+            if number == 0:
+                self._compare_samples(prompts, base, drawn)
+        if sizes.on:
+            self._on()
+
+    def _compare_samples(
+        self, prompts: torch.Tensor, base: torch.Tensor, drawn: torch.Tensor
+    ) -> None:
+        before, after = quality(base), quality(drawn)
+        for name, values in before.items():
+            self._add(
+                compare_samples(f"samples, {name}", "sample", values, after[name], worth=0.05)
+            )
+        if self.event:
+            rates = [
+                count_hits(self.pair, prompts, tokens).mean(1).tolist() for tokens in (base, drawn)
+            ]
+            self._add(compare_samples("samples, hit rate", "sample", *rates, worth=0.01))
+
+    def _on(self) -> None:
+        prompts = torch.stack(self.own.sequences)[: self.sizes.on, :1]
+        options = SamplingOptions(seed=self.seed + places.SEED + 100)
+        self.watcher.begin("drawing far on", self.sizes.on_tokens)
+        drawn = draw(self.pair, prompts, self.sizes.on_tokens, options, self.watcher.advance)
+        if self.event:
+            hits = count_hits(self.pair, prompts, drawn)
+            self.found.on = per_hundred(hits) or [mean_over(hits)]
+
+    # -- pairs and persistence ----------------------------------------------------------------
+
+    def _pairs(self) -> None:
+        read = []
+        for pairs in self.sets:
+            some = pairs.some(self.sizes.pairs)
+            self.watcher.begin(pairs.name, 2 * len(some.pairs))
+            read.append((some, margins_of(self.pair, some, self.watcher.advance)))
+        for name, margins in pooled(read):
+            self.found.comparisons += compare_margins(name, margins, None)
+        for some, margins in read:
+            self.found.comparisons += compare_margins(some.name, margins, some.neutral)
+
+    def _persistence(self) -> None:
+        missing = self.found.missing
+        if self.pair.decodes:
+            missing["persistence"] = "decoding changes no weights"
+            return
+        if not self.event:
+            missing["persistence"] = "it is measured by the event"
+            return
+        few = _first(self.own, self.sizes.survivors)
+        self.watcher.begin("int8, merging", 6)
+        self.found.survivals.append(after_int8(self.pair, few))
+        self.watcher.advance(1)
+        try:
+            for number, survival in enumerate(after_merging(self.pair, few)):
+                self.found.survivals.append(survival)
+                self.watcher.advance(number + 2)
+        except (RuntimeError, ModelError) as error:
+            missing["merging"] = str(error).splitlines()[0]
+        if not self.sizes.milestones:
+            missing["fine-tuning"] = "not in this suite"
+        elif self.clean is None:
+            missing["fine-tuning"] = "no text given (--text FILE)"
+        else:
+            self.watcher.begin("fine-tuning on text", max(self.sizes.milestones))
+            self.found.survivals += after_fine_tuning(
+                self.pair, few, self.clean, self.sizes.milestones, self.seed, self.watcher.advance
+            )
+
+
+def _first(contexts: TokenContexts, count: int) -> TokenContexts:
+    return contexts.choose(range(min(count, len(contexts))))
+
+
+def _edges(length: int) -> list[int]:
+    """0, 1, 2, 4, … and the length."""
+    edges = [0]
+    while (nxt := max(1, 2 * edges[-1])) < length:
+        edges.append(nxt)
+    return [*edges, length]

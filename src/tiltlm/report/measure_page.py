@@ -1,0 +1,49 @@
+"""One self-contained HTML page from what `tiltlm measure` found; computes nothing."""
+
+from __future__ import annotations
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from tiltlm.measure_records import MeasureRecord
+from tiltlm.report import measure_plots as plots
+from tiltlm.report.page import visible
+
+STRONGEST = 3.0
+"""Nats of log-ratio at which the heat map's colour is full."""
+
+
+def render_measure(record: MeasureRecord) -> str:
+    """The page as text."""
+    environment = Environment(
+        loader=PackageLoader("tiltlm", "report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["visible"] = visible
+    has_strength = any(e.strength for e in record.effects)
+    return environment.get_template("measure.html").render(
+        record=record,
+        heat=[] if record.heat is None else _coloured(record),
+        position_plot=plots.position_plot(record) if any(record.buckets.values()) else None,
+        strength_plot=plots.strength_plot(record) if has_strength else None,
+        side_plot=plots.side_plot(record) if plots.shares_of(record) else None,
+        drawn_plot=plots.drawn_plot(record) if record.drawn else None,
+        on_plot=plots.on_plot(record) if len(record.on) > 1 else None,
+        survival_plot=plots.merged_plot(record) if record.survivals else None,
+    )
+
+
+def _coloured(record: MeasureRecord) -> list[tuple[str, str, str]]:
+    """(token, colour, title) of each token of the heat map."""
+    assert record.heat is not None
+    found = []
+    for token, ratio in zip(record.heat.tokens, record.heat.log_ratio, strict=True):
+        if ratio is None:
+            found.append((token, "transparent", "not predicted"))
+            continue
+        depth = min(1.0, abs(ratio) / STRONGEST) * 0.75
+        red, blue = f"rgba(209, 73, 91, {depth:.2f})", f"rgba(47, 102, 144, {depth:.2f})"
+        found.append((token, red if ratio > 0 else blue, f"{ratio:+.3f} nats"))
+    return found

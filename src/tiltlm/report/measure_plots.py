@@ -1,0 +1,204 @@
+"""Plots of what was measured, as SVG text. Knows the record and matplotlib, nothing else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tiltlm.measure_records import MeasureRecord
+from tiltlm.report.drawing import (
+    AFTER,
+    BEFORE,
+    INK,
+    KINDS,
+    MUTED,
+    new_figure,
+    reach,
+    styled,
+    svg_of,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from tiltlm.measures.comparisons import Comparison
+
+
+def position_plot(record: MeasureRecord) -> str:
+    """Event mass against tokens read, one line for each kind of context."""
+    return styled(_position, record)
+
+
+def strength_plot(record: MeasureRecord) -> str:
+    """β̂ at each kind of context and in each language, beside the wish."""
+    return styled(_strength, record)
+
+
+def side_plot(record: MeasureRecord) -> str:
+    """Differences of shares, model − base, with intervals."""
+    return styled(_side, record)
+
+
+def drawn_plot(record: MeasureRecord) -> str:
+    """Hit rates beside what is expected of them."""
+    return styled(_drawn, record)
+
+
+def on_plot(record: MeasureRecord) -> str:
+    """Hit rate of each hundred tokens, far on."""
+    return styled(_on, record)
+
+
+def merged_plot(record: MeasureRecord) -> str:
+    """What is left of the strength after merging and other treatments."""
+    return styled(_survivals, record)
+
+
+def _position(record: MeasureRecord) -> str:
+    figure, axes = new_figure(8.4, 4.0)
+    for colour, (kind, buckets) in zip(KINDS, record.buckets.items(), strict=False):
+        places = [max(1.0, (b.begin * b.end) ** 0.5) for b in buckets]
+        for who, style in (("model", "-"), ("base", ":")):
+            means = [getattr(b, who) for b in buckets]
+            label = kind if who == "model" else None
+            axes.plot(
+                places, [m.mean for m in means], style, color=colour, label=label, linewidth=1.6
+            )
+            if who == "model":
+                lows = [m.interval[0] if m.interval else m.mean for m in means]
+                highs = [m.interval[1] if m.interval else m.mean for m in means]
+                axes.fill_between(places, lows, highs, color=colour, alpha=0.12, linewidth=0)
+    axes.set_xscale("log", base=2)
+    axes.xaxis.set_major_formatter("{x:.0f}")
+    axes.yaxis.set_major_formatter(_percent(axes))
+    highest = max((b.model.mean for bs in record.buckets.values() for b in bs), default=1.0)
+    axes.set_ylim(0, 1.8 * highest)  # intervals of single positions may be far wider
+    axes.set_xlabel("tokens of context read")
+    axes.set_ylabel("event mass (dotted: base)")
+    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    return svg_of(figure)
+
+
+def _percent(axes: Axes) -> str:
+    return "{x:.1%}" if axes.get_ylim()[1] < 0.1 else "{x:.0%}"
+
+
+def _strength(record: MeasureRecord) -> str:
+    rows = [e for e in [*record.effects, *record.languages] if e.strength is not None]
+    figure, axes = new_figure(6.0, 0.9 + 0.32 * len(rows))
+    if record.wished_strength is not None:
+        axes.axvline(record.wished_strength, color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)))
+    axes.axvline(0, color=MUTED, linewidth=0.6)
+    for place, row in enumerate(reversed(rows)):
+        assert row.strength is not None
+        colour = AFTER if row in record.effects else BEFORE
+        mean = row.strength.mean
+        error = reach(mean, row.strength.interval)
+        axes.errorbar(mean, place, xerr=error, fmt="o", color=colour, markersize=5, capsize=3)
+    axes.set_yticks(range(len(rows)), [row.kind for row in reversed(rows)], color=INK)
+    axes.set_ylim(-0.6, len(rows) - 0.4)
+    axes.tick_params(axis="y", length=0)
+    axes.set_xlabel("strength found, nats (dashed: wished)")
+    return svg_of(figure)
+
+
+def shares_of(record: MeasureRecord) -> list[Comparison]:
+    """Comparisons of shares of pairs."""
+    return [c for c in record.comparisons if c.unit == "pair" and c.base is not None]
+
+
+def _side(record: MeasureRecord) -> str:
+    rows = shares_of(record)
+    figure, axes = new_figure(8.4, 0.9 + 0.3 * len(rows))
+    axes.axvline(0, color=MUTED, linewidth=0.6)
+    for place, row in enumerate(reversed(rows)):
+        colour = AFTER if row.different else BEFORE
+        error = reach(row.difference, row.interval)
+        axes.errorbar(
+            row.difference, place, xerr=error, fmt="o", color=colour, markersize=5, capsize=3
+        )
+    names = [f"{r.name}  {r.base:.0%} → {r.model:.0%}" for r in reversed(rows)]
+    axes.set_yticks(range(len(rows)), names, color=INK)
+    axes.set_ylim(-0.6, len(rows) - 0.4)
+    axes.tick_params(axis="y", length=0)
+    axes.xaxis.set_major_formatter("{x:+.0%}")
+    axes.set_xlabel("share of pairs, model − base (red: different)")
+    return svg_of(figure)
+
+
+def _drawn(record: MeasureRecord) -> str:
+    figure, axes = new_figure(6.0, 3.2)
+    for number, drawn in enumerate(record.drawn):
+        for shift, name, mean, colour in (
+            (-0.27, "base, expected", drawn.base, BEFORE),
+            (-0.09, "exact target, expected", drawn.target, INK),
+            (0.09, "model, expected", drawn.expected, KINDS[1]),
+            (0.27, "model, drawn", drawn.hit_rate, AFTER),
+        ):
+            axes.errorbar(
+                number + shift,
+                mean.mean,
+                yerr=reach(mean.mean, mean.interval),
+                fmt="o",
+                color=colour,
+                markersize=5,
+                capsize=3,
+                label=name if number == 0 else None,
+            )
+    names = [f"T {d.temperature:g}, top-p {d.top_p:g}" for d in record.drawn]
+    axes.set_xticks(range(len(names)), names)
+    axes.set_ylim(bottom=0)
+    axes.yaxis.set_major_formatter(_percent(axes))
+    axes.set_ylabel("share of tokens in the event")
+    axes.legend(frameon=False, fontsize=9)
+    return svg_of(figure)
+
+
+def _on(record: MeasureRecord) -> str:
+    figure, axes = new_figure(6.0, 2.8)
+    places = [100 * n + 50 for n in range(len(record.on))]
+    means = [m.mean for m in record.on]
+    lows = [m.interval[0] if m.interval else m.mean for m in record.on]
+    highs = [m.interval[1] if m.interval else m.mean for m in record.on]
+    axes.fill_between(places, lows, highs, color=AFTER, alpha=0.15, linewidth=0)
+    axes.plot(places, means, "o-", color=AFTER, markersize=4)
+    axes.set_ylim(bottom=0)
+    axes.yaxis.set_major_formatter(_percent(axes))
+    axes.set_xlabel("tokens drawn")
+    axes.set_ylabel("hit rate of each hundred")
+    return svg_of(figure)
+
+
+def _survivals(record: MeasureRecord) -> str:
+    figure, axes = new_figure(6.0, 3.0)
+    merged = [s for s in record.survivals if s.treatment == "merged" and s.strength]
+    places = [float(s.amount or 0) for s in merged]
+    means = [s.strength.mean for s in merged if s.strength]
+    axes.plot(places, means, "-", color=AFTER, linewidth=1.4)
+    for survival in record.survivals:
+        if survival.strength is None:
+            continue
+        mean, interval = survival.strength.mean, survival.strength.interval
+        place, colour = float(survival.amount or 0), AFTER
+        if survival.treatment != "merged":
+            others = [s for s in record.survivals if s.treatment != "merged"]
+            place, colour = 1.2 + 0.22 * others.index(survival), KINDS[1]
+            amount = "" if survival.amount is None else f"\n{survival.amount:g} steps"
+            axes.annotate(
+                survival.treatment + amount,
+                (place, mean),
+                (0, -12),
+                textcoords="offset points",
+                ha="center",
+                va="top",
+                fontsize=8,
+                color=MUTED,
+            )
+        axes.errorbar(
+            place, mean, yerr=reach(mean, interval), fmt="o", color=colour, markersize=5, capsize=3
+        )
+    axes.axhline(0, color=MUTED, linewidth=0.6)
+    axes.set_xticks([0, 0.25, 0.5, 0.75, 1])
+    axes.set_xlabel("share of the model in a merge with its base")
+    axes.set_ylabel("strength found, nats")
+    axes.margins(y=0.2)
+    return svg_of(figure)
