@@ -27,6 +27,7 @@ from trainers import (
     STEPS,
     Setting,
     arguments,
+    as_train_does,
     gkd,
     ours,
     plain_trainer,
@@ -142,7 +143,8 @@ def groups(small: bool) -> list[Group]:
     for parameters in every:
         kinds = {
             "Trainer, all logits": plain_trainer,
-            "TiltTrainer": ours,
+            "TiltTrainer, float32": ours,
+            "TiltTrainer, as train sets it up": as_train_does,
             "(reading the reference)": reading,
         }
         if parameters != "head":

@@ -24,6 +24,7 @@ from tiltlm.contexts import TokenContexts
 from tiltlm.models import LoadedModel, head_of, load, vocabulary_size
 from tiltlm.realise.adapters import BODY_RANK, Parameters, with_lora
 from tiltlm.reference import Reference
+from tiltlm.sampling import Precision
 from tiltlm.targets import BoundTarget, parse_target
 from tiltlm.vocabulary import Vocabulary
 from timing import Meter, Unavailable, Work
@@ -127,13 +128,18 @@ class Setting:
         self.model = with_lora(self.base, self.parameters)
 
 
-def ours(setting: Setting) -> Work:
+def as_train_does(setting: Setting) -> Work:
+    """The same as `tiltlm.train` sets it up: the body in bfloat16 where the processor has it."""
+    return ours(setting, "auto")
+
+
+def ours(setting: Setting, precision: Precision = "float32") -> Work:
     """`TiltTrainer` over a reference that was read before."""
     reference = Reference(setting.base, setting.contexts)
     setting.adapt()
 
     def make(folder: str) -> Trainer:
-        args = TiltConfig(**arguments(folder, setting.batch))
+        args = TiltConfig(**arguments(folder, setting.batch), body_precision=precision)
         return TiltTrainer(
             setting.model, args, setting.target, setting.contexts, reference=reference
         )

@@ -141,7 +141,7 @@ def compare_samples(
     spread = math.sqrt(first.var(ddof=1) + second.var(ddof=1))
     interval: Interval | None = None
     p: float | None = 1.0 if difference == 0 else None
-    if spread > 0:
+    if spread > 1e-9 * (abs(first.mean()) + abs(second.mean())):
         test = stats.ttest_ind(second, first, equal_var=False)
         low, high = test.confidence_interval(0.95)
         interval, p = (float(low), float(high)), float(test.pvalue)
