@@ -139,8 +139,9 @@ def false_alarms(repetitions: int) -> dict[str, float | int]:
 
     from tests.tiny import TEXT, tiny_loaded  # the same tiny model as in the tests
 
+    from tiltlm.measures.found import Sizes, Sources
     from tiltlm.measures.pair import Pair
-    from tiltlm.measures.suite import Sizes, Sources, measure_pair
+    from tiltlm.measures.suite import measure_pair
     from tiltlm.targets import parse_target
     from tiltlm.vocabulary import Vocabulary
 

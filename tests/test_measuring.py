@@ -13,14 +13,15 @@ from tiltlm.cli import app
 from tiltlm.contexts import RandomTokenContexts, TokenContexts
 from tiltlm.errors import ConfigError, MeasurementError, TargetError, TiltError, VocabularyError
 from tiltlm.measure_command import open_pair, run_measure
+from tiltlm.measures.context_effects import by_position, effect_of
 from tiltlm.measures.decoding import draw, measure_drawn
-from tiltlm.measures.effects import by_position, effect_of
+from tiltlm.measures.found import SUITES, Sizes, Sources
 from tiltlm.measures.minimal_pairs import find_pair_sets, margins_of
 from tiltlm.measures.moved import heat_of, moved_of
 from tiltlm.measures.observe import observe
 from tiltlm.measures.pair import Pair, Reader
 from tiltlm.measures.persistence import after_fine_tuning, after_int8, after_merging
-from tiltlm.measures.suite import Sizes, Sources, measure_pair
+from tiltlm.measures.suite import measure_pair
 from tiltlm.models import LoadedModel
 from tiltlm.sampling import SamplingOptions
 from tiltlm.targets import parse_target
@@ -257,7 +258,10 @@ def test_a_base_against_itself_is_never_called_different(tmp_path):
 def test_the_command_measures_what_tilt_saved_and_draws_a_page(tilted_folder):
     (tilted_folder / "t.txt").write_text(TEXT * 20)
     record = run_measure(
-        str(tilted_folder / "out"), tilted_folder / "m", suite=SMALL, text=tilted_folder / "t.txt"
+        str(tilted_folder / "out"),
+        tilted_folder / "m",
+        suite=SMALL,
+        sources=Sources(tilted_folder / "t.txt"),
     )
     assert record.shares_body
     assert record.wished_strength == 1
@@ -273,7 +277,7 @@ def test_the_command_measures_what_tilt_saved_and_draws_a_page(tilted_folder):
 
 
 def test_the_command_line_prints_json_alone(tilted_folder, monkeypatch):
-    monkeypatch.setitem(__import__("tiltlm.measures.suite").measures.suite.SUITES, "quick", SMALL)
+    monkeypatch.setitem(SUITES, "quick", SMALL)
     done = CliRunner().invoke(app, ["measure", str(tilted_folder / "out"), "--json"])
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout)["kind"] == "measure"
@@ -326,9 +330,9 @@ def test_bad_arguments_are_refused_before_anything_is_done(tilted_folder, tmp_pa
     for message, arguments in (
         ("no label", {}),
         ("no such suite", {"against": base, "suite": "middle"}),
-        ("cannot read the text", {"against": base, "text": tmp_path / "none.txt"}),
-        ("text is empty", {"against": base, "text": tmp_path / "empty.txt"}),
-        ("no pairs here", {"against": base, "pairs": tmp_path / "nothing"}),
+        ("cannot read the text", {"against": base, "sources": Sources(tmp_path / "none.txt")}),
+        ("text is empty", {"against": base, "sources": Sources(tmp_path / "empty.txt")}),
+        ("no pairs here", {"against": base, "sources": Sources(None, tmp_path / "nothing")}),
         ("--target", {"against": base, "target": "tilt(contains('o'"}),
     ):
         with pytest.raises(TiltError, match=message):

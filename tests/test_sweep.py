@@ -6,8 +6,8 @@ from typer.testing import CliRunner
 from tests.tiny import TEXT, tiny_loaded
 from tiltlm.cli import app
 from tiltlm.errors import ConfigError, RunError, TiltError
-from tiltlm.measures import suite
-from tiltlm.measures.suite import Sizes
+from tiltlm.measures import found
+from tiltlm.measures.found import Sizes, Sources
 from tiltlm.sweep import Sweep, parse_over, run_sweep
 
 SMALL = Sizes(contexts=8, length=24, far=0, draws=4, drawn=8, pairs=0, survivors=2)
@@ -16,7 +16,7 @@ SMALL = Sizes(contexts=8, length=24, far=0, draws=4, drawn=8, pairs=0, survivors
 @pytest.fixture
 def base(tmp_path, monkeypatch):
     monkeypatch.setenv("TILTLM_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setitem(suite.SUITES, "quick", SMALL)
+    monkeypatch.setitem(found.SUITES, "quick", SMALL)
     loaded = tiny_loaded()
     loaded.model.save_pretrained(tmp_path / "base")
     loaded.tokenizer.save_pretrained(tmp_path / "base")
@@ -31,7 +31,7 @@ def plan(base, values=(0.0, 1.0), **more):
         "contexts": "random",
         **more,
     }
-    return Sweep(recipe, "strength", values, text=base / "t.txt")
+    return Sweep(recipe, "strength", values, sources=Sources(base / "t.txt"))
 
 
 def test_every_strength_is_found_again_and_zero_is_the_base(base):

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tiltlm.cli_options import JsonFlag, Model, Overrides, Seed
 from tiltlm.errors import InterruptedRun, TiltError
+from tiltlm.measure_cli import measure, sweep
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -25,13 +27,8 @@ app = typer.Typer(
 )
 recipes_app = typer.Typer(invoke_without_command=True, help="List the recipes, or show one.")
 app.add_typer(recipes_app, name="recipes")
-
-Seed = Annotated[int, typer.Option(min=0, help="Of weights, contexts and draws.")]
-Overrides = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a recipe's key.")
-]
-JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")]
-Model = Annotated[str, typer.Option(help="model5, a folder, or a name on the Hub.")]
+app.command()(measure)
+app.command()(sweep)
 
 
 @app.command()
@@ -89,7 +86,7 @@ def tilt(
     """Bring a model to a target: by edit (closed form), train or decode; measure and save it."""
     from rich.console import Console
 
-    from tiltlm.progress import Bars
+    from tiltlm.progress import Bars, quiet_libraries
     from tiltlm.summaries import tilt_summary
     from tiltlm.tilt_recipe import recipe_of
 
@@ -100,94 +97,10 @@ def tilt(
     )
     from tiltlm.tilt_command import run_tilt
 
-    _quiet_libraries()
+    quiet_libraries()
     with Bars(Console(stderr=True)) as bars:
         record = run_tilt(recipe, out, watcher=bars)
     typer.echo(record.model_dump_json() if as_json else tilt_summary(record, out))
-
-
-@app.command()
-def measure(
-    model: Annotated[str, typer.Argument(help="A folder of `tiltlm tilt`, or any model.")],
-    against: Annotated[
-        str | None, typer.Option(help="The base; default: the one that its label names.")
-    ] = None,
-    target: Annotated[
-        str | None, typer.Option(help="Whose event is measured; default: the label's.")
-    ] = None,
-    suite: Annotated[str, typer.Option(help="quick or full.")] = "quick",
-    text: Annotated[Path | None, typer.Option(help="A text file: bits per byte, far on.")] = None,
-    pairs: Annotated[
-        Path | None, typer.Option(help="A folder with blimp/, crows_pairs.csv, winobias/.")
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="A new folder, for the record and page.")] = None,
-    seed: Seed = 0,
-    as_json: JsonFlag = False,
-) -> None:
-    """Measure what a tilt did, what else it did, and how long it lasts."""
-    from rich.console import Console
-
-    from tiltlm.measure_command import run_measure
-    from tiltlm.progress import Bars
-    from tiltlm.summaries import print_measure
-
-    _quiet_libraries()
-    with Bars(Console(stderr=True)) as bars:
-        record = run_measure(
-            model,
-            out,
-            against=against,
-            target=target,
-            suite=suite,
-            text=text,
-            pairs=pairs,
-            seed=seed,
-            watcher=bars,
-        )
-    if as_json:
-        typer.echo(record.model_dump_json())
-    else:
-        print_measure(record, out)
-
-
-@app.command()
-def sweep(
-    model: Annotated[str, typer.Argument(help="As for `tiltlm tilt`; or its YAML file.")],
-    over: Annotated[
-        str, typer.Option(help="strength=0,0.1,1 with {strength} in the target; or steps of a key.")
-    ],
-    out: Annotated[Path, typer.Option(help="A folder, new or with --resume.")],
-    target: Annotated[
-        str | None, typer.Option(help="\"tilt(contains('x'), {strength})\", for example.")
-    ] = None,
-    by: Annotated[str | None, typer.Option(help="edit (the default), train or decode.")] = None,
-    contexts: Annotated[str | None, typer.Option(help="As for `tiltlm tilt`.")] = None,
-    suite: Annotated[str, typer.Option(help="quick or full.")] = "quick",
-    text: Annotated[Path | None, typer.Option(help="As for `tiltlm measure`.")] = None,
-    pairs: Annotated[Path | None, typer.Option(help="As for `tiltlm measure`.")] = None,
-    seed: Seed = 0,
-    jobs: Annotated[int, typer.Option(min=1, help="Values at once.")] = 1,
-    resume: Annotated[bool, typer.Option("--resume", help="Keep what is finished.")] = False,
-    as_json: JsonFlag = False,
-) -> None:
-    """Dose and response: realise and measure a tilt at several values of one field."""
-    from rich.console import Console
-
-    from tiltlm.progress import Bars
-    from tiltlm.summaries import print_sweep
-    from tiltlm.sweep import Sweep, parse_over, run_sweep
-    from tiltlm.tilt_recipe import raw_recipe
-
-    name, values = parse_over(over)
-    given = {"target": target, "by": by, "contexts": contexts, "seed": seed or None}
-    plan = Sweep(raw_recipe(model, given), name, values, suite, text, pairs)
-    _quiet_libraries()
-    with Bars(Console(stderr=True)) as bars:
-        record = run_sweep(plan, out, resume=resume, jobs=jobs, watcher=bars)
-    if as_json:
-        typer.echo(record.model_dump_json())
-    else:
-        print_sweep(record, out)
 
 
 @app.command()
@@ -209,10 +122,11 @@ def sample(
     from tiltlm.contexts import RandomTokenContexts
     from tiltlm.errors import ConfigError
     from tiltlm.models import load, vocabulary_size
+    from tiltlm.progress import quiet_libraries
     from tiltlm.sampling import SamplingOptions
     from tiltlm.sampling import sample as draw
 
-    _quiet_libraries()
+    quiet_libraries()
     options = SamplingOptions(temperature, top_k, top_p, seed)
     loaded = load(model, seed=seed)
     if prompt is None:
@@ -241,10 +155,11 @@ def tokens(
     """How many tokens an event catches, which share that is, and which they are."""
     from tiltlm.events import parse_event
     from tiltlm.models import load_tokenizer
+    from tiltlm.progress import quiet_libraries
     from tiltlm.variants import accidents, variants
     from tiltlm.vocabulary import Vocabulary
 
-    _quiet_libraries()
+    quiet_libraries()
     parsed = parse_event(event, where="command line")
     vocabulary = Vocabulary.from_tokenizer(load_tokenizer(model))
     bound = parsed.bind(vocabulary)
@@ -321,10 +236,10 @@ def report(
 def _run(recipe: Recipe, out: Path, seed: int, resume: bool, as_json: bool) -> None:
     from rich.console import Console
 
-    from tiltlm.progress import Bars
+    from tiltlm.progress import Bars, quiet_libraries
     from tiltlm.run import run_recipe
 
-    _quiet_libraries()
+    quiet_libraries()
     with Bars(Console(stderr=True)) as bars:
         record = run_recipe(recipe, out, seed=seed, resume=resume, watcher=bars)
     from tiltlm.report.page import write_report
@@ -335,13 +250,6 @@ def _run(recipe: Recipe, out: Path, seed: int, resume: bool, as_json: bool) -> N
         typer.echo(record.model_dump_json())
     else:
         typer.echo(run_summary(record, page))
-
-
-def _quiet_libraries() -> None:
-    """Transformers has bars of its own for reading and writing weights; ours are enough."""
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
 
 
 def _free_folder(parent: Path) -> Path:

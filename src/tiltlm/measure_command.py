@@ -10,8 +10,9 @@ from typing import Any
 from tiltlm.errors import ConfigError, TargetError
 from tiltlm.files import staged, write_json, write_text
 from tiltlm.measure_records import MeasureRecord
+from tiltlm.measures.found import SUITES, Sizes, Sources
 from tiltlm.measures.pair import Pair
-from tiltlm.measures.suite import SUITES, Sizes, Sources, measure_pair
+from tiltlm.measures.suite import measure_pair
 from tiltlm.models import LoadedModel, load, vocabulary_size
 from tiltlm.saving import check_out, fingerprint
 from tiltlm.targets import BoundTarget, parse_target
@@ -28,8 +29,7 @@ def run_measure(
     against: str | None = None,
     target: str | None = None,
     suite: str | Sizes = "quick",
-    text: Path | None = None,
-    pairs: Path | None = None,
+    sources: Sources | None = None,
     seed: int = 0,
     watcher: Watcher | None = None,
 ) -> MeasureRecord:
@@ -41,8 +41,7 @@ def run_measure(
         against: the base; by default the one that the model's label names.
         target: whose event is measured; by default the label's.
         suite: ``quick``, ``full``, or sizes.
-        text: a text file.
-        pairs: a folder of minimal pairs; see `measures.minimal_pairs`.
+        sources: local files, and tasks.
         seed: of contexts and draws.
         watcher: told of progress.
 
@@ -58,7 +57,7 @@ def run_measure(
     pair, base_name, label = open_pair(model, against, target)
     key = fingerprint(pair.base.model)
     loading = time.monotonic() - begin
-    found = measure_pair(pair, sizes, Sources(text, pairs), seed=seed, key=key, watcher=watcher)
+    found = measure_pair(pair, sizes, sources or Sources(), seed=seed, key=key, watcher=watcher)
     bound = pair.target
     strengths = bound.strength if isinstance(bound, BoundTilt) else []
     record = MeasureRecord(
@@ -92,6 +91,7 @@ _FOUND = (
     "drawn",
     "on",
     "comparisons",
+    "items",
     "survivals",
     "moved",
     "heat",

@@ -7,8 +7,8 @@ from typing import Literal
 from pydantic import Field
 
 from tiltlm.measures.comparisons import Comparison
+from tiltlm.measures.context_effects import Bucket, Effect, Mean
 from tiltlm.measures.decoding import Drawn
-from tiltlm.measures.effects import Bucket, Effect, Mean
 from tiltlm.measures.moved import Heat, Moved
 from tiltlm.measures.persistence import Survival
 from tiltlm.records import Record
@@ -34,6 +34,9 @@ class MeasureRecord(Record):
     on: list[Mean] = Field(description="hit rate of each hundred drawn tokens, far on")
     comparisons: list[Comparison] = Field(
         description="model against base, p-values adjusted together (Holm)"
+    )
+    items: dict[str, list[tuple[float, float]]] = Field(
+        description="single items under base and model, of some comparisons"
     )
     survivals: list[Survival] = Field(description="the tilt after each treatment")
     moved: Moved | None = Field(description="tokens whose mean probability changed most")

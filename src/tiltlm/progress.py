@@ -53,3 +53,10 @@ class Bars:
     def note(self, text: str) -> None:
         """A line above the bars."""
         self._progress.console.print(text)
+
+
+def quiet_libraries() -> None:
+    """Transformers has bars of its own for reading and writing weights; ours are enough."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tiltlm.measure_records import MeasureRecord
     from tiltlm.measures.comparisons import Comparison
-    from tiltlm.measures.effects import Mean
+    from tiltlm.measures.context_effects import Mean
     from tiltlm.records import RunRecord, TiltRecord
     from tiltlm.sweep import SweepRecord
 
@@ -60,7 +60,7 @@ def print_measure(record: MeasureRecord, out: Path | None) -> None:
 
     console = Console()
     table = Table(box=None, pad_edge=False, title_justify="left", title=measure_title(record))
-    table.add_column("", no_wrap=True, overflow="ellipsis", max_width=34)
+    table.add_column("", no_wrap=True, overflow="ellipsis", max_width=27)
     for name in ("base", "model", "difference", "95 %"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
@@ -126,7 +126,7 @@ def measure_notes(record: MeasureRecord) -> list[str]:
     side = [c for c in tested if not c.name.startswith("strength")]
     different = [c for c in side if c.different]
     lines = [
-        f"{len(different)} of {len(side)} side effects differ at 5 % over all "
+        f"{len(different)} of {len(side)} side effects differ (≠) at 5 % over all "
         f"{len(tested)} comparisons (Holm)"
     ]
     short = [c for c in side if not c.different and c.needed and c.needed > c.items]
@@ -146,7 +146,7 @@ def _comparison_row(found: Comparison) -> tuple[str, ...]:
         return "" if value is None else f"{value:.4f}"
 
     interval = "no spread" if found.interval is None else _between(*found.interval)
-    mark = "different" if found.different else ""
+    mark = "≠" if found.different else ""
     return (
         found.name.removesuffix(", nats") + (" (nats)" if found.name.endswith(", nats") else ""),
         shown(found.base),

@@ -10,7 +10,7 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from tiltlm.errors import ConfigError, RunError
 from tiltlm.files import staged, write_json, write_text
 from tiltlm.measure_command import run_measure
 from tiltlm.measure_records import MeasureRecord
+from tiltlm.measures.found import Sources
 from tiltlm.records import Record
 from tiltlm.settings import read_settings
 from tiltlm.targets import parse_target
@@ -57,16 +58,14 @@ class Sweep:
         over: the name that stands in braces, or a key such as ``training.steps``.
         values: of it.
         suite: for `run_measure`.
-        text: likewise.
-        pairs: likewise.
+        sources: likewise.
     """
 
     recipe: dict[str, Any]
     over: str
     values: Sequence[float | str]
     suite: str = "quick"
-    text: Path | None = None
-    pairs: Path | None = None
+    sources: Sources = field(default_factory=Sources)
 
     def at(self, value: float | str) -> TiltRecipe:
         """The recipe at one value.
@@ -182,8 +181,7 @@ def run_point(sweep: Sweep, recipe: TiltRecipe, folder: Path) -> None:
             against=recipe.model,
             target=recipe.target if gap_closed is None else None,
             suite=sweep.suite,
-            text=sweep.text,
-            pairs=sweep.pairs,
+            sources=sweep.sources,
             seed=recipe.seed,
         )
         point = {

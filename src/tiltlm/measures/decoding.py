@@ -14,7 +14,7 @@ import torch
 
 from tiltlm.contexts import TokenContexts
 from tiltlm.errors import MeasurementError
-from tiltlm.measures.effects import Mean
+from tiltlm.measures.context_effects import Mean
 from tiltlm.measures.intervals import student
 from tiltlm.measures.pair import Pair, Rows
 from tiltlm.sampling import SamplingOptions, sample

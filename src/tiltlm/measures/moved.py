@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from tiltlm.measures.observe import Observed
@@ -57,8 +58,10 @@ def moved_of(seen: Observed, vocabulary: Vocabulary, shown: int = SHOWN) -> Move
     return Moved(*found)
 
 
-def heat_of(seen: Observed, vocabulary: Vocabulary, context: int = 0) -> Heat:
-    """The log-ratio of each token of a context."""
+def heat_of(seen: Observed, vocabulary: Vocabulary) -> Heat:
+    """The log-ratio of each token of the context in which they are largest."""
+    changes = zip(seen.figures["next_model"], seen.figures["next_base"], strict=True)
+    context = int(np.argmax([np.nansum(np.abs(m - b)[:HEAT_TOKENS]) for m, b in changes]))
     ids = seen.contexts.sequences[context].tolist()[:HEAT_TOKENS]
     change = seen.figures["next_model"][context] - seen.figures["next_base"][context]
     at = dict(zip((seen.positions[context] + 1).tolist(), change.tolist(), strict=True))

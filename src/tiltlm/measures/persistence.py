@@ -18,7 +18,7 @@ from transformers.pytorch_utils import Conv1D
 from transformers.trainer_callback import PrinterCallback
 
 from tiltlm.contexts import TokenContexts, collate
-from tiltlm.measures.effects import Mean, effect_of
+from tiltlm.measures.context_effects import Mean, effect_of
 from tiltlm.measures.observe import observe
 from tiltlm.measures.pair import Pair
 from tiltlm.models import LoadedModel

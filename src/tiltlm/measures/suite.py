@@ -1,14 +1,12 @@
 """Everything that is measured of a model, in order, and what was not, with the reason.
 
-Sizes are in `Sizes`; quick is for a laptop's few minutes, full for when it matters.
+How much is in `found.Sizes`, and what comes of it in `found.Measured`.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
 
 import torch
 
@@ -22,13 +20,19 @@ from tiltlm.measures.comparisons import (
     compare_samples,
     compare_shift,
 )
-from tiltlm.measures.decoding import Drawn, count_hits, draw, mean_over, measure_drawn, per_hundred
-from tiltlm.measures.effects import Bucket, Effect, Mean, by_position, effect_of, strength_parts
+from tiltlm.measures.context_effects import (
+    by_position,
+    effect_of,
+    strength_parts,
+)
+from tiltlm.measures.decoding import count_hits, draw, mean_over, measure_drawn, per_hundred
+from tiltlm.measures.found import SHOWN_ITEMS, Measured, Sizes, Sources
+from tiltlm.measures.harness import compare_tasks
 from tiltlm.measures.minimal_pairs import compare_margins, find_pair_sets, margins_of, pooled
-from tiltlm.measures.moved import Heat, Moved, heat_of, moved_of
+from tiltlm.measures.moved import heat_of, moved_of
 from tiltlm.measures.observe import Observed, observe
 from tiltlm.measures.pair import Pair
-from tiltlm.measures.persistence import Survival, after_fine_tuning, after_int8, after_merging
+from tiltlm.measures.persistence import after_fine_tuning, after_int8, after_merging
 from tiltlm.measures.quality import quality
 from tiltlm.models import context_length
 from tiltlm.sampling import SamplingOptions
@@ -36,97 +40,6 @@ from tiltlm.watching import Silent, Watcher
 
 DRAWS = ((1.0, 1.0), (0.7, 1.0), (1.0, 0.9))
 """Temperature and top-p."""
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """How much is read and drawn.
-
-    Attributes:
-        contexts: of each kind.
-        length: tokens of each.
-        lengths: other lengths of own samples, cut from longer ones.
-        far: contexts of text that reach ``far_length``.
-        far_length: tokens.
-        draws: sequences for each way of drawing.
-        drawn: tokens of each.
-        on: sequences drawn on to ``on_tokens`` tokens; 0 for none.
-        on_tokens: tokens.
-        pairs: of each set at most.
-        survivors: contexts to measure persistence at.
-        milestones: steps of fine-tuning; () for none.
-    """
-
-    contexts: int = 32
-    length: int = 128
-    far: int = 2
-    far_length: int = 2048
-    draws: int = 16
-    drawn: int = 64
-    on: int = 0
-    on_tokens: int = 2000
-    pairs: int = 60
-    survivors: int = 8
-    milestones: tuple[int, ...] = ()
-
-
-SUITES = {
-    "quick": Sizes(),
-    "full": Sizes(
-        contexts=112,
-        far=8,
-        draws=64,
-        drawn=128,
-        on=8,
-        pairs=1_000_000,
-        survivors=32,
-        milestones=(5, 15, 30),
-    ),
-}
-
-
-@dataclass
-class Measured:
-    """What was found.
-
-    Attributes:
-        effects: at each kind of context.
-        languages: at each language.
-        buckets: event mass by tokens read, for each kind.
-        drawn: hit rates of samples.
-        on: hit rate of each hundred tokens, far on; [] where none were drawn.
-        comparisons: adjusted together.
-        survivals: after each treatment.
-        moved: tokens that moved most.
-        heat: a text, token by token.
-        missing: what was not measured, and why.
-        seconds: of each part.
-    """
-
-    effects: list[Effect] = field(default_factory=list)
-    languages: list[Effect] = field(default_factory=list)
-    buckets: dict[str, list[Bucket]] = field(default_factory=dict)
-    drawn: list[Drawn] = field(default_factory=list)
-    on: list[Mean] = field(default_factory=list)
-    comparisons: list[Comparison] = field(default_factory=list)
-    survivals: list[Survival] = field(default_factory=list)
-    moved: Moved | None = None
-    heat: Heat | None = None
-    missing: dict[str, str] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Sources:
-    """Local files to measure on.
-
-    Attributes:
-        text: real text, for bits per byte and far positions; None for none.
-        pairs: a folder for `find_pair_sets`; None for none.
-    """
-
-    text: Path | None = None
-    pairs: Path | None = None
 
 
 def measure_pair(
@@ -159,7 +72,7 @@ class _Suite:
         self, pair: Pair, sizes: Sizes, sources: Sources, seed: int, key: str, watcher: Watcher
     ) -> None:
         self.pair, self.sizes, self.seed, self.key = pair, sizes, seed, key
-        self.watcher, self.found = watcher, Measured()
+        self.watcher, self.found, self.sources = watcher, Measured(), sources
         self.text = None if sources.text is None else places.read_text(sources.text)
         self.sets = [] if sources.pairs is None else find_pair_sets(sources.pairs)
         if sources.pairs is not None and not self.sets:
@@ -181,6 +94,7 @@ class _Suite:
         self._timed("contexts", self._contexts)
         self._timed("samples", self._samples)
         self._timed("pairs", self._pairs)
+        self._timed("tasks", self._tasks)
         self._timed("persistence", self._persistence)
         self.found.comparisons = adjust(self.found.comparisons)
         return self.found
@@ -262,6 +176,10 @@ class _Suite:
             who: [-nats / 0.6931471805599453 for nats in seen.sums(f"next_{who}")]
             for who in ("base", "model")
         }
+        per_piece = [
+            (b / n, m / n) for b, m, n in zip(bits["base"], bits["model"], bytes_, strict=True)
+        ]
+        self.found.items["bits per byte of each piece"] = per_piece[:SHOWN_ITEMS]
         self._add(
             compare_ratio(
                 "bits per byte of text", "piece", bits["base"], bits["model"], bytes_, worth=0.01
@@ -275,6 +193,9 @@ class _Suite:
 
     def _samples(self) -> None:
         sizes, own = self.sizes, torch.stack(self.own.sequences)
+        if not sizes.draws:
+            self.found.missing["samples"] = "not in this suite"
+            return
         count = min(sizes.draws, len(own))
         prompts, base = own[:count, :1], own[:count, 1 : 1 + sizes.drawn]
         if not base.shape[1]:
@@ -325,14 +246,29 @@ class _Suite:
             self.watcher.begin(pairs.name, 2 * len(some.pairs))
             read.append((some, margins_of(self.pair, some, self.watcher.advance)))
         for name, margins in pooled(read):
+            pairs = list(zip(margins.base.tolist(), margins.model.tolist(), strict=True))
+            self.found.items[f"{name}: margins, nats"] = pairs[:SHOWN_ITEMS]
             self.found.comparisons += compare_margins(name, margins, None)
         for some, margins in read:
             self.found.comparisons += compare_margins(some.name, margins, some.neutral)
+
+    def _tasks(self) -> None:
+        sources = self.sources
+        if not sources.tasks:
+            self.found.missing["tasks"] = "none named (--tasks NAMES)"
+            return
+        self.watcher.begin("tasks: " + ", ".join(sources.tasks), 1)
+        self.found.comparisons += compare_tasks(
+            self.pair, sources.tasks, include=sources.include, limit=sources.limit
+        )
 
     def _persistence(self) -> None:
         missing = self.found.missing
         if self.pair.decodes:
             missing["persistence"] = "decoding changes no weights"
+            return
+        if not self.sizes.survivors:
+            missing["persistence"] = "not in this suite"
             return
         if not self.event:
             missing["persistence"] = "it is measured by the event"

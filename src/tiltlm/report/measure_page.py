@@ -28,6 +28,7 @@ def render_measure(record: MeasureRecord) -> str:
         heat=[] if record.heat is None else _coloured(record),
         position_plot=plots.position_plot(record) if any(record.buckets.values()) else None,
         strength_plot=plots.strength_plot(record) if has_strength else None,
+        item_plot=plots.item_plot(record) if record.items else None,
         side_plot=plots.side_plot(record) if plots.shares_of(record) else None,
         drawn_plot=plots.drawn_plot(record) if record.drawn else None,
         on_plot=plots.on_plot(record) if len(record.on) > 1 else None,

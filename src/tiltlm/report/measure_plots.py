@@ -38,6 +38,11 @@ def side_plot(record: MeasureRecord) -> str:
     return styled(_side, record)
 
 
+def item_plot(record: MeasureRecord) -> str:
+    """Each item under base and model."""
+    return styled(_items, record)
+
+
 def drawn_plot(record: MeasureRecord) -> str:
     """Hit rates beside what is expected of them."""
     return styled(_drawn, record)
@@ -63,7 +68,7 @@ def _position(record: MeasureRecord) -> str:
             axes.plot(
                 places, [m.mean for m in means], style, color=colour, label=label, linewidth=1.6
             )
-            if who == "model":
+            if who == "model" and _contexts(record, kind) >= 8:
                 lows = [m.interval[0] if m.interval else m.mean for m in means]
                 highs = [m.interval[1] if m.interval else m.mean for m in means]
                 axes.fill_between(places, lows, highs, color=colour, alpha=0.12, linewidth=0)
@@ -75,6 +80,26 @@ def _position(record: MeasureRecord) -> str:
     axes.set_xlabel("tokens of context read")
     axes.set_ylabel("event mass (dotted: base)")
     axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    return svg_of(figure)
+
+
+def _contexts(record: MeasureRecord, kind: str) -> int:
+    return next((e.contexts for e in record.effects if e.kind == kind), 0)
+
+
+def _items(record: MeasureRecord) -> str:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4.2 * len(record.items), 3.8), layout="constrained")
+    for place, (name, pairs) in enumerate(record.items.items()):
+        axes = figure.add_subplot(1, len(record.items), place + 1)
+        base, model = [b for b, _ in pairs], [m for _, m in pairs]
+        low, high = min(base + model), max(base + model)
+        axes.plot([low, high], [low, high], color=MUTED, linewidth=0.8)
+        axes.scatter(base, model, s=9, color=AFTER, alpha=0.5, linewidth=0)
+        axes.set_title(name, fontsize=10, color=INK)
+        axes.set_xlabel("base")
+        axes.set_ylabel("model")
     return svg_of(figure)
 
 

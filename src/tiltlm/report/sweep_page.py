@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from html import escape
 
-from tiltlm.measures.effects import Mean
+from tiltlm.measures.context_effects import Mean
 from tiltlm.report.drawing import AFTER, BEFORE, INK, MUTED, reach, styled, svg_of
 from tiltlm.sweep import SweepPoint, SweepRecord
 

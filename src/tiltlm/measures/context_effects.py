@@ -121,7 +121,12 @@ def by_position(seen: Observed, edges: list[int]) -> list[Bucket]:
 def _mean(seen: Observed, name: str, weights: list[np.ndarray] | None = None) -> Mean | None:
     if not seen.exists(name):
         return None
-    return _ratio(seen.sums(name, weights), seen.totals(name, weights))
+    found = _ratio(seen.sums(name, weights), seen.totals(name, weights))
+    if found is None or found.interval is None:
+        return found
+    low, high = found.interval  # none of these figures can be negative, and a mass is at most 1
+    most = 1.0 if name.startswith("mass_") else high
+    return Mean(found.mean, (max(0.0, low), min(most, high)))
 
 
 def _ratio(tops: list[float], bottoms: list[float]) -> Mean | None:
