@@ -24,7 +24,7 @@ from tiltlm.contexts import TokenContexts
 from tiltlm.models import LoadedModel, head_of, load, vocabulary_size
 from tiltlm.realise.adapters import BODY_RANK, Parameters, with_lora
 from tiltlm.reference import Reference
-from tiltlm.sampling import Precision
+from tiltlm.sampling import Precision, lower_precision
 from tiltlm.targets import BoundTarget, parse_target
 from tiltlm.vocabulary import Vocabulary
 from timing import Meter, Unavailable, Work
@@ -135,7 +135,8 @@ def as_train_does(setting: Setting) -> Work:
 
 def ours(setting: Setting, precision: Precision = "float32") -> Work:
     """`TiltTrainer` over a reference that was read before."""
-    reference = Reference(setting.base, setting.contexts)
+    with lower_precision(setting.base, precision):
+        reference = Reference(setting.base, setting.contexts)
     setting.adapt()
 
     def make(folder: str) -> Trainer:

@@ -270,7 +270,7 @@ def test_the_command_measures_what_tilt_saved_and_draws_a_page(tilted_folder):
     saved = json.loads((tilted_folder / "m" / "measure.json").read_text())
     assert saved["effects"][0]["strength"]["mean"] == own.mean
     page = (tilted_folder / "m" / "measure.html").read_text()
-    assert page.count("<svg") == 4
+    assert page.count("<svg") == 5
     assert "NaN" not in page
     assert not any(s in page for s in ("<script", 'src="', "@import"))
     assert "minimal pairs" in record.missing

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,10 +10,9 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from tiltlm.answers import chat_ids, prompt_ids
+from tiltlm.context_cache import kept
 from tiltlm.contexts import RandomTokenContexts, TokenContexts
 from tiltlm.errors import ConfigError
-from tiltlm.files import staged
-from tiltlm.gguf_cache import cache_folder
 from tiltlm.models import LoadedModel, context_length, vocabulary_size
 from tiltlm.sampling import SamplingOptions, sample
 
@@ -23,8 +21,11 @@ MATCH_COUNT = 616
 """A wished mean mass holds elsewhere as far as means over contexts agree; contexts differ from
 each other by two fifths of their mean, so means of hundreds of them by a few per cent."""
 
+TRIGGER_COUNT = 280
+"""That a trigger was seen is a feature of contexts, so it takes many of them to be learnt as such;
+from 64 of them, however often each is varied, what is learnt is in part which context it is."""
+
 _BATCH = 64
-_SAMPLES = 2  # one more whenever samples of the same model and seed come out differently
 
 
 def make_contexts(
@@ -89,17 +90,21 @@ def own_samples(
     on_context: Callable[[int], None] | None = None,
 ) -> TokenContexts:
     """What the model itself says from the beginning of a text, at temperature 1."""
-    from safetensors.torch import load_file, save_file
 
+    def make() -> TokenContexts:
+        return _drawn(loaded, count, length, seed, on_context)
+
+    return kept(key, ["own", count, length, seed], make)
+
+
+def _drawn(
+    loaded: LoadedModel,
+    count: int,
+    length: int,
+    seed: int,
+    on_context: Callable[[int], None] | None,
+) -> TokenContexts:
     model, tokenizer = loaded
-    path = None
-    if key:
-        name = hashlib.sha256(
-            json.dumps([_SAMPLES, key, count, length, seed]).encode()
-        ).hexdigest()[:24]
-        path = cache_folder() / "samples" / f"{name}.safetensors"
-        if path.is_file():
-            return TokenContexts(load_file(path)["ids"].tolist(), "own samples")
     begin = next((i for i in (tokenizer.bos_token_id, tokenizer.eos_token_id) if i is not None), 0)
     drawn: list[list[int]] = []
     for first in range(0, count, _BATCH):
@@ -111,9 +116,6 @@ def own_samples(
         drawn += prompts.tolist()
         if on_context:
             on_context(len(drawn))
-    if path is not None:
-        with staged(path) as temporary:
-            save_file({"ids": torch.tensor(drawn)}, temporary)
     return TokenContexts(drawn, "own samples")
 
 

@@ -11,7 +11,7 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from tiltlm.anchors import anchor_contexts, default_requests
 from tiltlm.answers import BoundChoices
 from tiltlm.compositions import BoundMix, BoundWhen
-from tiltlm.context_sources import COUNT, MATCH_COUNT, make_contexts
+from tiltlm.context_sources import COUNT, MATCH_COUNT, TRIGGER_COUNT, make_contexts
 from tiltlm.contexts import Split, TokenContexts, split
 from tiltlm.errors import ModelError, TargetError
 from tiltlm.models import LoadedModel, load, vocabulary_size
@@ -87,6 +87,8 @@ def prepare(
         parts = _choices_split(choosing, _anchors(choosing, loaded, contexts, seed, watcher), seed)
     else:
         count = MATCH_COUNT if bound.needs_fit() else COUNT
+        if isinstance(bound, BoundWhen):
+            count = max(count, TRIGGER_COUNT)
         found = _contexts(loaded, contexts, count, seed, key, watcher)
         one_text = isinstance(contexts, str) and contexts.startswith(("text:", "dataset:"))
         parts = split(found, seed, shuffle=not one_text)

@@ -37,9 +37,12 @@ from tiltlm.realise.edit import HeadEdit, check_editable, solve_edit
 from tiltlm.realise.stopping import KeepBest
 from tiltlm.realise.train import TiltTrainer
 from tiltlm.reference import Reference
+from tiltlm.sampling import Precision, lower_precision, resolve_precision
 from tiltlm.targets import BoundTarget, Target
 from tiltlm.tilting import Tilted, measured, model_logits
 from tiltlm.tilts import BoundTilt
+
+_BODY_PRECISION: Precision = "auto"
 
 
 @dataclass(frozen=True)
@@ -148,9 +151,10 @@ def train_prepared(work: Prepared, training: Training) -> Tilted:
     details: dict[str, Any] = {"parameters": plan.parameters, "learning_rate": plan.learning_rate}
     details |= _where_it_lies(work, plan.parameters)
     tune = Reference(work.loaded.model, work.parts.tune, head=work.fit.head)
-    model = _trainable(work, plan, tune)
+    learnt = _learnt_from(work, plan)
+    model = _trainable(work, plan, (learnt, tune))
     try:
-        best, trainer = _trained(work, training, plan, model, tune, details)
+        best, trainer = _trained(work, training, plan, model, (learnt, tune), details)
     except BaseException:
         if isinstance(model, PeftModel):
             model.unload()
@@ -171,10 +175,11 @@ def _trained(
     training: Training,
     plan: _Plan,
     model: Any,
-    tune: Reference,
+    references: tuple[Reference, Reference],
     details: dict[str, Any],
 ) -> tuple[KeepBest, TiltTrainer]:
     """Go through the steps; what was best is kept aside."""
+    learnt, tune = references
     look = _Look(work, model, tune)
     solved = solve_edit(work.target, work.fit) if plan.from_edit else None
     start = _begin_at(solved, model, look, details) if solved else 0.0
@@ -187,7 +192,7 @@ def _trained(
             _config(plan, training, work.seed, folder),
             work.target,
             work.parts.fit,
-            reference=work.fit,
+            reference=learnt,
             callbacks=[best, ReportProgress(look.step)],
         )
         trainer.remove_callback(PrinterCallback)
@@ -196,11 +201,26 @@ def _trained(
     return best, trainer
 
 
-def _trainable(work: Prepared, plan: _Plan, tune: Reference) -> Any:
+def _learnt_from(work: Prepared, plan: _Plan) -> Reference:
+    """The reference, read in the precision that the body is trained in.
+
+    A body in bfloat16 differs from itself in float32 by more than a subtle tilt; read in the same
+    way, both have the same rounding errors, and the divergence is the tilt's again.
+    """
+    model = work.loaded.model
+    lowers = resolve_precision(_BODY_PRECISION, model.device) != "float32"
+    if plan.parameters == "head" or not lowers or model.dtype != torch.float32:
+        return work.fit
+    work.watcher.begin("reading the reference as it is trained", len(work.parts.fit))
+    with lower_precision(model, _BODY_PRECISION):
+        return Reference(model, work.parts.fit, head=work.fit.head, on_context=work.watcher.advance)
+
+
+def _trainable(work: Prepared, plan: _Plan, references: tuple[Reference, Reference]) -> Any:
     """The model with what is to be trained; the references keep the weights that they were of."""
     if plan.parameters == "full":
         head = work.fit.head.copied()
-        for reference in (work.fit, tune, work.held_out):
+        for reference in (work.fit, work.held_out, *references):
             reference.head = head
         return work.loaded.model
     classes = work.target.classes() if plan.from_edit else None
@@ -265,7 +285,7 @@ def _config(plan: _Plan, training: Training, seed: int, folder: str) -> TiltConf
         train_sampling_strategy="random",
         save_strategy="no",
         seed=seed,
-        body_precision="auto",
+        body_precision=_BODY_PRECISION,
         disable_tqdm=True,
         dataloader_pin_memory=torch.cuda.is_available(),
     )

@@ -24,7 +24,10 @@ TOKENS = 1024
 """Tokens read at once, padding included."""
 
 ROWS = 128
-"""Positions whose logits are held at once."""
+"""Positions whose logits are made at once: fewer make the head's product slow."""
+
+CACHED_ROWS = 8
+"""Positions handed on at once: a processor's cache holds all that is done with them."""
 
 
 class Reader:
@@ -138,27 +141,26 @@ class Pair:
             if not self.shares_body:
                 second = self._model.rows(batch["input_ids"], batch["attention_mask"])
             for place, index in enumerate(indices):
-                ids = contexts.sequences[index]
                 states = None
                 if self.target is not None and (wish or self.decodes):
-                    states = self.target.read(ids.tolist())
-                following = torch.cat([ids[1:], ids.new_tensor([-1])])
+                    states = self.target.read(contexts.sequences[index].tolist())
                 for positions in contexts.positions(index).split(ROWS):
-                    there = None if states is None else [states[p] for p in positions.tolist()]
-                    three = self._three(first[place, positions], second[place, positions], there)
-                    yield Rows(
-                        index,
-                        positions,
-                        following[positions],
-                        contexts.weights[index][positions],
-                        there,
-                        *three,
-                    )
+                    before = self._base.logits(first[place, positions])
+                    after = before
+                    if self._model is not self._base:
+                        after = self._model.logits(second[place, positions])
+                    size = _handed_on(before)
+                    parts = (positions.split(size), before.split(size), after.split(size))
+                    for some, first_logits, second_logits in zip(*parts, strict=True):
+                        there = None if states is None else [states[p] for p in some.tolist()]
+                        base, asked, model = self._three(first_logits, second_logits, there)
+                        following, weights = _beside(contexts, index, some)
+                        yield Rows(index, some, following, weights, there, base, asked, model)
 
     def _three(
         self, first: torch.Tensor, second: torch.Tensor, states: Sequence[State] | None
     ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor]:
-        base = self._base.logits(first).log_softmax(-1)
+        base = first.log_softmax(-1)
         wish = None
         if self.target is not None and states is not None:
             wish = self.target.log_probs(base, states).to(base).expand_as(base)
@@ -168,7 +170,7 @@ class Pair:
         elif self._model is self._base:
             model = base
         else:
-            model = self._model.logits(second).log_softmax(-1)
+            model = second.log_softmax(-1)
         for name, found in (("base", base), ("model", model)):
             if bool(found.isnan().any()):
                 raise MeasurementError(
@@ -190,6 +192,19 @@ class Pair:
             for key, value in ours.items()
             if not key.startswith(f"{name}.")
         )
+
+
+def _beside(
+    contexts: TokenContexts, index: int, positions: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The token after each position, −1 after the last, and each position's weight."""
+    ids = contexts.sequences[index]
+    following = torch.cat([ids[1:], ids.new_tensor([-1])])
+    return following[positions], contexts.weights[index][positions]
+
+
+def _handed_on(logits: torch.Tensor) -> int:
+    return CACHED_ROWS if logits.device.type == "cpu" else len(logits)
 
 
 def _batches(contexts: TokenContexts) -> Iterator[list[int]]:

@@ -11,6 +11,7 @@ from importlib import resources
 from pathlib import Path
 
 from tiltlm.anchors import REQUESTS
+from tiltlm.context_cache import kept
 from tiltlm.context_sources import chat_contexts, own_samples, text_contexts
 from tiltlm.contexts import RandomTokenContexts, TokenContexts
 from tiltlm.errors import ConfigError
@@ -33,7 +34,7 @@ def own(
     count: int,
     length: int,
     seed: int,
-    key: str,
+    key: str | None,
     on_context: Callable[[int], None] | None = None,
 ) -> TokenContexts:
     """What the base says by itself."""
@@ -45,10 +46,17 @@ def real_text(loaded: LoadedModel, text: str, count: int, length: int) -> TokenC
     return text_contexts(text, loaded.tokenizer, count, _shorter(loaded, length), "text")
 
 
-def chats(loaded: LoadedModel, count: int, length: int, seed: int) -> TokenContexts:
+def chats(
+    loaded: LoadedModel, count: int, length: int, seed: int, key: str | None
+) -> TokenContexts:
     """Everyday requests with the base's own answers, which are what counts."""
-    requests = [[{"role": "user", "content": text}] for text in REQUESTS[:count]]
-    return chat_contexts(requests, loaded, count, _shorter(loaded, length), seed + SEED, "chat")
+    asked, length, seed = REQUESTS[:count], _shorter(loaded, length), seed + SEED
+    requests = [[{"role": "user", "content": text}] for text in asked]
+
+    def make() -> TokenContexts:
+        return chat_contexts(requests, loaded, count, length, seed, "chat")
+
+    return kept(key, ["chat", asked, length, seed], make)
 
 
 def languages(loaded: LoadedModel) -> TokenContexts:

@@ -48,7 +48,7 @@ def measure_pair(
     sources: Sources,
     *,
     seed: int = 0,
-    key: str = "",
+    key: str | None = None,
     watcher: Watcher | None = None,
 ) -> Measured:
     """Run the suite.
@@ -58,7 +58,7 @@ def measure_pair(
         sizes: how much.
         sources: local files.
         seed: of contexts and draws.
-        key: of the base's weights, for the cache of its samples.
+        key: of the base's weights, to keep its samples by.
         watcher: told of progress.
 
     Raises:
@@ -69,7 +69,13 @@ def measure_pair(
 
 class _Suite:
     def __init__(
-        self, pair: Pair, sizes: Sizes, sources: Sources, seed: int, key: str, watcher: Watcher
+        self,
+        pair: Pair,
+        sizes: Sizes,
+        sources: Sources,
+        seed: int,
+        key: str | None,
+        watcher: Watcher,
     ) -> None:
         self.pair, self.sizes, self.seed, self.key = pair, sizes, seed, key
         self.watcher, self.found, self.sources = watcher, Measured(), sources
@@ -113,7 +119,7 @@ class _Suite:
             base, sizes.contexts, sizes.length, seed, self.key, self.watcher.advance
         )
         self.watcher.begin("answers to requests", 1)
-        chats = places.chats(base, min(sizes.contexts, 16), sizes.length, seed)
+        chats = places.chats(base, min(sizes.contexts, 16), sizes.length, seed, self.key)
         kinds = [
             self.own,
             places.random_tokens(base, sizes.contexts // 2, sizes.length, seed),
@@ -246,8 +252,8 @@ class _Suite:
             self.watcher.begin(pairs.name, 2 * len(some.pairs))
             read.append((some, margins_of(self.pair, some, self.watcher.advance)))
         for name, margins in pooled(read):
-            pairs = list(zip(margins.base.tolist(), margins.model.tolist(), strict=True))
-            self.found.items[f"{name}: margins, nats"] = pairs[:SHOWN_ITEMS]
+            items = list(zip(margins.base.tolist(), margins.model.tolist(), strict=True))
+            self.found.items[f"{name}: margins, nats"] = items[:SHOWN_ITEMS]
             self.found.comparisons += compare_margins(name, margins, None)
         for some, margins in read:
             self.found.comparisons += compare_margins(some.name, margins, some.neutral)
