@@ -19,7 +19,7 @@ from tiltlm.report.sweep_page import responses
 from tiltlm.sweep import Sweep, SweepRecord, run_sweep
 
 STRENGTHS = (0.0, 0.1, 0.3, 1.0, 3.0, 5.0)
-SIZES = Sizes(contexts=32, far=0, draws=0, pairs=100, survivors=0)
+SIZES = Sizes(contexts=32, far=0, draws=0, pairs=60, survivors=0)
 
 
 def sweep_by(by: str, data: Path, out: Path) -> SweepRecord:

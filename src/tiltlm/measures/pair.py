@@ -140,22 +140,30 @@ class Pair:
             second = first
             if not self.shares_body:
                 second = self._model.rows(batch["input_ids"], batch["attention_mask"])
-            for place, index in enumerate(indices):
-                states = None
-                if self.target is not None and (wish or self.decodes):
-                    states = self.target.read(contexts.sequences[index].tolist())
-                for positions in contexts.positions(index).split(ROWS):
-                    before = self._base.logits(first[place, positions])
-                    after = before
-                    if self._model is not self._base:
-                        after = self._model.logits(second[place, positions])
-                    size = _handed_on(before)
-                    parts = (positions.split(size), before.split(size), after.split(size))
-                    for some, first_logits, second_logits in zip(*parts, strict=True):
-                        there = None if states is None else [states[p] for p in some.tolist()]
-                        base, asked, model = self._three(first_logits, second_logits, there)
-                        following, weights = _beside(contexts, index, some)
-                        yield Rows(index, some, following, weights, there, base, asked, model)
+            found = [contexts.positions(i) for i in indices]
+            counts = torch.tensor([len(p) for p in found])
+            owner = torch.arange(len(indices)).repeat_interleave(counts)
+            places = torch.cat(found)
+            states = [self._states(contexts, i, wish) for i in indices]
+            for at in torch.arange(len(owner)).split(ROWS):
+                before = self._base.logits(first[owner[at], places[at]])
+                after = before
+                if self._model is not self._base:
+                    after = self._model.logits(second[owner[at], places[at]])
+                for some in _runs(owner[at], _handed_on(before)):
+                    place, positions = int(owner[at][some][0]), places[at][some]
+                    there = states[place]
+                    there = None if there is None else [there[p] for p in positions.tolist()]
+                    base, asked, model = self._three(before[some], after[some], there)
+                    following, weights = _beside(contexts, indices[place], positions)
+                    yield Rows(
+                        indices[place], positions, following, weights, there, base, asked, model
+                    )
+
+    def _states(self, contexts: TokenContexts, index: int, wish: bool) -> Sequence[State] | None:
+        if self.target is None or not (wish or self.decodes):
+            return None
+        return self.target.read(contexts.sequences[index].tolist())
 
     def _three(
         self, first: torch.Tensor, second: torch.Tensor, states: Sequence[State] | None
@@ -201,6 +209,19 @@ def _beside(
     ids = contexts.sequences[index]
     following = torch.cat([ids[1:], ids.new_tensor([-1])])
     return following[positions], contexts.weights[index][positions]
+
+
+def _runs(owner: torch.Tensor, longest: int) -> Iterator[slice]:
+    """Stretches of equal values, none longer than ``longest``.
+
+    >>> [(s.start, s.stop) for s in _runs(torch.tensor([0, 0, 0, 1]), 2)]
+    [(0, 2), (2, 3), (3, 4)]
+    """
+    first = 0
+    for count in owner.unique_consecutive(return_counts=True)[1].tolist():
+        for begin in range(first, first + count, longest):
+            yield slice(begin, min(begin + longest, first + count))
+        first += count
 
 
 def _handed_on(logits: torch.Tensor) -> int:
