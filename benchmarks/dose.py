@@ -19,6 +19,7 @@ from tiltlm.report.sweep_page import responses
 from tiltlm.sweep import Sweep, SweepRecord, run_sweep
 
 STRENGTHS = (0.0, 0.1, 0.3, 1.0, 3.0, 5.0)
+BESIDE = (0.3, 1.0, 3.0)  # of decode and train
 SIZES = Sizes(contexts=32, far=0, draws=0, pairs=60, survivors=0)
 
 
