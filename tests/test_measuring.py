@@ -3,12 +3,15 @@
 import copy
 import json
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from typer.testing import CliRunner
 
+from tests.conftest import TINY_RUN
 from tests.tiny import KINDS, TEXT, tiny_loaded, tiny_tokenizer
+from tiltlm import load_recipe, run_recipe
 from tiltlm.cli import app
 from tiltlm.contexts import RandomTokenContexts, TokenContexts
 from tiltlm.errors import ConfigError, MeasurementError, TargetError, TiltError, VocabularyError
@@ -294,6 +297,19 @@ def test_without_an_event_nothing_is_made_up(tilted_folder):
     assert not record.drawn
     assert not record.survivals
     assert "effect, strength, hit rates" in record.missing
+
+
+def test_a_run_of_the_article_is_measured_against_the_model_it_began_from(tmp_path, monkeypatch):
+    monkeypatch.setenv("TILTLM_CACHE", str(tmp_path / "cache"))
+    run_recipe(load_recipe("quick", [*TINY_RUN, "train.steps=12"]), tmp_path / "run", seed=3)
+    small = replace(SMALL, length=8, far_length=16, drawn=4)
+    record = run_measure(str(tmp_path / "run"), suite=small, on_tokens=200)
+    assert record.base["name"] == "model5"
+    assert record.target == "uniform(contains('x'))"
+    own = record.effects[0]
+    assert own.mass_target.mean == pytest.approx(1)
+    assert own.mass_model.mean > own.mass_base.mean
+    assert len(record.on) == 2
 
 
 # -- bad input ---------------------------------------------------------------------------------

@@ -138,13 +138,17 @@ def chat_contexts(
     kind: str,
 ) -> TokenContexts:
     """Chats up to the answer, then the model's own answer, whose positions count."""
-    prompts = [
-        chat_ids(loaded.tokenizer, list(messages))
-        if loaded.tokenizer.chat_template
-        else prompt_ids(loaded.tokenizer, messages[-1]["content"])
-        for messages in requests[:count]
-    ]
+    prompts = [chat_prompt(loaded.tokenizer, messages) for messages in requests[:count]]
     return answered(loaded, prompts, max(1, length // 2), seed, kind)
+
+
+def chat_prompt(
+    tokenizer: PreTrainedTokenizerBase, messages: Sequence[dict[str, str]]
+) -> list[int]:
+    """A chat up to where the answer begins; without a chat template its last message alone."""
+    if tokenizer.chat_template:
+        return chat_ids(tokenizer, list(messages))
+    return prompt_ids(tokenizer, messages[-1]["content"])
 
 
 def answered(

@@ -28,6 +28,9 @@ def measure(
     ] = None,
     include: Annotated[Path | None, typer.Option(help="A folder with tasks of your own.")] = None,
     limit: Annotated[int | None, typer.Option(min=2, help="Questions of each task.")] = None,
+    on: Annotated[
+        int | None, typer.Option(min=100, help="Draw so many tokens on: hit rate by the hundred.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="A new folder, for the record and page.")] = None,
     seed: Seed = 0,
     as_json: JsonFlag = False,
@@ -50,6 +53,7 @@ def measure(
             target=target,
             suite=suite,
             sources=Sources(text, pairs, tuple(named), include, limit),
+            on_tokens=on,
             seed=seed,
             watcher=bars,
         )

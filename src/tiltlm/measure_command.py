@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ def run_measure(
     target: str | None = None,
     suite: str | Sizes = "quick",
     sources: Sources | None = None,
+    on_tokens: int | None = None,
     seed: int = 0,
     watcher: Watcher | None = None,
 ) -> MeasureRecord:
@@ -42,6 +44,7 @@ def run_measure(
         target: whose event is measured; by default the label's.
         suite: ``quick``, ``full``, or sizes.
         sources: local files, and tasks.
+        on_tokens: draw so many tokens on, for the hit rate of each hundred; full draws 2,000.
         seed: of contexts and draws.
         watcher: told of progress.
 
@@ -54,6 +57,8 @@ def run_measure(
     if out is not None:
         check_out(out)
     sizes = SUITES[suite] if isinstance(suite, str) else suite
+    if on_tokens is not None:
+        sizes = replace(sizes, on=max(sizes.on, 4), on_tokens=on_tokens)
     pair, base_name, label = open_pair(model, against, target)
     key = fingerprint(pair.base.model)
     loading = time.monotonic() - begin

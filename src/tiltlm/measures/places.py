@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tiltlm.anchors import REQUESTS
 from tiltlm.context_cache import kept
-from tiltlm.context_sources import chat_contexts, own_samples, text_contexts
+from tiltlm.context_sources import chat_contexts, chat_prompt, own_samples, text_contexts
 from tiltlm.contexts import RandomTokenContexts, TokenContexts
 from tiltlm.errors import ConfigError
 from tiltlm.models import LoadedModel, context_length, vocabulary_size
@@ -48,15 +48,22 @@ def real_text(loaded: LoadedModel, text: str, count: int, length: int) -> TokenC
 
 def chats(
     loaded: LoadedModel, count: int, length: int, seed: int, key: str | None
-) -> TokenContexts:
-    """Everyday requests with the base's own answers, which are what counts."""
-    asked, length, seed = REQUESTS[:count], _shorter(loaded, length), seed + SEED
-    requests = [[{"role": "user", "content": text}] for text in asked]
+) -> TokenContexts | None:
+    """Everyday requests with the base's own answers, which are what counts.
+
+    None where the model cannot read a request and its answer at once.
+    """
+    length, seed = _shorter(loaded, length), seed + SEED
+    requests = [[{"role": "user", "content": text}] for text in REQUESTS[:count]]
+    room = _shorter(loaded, 1 << 30) - max(1, length // 2)
+    requests = [r for r in requests if len(chat_prompt(loaded.tokenizer, r)) <= room]
+    if not requests:
+        return None
 
     def make() -> TokenContexts:
         return chat_contexts(requests, loaded, count, length, seed, "chat")
 
-    return kept(key, ["chat", asked, length, seed], make)
+    return kept(key, ["chat", requests, length, seed], make)
 
 
 def languages(loaded: LoadedModel) -> TokenContexts:

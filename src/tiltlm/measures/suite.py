@@ -123,8 +123,13 @@ class _Suite:
         kinds = [
             self.own,
             places.random_tokens(base, sizes.contexts // 2, sizes.length, seed),
-            chats,
         ]
+        if chats is None:
+            self.found.missing["chat"] = (
+                "the model reads too few tokens for a request and an answer"
+            )
+        else:
+            kinds.append(chats)
         self.clean = None
         if self.text is not None:
             self.clean = places.real_text(base, self.text, 4 * sizes.contexts, sizes.length)
