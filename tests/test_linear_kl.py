@@ -1,9 +1,11 @@
+import math
+
 import pytest
 import torch
 
 from tiltlm.divergences import DIVERGENCES
 from tiltlm.errors import ConfigError, ShapeError
-from tiltlm.linear_kl import HeadOptions, linear_kl
+from tiltlm.linear_kl import HeadOptions, OfHead, linear_kl
 
 ROWS, WIDTH, SIZE, RANK = 50, 12, 90, 3
 HEADS = {
@@ -184,3 +186,36 @@ def test_what_does_not_fit_is_refused(change, error):
     arguments = {"hidden": p["hidden"], "weight": p["weight"], "wish": wish_of("fixed")} | change
     with pytest.raises(error):
         linear_kl(**arguments)
+
+
+def test_without_rows_gradients_are_zero():
+    weight = torch.randn(7, 3, requires_grad=True)
+    hidden = torch.zeros(0, 3, requires_grad=True)
+    linear_kl(hidden, weight, torch.full((7,), -math.log(7)), denominator=1.0).loss.backward()
+    assert torch.equal(weight.grad, torch.zeros(7, 3))
+
+
+@pytest.mark.parametrize("cap", [None, 5.0])
+@pytest.mark.parametrize("bias", [False, True])
+def test_a_wish_of_the_heads_own_product_is_that_of_a_reference_with_the_same_head(cap, bias):
+    generator = torch.Generator().manual_seed(0)
+    hidden, weight, inputs, columns, shift, added = (
+        torch.randn(*shape, generator=generator)
+        for shape in ((40, 6), (30, 6), (40, 2), (30, 2), (30,), (30,))
+    )
+    head, added = HeadOptions(0.5, cap), added if bias else None
+
+    def reference(at):
+        raw = 0.5 * torch.nn.functional.linear(hidden[at], weight, added)
+        return (raw if cap is None else cap * torch.tanh(raw / cap)) + shift
+
+    found = []
+    for wish in (reference, OfHead(lambda at, own: own + shift)):
+        learnt = columns.clone().requires_grad_()
+        loss = linear_kl(
+            hidden, weight, wish, bias=added, low_rank=(inputs, learnt), head=head
+        ).loss
+        loss.backward()
+        found.append((loss.detach(), learnt.grad))
+    for first, second in zip(*found, strict=True):
+        torch.testing.assert_close(first, second)

@@ -16,8 +16,23 @@ import torch
 
 from tiltlm.errors import ConfigError, ShapeError
 
-Wish = torch.Tensor | Callable[[slice], torch.Tensor]
-"""Log-probabilities (V,), the same everywhere, or a function from rows to logits, (rows, V)."""
+
+@dataclass(frozen=True)
+class OfHead:
+    """A wish made of the head's own logits, as they are without ``low_rank``.
+
+    Where a reference has the same hidden states and the same head under an adapter, its product
+    is made anyway, and need not be made twice.
+
+    Attributes:
+        make: from rows and those logits (rows, V), which it may change, to the wish's logits.
+    """
+
+    make: Callable[[slice, torch.Tensor], torch.Tensor]
+
+
+Wish = torch.Tensor | Callable[[slice], torch.Tensor] | OfHead
+"""Log-probabilities (V,), the same everywhere; or a function from rows to logits, (rows, V)."""
 
 BLOCK_NUMBERS = 1 << 24
 """Logits held at once: 64 MiB in float32, 333 rows of GPT-2's vocabulary.
@@ -173,8 +188,9 @@ def _all_blocks(
     assert weight is not None
     count, size = len(hidden), len(weight)
     exact = torch.float64 if weight.dtype == torch.float64 else torch.float32
+    make = torch.empty if count else torch.zeros  # the first block is written, not added
     gradients = [
-        torch.empty(t.shape, dtype=exact, device=t.device) if t is not None and need else None
+        make(t.shape, dtype=exact, device=t.device) if t is not None and need else None
         for t, need in zip(tensors, needed, strict=False)
     ]
     losses = torch.zeros(count, dtype=exact, device=hidden.device)
@@ -189,6 +205,7 @@ def _all_blocks(
     for first in range(0, count, rows):
         at = slice(first, min(first + rows, count))
         logits = torch.mm(hidden[at], weight.T, out=memory[: at.stop - first]).to(exact)
+        asked = fixed or _Rows(_asked(how, at, logits, bias).to(hidden.device, exact))
         if inputs is not None and columns is not None:
             logits += (inputs[at] @ columns.T).to(exact)
         if bias is not None:
@@ -198,14 +215,21 @@ def _all_blocks(
             logits.div_(how.cap).tanh_()
             slope = 1 - logits.square()
             logits.mul_(how.cap)
-        there = fixed or _Rows(how.wish(at).to(hidden.device, exact))  # type: ignore[operator]
-        losses[at], found = _of_rows(logits, there, weights[at], how.divergence, event)
+        losses[at], found = _of_rows(logits, asked, weights[at], how.divergence, event)
         if found is not None:
             mass[at] = found
         if slope is not None:
             logits.mul_(slope)
         _spread(logits.to(weight.dtype), at, tensors, gradients)
     return (losses * weights).sum(), mass, gradients
+
+
+def _asked(how: _How, at: slice, product: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+    """The wish's logits at some rows, of which ``product`` is the head's, before anything else."""
+    if not isinstance(how.wish, OfHead):
+        return how.wish(at)  # type: ignore[operator]
+    own = product.clone() if bias is None else product + bias
+    return how.wish.make(at, own if how.cap is None else how.cap * torch.tanh(own / how.cap))
 
 
 class _Rows:

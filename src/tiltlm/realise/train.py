@@ -19,8 +19,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from tiltlm.contexts import collate
 from tiltlm.divergences import divergence_named
 from tiltlm.errors import ConfigError, ModelError, TargetError
-from tiltlm.linear_kl import Wish
-from tiltlm.models import can_keep_logits, vocabulary_size
+from tiltlm.linear_kl import OfHead, Wish
+from tiltlm.models import can_keep_logits, head_of, vocabulary_size
 from tiltlm.realise.checkpointed import CheckpointedTrainer
 from tiltlm.realise.config import TiltConfig
 from tiltlm.realise.frozen_body import FrozenBody
@@ -38,6 +38,15 @@ def _fused(model: Any, full_head: bool) -> FusedLoss | None:
     except ModelError as error:
         warnings.warn(f"{error}; training goes through all logits, which is slower", stacklevel=3)
         return None
+
+
+def _has_head_of(model: Any, reference: Reference | None) -> bool:
+    """Whether the head under an adapter is, and stays, the reference's."""
+    _, head = head_of(model)
+    inner = getattr(head, "base_layer", None)
+    if inner is None or reference is None or inner.weight.requires_grad:
+        return False
+    return bool(inner.weight.data_ptr() == reference.head.weight.data_ptr())
 
 
 class TiltTrainer(CheckpointedTrainer):
@@ -123,6 +132,8 @@ class TiltTrainer(CheckpointedTrainer):
         self._frozen: FrozenBody | None = None
         if reference is not None and reference.contexts is train_dataset:
             self._frozen = FrozenBody.of(model, reference)
+        self._is_own_product = self._frozen is not None and _has_head_of(model, reference)
+        self._is_own_product &= self._fused is not None
         self._keeps_logits = can_keep_logits(model)
         self._event_mass: list[torch.Tensor] = []
 
@@ -176,7 +187,8 @@ class TiltTrainer(CheckpointedTrainer):
         keep = {"logits_to_keep": 1} if only_last and self._keeps_logits else {}
         read = {k: v for k, v in inputs.items() if k not in ("weights", "index")}
         read |= {**keep, "use_cache": False}
-        wish = self._wish(inputs, positions)
+        own_product = self._is_own_product and not return_outputs
+        wish = self._wish(inputs, positions, own_product)
         body = self._frozen.answering(inputs["index"].tolist()) if self._frozen else nullcontext()
         unwrapped = self.accelerator.unwrap_model(model)
         precision = self.args.body_precision if self._lowers else "float32"
@@ -222,6 +234,7 @@ class TiltTrainer(CheckpointedTrainer):
         logits = outputs.logits
         with torch.autocast(logits.device.type, enabled=False):
             logp = logits[positions[:, -logits.shape[1] :]].float().log_softmax(-1)  # (rows, V)
+            assert not isinstance(wish, OfHead)  # only where the loss is fused
             every = slice(0, len(logp))
             target = wish if isinstance(wish, torch.Tensor) else wish(every).log_softmax(-1)
             divergence = divergence_named(self.args.divergence)(target, logp)
@@ -230,7 +243,9 @@ class TiltTrainer(CheckpointedTrainer):
                 mass = logp.detach()[:, self._event_mask].exp().sum(-1)
             return outputs, (divergence * row_weights).sum(), mass
 
-    def _wish(self, inputs: dict[str, torch.Tensor], positions: torch.Tensor) -> Wish:
+    def _wish(
+        self, inputs: dict[str, torch.Tensor], positions: torch.Tensor, own_product: bool
+    ) -> Wish:
         """The target's log-probabilities (V,), or a function from rows to its logits."""
         if self._target_logp is not None:
             return self._target_logp
@@ -243,6 +258,8 @@ class TiltTrainer(CheckpointedTrainer):
             hidden.append(reference.hidden[index][where])
             states += [read[p] for p in where.tolist()]
         rows = torch.cat(hidden)
+        if own_product:
+            return OfHead(lambda at, base: self.target.logits(base, states[at]))
 
         def wish(at: slice) -> torch.Tensor:
             with torch.no_grad():
