@@ -19,7 +19,7 @@ from tiltlm.report.sweep_page import responses
 from tiltlm.sweep import Sweep, SweepRecord, run_sweep
 
 STRENGTHS = (0.0, 0.1, 0.3, 1.0, 3.0, 5.0)
-BESIDE = (0.3, 1.0, 3.0)  # of decode and train
+FEWER = (0.3, 1.0, 3.0)  # by training, which takes minutes each
 SIZES = Sizes(contexts=32, far=0, draws=0, pairs=60, survivors=0)
 
 
@@ -28,7 +28,8 @@ def sweep_by(by: str, data: Path, out: Path) -> SweepRecord:
     SUITES["dose"] = SIZES
     recipe = {"model": "smollm2", "target": "tilt(contains('x'), {strength})", "by": by}
     sources = Sources(data / "wikitext2-valid.txt", data)
-    return run_sweep(Sweep(recipe, "strength", STRENGTHS, "dose", sources), out / by, resume=True)
+    values = FEWER if by == "train" else STRENGTHS
+    return run_sweep(Sweep(recipe, "strength", values, "dose", sources), out / by, resume=True)
 
 
 def table(by: str, record: SweepRecord) -> str:
