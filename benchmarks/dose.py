@@ -42,7 +42,7 @@ def table(by: str, record: SweepRecord) -> str:
             mean = get(point)
             assert mean is not None
             low, high = mean.interval or (mean.mean, mean.mean)
-            cells.append(f"{mean.mean:.4f} ({low:.4f} to {high:.4f})")
+            cells.append(f"{mean.mean:.3g} ({low:.3g} to {high:.3g})")
         different = [c.name for c in point.measure.comparisons if c.different]
         cells.append(str(len([n for n in different if not n.startswith("strength")])))
         lines.append("| " + " | ".join(cells) + " |")

@@ -86,7 +86,7 @@ def print_sweep(record: SweepRecord, out: Path) -> None:
         table.add_column(name, justify="right")
     for point in record.points:
         means = [get(point) for _, get in shown]
-        cells = ["–" if m is None else f"{m.mean:.4f}\n{reach(m)}" for m in means]
+        cells = ["–" if m is None else f"{m.mean:.4g}\n{reach(m)}" for m in means]
         value = f"{point.value:g}" if isinstance(point.value, float) else point.value
         table.add_row(value, *cells)
     console.print(table)
@@ -163,4 +163,4 @@ def reach(found: Mean) -> str:
 
 
 def _between(low: float, high: float) -> str:
-    return f"{low:.3f} to {high:.3f}"
+    return f"{low:.3g} to {high:.3g}"

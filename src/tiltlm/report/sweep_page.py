@@ -110,8 +110,8 @@ def _value(point: SweepPoint) -> str:
 def _cell(found: Mean | None) -> str:
     if found is None:
         return "–"
-    text = f"{found.mean:.4f}"
+    text = f"{found.mean:.4g}"
     if found.interval:
         low, high = found.interval
-        text += f'<br><span class="muted">{low:.4f} to {high:.4f}</span>'
+        text += f'<br><span class="muted">{low:.4g} to {high:.4g}</span>'
     return text
