@@ -7,6 +7,7 @@ adjusted together (Holm), and only what is left at the stated rate is called dif
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -142,7 +143,9 @@ def compare_samples(
     interval: Interval | None = None
     p: float | None = 1.0 if difference == 0 else None
     if spread > 1e-9 * (abs(first.mean()) + abs(second.mean())):
-        test = stats.ttest_ind(second, first, equal_var=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # of one sample being all alike
+            test = stats.ttest_ind(second, first, equal_var=False)
         low, high = test.confidence_interval(0.95)
         interval, p = (float(low), float(high)), float(test.pvalue)
     return Comparison(
