@@ -241,7 +241,7 @@ class _Suite:
 
     def _on(self) -> None:
         prompts = torch.stack(self.own.sequences)[: self.sizes.on, :1]
-        options = SamplingOptions(seed=self.seed + places.SEED + 100)
+        options = SamplingOptions(seed=self.seed + places.SEED + 100, precision="auto")
         self.watcher.begin("drawing far on", self.sizes.on_tokens)
         drawn = draw(self.pair, prompts, self.sizes.on_tokens, options, self.watcher.advance)
         if self.event:
