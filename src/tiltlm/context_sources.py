@@ -105,7 +105,7 @@ def _drawn(
     on_context: Callable[[int], None] | None,
 ) -> TokenContexts:
     model, tokenizer = loaded
-    begin = next((i for i in (tokenizer.bos_token_id, tokenizer.eos_token_id) if i is not None), 0)
+    begin = first_token(tokenizer)
     drawn: list[list[int]] = []
     for first in range(0, count, _BATCH):
         prompts = torch.full((min(_BATCH, count - first), 1), begin)
@@ -117,6 +117,13 @@ def _drawn(
         if on_context:
             on_context(len(drawn))
     return TokenContexts(drawn, "own samples")
+
+
+def first_token(tokenizer: PreTrainedTokenizerBase) -> int:
+    """What a text begins with."""
+    return int(
+        next((i for i in (tokenizer.bos_token_id, tokenizer.eos_token_id) if i is not None), 0)
+    )
 
 
 def text_contexts(

@@ -110,6 +110,11 @@ class TokenContexts(Dataset[dict[str, torch.Tensor]]):
         """The positions of a context that count."""
         return self.weights[index].nonzero()[:, 0]
 
+    def following(self, index: int) -> torch.Tensor:
+        """The token after each position of a context, −1 after the last."""
+        ids = self.sequences[index]
+        return torch.cat([ids[1:], ids.new_tensor([-1])])
+
     def choose(self, indices: Sequence[int]) -> TokenContexts:
         """Some of them."""
         return TokenContexts(

@@ -7,8 +7,9 @@ from typing import Literal
 from pydantic import Field
 
 from tiltlm.measures.comparisons import Comparison
-from tiltlm.measures.context_effects import Bucket, Effect, Mean
+from tiltlm.measures.context_effects import Bucket, Effect
 from tiltlm.measures.decoding import Drawn
+from tiltlm.measures.intervals import Estimate
 from tiltlm.measures.moved import Heat, Moved
 from tiltlm.measures.persistence import Survival
 from tiltlm.records import Record
@@ -31,7 +32,7 @@ class MeasureRecord(Record):
     languages: list[Effect] = Field(description="at each language; one short text each")
     buckets: dict[str, list[Bucket]] = Field(description="event mass by tokens read")
     drawn: list[Drawn] = Field(description="hit rates of samples beside their expectation")
-    on: list[Mean] = Field(description="hit rate of each hundred drawn tokens, far on")
+    on: list[Estimate] = Field(description="hit rate of each hundred drawn tokens, far on")
     comparisons: list[Comparison] = Field(
         description="model against base, p-values adjusted together (Holm)"
     )

@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 from tiltlm.errors import RunError
 from tiltlm.files import require_free, staged, write_json, write_text
 from tiltlm.label import write_tilt_label
-from tiltlm.measures.fidelity import Estimate
+from tiltlm.measures.intervals import Estimate
 from tiltlm.models import base_folder, untie_head
 from tiltlm.realise.decode import logit_bias
 from tiltlm.records import (

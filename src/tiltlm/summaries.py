@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tiltlm.measure_records import MeasureRecord
     from tiltlm.measures.comparisons import Comparison
-    from tiltlm.measures.context_effects import Mean
+    from tiltlm.measures.intervals import Estimate
     from tiltlm.records import RunRecord, TiltRecord
     from tiltlm.sweep import SweepRecord
 
@@ -157,7 +157,7 @@ def _comparison_row(found: Comparison) -> tuple[str, ...]:
     )
 
 
-def reach(found: Mean) -> str:
+def reach(found: Estimate) -> str:
     """The interval of a mean."""
     return "no spread" if found.interval is None else _between(*found.interval)
 

@@ -10,18 +10,10 @@ from itertools import pairwise
 
 import numpy as np
 
-from tiltlm.measures.intervals import Interval, ratio_student
+from tiltlm.measures.intervals import Estimate, ratio_student
 from tiltlm.measures.observe import Observed
 
 NO_GAP_NATS = 1e-9
-
-
-@dataclass(frozen=True)
-class Mean:
-    """A mean over positions, with a 95 % interval over contexts (None without spread)."""
-
-    mean: float
-    interval: Interval | None
 
 
 @dataclass(frozen=True)
@@ -48,14 +40,14 @@ class Effect:
     contexts: int
     positions: int
     length: int
-    mass_base: Mean | None
-    mass_target: Mean | None
-    mass_model: Mean | None
-    strength: Mean | None
-    gap_closed: Mean | None
-    collateral: Mean | None
-    kl_base_model: Mean
-    leakage: Mean | None
+    mass_base: Estimate | None
+    mass_target: Estimate | None
+    mass_model: Estimate | None
+    strength: Estimate | None
+    gap_closed: Estimate | None
+    collateral: Estimate | None
+    kl_base_model: Estimate
+    leakage: Estimate | None
 
 
 def effect_of(seen: Observed) -> Effect:
@@ -71,7 +63,7 @@ def effect_of(seen: Observed) -> Effect:
         strength=_strength(seen),
         gap_closed=_gap_closed(seen),
         collateral=_mean(seen, "collateral"),
-        kl_base_model=_mean(seen, "kl_base_model") or Mean(float("nan"), None),
+        kl_base_model=_mean(seen, "kl_base_model") or Estimate(float("nan"), None),
         leakage=_leakage(seen),
     )
 
@@ -92,9 +84,9 @@ class Bucket:
 
     begin: int
     end: int
-    base: Mean
-    target: Mean
-    model: Mean
+    base: Estimate
+    target: Estimate
+    model: Estimate
 
 
 def by_position(seen: Observed, edges: list[int]) -> list[Bucket]:
@@ -118,7 +110,7 @@ def by_position(seen: Observed, edges: list[int]) -> list[Bucket]:
     return found
 
 
-def _mean(seen: Observed, name: str, weights: list[np.ndarray] | None = None) -> Mean | None:
+def _mean(seen: Observed, name: str, weights: list[np.ndarray] | None = None) -> Estimate | None:
     if not seen.exists(name):
         return None
     found = _ratio(seen.sums(name, weights), seen.totals(name, weights))
@@ -126,32 +118,34 @@ def _mean(seen: Observed, name: str, weights: list[np.ndarray] | None = None) ->
         return found
     low, high = found.interval  # none of these figures can be negative, and a mass is at most 1
     most = 1.0 if name.startswith("mass_") else high
-    return Mean(found.mean, (max(0.0, low), min(most, high)))
+    return Estimate(found.mean, (max(0.0, low), min(most, high)))
 
 
-def _ratio(tops: list[float], bottoms: list[float]) -> Mean | None:
+def _ratio(tops: list[float], bottoms: list[float]) -> Estimate | None:
     pairs = [(t, b) for t, b in zip(tops, bottoms, strict=True) if b > 0]
     if not pairs:
         return None
     tops, bottoms = [t for t, _ in pairs], [b for _, b in pairs]
-    return Mean(sum(tops) / sum(bottoms), ratio_student(tops, bottoms))
+    return Estimate(sum(tops) / sum(bottoms), ratio_student(tops, bottoms))
 
 
-def _strength(seen: Observed) -> Mean | None:
+def _strength(seen: Observed) -> Estimate | None:
     return _ratio(*strength_parts(seen)) if seen.exists("log_odds") else None
 
 
-def _gap_closed(seen: Observed) -> Mean | None:
+def _gap_closed(seen: Observed) -> Estimate | None:
     if not seen.exists("kl_target_base"):
         return None
     base, model = seen.sums("kl_target_base"), seen.sums("kl_target_model")
     if not sum(base) / sum(seen.totals("kl_target_base")) > NO_GAP_NATS:
         return None
     ratio = ratio_student(model, base)
-    return Mean(1 - sum(model) / sum(base), None if ratio is None else (1 - ratio[1], 1 - ratio[0]))
+    return Estimate(
+        1 - sum(model) / sum(base), None if ratio is None else (1 - ratio[1], 1 - ratio[0])
+    )
 
 
-def _leakage(seen: Observed) -> Mean | None:
+def _leakage(seen: Observed) -> Estimate | None:
     if not seen.exists("met"):
         return None
     weights = [w * (m == 0) for w, m in zip(seen.weights, seen.figures["met"], strict=True)]

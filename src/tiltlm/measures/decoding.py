@@ -14,8 +14,7 @@ import torch
 
 from tiltlm.contexts import TokenContexts
 from tiltlm.errors import MeasurementError
-from tiltlm.measures.context_effects import Mean
-from tiltlm.measures.intervals import student
+from tiltlm.measures.intervals import Estimate, student
 from tiltlm.measures.pair import Pair, Rows
 from tiltlm.sampling import SamplingOptions, sample
 
@@ -40,11 +39,11 @@ class Drawn:
     top_p: float
     sequences: int
     tokens: int
-    hit_rate: Mean
-    expected: Mean
-    base: Mean
-    target: Mean
-    per_hundred: list[Mean]
+    hit_rate: Estimate
+    expected: Estimate
+    base: Estimate
+    target: Estimate
+    per_hundred: list[Estimate]
 
 
 def draw(
@@ -115,18 +114,18 @@ def count_hits(pair: Pair, prompts: torch.Tensor, drawn: torch.Tensor) -> torch.
     return found
 
 
-def per_hundred(hits: torch.Tensor) -> list[Mean]:
+def per_hundred(hits: torch.Tensor) -> list[Estimate]:
     """Hit rate of each hundred tokens; [] for less than two hundred."""
     return [mean_over(part) for part in hits.split(100, 1)] if hits.shape[1] >= 200 else []
 
 
-def mean_over(values: torch.Tensor) -> Mean:
-    """Mean of (sequences, tokens), with an interval over sequences."""
+def mean_over(values: torch.Tensor) -> Estimate:
+    """Estimate of (sequences, tokens), with an interval over sequences."""
     means = values.mean(1).tolist()
     interval = student(means)
     if interval is not None:
         interval = (max(0.0, interval[0]), min(1.0, interval[1]))
-    return Mean(float(values.mean()), interval)
+    return Estimate(float(values.mean()), interval)
 
 
 def _events(pair: Pair, rows: Rows) -> torch.Tensor:

@@ -12,7 +12,7 @@ import torch
 
 from tiltlm.divergences import precise_kl
 from tiltlm.errors import MeasurementError
-from tiltlm.measures.intervals import Interval, ratio_student, student
+from tiltlm.measures.intervals import Estimate, Interval, ratio_student, student
 from tiltlm.reference import ROWS, Reference
 from tiltlm.targets import BoundTarget
 
@@ -21,14 +21,6 @@ ModelLogits = Callable[[int], torch.Tensor]
 
 NO_GAP_NATS = 1e-9
 """Below this mean KL the reference already is the target, and a share of the gap means nothing."""
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A mean over contexts with its 95 % Student interval (None where there is no spread)."""
-
-    mean: float
-    interval: Interval | None
 
 
 @dataclass(frozen=True)
@@ -139,7 +131,7 @@ def _measure_context(
             for row, logp in enumerate((base, wish.expand_as(base), model)):
                 masses[row] += _masses(logp.exp(), events).double() @ weight
             outside = ~events.any(0)
-            found["collateral"] += float((weight * _collateral(base, model, outside)).sum())
+            found["collateral"] += float((weight * collateral_kl(base, model, outside)).sum())
     for name, value in found.items():
         getattr(sums, name).append(value)
     sums.masses.append(masses / max(found["weight"], 1e-300))
@@ -152,7 +144,7 @@ def _masses(probabilities: torch.Tensor, events: torch.Tensor) -> torch.Tensor:
     return torch.where(events, probabilities, 0.0).sum(-1)
 
 
-def _collateral(base: torch.Tensor, model: torch.Tensor, outside: torch.Tensor) -> torch.Tensor:
+def collateral_kl(base: torch.Tensor, model: torch.Tensor, outside: torch.Tensor) -> torch.Tensor:
     """KL between the two, both conditioned on tokens outside the events, (N,)."""
     if len(outside) == 1:
         base, model = base[:, outside[0]], model[:, outside[0]]

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tiltlm.measures.comparisons import Comparison
-from tiltlm.measures.context_effects import Bucket, Effect, Mean
+from tiltlm.measures.context_effects import Bucket, Effect
 from tiltlm.measures.decoding import Drawn
+from tiltlm.measures.intervals import Estimate
 from tiltlm.measures.moved import Heat, Moved
 from tiltlm.measures.persistence import Survival
 
@@ -24,7 +25,6 @@ class Sizes:
     Attributes:
         contexts: of each kind.
         length: tokens of each.
-        lengths: other lengths of own samples, cut from longer ones.
         far: contexts of text that reach ``far_length``.
         far_length: tokens.
         draws: sequences for each way of drawing; 0 for none.
@@ -87,7 +87,7 @@ class Measured:
     languages: list[Effect] = field(default_factory=list)
     buckets: dict[str, list[Bucket]] = field(default_factory=dict)
     drawn: list[Drawn] = field(default_factory=list)
-    on: list[Mean] = field(default_factory=list)
+    on: list[Estimate] = field(default_factory=list)
     comparisons: list[Comparison] = field(default_factory=list)
     items: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
     survivals: list[Survival] = field(default_factory=list)

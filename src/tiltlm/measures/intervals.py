@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
@@ -10,6 +11,14 @@ from scipy import stats
 from tiltlm.errors import MeasurementError
 
 Interval = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean with its 95 % interval over independent units (None where they show no spread)."""
+
+    mean: float
+    interval: Interval | None
 
 
 def wilson(hits: int, trials: int, confidence: float = 0.95) -> Interval:

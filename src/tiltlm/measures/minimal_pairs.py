@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tiltlm.context_sources import first_token
 from tiltlm.contexts import TokenContexts
 from tiltlm.errors import ConfigError
 from tiltlm.measures.comparisons import Comparison, compare_shares, compare_shift
@@ -109,7 +110,7 @@ def pooled(sets: Sequence[tuple[PairSet, Margins]]) -> Iterator[tuple[str, Margi
 
 def _contexts(pair: Pair, sentences: Sequence[str]) -> TokenContexts:
     tokenizer = pair.base.tokenizer
-    begin = next((i for i in (tokenizer.bos_token_id, tokenizer.eos_token_id) if i is not None), 0)
+    begin = first_token(tokenizer)
     ids = [[begin, *tokenizer(s, add_special_tokens=False)["input_ids"]] for s in sentences]
     return TokenContexts(ids, "sentences")
 

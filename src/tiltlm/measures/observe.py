@@ -13,6 +13,7 @@ import torch
 
 from tiltlm.contexts import TokenContexts
 from tiltlm.divergences import precise_kl
+from tiltlm.measures.fidelity import collateral_kl
 from tiltlm.measures.pair import Pair, Rows
 
 FIGURES = (
@@ -116,15 +117,10 @@ def observe(
         contexts,
         [p.numpy() for p in places],
         figures,
-        [_following(contexts, i)[places[i]].numpy() for i in range(count)],
+        [contexts.following(i)[places[i]].numpy() for i in range(count)],
         [contexts.weights[i][places[i]].double().numpy() for i in range(count)],
         *(means / max(total, 1e-300)),
     )
-
-
-def _following(contexts: TokenContexts, index: int) -> torch.Tensor:
-    ids = contexts.sequences[index]
-    return torch.cat([ids[1:], ids.new_tensor([-1])])
 
 
 @torch.no_grad()
@@ -156,7 +152,7 @@ def _figures(pair: Pair, rows: Rows, only_next: bool) -> dict[str, torch.Tensor]
         found[f"mass_{name}"] = inside.exp()
         masses[name] = inside - outside
     found["log_odds"] = masses["model"] - masses["base"]
-    found["collateral"] = _zero(rows) if same else _collateral(rows, event)
+    found["collateral"] = _zero(rows) if same else collateral_kl(rows.base, rows.model, ~event)
     return found
 
 
@@ -166,14 +162,6 @@ def split_masses(logp: torch.Tensor, event: torch.Tensor) -> tuple[torch.Tensor,
         return logp[:, event[0]].logsumexp(-1), logp[:, ~event[0]].logsumexp(-1)
     inside = torch.where(event, logp, -torch.inf).logsumexp(-1)
     return inside, torch.where(event, -torch.inf, logp).logsumexp(-1)
-
-
-def _collateral(rows: Rows, event: torch.Tensor) -> torch.Tensor:
-    if len(event) == 1:
-        base, model = rows.base[:, ~event[0]], rows.model[:, ~event[0]]
-    else:
-        base, model = (torch.where(event, -torch.inf, logp) for logp in (rows.base, rows.model))
-    return precise_kl(base.log_softmax(-1), model.log_softmax(-1))
 
 
 def _zero(rows: Rows) -> torch.Tensor:

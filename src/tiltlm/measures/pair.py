@@ -155,7 +155,8 @@ class Pair:
                     there = states[place]
                     there = None if there is None else [there[p] for p in positions.tolist()]
                     base, asked, model = self._three(before[some], after[some], there)
-                    following, weights = _beside(contexts, indices[place], positions)
+                    following = contexts.following(indices[place])[positions]
+                    weights = contexts.weights[indices[place]][positions]
                     yield Rows(
                         indices[place], positions, following, weights, there, base, asked, model
                     )
@@ -200,15 +201,6 @@ class Pair:
             for key, value in ours.items()
             if not key.startswith(f"{name}.")
         )
-
-
-def _beside(
-    contexts: TokenContexts, index: int, positions: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """The token after each position, −1 after the last, and each position's weight."""
-    ids = contexts.sequences[index]
-    following = torch.cat([ids[1:], ids.new_tensor([-1])])
-    return following[positions], contexts.weights[index][positions]
 
 
 def _runs(owner: torch.Tensor, longest: int) -> Iterator[slice]:

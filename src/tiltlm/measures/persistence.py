@@ -18,7 +18,8 @@ from transformers.pytorch_utils import Conv1D
 from transformers.trainer_callback import PrinterCallback
 
 from tiltlm.contexts import TokenContexts, collate
-from tiltlm.measures.context_effects import Mean, effect_of
+from tiltlm.measures.context_effects import effect_of
+from tiltlm.measures.intervals import Estimate
 from tiltlm.measures.observe import observe
 from tiltlm.measures.pair import Pair
 from tiltlm.models import LoadedModel
@@ -41,9 +42,9 @@ class Survival:
 
     treatment: str
     amount: float | None
-    strength: Mean | None
-    mass_base: Mean | None
-    mass_model: Mean | None
+    strength: Estimate | None
+    mass_base: Estimate | None
+    mass_model: Estimate | None
 
 
 def after_int8(pair: Pair, contexts: TokenContexts) -> Survival:

@@ -146,13 +146,11 @@ class _Suite:
                 self._bits_per_byte(seen)
                 self.found.heat = heat_of(seen, self.pair.vocabulary)
         self._far()
-        for index, name in enumerate(self._languages().kind.split(", ")):
-            one = self._languages().choose([index])
+        spoken = places.languages(base)
+        for index, name in enumerate(spoken.kind.split(", ")):
+            one = spoken.choose([index])
             one.kind = name
             self.found.languages.append(effect_of(observe(self.pair, one)))
-
-    def _languages(self) -> TokenContexts:
-        return places.languages(self.pair.base)
 
     def _far(self) -> None:
         limit = context_length(self.pair.base.model)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from tiltlm.measure_records import MeasureRecord
 from tiltlm.report import measure_plots as plots
-from tiltlm.report.page import visible
+from tiltlm.report.page import templates
 
 STRONGEST = 3.0
 """Nats of log-ratio at which the heat map's colour is full."""
@@ -14,25 +12,21 @@ STRONGEST = 3.0
 
 def render_measure(record: MeasureRecord) -> str:
     """The page as text."""
-    environment = Environment(
-        loader=PackageLoader("tiltlm", "report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["visible"] = visible
     has_strength = any(e.strength for e in record.effects)
-    return environment.get_template("measure.html").render(
-        record=record,
-        heat=[] if record.heat is None else _coloured(record),
-        position_plot=plots.position_plot(record) if any(record.buckets.values()) else None,
-        strength_plot=plots.strength_plot(record) if has_strength else None,
-        item_plot=plots.item_plot(record) if record.items else None,
-        side_plot=plots.side_plot(record) if plots.shares_of(record) else None,
-        drawn_plot=plots.drawn_plot(record) if record.drawn else None,
-        on_plot=plots.on_plot(record) if len(record.on) > 1 else None,
-        survival_plot=plots.merged_plot(record) if record.survivals else None,
+    return (
+        templates()
+        .get_template("measure.html")
+        .render(
+            record=record,
+            heat=[] if record.heat is None else _coloured(record),
+            position_plot=plots.position_plot(record) if any(record.buckets.values()) else None,
+            strength_plot=plots.strength_plot(record) if has_strength else None,
+            item_plot=plots.item_plot(record) if record.items else None,
+            side_plot=plots.side_plot(record) if plots.shares_of(record) else None,
+            drawn_plot=plots.drawn_plot(record) if record.drawn else None,
+            on_plot=plots.on_plot(record) if len(record.on) > 1 else None,
+            survival_plot=plots.survival_plot(record) if record.survivals else None,
+        )
     )
 
 

@@ -53,7 +53,7 @@ def on_plot(record: MeasureRecord) -> str:
     return styled(_on, record)
 
 
-def merged_plot(record: MeasureRecord) -> str:
+def survival_plot(record: MeasureRecord) -> str:
     """What is left of the strength after merging and other treatments."""
     return styled(_survivals, record)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -14,6 +14,9 @@ from tiltlm.errors import RunError
 from tiltlm.files import write_text
 from tiltlm.records import RunRecord
 from tiltlm.report import plots
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 
 def write_report(directory: Path) -> Path:
@@ -42,17 +45,8 @@ def render(record: RunRecord, samples: list[dict[str, Any]]) -> str:
         record: of the run.
         samples: lines of ``samples.jsonl``: ``when``, ``tokens``, ``hits``.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("tiltlm", "report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates()
     environment.filters["percent"] = _percent
-    environment.filters["visible"] = visible
     is_article = record.recipe["target"] == "uniform(contains('x'))"
     return environment.get_template("page.html").render(
         record=record,
@@ -73,6 +67,21 @@ def render(record: RunRecord, samples: list[dict[str, Any]]) -> str:
         is_article=is_article and record.recipe["model"]["name"] == "model5",
         is_uniform=record.recipe["target"].startswith("uniform"),
     )
+
+
+def templates() -> Environment:
+    """The pages' templates."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("tiltlm", "report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["visible"] = visible
+    return environment
 
 
 def _percent(value: float) -> str:

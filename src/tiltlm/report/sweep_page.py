@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from html import escape
 
-from tiltlm.measures.context_effects import Mean
+from tiltlm.measures.intervals import Estimate
 from tiltlm.report.drawing import AFTER, BEFORE, INK, MUTED, reach, styled, svg_of
 from tiltlm.sweep import SweepPoint, SweepRecord
 
@@ -23,7 +23,7 @@ by {by}; {over} varies. Intervals are 95 %.</p>
 {figure}<table><tr>{head}</tr>{rows}</table></body></html>
 """
 
-Row = tuple[str, Callable[[SweepPoint], Mean | None]]
+Row = tuple[str, Callable[[SweepPoint], Estimate | None]]
 
 
 def render_sweep(record: SweepRecord) -> str:
@@ -54,11 +54,11 @@ def responses(record: SweepRecord) -> list[Row]:
     return found + [(f"{n}, difference", _side(n)) for n in SHOWN if n in names]
 
 
-def _side(name: str) -> Callable[[SweepPoint], Mean | None]:
-    def get(point: SweepPoint) -> Mean | None:
+def _side(name: str) -> Callable[[SweepPoint], Estimate | None]:
+    def get(point: SweepPoint) -> Estimate | None:
         for c in point.measure.comparisons:
             if c.name == name:
-                return Mean(c.difference, c.interval)
+                return Estimate(c.difference, c.interval)
         return None
 
     return get
@@ -107,7 +107,7 @@ def _value(point: SweepPoint) -> str:
     return f"{point.value:g}" if isinstance(point.value, float) else escape(point.value)
 
 
-def _cell(found: Mean | None) -> str:
+def _cell(found: Estimate | None) -> str:
     if found is None:
         return "–"
     text = f"{found.mean:.4g}"
