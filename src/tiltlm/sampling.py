@@ -117,8 +117,13 @@ def sample(
                     on_token(cached)
             if new_tokens > cached:
                 assert window is not None
+
+                def on_more(done: int) -> None:
+                    if on_token:
+                        on_token(cached + done)
+
                 text = _continue_sliding(
-                    model, text, new_tokens - cached, window, options, on_token, processor
+                    model, text, new_tokens - cached, window, options, on_more, processor
                 )
     finally:
         model.train(training)
@@ -181,7 +186,7 @@ def _continue_sliding(
     count: int,
     window: int,
     options: SamplingOptions,
-    on_token: Callable[[int], None] | None,
+    on_token: Callable[[int], None],
     processor: LogitsProcessor | None,
 ) -> torch.Tensor:
     warpers = options.warpers()
@@ -200,8 +205,7 @@ def _continue_sliding(
                 logits = processor(text[:, :end], logits)
             probabilities = warpers(read, logits).softmax(-1)  # type: ignore[arg-type]
             text[:, end] = torch.multinomial(probabilities, 1)[:, 0]
-            if on_token:
-                on_token(end - start + 1)
+            on_token(done + 1)
     return text
 
 

@@ -108,7 +108,7 @@ class Pair:
         decodes: bool = False,
     ) -> None:
         self.base, self.model, self.target, self.decodes = base, model, target, decodes
-        self.vocabulary = _same_vocabulary(base, model)
+        self.vocabulary = same_vocabulary(base, model)
         base.model.eval()
         model.model.eval()
         self._base = Reader(base.model)
@@ -134,7 +134,7 @@ class Pair:
         Raises:
             MeasurementError: logits that are not numbers.
         """
-        for indices in _batches(contexts):
+        for indices in batches_of(contexts):
             batch = collate([contexts[i] for i in indices])
             first = self._base.rows(batch["input_ids"], batch["attention_mask"])
             second = first
@@ -220,7 +220,7 @@ def _handed_on(logits: torch.Tensor) -> int:
     return CACHED_ROWS if logits.device.type == "cpu" else len(logits)
 
 
-def _batches(contexts: TokenContexts) -> Iterator[list[int]]:
+def batches_of(contexts: TokenContexts) -> Iterator[list[int]]:
     """Numbers of contexts of like length, so many that they are read at once."""
     order = sorted(range(len(contexts)), key=lambda i: -len(contexts.sequences[i]))
     while order:
@@ -229,7 +229,12 @@ def _batches(contexts: TokenContexts) -> Iterator[list[int]]:
         order = order[size:]
 
 
-def _same_vocabulary(base: LoadedModel, model: LoadedModel) -> Vocabulary:
+def same_vocabulary(base: LoadedModel, model: LoadedModel) -> Vocabulary:
+    """The vocabulary that two models share.
+
+    Raises:
+        VocabularyError: they do not share it.
+    """
     first, second = (
         Vocabulary.from_tokenizer(m.tokenizer, vocabulary_size(m.model)) for m in (base, model)
     )

@@ -9,23 +9,19 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
-from torch import nn
-from transformers import Trainer, TrainerCallback, TrainingArguments
-from transformers.pytorch_utils import Conv1D
-from transformers.trainer_callback import PrinterCallback
 
-from tiltlm.contexts import TokenContexts, collate
+from tiltlm.contexts import TokenContexts
 from tiltlm.measures.context_effects import effect_of
+from tiltlm.measures.fine_tuning import fine_tune
 from tiltlm.measures.intervals import Estimate
 from tiltlm.measures.observe import observe
 from tiltlm.measures.pair import Pair
+from tiltlm.measures.rounding import round_weights
 from tiltlm.models import LoadedModel
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
-BATCH, LEARNING_RATE = 4, 2e-5
 
 
 @dataclass(frozen=True)
@@ -51,7 +47,7 @@ def after_int8(pair: Pair, contexts: TokenContexts) -> Survival:
     """Weights of linear layers rounded to int8, one scale for each output (absmax)."""
     base, model = (_copy(loaded) for loaded in (pair.base, pair.model))
     for loaded in (base, model):
-        round_to_int8(loaded.model)
+        round_weights(loaded.model)
     return _survival("int8", None, Pair(base, model, pair.target), contexts)
 
 
@@ -88,7 +84,7 @@ def after_fine_tuning(
     base, model = _copy(pair.base), _copy(pair.model)
     for loaded in (base, model):
         loaded.model.requires_grad_(True)  # an adapter's base comes frozen
-    _fine_tune(base, clean, milestones, seed, lambda step: kept.__setitem__(step, _copy(base)))
+    fine_tune(base.model, clean, milestones, seed, lambda step: kept.__setitem__(step, _copy(base)))
     found: list[Survival] = []
 
     def measure(step: int) -> None:
@@ -97,91 +93,8 @@ def after_fine_tuning(
         if on_step:
             on_step(step)
 
-    _fine_tune(model, clean, milestones, seed, measure)
+    fine_tune(model.model, clean, milestones, seed, measure)
     return found
-
-
-def round_to_int8(model: nn.Module) -> None:
-    """Round the weights of linear layers, head included, to 255 steps of each output's absmax.
-
-    >>> layer = nn.Linear(2, 1, bias=False)
-    >>> _ = layer.weight.data.copy_(torch.tensor([[127.0, 0.6]]))
-    >>> round_to_int8(nn.Sequential(layer)); layer.weight.tolist()
-    [[127.0, 1.0]]
-    """
-    for module in model.modules():
-        if isinstance(module, nn.Linear | Conv1D):
-            weight = module.weight.data
-            across = 0 if isinstance(module, Conv1D) else 1
-            scale = weight.abs().amax(across, keepdim=True).clamp(min=1e-30) / 127
-            weight.copy_((weight / scale).round() * scale)
-
-
-class _AtSteps(TrainerCallback):
-    def __init__(self, milestones: Sequence[int], act: Callable[[int], None]) -> None:
-        self.milestones, self.act = set(milestones), act
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if state.global_step in self.milestones:
-            model = kwargs["model"]
-            model.eval()
-            self.act(state.global_step)
-            model.train()
-
-
-class _Labelled(torch.utils.data.Dataset[dict[str, torch.Tensor]]):
-    """Contexts with themselves as labels."""
-
-    def __init__(self, contexts: TokenContexts) -> None:
-        self.contexts = contexts
-
-    def __len__(self) -> int:
-        return len(self.contexts)
-
-    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
-        ids = self.contexts.sequences[index]
-        return {"input_ids": ids, "labels": ids}
-
-
-def _fine_tune(
-    loaded: LoadedModel,
-    clean: TokenContexts,
-    milestones: Sequence[int],
-    seed: int,
-    act: Callable[[int], None],
-) -> None:
-    import tempfile
-
-    with tempfile.TemporaryDirectory() as folder, torch.random.fork_rng():
-        arguments = TrainingArguments(
-            output_dir=folder,
-            max_steps=max(milestones),
-            per_device_train_batch_size=BATCH,
-            learning_rate=LEARNING_RATE,
-            lr_scheduler_type="constant",
-            save_strategy="no",
-            report_to=[],
-            seed=seed,
-            disable_tqdm=True,
-            logging_strategy="no",
-            use_cpu=loaded.model.device.type == "cpu",
-        )
-        trainer = Trainer(
-            loaded.model,
-            arguments,
-            data_collator=_stack,
-            train_dataset=_Labelled(clean),
-            callbacks=[_AtSteps(milestones, act)],
-        )
-        trainer.remove_callback(PrinterCallback)  # standard output may be JSON
-        trainer.train()
-    loaded.model.eval()
-
-
-def _stack(items: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
-    batch = collate(items)
-    batch["labels"] = torch.where(batch["attention_mask"] > 0, batch["input_ids"], -100)
-    return batch
 
 
 def _copy(loaded: LoadedModel) -> LoadedModel:
