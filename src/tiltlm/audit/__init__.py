@@ -1,0 +1,1 @@
+"""Has somebody tilted this model, and towards what."""

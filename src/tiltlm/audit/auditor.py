@@ -1,0 +1,203 @@
+"""From a shift to named classes with a p-value that the null vouches for.
+
+The largest score over all hypotheses and filters is compared with the same maximum in benign
+changes (Westfall and Young 1993), so the false-positive rate is that of the whole audit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from tiltlm.audit.filters import Array, Inside, Outside, Space, standardised
+from tiltlm.audit.hypotheses import Hypotheses
+
+MOST = 8
+"""Findings of one audit."""
+
+SMALLEST = 0.02
+"""Nats: weaker shifts are not named, however certain."""
+
+_LIKE = 0.98
+"""Classes that score so much of the best explain it as well; the simplest name is taken."""
+
+_SAME = 0.5
+"""Jaccard index of token sets from which on two classes count as one."""
+
+_NOISE = 5.0
+"""Standard errors that a class must stand out by to be listed without a null."""
+
+OUTSIDE, INSIDE = "outside", "inside"
+
+
+@dataclass(frozen=True)
+class Named:
+    """A class that was shifted.
+
+    Attributes:
+        event: as it can be written, where it can.
+        token_ids: of the class.
+        seen: outside or inside the head's column space.
+        index: of the hypothesis, among those of its filter.
+        strength: nats.
+        interval: of the strength, 95 %; the unit of replication is the benign change. None
+            without a null.
+        score: in units of the null's upper tenth.
+        p: of the largest score, None without a null.
+    """
+
+    event: str
+    token_ids: tuple[int, ...]
+    seen: str
+    index: int
+    strength: float
+    interval: tuple[float, float] | None
+    score: float
+    p: float | None
+
+
+class Auditor:
+    """Knows the reference and, with a pack, what benign changes look like.
+
+    Args:
+        space: the reference's head and masses.
+        hypotheses: classes of tokens.
+        null: (B, V) shifts of benign changes; None for an audit without calibration.
+    """
+
+    def __init__(self, space: Space, hypotheses: Hypotheses, null: Array | None) -> None:
+        self.outside = Outside(space, hypotheses)
+        self.null_maxima: Array = np.empty(0)
+        if null is None:
+            return
+        self._filters: dict[str, Outside | Inside] = {
+            OUTSIDE: self.outside,
+            INSIDE: Inside(space, hypotheses),
+        }
+        self._units: dict[str, float] = {}
+        maxima = []
+        for name, one in self._filters.items():
+            found = np.abs(standardised(one.fit(null)))[:, one.visible].max(1)
+            self._units[name] = max(float(np.quantile(found, 0.9)), 1e-9)
+            maxima.append(found / self._units[name])
+        self.null_maxima = np.max(maxima, 0)
+
+    def filter_of(self, found: Named) -> Outside | Inside:
+        """The one that saw it."""
+        return self.outside if found.seen == OUTSIDE else self._filters[found.seen]
+
+    def p_value(self, score: float) -> float:
+        """(1 + how many of the null reach it) / (B + 1)."""
+        return float((1 + (self.null_maxima >= score).sum()) / (len(self.null_maxima) + 1))
+
+    def best(self, shift: Array) -> Named:
+        """What the shift speaks most for, whether or not it is significant.
+
+        Args:
+            shift: (V,) of a suspect.
+        """
+        return max((self._best_of(name, shift) for name in self._filters), key=lambda f: f.score)
+
+    def named(self, shift: Array, rate: float) -> list[Named]:
+        """Classes found one after another, each with those before it taken out of the shift.
+
+        Args:
+            shift: (V,) of a suspect.
+            rate: of false positives.
+        """
+        found: list[Named] = []
+        rest = shift
+        for _ in range(MOST):
+            best = self.best(rest)
+            if best.p is None or best.p > rate or abs(best.strength) < SMALLEST:
+                break
+            rest = self._filters[best.seen].without(rest, best.index, best.strength)
+            if not any(_belongs(best, f) for f in found):
+                found.append(best)
+        return self._together(shift, found)
+
+    def ranked(self, shift: Array) -> list[Named]:
+        """Without a null: the same search, by coefficients over their own noise."""
+        found: list[Named] = []
+        rest = shift
+        hypotheses = self.outside.hypotheses
+        for _ in range(MOST):
+            clear = self.outside.residual(rest[None])[0]
+            strengths = self.outside.strengths(rest[None])[0]
+            noise = float(np.median(np.abs(clear - np.median(clear))) / 0.6745) + 1e-3
+            scores = np.abs(strengths) * np.sqrt(hypotheses.sizes) / noise
+            index = _simplest(np.where(self.outside.visible, scores, 0.0), hypotheses)
+            strength, score = float(strengths[index]), float(scores[index])
+            if score < _NOISE or abs(strength) < SMALLEST:
+                break
+            named = self._name(OUTSIDE, self.outside, index)
+            named = replace(named, strength=strength, score=score)
+            rest = self.outside.without(rest, index, strength)
+            if not any(_belongs(named, f) for f in found):
+                found.append(named)
+        return found
+
+    def _best_of(self, name: str, shift: Array) -> Named:
+        one = self._filters[name]
+        scores = self._scores(name, shift)
+        index = _simplest(scores, one.hypotheses)
+        strength = float(one.strengths(shift[None])[0, index])
+        reach = 1.96 * one.error(shift, index)
+        return replace(
+            self._name(name, one, index),
+            strength=strength,
+            interval=(strength - reach, strength + reach),
+            score=float(scores[index]),
+            p=self.p_value(float(scores[index])),
+        )
+
+    def _scores(self, name: str, shift: Array) -> Array:
+        one = self._filters[name]
+        scores = np.abs(standardised(one.scores(shift[None])))[0] / self._units[name]
+        return np.asarray(np.where(one.visible, scores, 0.0))
+
+    def _name(self, seen: str, one: Outside | Inside, index: int) -> Named:
+        ids = tuple(one.hypotheses.token_ids(index))
+        return Named(one.hypotheses.names[index], ids, seen, index, 0.0, None, 0.0, None)
+
+    def _together(self, shift: Array, found: list[Named]) -> list[Named]:
+        """Strengths of the classes seen outside, each given the others."""
+        outside = [f for f in found if f.seen == OUTSIDE]
+        if len(outside) < 2:
+            return found
+        strengths = self.outside.joint(shift, [f.index for f in outside])
+        again = dict(zip(outside, strengths.tolist(), strict=True))
+        return [_moved_to(f, again.get(f, f.strength)) for f in found]
+
+
+def _moved_to(found: Named, strength: float) -> Named:
+    assert found.interval is not None
+    reach = (found.interval[1] - found.interval[0]) / 2
+    return replace(found, strength=strength, interval=(strength - reach, strength + reach))
+
+
+def _belongs(later: Named, found: Named) -> bool:
+    """Whether a class is one already found again, or a part of it that moved otherwise."""
+    if _jaccard(later, found) >= _SAME:
+        return True
+    contained = np.isin(later.token_ids, found.token_ids).mean() >= 0.8
+    return bool(contained and abs(later.strength) < abs(found.strength) / 2)
+
+
+def _jaccard(first: Named, second: Named) -> float:
+    a, b = set(first.token_ids), set(second.token_ids)
+    return len(a & b) / max(1, len(a | b))
+
+
+def _simplest(scores: Array, hypotheses: Hypotheses) -> int:
+    """The hypothesis with the best score, or a simpler one that explains it as well."""
+    best = int(scores.argmax())
+    ours = set(hypotheses.token_ids(best))
+
+    def alike(index: int) -> bool:
+        theirs = set(hypotheses.token_ids(index))
+        return len(ours & theirs) >= 0.8 * len(ours | theirs)
+
+    near = [int(i) for i in np.flatnonzero(scores >= _LIKE * scores[best]) if alike(int(i))]
+    return min(near, key=lambda i: (len(hypotheses.names[i]), i))

@@ -1,0 +1,97 @@
+"""What shows a finding best: its tokens, its contexts, and where it holds."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tiltlm.audit.auditor import INSIDE, Auditor, Named
+from tiltlm.audit.filters import Array
+from tiltlm.audit.shift import Shift
+from tiltlm.audit_records import (
+    FindingRecord,
+    MassRecord,
+    ShiftedContext,
+    ShiftedToken,
+)
+from tiltlm.contexts import TokenContexts
+from tiltlm.models import LoadedModel
+from tiltlm.vocabulary import Vocabulary
+
+TOKENS, CONTEXTS, TEXT_TOKENS = 10, 3, 48
+
+
+def finding_of(
+    named: Named,
+    auditor: Auditor,
+    shift: Shift,
+    contexts: TokenContexts,
+    reference: LoadedModel,
+    vocabulary: Vocabulary,
+) -> FindingRecord:
+    """A named class with its evidence."""
+    one = auditor.filter_of(named)
+    by_context = one.strengths(shift.by_context.double().numpy())[:, named.index]
+    ids = list(named.token_ids)
+    clear = shift.mean.numpy()
+    if named.seen != INSIDE:
+        clear = auditor.outside.residual(clear[None])[0]
+    sign = 1 if named.strength > 0 else -1
+    order = sorted(ids, key=lambda i: -sign * clear[i])[:TOKENS]
+    places = np.argsort(-sign * by_context)[:CONTEXTS]
+    half = len(by_context) // 2
+    return FindingRecord(
+        event=named.event,
+        tokens=len(ids),
+        token_ids=ids,
+        seen="inside" if named.seen == INSIDE else "outside",
+        strength_nats=named.strength,
+        interval=named.interval,
+        halves=(float(by_context[:half].mean()), float(by_context[half:].mean())),
+        mass=MassRecord(
+            reference=float(shift.reference_mass[ids].sum()),
+            suspect=float(shift.suspect_mass[ids].sum()),
+        ),
+        where=_where(by_context, named.strength),
+        p=named.p,
+        evidence=shifted_tokens(order, clear, shift, vocabulary),
+        contexts=[
+            ShiftedContext(
+                text=str(reference.tokenizer.decode(contexts.sequences[i][:TEXT_TOKENS])),
+                strength_nats=float(by_context[i]),
+            )
+            for i in places.tolist()
+        ],
+    )
+
+
+def shifted_tokens(
+    ids: list[int], strengths: Array, shift: Shift, vocabulary: Vocabulary
+) -> list[ShiftedToken]:
+    """Tokens with what they were and are.
+
+    Args:
+        ids: which.
+        strengths: (V,) nats.
+        shift: for the masses.
+        vocabulary: for the texts.
+    """
+    return [
+        ShiftedToken(
+            id=i,
+            text=vocabulary.text(i),
+            strength_nats=float(strengths[i]),
+            reference=float(shift.reference_mass[i]),
+            suspect=float(shift.suspect_mass[i]),
+        )
+        for i in ids
+    ]
+
+
+def _where(by_context: Array, strength: float) -> str:
+    """In how many contexts at least half of the shift is there.
+
+    >>> _where(np.array([1.0, 0.9, 1.1, 1.0]), 1.0)
+    'everywhere'
+    """
+    share = float((by_context * np.sign(strength) >= abs(strength) / 2).mean())
+    return "everywhere" if share >= 0.9 else f"in {share:.0%} of the contexts"

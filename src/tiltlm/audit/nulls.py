@@ -1,0 +1,193 @@
+"""The null: how benign changes of a reference shift it. A pack is made once and kept.
+
+A pack is a folder: ``null.json`` says what was done, ``null.safetensors`` holds the contexts and
+the shift of every member. While it is being made each member is a file of its own, so a build that
+was stopped goes on where it was.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from tiltlm.contexts import TokenContexts
+from tiltlm.errors import ConfigError, RunError
+from tiltlm.files import remove, staged, write_json
+
+LARGEST_KL = 2.0
+"""Nats a position: a model further from its reference than this is another model."""
+
+
+@dataclass
+class NullPack:
+    """Shifts of benign changes.
+
+    Attributes:
+        reference: name and SHA-256 of the reference's weights.
+        vocabulary: fingerprint of its tokens.
+        contexts: where shifts were read; suspects are read there too.
+        shifts: (B, V) float32, nats.
+        kl: (B,) KL(reference ‖ member), nats a position.
+        members: what was done to each.
+    """
+
+    reference: dict[str, str]
+    vocabulary: str
+    contexts: TokenContexts
+    shifts: torch.Tensor
+    kl: list[float]
+    members: list[dict[str, Any]]
+
+    def check(self, sha256: str, vocabulary: str, where: str) -> None:
+        """Refuse a pack that was made for something else.
+
+        Raises:
+            ConfigError: it was.
+        """
+        if self.vocabulary != vocabulary:
+            raise ConfigError(
+                "the null pack was made for other tokens than the reference's", where=where
+            )
+        if self.reference["sha256"] != sha256:
+            raise ConfigError(
+                f"the null pack was made for another reference, {self.reference['name']} "
+                f"({self.reference['sha256'][:12]}…)",
+                where=where,
+                fix="make one for this reference: tiltlm null build --reference M --out DIR",
+            )
+
+
+def member_path(folder: Path, number: int) -> Path:
+    """Where a member lies until the pack is whole."""
+    return folder / "members" / f"{number:04d}.safetensors"
+
+
+def write_member(
+    folder: Path, number: int, shift: torch.Tensor, kl: float, about: dict[str, Any]
+) -> None:
+    """Keep one member."""
+    with staged(member_path(folder, number)) as path:
+        about = {"about": json.dumps({**about, "kl": kl})}
+        save_file({"shift": shift.float().contiguous()}, path, metadata=about)
+
+
+def gather(folder: Path, pack: NullPack, count: int) -> NullPack:
+    """Make a whole pack of its members; they are removed."""
+    shifts = []
+    for number in range(count):
+        with safe_open(member_path(folder, number), "pt") as file:
+            about = json.loads(file.metadata()["about"])
+            shifts.append(file.get_tensor("shift"))
+        pack.kl.append(about.pop("kl"))
+        pack.members.append(about)
+    pack.shifts = torch.stack(shifts)
+    tensors = {
+        "shifts": pack.shifts,
+        "ids": torch.cat(pack.contexts.sequences),
+        "weights": torch.cat(pack.contexts.weights),
+        "lengths": torch.tensor([len(ids) for ids in pack.contexts.sequences]),
+    }
+    with staged(folder / "null.safetensors") as path:
+        save_file(tensors, path)
+    write_json(
+        folder / "null.json",
+        {
+            "schema_version": 1,
+            "kind": "null",
+            "reference": pack.reference,
+            "vocabulary": pack.vocabulary,
+            "contexts": pack.contexts.kind,
+            "kl": pack.kl,
+            "members": pack.members,
+        },
+    )
+    remove(folder / "members")
+    return pack
+
+
+def load_null(folder: Path) -> NullPack:
+    """Read a pack.
+
+    Raises:
+        ConfigError: there is none, it is not finished, empty, or damaged.
+    """
+    if not (folder / "null.json").is_file():
+        begun = (folder / "members").is_dir()
+        raise ConfigError(
+            "the null pack is not finished" if begun else "there is no null pack",
+            where=str(folder),
+            fix="go on with --resume" if begun else "tiltlm null build --reference M --out DIR",
+        )
+    try:
+        about = json.loads((folder / "null.json").read_text(encoding="utf-8"))
+        with safe_open(folder / "null.safetensors", "pt") as file:
+            found = {n: file.get_tensor(n) for n in ("shifts", "ids", "weights", "lengths")}
+        lengths = found["lengths"].tolist()
+        contexts = TokenContexts(
+            [ids.tolist() for ids in found["ids"].split(lengths)],
+            about["contexts"],
+            weights=[w.tolist() for w in found["weights"].split(lengths)],
+        )
+        pack = NullPack(
+            about["reference"],
+            about["vocabulary"],
+            contexts,
+            found["shifts"],
+            about["kl"],
+            about["members"],
+        )
+        whole = len(pack.shifts) == len(pack.kl) == len(pack.members)
+    except (ValueError, KeyError, TypeError, OSError, SafetensorError) as error:
+        raise ConfigError(f"the null pack is damaged: {error}", where=str(folder)) from None
+    if not whole or not pack.members:
+        raise ConfigError(
+            "the null pack is empty" if whole else "the null pack is damaged: lengths differ",
+            where=str(folder),
+            fix="make it anew",
+        )
+    return pack
+
+
+def check_size(pack: NullPack, rate: float, where: str) -> None:
+    """Refuse a rate that so few members cannot vouch for.
+
+    Raises:
+        ConfigError: 1 / (B + 1) is above it.
+    """
+    needed = int(np.ceil(1 / rate - 1e-9)) - 1
+    if len(pack.members) < needed:
+        raise ConfigError(
+            f"a null of {len(pack.members)} models cannot vouch for a false-positive rate of "
+            f"{rate:g}; it takes {needed}",
+            where=where,
+            fix=f"--fpr {1 / (len(pack.members) + 1):.3g}, or a larger pack",
+        )
+
+
+def kinds(pack: NullPack) -> dict[str, int]:
+    """How many members of each kind, for people."""
+    return dict(Counter(f"{m['method']} {m['corpus'] or ''}".strip() for m in pack.members))
+
+
+def check_same_build(folder: Path, plan: dict[str, Any]) -> None:
+    """Refuse to go on with a pack that was begun otherwise; note the plan of a new one.
+
+    Raises:
+        RunError: its plan is another.
+    """
+    path = folder / "plan.json"
+    if path.is_file():
+        if json.loads(path.read_text(encoding="utf-8")) != plan:
+            raise RunError(
+                "the pack was begun with other settings", where=str(path), fix="name a new folder"
+            )
+        return
+    write_json(path, plan)

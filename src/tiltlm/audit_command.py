@@ -1,0 +1,189 @@
+"""`tiltlm audit`, the Python function behind the command: read, compare with the null, record."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from tiltlm.audit.auditor import Auditor
+from tiltlm.audit.evidence import finding_of, shifted_tokens
+from tiltlm.audit.filters import Space
+from tiltlm.audit.hypotheses import hypotheses
+from tiltlm.audit.nulls import NullPack, check_size, kinds, load_null
+from tiltlm.audit.shift import Shift, ShiftReader
+from tiltlm.audit.tokens import moved_tokens
+from tiltlm.audit_records import AuditRecord, MovedTokensRecord, NullRecord
+from tiltlm.context_sources import make_contexts
+from tiltlm.contexts import TokenContexts
+from tiltlm.errors import ConfigError, ModelError
+from tiltlm.files import staged, write_json
+from tiltlm.head import Head
+from tiltlm.measure_command import open_pair
+from tiltlm.saving import check_out, fingerprint
+from tiltlm.versions import versions
+from tiltlm.watching import Silent, Watcher
+
+CONTEXTS, LENGTH = 96, 64
+
+
+def run_audit(
+    suspect: str,
+    reference: str,
+    out: Path | None = None,
+    *,
+    null: Path | None = None,
+    fpr: float = 0.01,
+    contexts: str | None = None,
+    lists: Path | None = None,
+    seed: int = 0,
+    watcher: Watcher | None = None,
+) -> AuditRecord:
+    """Tell whether a model was tilted, and towards what.
+
+    Args:
+        suspect: a name for `load`, or a folder that ``tiltlm tilt`` wrote.
+        reference: what it should be like.
+        out: a new folder for ``result.json`` and ``audit.html``; None to write nothing.
+        null: a pack of benign changes of the reference; without one nothing is called found.
+        fpr: the chance with which a benign change is accused.
+        contexts: without a pack, where to look, as for `make_contexts`; a pack has its own.
+        lists: a JSON file of word lists, ``{"name": ["word", …]}``, to try as well.
+        seed: of contexts.
+        watcher: told of progress.
+
+    Raises:
+        TiltError: any of the tree in `errors`; ``out`` is then not there.
+    """
+    begin, watcher = time.monotonic(), watcher or Silent()
+    if not 0 < fpr < 1:
+        raise ConfigError(f"a false-positive rate of {fpr}", where="--fpr", fix="say, 0.01")
+    if out is not None:
+        check_out(out)
+    words = {} if lists is None else read_lists(lists)
+    pack = None if null is None else load_null(null)
+    if pack is not None:
+        check_size(pack, fpr, str(null))
+        if contexts is not None:
+            raise ConfigError(
+                "a null pack was read at contexts of its own, and only there are suspects "
+                "comparable with it",
+                where="--contexts",
+                fix="leave it out, or --null",
+            )
+    pair, _, _ = open_pair(suspect, reference)
+    key = fingerprint(pair.base.model)
+    if pack is not None:
+        pack.check(key, pair.vocabulary.fingerprint, str(null))
+    loading = time.monotonic() - begin
+    if pack is None:
+        source = contexts or f"own:{CONTEXTS}"
+        length = LENGTH if contexts is None else 128
+        where = make_contexts(source, pair.base, length=length, seed=seed, key=key)
+    else:
+        where = pack.contexts
+    reader = ShiftReader(pair.base, where)
+    watcher.begin("reading suspect and reference", len(where))
+    decodes = pair.target if pair.decodes else None
+    shift = reader.read(None if pair.decodes else pair.model, decodes, watcher.advance)
+    reading = time.monotonic() - begin - loading
+    tried = hypotheses(pair.vocabulary, words)
+    space = Space(_rows(reader.head), shift.reference_mass.numpy())
+    theirs = None if pack is None else pack.shifts.double().numpy()
+    auditor = Auditor(space, tried, theirs)
+    mean = shift.mean.numpy()
+    named = auditor.ranked(mean) if pack is None else auditor.named(mean, fpr)
+    moved = moved_tokens(auditor.outside, mean, theirs)
+    finding = [finding_of(n, auditor, shift, where, pair.base, pair.vocabulary) for n in named]
+    clear = auditor.outside.residual(mean[None])[0]
+    record = AuditRecord(
+        verdict="uncalibrated" if pack is None else "found" if named else "none",
+        suspect=suspect,
+        reference={"name": reference, "sha256": key},
+        fpr=fpr,
+        null=None if pack is None else _null_record(pack, str(null)),
+        kl_nats=shift.kl,
+        findings=finding,
+        moved=MovedTokensRecord(
+            p=moved.p, tokens=shifted_tokens(moved.ids, clear, shift, pair.vocabulary)
+        ),
+        hypotheses=len(tried),
+        contexts=where.kind,
+        positions=where.tokens,
+        notes=_notes(pack, shift, where),
+        versions=versions(),
+        seconds={
+            "loading": loading,
+            "reading": reading,
+            "looking": time.monotonic() - begin - loading - reading,
+            "total": time.monotonic() - begin,
+        },
+    )
+    if out is not None:
+        with staged(out) as folder:
+            folder.mkdir(parents=True)
+            write_json(folder / "result.json", record.model_dump(mode="json"))
+    return record
+
+
+def read_lists(path: Path) -> Mapping[str, Sequence[str]]:
+    """Word lists of a file: ``{"name": ["word", …]}``, or one list by the file's name.
+
+    Raises:
+        ConfigError: it is neither.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"cannot read the word lists: {error}", where=str(path)) from None
+    lists = {path.stem: found} if isinstance(found, list) else found
+    fine = isinstance(lists, dict) and all(
+        isinstance(words, list) and words and all(isinstance(w, str) and w.strip() for w in words)
+        for words in lists.values()
+    )
+    if not fine or not lists:
+        raise ConfigError(
+            "these are no word lists",
+            where=str(path),
+            fix='a JSON file of {"name": ["word", "word"]}, or of one list',
+        )
+    return lists
+
+
+def _rows(head: Head | None) -> np.ndarray:
+    if head is None:
+        raise ModelError(
+            "the reference's logits are no product of a linear head, and without one there is no "
+            "telling what a moved body explains",
+            fix="audit a model whose head transformers knows as its output embeddings",
+        )
+    return np.asarray(head.weight.detach().cpu().double().numpy() * head.scale)
+
+
+def _null_record(pack: NullPack, name: str) -> NullRecord:
+    return NullRecord(
+        models=len(pack.members),
+        pack=name,
+        kinds=kinds(pack),
+        kl_nats=(min(pack.kl), max(pack.kl)),
+    )
+
+
+def _notes(pack: NullPack | None, shift: Shift, where: TokenContexts) -> list[str]:
+    notes = []
+    if pack is None:
+        notes.append(
+            "Without a null pack nobody can say which of these shifts a benign fine-tune has too: "
+            "tiltlm null build --reference M --out DIR"
+        )
+    elif shift.kl > max(pack.kl):
+        notes.append(
+            f"The suspect is {shift.kl:.3g} nats from its reference, further than any of the "
+            f"pack ({max(pack.kl):.3g}): its p-values are as if scores did not grow with that."
+        )
+    if len(where) < 16:
+        notes.append(f"{len(where)} contexts are few: what a suspect does elsewhere is not seen.")
+    return notes

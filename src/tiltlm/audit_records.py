@@ -1,0 +1,106 @@
+"""``result.json`` of `tiltlm audit`, and what `tiltlm null build` says."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from tiltlm.records import Interval, Record
+
+
+class ShiftedToken(Record):
+    """One token."""
+
+    id: int
+    text: str
+    strength_nats: float = Field(description="its shift outside the head's column space")
+    reference: float = Field(description="mean probability")
+    suspect: float = Field(description="mean probability")
+
+
+class ShiftedContext(Record):
+    """One context, up to where the shift of a class is largest."""
+
+    text: str
+    strength_nats: float = Field(description="of the class in this context")
+
+
+class MassRecord(Record):
+    """Mean probability of a class at the audit's contexts."""
+
+    reference: float
+    suspect: float
+
+
+class FindingRecord(Record):
+    """A class of tokens that was shifted."""
+
+    event: str = Field(description="as it can be written again, or the name of a list")
+    tokens: int
+    token_ids: list[int]
+    seen: Literal["outside", "inside"] = Field(
+        description="outside the head's column space (by the head) or inside it (by the body)"
+    )
+    strength_nats: float
+    interval: Interval | None = Field(
+        description="95 %, the unit of replication is the benign change; null without a pack"
+    )
+    halves: tuple[float, float] = Field(description="strengths in either half of the contexts")
+    mass: MassRecord
+    where: str = Field(description="everywhere, or in which share of the contexts")
+    p: float | None = Field(description="adjusted for all hypotheses; null without a pack")
+    evidence: list[ShiftedToken]
+    contexts: list[ShiftedContext]
+
+
+class MovedTokensRecord(Record):
+    """Single tokens; they accuse nobody, every fine-tune moves the words of its corpus."""
+
+    p: float | None = Field(description="of the farthest, adjusted for all tokens")
+    tokens: list[ShiftedToken]
+
+
+class NullRecord(Record):
+    """What calibrated the audit."""
+
+    models: int
+    pack: str
+    kinds: dict[str, int]
+    kl_nats: Interval = Field(description="least and largest KL of its members")
+
+
+class AuditRecord(Record):
+    """``result.json`` of ``tiltlm audit``."""
+
+    schema_version: Literal[1] = 1
+    kind: Literal["audit"] = "audit"
+    verdict: Literal["found", "none", "uncalibrated"]
+    suspect: str
+    reference: dict[str, str] = Field(description="name and SHA-256 of its weights")
+    access: Literal["logits"] = "logits"
+    fpr: float = Field(description="the false-positive rate that was asked for")
+    null: NullRecord | None
+    kl_nats: float = Field(description="KL(reference ‖ suspect), nats a position")
+    findings: list[FindingRecord]
+    moved: MovedTokensRecord
+    hypotheses: int = Field(description="classes that were tried")
+    contexts: str
+    positions: int = Field(description="of the contexts, over which shifts are means")
+    notes: list[str] = Field(description="what the reader should know of this audit")
+    versions: dict[str, str]
+    seconds: dict[str, float]
+
+
+class NullBuilt(Record):
+    """What ``tiltlm null build`` made."""
+
+    kind: Literal["null"] = "null"
+    pack: str
+    reference: dict[str, str]
+    models: int
+    kinds: dict[str, int]
+    kl_nats: dict[str, float] = Field(description="quantiles of the members' KL")
+    contexts: str
+    seconds: float
+    redrawn: dict[str, Any] = Field(description="treatments that were drawn again, and why")

@@ -1,0 +1,85 @@
+"""What `tiltlm audit` and `tiltlm null build` print."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tiltlm.audit_records import AuditRecord, FindingRecord, NullBuilt
+
+_VERDICTS = {
+    "found": "tilted",
+    "none": "nothing found",
+    "uncalibrated": "uncalibrated: shifts, but no telling which of them are benign",
+}
+
+
+def print_audit(record: AuditRecord, out: Path | None) -> None:
+    """Verdict, findings, tokens that moved."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    console.print(
+        f"[bold]{_VERDICTS[record.verdict]}[/bold]: {record.suspect} against "
+        f"{record.reference['name']}, {record.kl_nats:.3g} nats a position apart",
+        highlight=False,
+    )
+    if record.findings:
+        table = Table(box=None, pad_edge=False)
+        for name in ("event", "tokens", "nats", "95 %", "mass", "where", "p"):
+            table.add_column(name, justify="left" if name in ("event", "where") else "right")
+        for found in record.findings:
+            table.add_row(*_row(found))
+        console.print(table, highlight=False)
+        first = record.findings[0]
+        shown = ", ".join(f"{t.text!r} {t.strength_nats:+.2f}" for t in first.evidence[:6])
+        console.print(f"{first.event}: {shown}", highlight=False, markup=False)
+    moved = record.moved
+    certain = "" if moved.p is None else f" (p {moved.p:.2g}; every fine-tune moves some)"
+    shown = ", ".join(f"{t.text!r} {t.strength_nats:+.2f}" for t in moved.tokens[:6])
+    console.print(f"single tokens that moved most{certain}: {shown}", highlight=False, markup=False)
+    null = record.null
+    if null is not None:
+        console.print(
+            f"{record.hypotheses:,} classes tried; p is of the largest score among all, against "
+            f"{null.models} benign changes; a benign model is accused with probability "
+            f"{record.fpr:g}",
+            highlight=False,
+        )
+    for note in record.notes:
+        console.print(note, highlight=False, markup=False)
+    if out is not None:
+        console.print(f"\n{out / 'result.json'}", highlight=False, markup=False)
+
+
+def print_null(built: NullBuilt) -> None:
+    """What is in the pack."""
+    from rich.console import Console
+
+    console = Console()
+    kl = built.kl_nats
+    console.print(
+        f"{built.models} benign changes of {built.reference['name']} in {built.seconds:.0f} s; "
+        f"KL from {kl['least']:.2g} over {kl['50 %']:.2g} (median) to {kl['largest']:.2g} nats",
+        highlight=False,
+    )
+    shown = ", ".join(f"{count} {name}" for name, count in sorted(built.kinds.items()))
+    console.print(shown, highlight=False, markup=False)
+    if built.redrawn:
+        console.print(
+            f"{len(built.redrawn)} were drawn again: they broke the model", highlight=False
+        )
+    console.print(f"\n{built.pack}/null.json", highlight=False, markup=False)
+
+
+def _row(found: FindingRecord) -> tuple[str, ...]:
+    interval = "" if found.interval is None else "{:+.3f} to {:+.3f}".format(*found.interval)
+    return (
+        found.event if len(found.event) <= 44 else found.event[:43] + "…",
+        f"{found.tokens:,}",
+        f"{found.strength_nats:+.3f}",
+        interval,
+        f"{found.mass.reference:.3%} → {found.mass.suspect:.3%}",
+        found.where,
+        "" if found.p is None else f"{found.p:.3g}",
+    )

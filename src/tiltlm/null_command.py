@@ -1,0 +1,172 @@
+"""`tiltlm null build`, the Python function behind the command: make benign changes, keep shifts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from tiltlm.audit.benign import Treatment, draw_treatment, treated
+from tiltlm.audit.nulls import (
+    LARGEST_KL,
+    NullPack,
+    check_same_build,
+    gather,
+    kinds,
+    member_path,
+    write_member,
+)
+from tiltlm.audit.shift import ShiftReader
+from tiltlm.audit_records import NullBuilt
+from tiltlm.context_sources import make_contexts
+from tiltlm.contexts import TokenContexts
+from tiltlm.errors import ConfigError, MeasurementError
+from tiltlm.measures import places
+from tiltlm.models import LoadedModel, load, vocabulary_size
+from tiltlm.saving import check_out, fingerprint
+from tiltlm.vocabulary import Vocabulary
+from tiltlm.watching import Silent, Watcher
+
+CONTEXTS, LENGTH = 96, 64
+PIECES, PIECE_LENGTH = 512, 64
+ATTEMPTS = 20
+
+
+def build_null(
+    reference: str,
+    out: Path,
+    *,
+    models: int = 299,
+    corpora: Sequence[str] = (),
+    contexts: int = CONTEXTS,
+    length: int = LENGTH,
+    seed: int = 0,
+    resume: bool = False,
+    watcher: Watcher | None = None,
+) -> NullBuilt:
+    """Make a pack of benign changes of a reference.
+
+    Args:
+        reference: a name for `load`.
+        out: a new folder; with ``resume`` one that was begun.
+        models: how many changes, B. The smallest p-value is 1 / (B + 1).
+        corpora: where they are trained, as sources of `make_contexts` such as ``text:FILE``; by
+            default the model's own samples and answers, and a text in eight languages.
+        contexts: own samples of the reference at which shifts are read.
+        length: tokens of each.
+        seed: of everything drawn.
+        resume: keep the members that are there.
+        watcher: told of progress.
+
+    Raises:
+        TiltError: any of the tree in `errors`.
+    """
+    begin, watcher = time.monotonic(), watcher or Silent()
+    if models < 1:
+        raise ConfigError(f"a pack of {models} models", where="--n", fix="at least 1; 299 is usual")
+    if not resume:
+        check_out(out)
+    loaded = load(reference)
+    key = fingerprint(loaded.model)
+    plan = {
+        "reference": key,
+        "corpora": list(corpora),
+        "contexts": [contexts, length],
+        "seed": seed,
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    check_same_build(out, plan)
+    watcher.begin("the reference's own samples", contexts)
+    where = places.own(loaded, contexts, length, seed, key, watcher.advance)
+    texts = _corpora(loaded, corpora, seed, key)
+    reader = ShiftReader(loaded, where)
+    redrawn: dict[str, Any] = {}
+    watcher.begin("benign changes", models)
+    for number in range(models):
+        if not member_path(out, number).is_file():
+            _make(loaded, reader, texts, out, number, seed, redrawn)
+        watcher.advance(number + 1)
+    vocabulary = Vocabulary.from_tokenizer(loaded.tokenizer, vocabulary_size(loaded.model))
+    pack = NullPack(
+        {"name": reference, "sha256": key}, vocabulary.fingerprint, where, torch.empty(0), [], []
+    )
+    gather(out, pack, models)
+    found = np.quantile(pack.kl, [0, 0.25, 0.5, 0.75, 1])
+    return NullBuilt(
+        pack=str(out),
+        reference=pack.reference,
+        models=models,
+        kinds=kinds(pack),
+        kl_nats=dict(
+            zip(("least", "25 %", "50 %", "75 %", "largest"), found.tolist(), strict=True)
+        ),
+        contexts=where.kind,
+        seconds=time.monotonic() - begin,
+        redrawn=redrawn,
+    )
+
+
+def _make(
+    loaded: LoadedModel,
+    reader: ShiftReader,
+    corpora: Mapping[str, TokenContexts],
+    out: Path,
+    number: int,
+    seed: int,
+    redrawn: dict[str, Any],
+) -> None:
+    """One member; a treatment that breaks the model, or makes another of it, is drawn again."""
+    width = int(loaded.model.config.get_text_config().hidden_size)
+    for attempt in range(ATTEMPTS):
+        treatment = draw_treatment(
+            (seed * 100_003 + number) * ATTEMPTS + attempt, tuple(corpora), width
+        )
+        reason = _try(loaded, reader, corpora, out, number, treatment)
+        if reason is None:
+            return
+        redrawn[f"{number}, attempt {attempt}"] = {"why": reason, **treatment.as_dict()}
+    raise MeasurementError(
+        f"{ATTEMPTS} benign changes in a row broke the model or made another of it",
+        where=f"member {number}",
+        fix="give corpora that are closer to what the model was trained on",
+    )
+
+
+def _try(
+    loaded: LoadedModel,
+    reader: ShiftReader,
+    corpora: Mapping[str, TokenContexts],
+    out: Path,
+    number: int,
+    treatment: Treatment,
+) -> str | None:
+    try:
+        shift = reader.read(treated(loaded, treatment, corpora))
+    except MeasurementError:
+        return "not finite"
+    if not shift.kl < LARGEST_KL:
+        return f"KL {shift.kl:.2f}"
+    write_member(out, number, shift.mean, shift.kl, treatment.as_dict())
+    return None
+
+
+def _corpora(
+    loaded: LoadedModel, sources: Sequence[str], seed: int, key: str
+) -> dict[str, TokenContexts]:
+    if sources:
+        return {
+            source: make_contexts(
+                source, loaded, count=PIECES, length=PIECE_LENGTH, seed=seed, key=key
+            )
+            for source in sources
+        }
+    found = {
+        "own samples": places.own(loaded, PIECES // 4, PIECE_LENGTH, seed + 1, key),
+        "languages": places.languages(loaded),
+    }
+    chats = places.chats(loaded, 32, PIECE_LENGTH, seed + 1, key)
+    return found if chats is None else {**found, "chat": chats}
