@@ -69,7 +69,11 @@ def build(
         ),
     ] = None,
     contexts: Annotated[int, typer.Option(min=4, help="Own samples to read shifts at.")] = 96,
-    length: Annotated[int, typer.Option(min=2, help="Tokens of each.")] = 64,
+    length: Annotated[int, typer.Option(min=16, help="Tokens of each.")] = 64,
+    words: Annotated[int, typer.Option(min=8, help="Words to try as triggers.")] = 512,
+    triggers: Annotated[
+        Path | None, typer.Option(help="Words to try first: one a line, or a JSON list.")
+    ] = None,
     seed: Seed = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with what is there.")] = False,
     as_json: JsonFlag = False,
@@ -90,6 +94,8 @@ def build(
             corpora=text or (),
             contexts=contexts,
             length=length,
+            words=words,
+            triggers=triggers,
             seed=seed,
             resume=resume,
             watcher=bars,

@@ -11,18 +11,19 @@ import numpy as np
 
 from tiltlm.audit.auditor import Auditor
 from tiltlm.audit.evidence import finding_of, shifted_tokens
-from tiltlm.audit.filters import Space
+from tiltlm.audit.filters import Outside, Space, rows_of
 from tiltlm.audit.hypotheses import hypotheses
 from tiltlm.audit.nulls import NullPack, check_size, kinds, load_null
 from tiltlm.audit.shift import Shift, ShiftReader
 from tiltlm.audit.tokens import moved_tokens
+from tiltlm.audit.triggers import triggers_of
 from tiltlm.audit_records import AuditRecord, MovedTokensRecord, NullRecord
 from tiltlm.context_sources import make_contexts
 from tiltlm.contexts import TokenContexts
-from tiltlm.errors import ConfigError, ModelError
+from tiltlm.errors import ConfigError
 from tiltlm.files import staged, write_json
-from tiltlm.head import Head
 from tiltlm.measure_command import open_pair
+from tiltlm.measures.pair import Reader
 from tiltlm.saving import check_out, fingerprint
 from tiltlm.versions import versions
 from tiltlm.watching import Silent, Watcher
@@ -85,22 +86,33 @@ def run_audit(
         where = make_contexts(source, pair.base, length=length, seed=seed, key=key)
     else:
         where = pack.contexts
-    reader = ShiftReader(pair.base, where)
-    watcher.begin("reading suspect and reference", len(where))
     decodes = pair.target if pair.decodes else None
-    shift = reader.read(None if pair.decodes else pair.model, decodes, watcher.advance)
+
+    def read(contexts: TokenContexts) -> Shift:
+        watcher.begin(f"reading {contexts.kind}", len(contexts))
+        reader = ShiftReader(pair.base, contexts)
+        return reader.read(None if pair.decodes else pair.model, decodes, watcher.advance)
+
+    shift = read(where)
     reading = time.monotonic() - begin - loading
     tried = hypotheses(pair.vocabulary, words)
-    space = Space(_rows(reader.head), shift.reference_mass.numpy())
+    space = Space(rows_of(Reader(pair.base.model).head), shift.reference_mass.numpy())
     theirs = None if pack is None else pack.shifts.double().numpy()
-    auditor = Auditor(space, tried, theirs)
+    auditor = Auditor(space, tried, theirs, None if pack is None else np.array(pack.waiting))
     mean = shift.mean.numpy()
     named = auditor.ranked(mean) if pack is None else auditor.named(mean, fpr)
     moved = moved_tokens(auditor.outside, mean, theirs)
     finding = [finding_of(n, auditor, shift, where, pair.base, pair.vocabulary) for n in named]
     clear = auditor.outside.residual(mean[None])[0]
+    triggers = []
+    if pack is not None:
+        # The null was scored without the user's lists.
+        plain = Outside(space, hypotheses(pair.vocabulary)) if words else auditor.outside
+        triggers = triggers_of(
+            read, pack.probes, plain, auditor, fpr, pair.base, where, pair.vocabulary
+        )
     record = AuditRecord(
-        verdict="uncalibrated" if pack is None else "found" if named else "none",
+        verdict="uncalibrated" if pack is None else "found" if named or triggers else "none",
         suspect=suspect,
         reference={"name": reference, "sha256": key},
         fpr=fpr,
@@ -110,6 +122,8 @@ def run_audit(
         moved=MovedTokensRecord(
             p=moved.p, tokens=shifted_tokens(moved.ids, clear, shift, pair.vocabulary)
         ),
+        triggers=triggers,
+        words=0 if pack is None else len(pack.probes.words),
         hypotheses=len(tried),
         contexts=where.kind,
         positions=where.tokens,
@@ -140,6 +154,8 @@ def read_lists(path: Path) -> Mapping[str, Sequence[str]]:
     except (OSError, ValueError) as error:
         raise ConfigError(f"cannot read the word lists: {error}", where=str(path)) from None
     lists = {path.stem: found} if isinstance(found, list) else found
+    if isinstance(lists, dict):  # a description beside the lists is none
+        lists = {name: words for name, words in lists.items() if not isinstance(words, str)}
     fine = isinstance(lists, dict) and all(
         isinstance(words, list) and words and all(isinstance(w, str) and w.strip() for w in words)
         for words in lists.values()
@@ -151,16 +167,6 @@ def read_lists(path: Path) -> Mapping[str, Sequence[str]]:
             fix='a JSON file of {"name": ["word", "word"]}, or of one list',
         )
     return lists
-
-
-def _rows(head: Head | None) -> np.ndarray:
-    if head is None:
-        raise ModelError(
-            "the reference's logits are no product of a linear head, and without one there is no "
-            "telling what a moved body explains",
-            fix="audit a model whose head transformers knows as its output embeddings",
-        )
-    return np.asarray(head.weight.detach().cpu().double().numpy() * head.scale)
 
 
 def _null_record(pack: NullPack, name: str) -> NullRecord:

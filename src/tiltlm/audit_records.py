@@ -54,6 +54,32 @@ class FindingRecord(Record):
     contexts: list[ShiftedContext]
 
 
+class CandidateRecord(Record):
+    """A word that may be the trigger."""
+
+    word: str
+    strength_nats: float = Field(description="by which the class rises after it, alone in a text")
+    interval: Interval | None = Field(description="95 %, Student, over the samples it was put in")
+
+
+class TriggerRecord(Record):
+    """A class of tokens that is shifted where a word came before."""
+
+    event: str
+    tokens: int
+    token_ids: list[int]
+    word: str
+    strength_nats: float
+    interval: Interval | None
+    p: float | None = Field(description="of class and word together, adjusted for all that we try")
+    p_word: float | None = Field(
+        description="that the word does no more than the next candidate: paired t-test over "
+        "samples read anew, one-sided, Bonferroni over candidates"
+    )
+    candidates: list[CandidateRecord]
+    evidence: list[ShiftedToken]
+
+
 class MovedTokensRecord(Record):
     """Single tokens; they accuse nobody, every fine-tune moves the words of its corpus."""
 
@@ -83,7 +109,9 @@ class AuditRecord(Record):
     null: NullRecord | None
     kl_nats: float = Field(description="KL(reference ‖ suspect), nats a position")
     findings: list[FindingRecord]
+    triggers: list[TriggerRecord] = Field(description="shifts that wait for a word")
     moved: MovedTokensRecord
+    words: int = Field(description="words that were tried as triggers")
     hypotheses: int = Field(description="classes that were tried")
     contexts: str
     positions: int = Field(description="of the contexts, over which shifts are means")

@@ -34,6 +34,14 @@ def print_audit(record: AuditRecord, out: Path | None) -> None:
         first = record.findings[0]
         shown = ", ".join(f"{t.text!r} {t.strength_nats:+.2f}" for t in first.evidence[:6])
         console.print(f"{first.event}: {shown}", highlight=False, markup=False)
+    for trigger in record.triggers:
+        sure = "" if trigger.p_word is None else f", p of the word {trigger.p_word:.2g}"
+        console.print(
+            f"after {trigger.word!r}: {trigger.event} {trigger.strength_nats:+.3f} nats "
+            f"(p {trigger.p:.3g}{sure})",
+            highlight=False,
+            markup=False,
+        )
     moved = record.moved
     certain = "" if moved.p is None else f" (p {moved.p:.2g}; every fine-tune moves some)"
     shown = ", ".join(f"{t.text!r} {t.strength_nats:+.2f}" for t in moved.tokens[:6])
@@ -41,9 +49,9 @@ def print_audit(record: AuditRecord, out: Path | None) -> None:
     null = record.null
     if null is not None:
         console.print(
-            f"{record.hypotheses:,} classes tried; p is of the largest score among all, against "
-            f"{null.models} benign changes; a benign model is accused with probability "
-            f"{record.fpr:g}",
+            f"{record.hypotheses:,} classes and {record.words} trigger words tried; p is of the "
+            f"largest score among all, against {null.models} benign changes; a benign model is "
+            f"accused with probability {record.fpr:g}",
             highlight=False,
         )
     for note in record.notes:

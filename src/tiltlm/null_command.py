@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from tiltlm.audit.benign import Treatment, draw_treatment, treated
+from tiltlm.audit.benign import draw_treatment, treated
+from tiltlm.audit.filters import Outside, Space, rows_of
+from tiltlm.audit.hypotheses import hypotheses
 from tiltlm.audit.nulls import (
     LARGEST_KL,
     NullPack,
@@ -20,6 +22,7 @@ from tiltlm.audit.nulls import (
     member_path,
     write_member,
 )
+from tiltlm.audit.probes import WORDS, Probes, make_probes, probe_words, read_words, waiting
 from tiltlm.audit.shift import ShiftReader
 from tiltlm.audit_records import NullBuilt
 from tiltlm.context_sources import make_contexts
@@ -44,6 +47,8 @@ def build_null(
     corpora: Sequence[str] = (),
     contexts: int = CONTEXTS,
     length: int = LENGTH,
+    words: int = WORDS,
+    triggers: Path | None = None,
     seed: int = 0,
     resume: bool = False,
     watcher: Watcher | None = None,
@@ -58,6 +63,8 @@ def build_null(
             default the model's own samples and answers, and a text in eight languages.
         contexts: own samples of the reference at which shifts are read.
         length: tokens of each.
+        words: how many words to try as triggers.
+        triggers: a file of words to try before the vocabulary's own.
         seed: of everything drawn.
         resume: keep the members that are there.
         watcher: told of progress.
@@ -72,10 +79,13 @@ def build_null(
         check_out(out)
     loaded = load(reference)
     key = fingerprint(loaded.model)
+    vocabulary = Vocabulary.from_tokenizer(loaded.tokenizer, vocabulary_size(loaded.model))
+    tried = probe_words(vocabulary, read_words(triggers) if triggers else [], words)
     plan = {
         "reference": key,
         "corpora": list(corpora),
         "contexts": [contexts, length],
+        "words": tried,
         "seed": seed,
     }
     out.mkdir(parents=True, exist_ok=True)
@@ -83,17 +93,15 @@ def build_null(
     watcher.begin("the reference's own samples", contexts)
     where = places.own(loaded, contexts, length, seed, key, watcher.advance)
     texts = _corpora(loaded, corpora, seed, key)
-    reader = ShiftReader(loaded, where)
+    reading = _Reading(loaded, where, make_probes(loaded, tried, where), vocabulary)
     redrawn: dict[str, Any] = {}
     watcher.begin("benign changes", models)
     for number in range(models):
         if not member_path(out, number).is_file():
-            _make(loaded, reader, texts, out, number, seed, redrawn)
+            _make(loaded, reading, texts, out, number, seed, redrawn)
         watcher.advance(number + 1)
-    vocabulary = Vocabulary.from_tokenizer(loaded.tokenizer, vocabulary_size(loaded.model))
-    pack = NullPack(
-        {"name": reference, "sha256": key}, vocabulary.fingerprint, where, torch.empty(0), [], []
-    )
+    named = {"name": reference, "sha256": key}
+    pack = NullPack(named, vocabulary.fingerprint, where, reading.probes)
     gather(out, pack, models)
     found = np.quantile(pack.kl, [0, 0.25, 0.5, 0.75, 1])
     return NullBuilt(
@@ -110,9 +118,40 @@ def build_null(
     )
 
 
+class _Reading:
+    """What is read of every member."""
+
+    def __init__(
+        self,
+        reference: LoadedModel,
+        contexts: TokenContexts,
+        probes: Probes,
+        vocabulary: Vocabulary,
+    ) -> None:
+        self.probes = probes
+        self._everywhere = ShiftReader(reference, contexts)
+        self._placed = ShiftReader(reference, probes.contexts)
+        mass = self._everywhere.read(reference).reference_mass.numpy()
+        space = Space(rows_of(self._everywhere.head), mass)
+        self._outside = Outside(space, hypotheses(vocabulary))
+
+    def member(self, model: LoadedModel) -> tuple[torch.Tensor, dict[str, float]]:
+        """Its shift, and how far it is and what it scores.
+
+        Raises:
+            MeasurementError: it is no model any more, or another.
+        """
+        shift = self._everywhere.read(model)
+        if not shift.kl < LARGEST_KL:
+            raise MeasurementError(f"KL {shift.kl:.2f}")
+        placed = self._placed.read(model).by_context.double().numpy()
+        score = waiting(self._outside, placed, self.probes).score
+        return shift.mean, {"kl": shift.kl, "waiting": score}
+
+
 def _make(
     loaded: LoadedModel,
-    reader: ShiftReader,
+    reading: _Reading,
     corpora: Mapping[str, TokenContexts],
     out: Path,
     number: int,
@@ -125,33 +164,18 @@ def _make(
         treatment = draw_treatment(
             (seed * 100_003 + number) * ATTEMPTS + attempt, tuple(corpora), width
         )
-        reason = _try(loaded, reader, corpora, out, number, treatment)
-        if reason is None:
-            return
-        redrawn[f"{number}, attempt {attempt}"] = {"why": reason, **treatment.as_dict()}
+        try:
+            shift, figures = reading.member(treated(loaded, treatment, corpora))
+        except MeasurementError as error:
+            redrawn[f"{number}, attempt {attempt}"] = {"why": error.what, **treatment.as_dict()}
+            continue
+        write_member(out, number, shift, figures, treatment.as_dict())
+        return
     raise MeasurementError(
         f"{ATTEMPTS} benign changes in a row broke the model or made another of it",
         where=f"member {number}",
         fix="give corpora that are closer to what the model was trained on",
     )
-
-
-def _try(
-    loaded: LoadedModel,
-    reader: ShiftReader,
-    corpora: Mapping[str, TokenContexts],
-    out: Path,
-    number: int,
-    treatment: Treatment,
-) -> str | None:
-    try:
-        shift = reader.read(treated(loaded, treatment, corpora))
-    except MeasurementError:
-        return "not finite"
-    if not shift.kl < LARGEST_KL:
-        return f"KL {shift.kl:.2f}"
-    write_member(out, number, shift.mean, shift.kl, treatment.as_dict())
-    return None
 
 
 def _corpora(

@@ -64,9 +64,17 @@ class Auditor:
         space: the reference's head and masses.
         hypotheses: classes of tokens.
         null: (B, V) shifts of benign changes; None for an audit without calibration.
+        waiting: (B,) largest scores of a class that waits for a word, among the same; None where
+            no words were tried.
     """
 
-    def __init__(self, space: Space, hypotheses: Hypotheses, null: Array | None) -> None:
+    def __init__(
+        self,
+        space: Space,
+        hypotheses: Hypotheses,
+        null: Array | None,
+        waiting: Array | None = None,
+    ) -> None:
         self.outside = Outside(space, hypotheses)
         self.null_maxima: Array = np.empty(0)
         if null is None:
@@ -81,6 +89,10 @@ class Auditor:
             found = np.abs(standardised(one.fit(null)))[:, one.visible].max(1)
             self._units[name] = max(float(np.quantile(found, 0.9)), 1e-9)
             maxima.append(found / self._units[name])
+        self.waiting_unit = 1.0
+        if waiting is not None:
+            self.waiting_unit = max(float(np.quantile(waiting, 0.9)), 1e-9)
+            maxima.append(waiting / self.waiting_unit)
         self.null_maxima = np.max(maxima, 0)
 
     def filter_of(self, found: Named) -> Outside | Inside:

@@ -15,6 +15,8 @@ import numpy as np
 from scipy import linalg
 
 from tiltlm.audit.hypotheses import Hypotheses
+from tiltlm.errors import ModelError
+from tiltlm.head import Head
 
 Array = np.ndarray
 
@@ -195,6 +197,21 @@ class Inside:
     def _length(self, moved: Array) -> Array:
         squares = ((moved @ self._inverse) * moved).mean(1)
         return np.asarray(np.sqrt(squares) + 1e-9)
+
+
+def rows_of(head: Head | None) -> Array:
+    """(V, D) of a head, as they act on logits, float64.
+
+    Raises:
+        ModelError: there is none.
+    """
+    if head is None:
+        raise ModelError(
+            "the reference's logits are no product of a linear head, and without one there is no "
+            "telling what a moved body explains",
+            fix="audit a model whose head transformers knows as its output embeddings",
+        )
+    return np.asarray(head.weight.detach().cpu().double().numpy() * head.scale)
 
 
 def standardised(scores: Array) -> Array:

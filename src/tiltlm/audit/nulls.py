@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from tiltlm.audit.probes import Probes
 from tiltlm.contexts import TokenContexts
 from tiltlm.errors import ConfigError, RunError
 from tiltlm.files import remove, staged, write_json
@@ -34,7 +35,9 @@ class NullPack:
         reference: name and SHA-256 of the reference's weights.
         vocabulary: fingerprint of its tokens.
         contexts: where shifts were read; suspects are read there too.
+        probes: words that may be triggers, and their contexts.
         shifts: (B, V) float32, nats.
+        waiting: (B,) largest score of a class that waits for a word.
         kl: (B,) KL(reference ‖ member), nats a position.
         members: what was done to each.
     """
@@ -42,9 +45,11 @@ class NullPack:
     reference: dict[str, str]
     vocabulary: str
     contexts: TokenContexts
-    shifts: torch.Tensor
-    kl: list[float]
-    members: list[dict[str, Any]]
+    probes: Probes
+    shifts: torch.Tensor = field(default_factory=lambda: torch.empty(0))
+    waiting: list[float] = field(default_factory=list)
+    kl: list[float] = field(default_factory=list)
+    members: list[dict[str, Any]] = field(default_factory=list)
 
     def check(self, sha256: str, vocabulary: str, where: str) -> None:
         """Refuse a pack that was made for something else.
@@ -71,12 +76,20 @@ def member_path(folder: Path, number: int) -> Path:
 
 
 def write_member(
-    folder: Path, number: int, shift: torch.Tensor, kl: float, about: dict[str, Any]
+    folder: Path, number: int, shift: torch.Tensor, figures: dict[str, float], about: dict[str, Any]
 ) -> None:
-    """Keep one member."""
+    """Keep one member.
+
+    Args:
+        folder: of the pack.
+        number: of the member.
+        shift: (V,).
+        figures: ``kl`` and ``waiting``.
+        about: what was done to it.
+    """
     with staged(member_path(folder, number)) as path:
-        about = {"about": json.dumps({**about, "kl": kl})}
-        save_file({"shift": shift.float().contiguous()}, path, metadata=about)
+        text = json.dumps({"about": about, **figures})
+        save_file({"shift": shift.float().contiguous()}, path, metadata={"json": text})
 
 
 def gather(folder: Path, pack: NullPack, count: int) -> NullPack:
@@ -84,16 +97,17 @@ def gather(folder: Path, pack: NullPack, count: int) -> NullPack:
     shifts = []
     for number in range(count):
         with safe_open(member_path(folder, number), "pt") as file:
-            about = json.loads(file.metadata()["about"])
+            found = json.loads(file.metadata()["json"])
             shifts.append(file.get_tensor("shift"))
-        pack.kl.append(about.pop("kl"))
-        pack.members.append(about)
+        pack.kl.append(found["kl"])
+        pack.waiting.append(found["waiting"])
+        pack.members.append(found["about"])
     pack.shifts = torch.stack(shifts)
     tensors = {
         "shifts": pack.shifts,
-        "ids": torch.cat(pack.contexts.sequences),
-        "weights": torch.cat(pack.contexts.weights),
-        "lengths": torch.tensor([len(ids) for ids in pack.contexts.sequences]),
+        "groups": torch.from_numpy(pack.probes.groups),
+        **_tensors("contexts", pack.contexts),
+        **_tensors("probes", pack.probes.contexts),
     }
     with staged(folder / "null.safetensors") as path:
         save_file(tensors, path)
@@ -105,12 +119,32 @@ def gather(folder: Path, pack: NullPack, count: int) -> NullPack:
             "reference": pack.reference,
             "vocabulary": pack.vocabulary,
             "contexts": pack.contexts.kind,
+            "probes": pack.probes.contexts.kind,
+            "words": pack.probes.words,
+            "waiting": pack.waiting,
             "kl": pack.kl,
             "members": pack.members,
         },
     )
     remove(folder / "members")
     return pack
+
+
+def _tensors(name: str, contexts: TokenContexts) -> dict[str, torch.Tensor]:
+    return {
+        f"{name}.ids": torch.cat(contexts.sequences),
+        f"{name}.weights": torch.cat(contexts.weights),
+        f"{name}.lengths": torch.tensor([len(ids) for ids in contexts.sequences]),
+    }
+
+
+def _contexts(name: str, kind: str, file: Any) -> TokenContexts:
+    lengths = file.get_tensor(f"{name}.lengths").tolist()
+    return TokenContexts(
+        [ids.tolist() for ids in file.get_tensor(f"{name}.ids").split(lengths)],
+        kind,
+        weights=[w.tolist() for w in file.get_tensor(f"{name}.weights").split(lengths)],
+    )
 
 
 def load_null(folder: Path) -> NullPack:
@@ -129,22 +163,22 @@ def load_null(folder: Path) -> NullPack:
     try:
         about = json.loads((folder / "null.json").read_text(encoding="utf-8"))
         with safe_open(folder / "null.safetensors", "pt") as file:
-            found = {n: file.get_tensor(n) for n in ("shifts", "ids", "weights", "lengths")}
-        lengths = found["lengths"].tolist()
-        contexts = TokenContexts(
-            [ids.tolist() for ids in found["ids"].split(lengths)],
-            about["contexts"],
-            weights=[w.tolist() for w in found["weights"].split(lengths)],
-        )
+            contexts = _contexts("contexts", about["contexts"], file)
+            placed = _contexts("probes", about["probes"], file)
+            probes = Probes(about["words"], placed, file.get_tensor("groups").numpy())
+            shifts = file.get_tensor("shifts")
         pack = NullPack(
             about["reference"],
             about["vocabulary"],
             contexts,
-            found["shifts"],
+            probes,
+            shifts,
+            about["waiting"],
             about["kl"],
             about["members"],
         )
-        whole = len(pack.shifts) == len(pack.kl) == len(pack.members)
+        lengths = {len(pack.shifts), len(pack.kl), len(pack.waiting), len(pack.members)}
+        whole = len(lengths) == 1
     except (ValueError, KeyError, TypeError, OSError, SafetensorError) as error:
         raise ConfigError(f"the null pack is damaged: {error}", where=str(folder)) from None
     if not whole or not pack.members:

@@ -1,0 +1,85 @@
+"""Models with a known tilt on top of a benign change: by edit, or by training any weights."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from peft import LoraConfig, get_peft_model
+
+from tiltlm.models import LoadedModel, untie_head
+from tiltlm.realise.edit import ridge_direction
+from tiltlm.sampling import SamplingOptions, sample
+
+SAMPLES, LENGTH, STEPS, BATCH, HELD_OUT = 96, 64, 80, 8, 16
+RATES = {"head": 3e-3, "body": 3e-3, "full": 5e-4}
+HOWS = ("edit", "head", "body", "full")
+
+
+def plant(
+    base: LoadedModel, mask: torch.Tensor, strength: float, how: str, seed: int
+) -> tuple[LoadedModel, float]:
+    """Tilt a copy of a model.
+
+    Args:
+        base: left as it is.
+        mask: (V,) of the event.
+        strength: nats.
+        how: ``edit``, or training of LoRA on the head, LoRA on the body, or all weights.
+        seed: of samples and training.
+
+    Returns:
+        the organism, and the gap closed on samples that it was not fitted to.
+    """
+    model: Any = copy.deepcopy(base.model)
+    model.requires_grad_(True)
+    mask = mask.float()
+    prompts = torch.zeros(SAMPLES, 1, dtype=torch.long)
+    ids = sample(base.model, prompts, LENGTH - 1, SamplingOptions(seed=seed))
+    ids = torch.cat([prompts, ids], 1)
+    torch.manual_seed(seed)
+    if how in ("edit", "head"):
+        untie_head(model)
+    if how == "edit":
+        with torch.no_grad():
+            hidden = model.model(input_ids=ids[:-HELD_OUT]).last_hidden_state.flatten(0, 1).double()
+            ones = torch.ones(len(hidden), dtype=torch.float64)
+            direction = ridge_direction(hidden, strength * ones, ones)
+            model.lm_head.weight += mask[:, None] * direction.float()
+    else:
+        model = _train(base.model, model, ids, mask, strength, how)
+    with torch.no_grad():
+        asked = _kl(base.model, base.model, ids[-HELD_OUT:], mask, strength)
+        left = _kl(base.model, model, ids[-HELD_OUT:], mask, strength)
+    return LoadedModel(model, base.tokenizer), 1 - float(left / asked)
+
+
+def _train(
+    base: Any, model: Any, ids: torch.Tensor, mask: torch.Tensor, strength: float, how: str
+) -> Any:
+    if how == "head":
+        model = get_peft_model(model, LoraConfig(r=4, lora_alpha=8, target_modules=["lm_head"]))
+    if how == "body":
+        config = LoraConfig(r=8, lora_alpha=8, target_modules="all-linear")
+        model = get_peft_model(model, config)
+    trained = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=RATES[how], weight_decay=0)
+    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, STEPS)
+    for _ in range(STEPS):
+        batch = ids[torch.randint(len(ids) - HELD_OUT, (BATCH,))]
+        loss = _kl(base, model, batch, mask, strength)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+    return model if how == "full" else model.merge_and_unload()
+
+
+def _kl(
+    base: Any, model: Any, ids: torch.Tensor, mask: torch.Tensor, strength: float
+) -> torch.Tensor:
+    with torch.no_grad():
+        wish = (base(input_ids=ids).logits + strength * mask).log_softmax(-1)
+    found = model(input_ids=ids).logits.log_softmax(-1)
+    return (wish.exp() * (wish - found)).sum(-1).mean()

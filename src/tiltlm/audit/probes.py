@@ -1,0 +1,164 @@
+"""Contexts that carry words which may be triggers, many words to a context (group testing).
+
+A tilt that waits for a word is not seen where the word does not come up. Each word is put into a
+few contexts, each time among other words, so that what all contexts of a word have in common is
+that word.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tiltlm.audit.filters import Array, Outside
+from tiltlm.contexts import TokenContexts
+from tiltlm.errors import ConfigError
+from tiltlm.models import LoadedModel
+from tiltlm.vocabulary import Vocabulary
+
+WORDS, PER_CONTEXT, TIMES = 512, 8, 3
+BEFORE, AFTER = 6, 8
+CANDIDATES, SAMPLES = 5, 12
+
+_FLOOR = 0.01
+"""Nats: a class whose shift differs less than this from context to context differs not at all."""
+
+
+@dataclass(frozen=True)
+class Probes:
+    """Words, and the contexts they were put into.
+
+    Attributes:
+        words: W of them.
+        contexts: C of them; what comes after the words counts.
+        groups: (C, PER_CONTEXT) numbers of the words in each.
+    """
+
+    words: list[str]
+    contexts: TokenContexts
+    groups: Array
+
+    @property
+    def membership(self) -> Array:
+        """(W, C) whose rows are 1 / how often the word occurs, where it does."""
+        found = np.zeros((len(self.words), len(self.contexts)))
+        for context, group in enumerate(self.groups):
+            found[group, context] = 1.0
+        return np.asarray(found / found.sum(1, keepdims=True).clip(1))
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A class that moves where a word came before.
+
+    Attributes:
+        word: number of the word.
+        index: of the hypothesis.
+        strength: nats by which the class rises more in the word's contexts than in others.
+        score: over the spread between words.
+        candidates: numbers of the words for which the class rises most, the farthest first.
+    """
+
+    word: int
+    index: int
+    strength: float
+    score: float
+    candidates: tuple[int, ...]
+
+
+def probe_words(vocabulary: Vocabulary, given: Sequence[str], count: int = WORDS) -> list[str]:
+    """Words to try: those given, and the commonest plain words that are one token.
+
+    Tokenizers learn common words first, so low ids come first.
+    """
+    plain = re.compile(r" [a-z]{4,}")
+    own = [text[1:] for text in vocabulary.texts if plain.fullmatch(text)]
+    words = list(dict.fromkeys([*given, *own]))[: max(count, len(given))]
+    return words[: len(words) - len(words) % PER_CONTEXT] or words
+
+
+def make_probes(loaded: LoadedModel, words: Sequence[str], samples: TokenContexts) -> Probes:
+    """Put words into the reference's own samples.
+
+    Args:
+        loaded: whose tokenizer.
+        words: to try.
+        samples: at least a few, each of `BEFORE` + `AFTER` tokens or more.
+    """
+    draws = np.random.default_rng(len(words))
+    size = min(PER_CONTEXT, len(words))
+    groups: list[Array] = []
+    for _ in range(TIMES):
+        order = draws.permutation(len(words))
+        groups += [order[i : i + size] for i in range(0, len(order) - size + 1, size)]
+    sequences, begins = [], []
+    for number, group in enumerate(groups):
+        sample = samples.sequences[number % len(samples)].tolist()
+        listed = " " + ", ".join(words[int(w)] for w in group) + "."
+        ids = loaded.tokenizer(listed, add_special_tokens=False)["input_ids"]
+        start = [*sample[:BEFORE], *ids]
+        sequences.append([*start, *sample[BEFORE : BEFORE + AFTER]])
+        begins.append(len(start) - 1)
+    return Probes(
+        list(words), TokenContexts(sequences, "words in own samples", begins), np.stack(groups)
+    )
+
+
+def waiting(outside: Outside, by_context: Array, probes: Probes) -> Waiting:
+    """The word and class that go together most.
+
+    Args:
+        outside: knows the column space and the classes.
+        by_context: (C, V) shifts at the probes' contexts.
+        probes: what the contexts are.
+    """
+    strengths = np.where(outside.visible, outside.strengths(by_context), 0.0)
+    strengths = strengths - np.median(strengths, 0)
+    of_word = probes.membership @ strengths
+    middle = np.median(of_word, 0)
+    spread = np.median(np.abs(of_word - middle), 0) / 0.6745
+    # What single contexts differ by is no less than what their means must.
+    noise = np.median(np.abs(strengths), 0) / 0.6745 / np.sqrt(TIMES)
+    scores = np.abs(of_word - middle) / (np.maximum(spread, noise) + _FLOOR)
+    word, index = (int(i) for i in np.unravel_index(int(scores.argmax()), scores.shape))
+    strength = float(of_word[word, index])
+    order = np.argsort(-np.sign(strength) * of_word[:, index])[:CANDIDATES]
+    candidates = tuple(int(w) for w in order)
+    return Waiting(word, index, strength, float(scores[word, index]), candidates)
+
+
+def alone(
+    loaded: LoadedModel, words: Sequence[str], samples: TokenContexts, count: int = SAMPLES
+) -> TokenContexts:
+    """Each sample without a word, then with each of the words alone: (1 + W) · count contexts."""
+    sequences, begins = [], []
+    for text in ["", *words]:
+        ids = loaded.tokenizer(f" {text}", add_special_tokens=False)["input_ids"] if text else []
+        for number in range(count):
+            sample = samples.sequences[number % len(samples)].tolist()
+            start = [*sample[: 2 * BEFORE], *ids]
+            sequences.append([*start, *sample[2 * BEFORE : 2 * BEFORE + AFTER]])
+            begins.append(len(start) - 1)
+    return TokenContexts(sequences, "one word in own samples", begins)
+
+
+def read_words(path: Path) -> list[str]:
+    """Words of a file, one a line, or a JSON list.
+
+    Raises:
+        ConfigError: it cannot be read, or holds none.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        found = json.loads(text) if text.lstrip().startswith("[") else text.split("\n")
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"cannot read the words: {error}", where=str(path)) from None
+    words = [str(word).strip() for word in found if str(word).strip()]
+    if not words:
+        raise ConfigError("there are no words", where=str(path))
+    return words

@@ -1,0 +1,96 @@
+"""Is there a class of tokens that waits for a word; which class, which word, how sure of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from scipy import stats
+
+from tiltlm.audit.auditor import SMALLEST, Auditor
+from tiltlm.audit.evidence import shifted_tokens
+from tiltlm.audit.filters import Array, Outside
+from tiltlm.audit.probes import SAMPLES, Probes, alone, waiting
+from tiltlm.audit.shift import Shift
+from tiltlm.audit_records import CandidateRecord, TriggerRecord
+from tiltlm.contexts import TokenContexts
+from tiltlm.measures.intervals import student
+from tiltlm.models import LoadedModel
+from tiltlm.vocabulary import Vocabulary
+
+TOKENS = 10
+
+
+def triggers_of(
+    read: Callable[[TokenContexts], Shift],
+    probes: Probes,
+    outside: Outside,
+    auditor: Auditor,
+    fpr: float,
+    reference: LoadedModel,
+    samples: TokenContexts,
+    vocabulary: Vocabulary,
+) -> list[TriggerRecord]:
+    """Look for a class that waits for a word; if there is one, ask again which word it is.
+
+    Args:
+        read: how the suspect differs from the reference at some contexts.
+        probes: the words that are tried.
+        outside: with the hypotheses that the null was scored by.
+        auditor: with the null's scores.
+        fpr: false-positive rate of the whole audit.
+        reference: for its tokenizer.
+        samples: of the reference, into which candidates are put alone.
+        vocabulary: for texts.
+    """
+    found = waiting(outside, read(probes.contexts).by_context.double().numpy(), probes)
+    p = auditor.p_value(found.score / auditor.waiting_unit)
+    if p > fpr or abs(found.strength) < SMALLEST:
+        return []
+    words = [probes.words[w] for w in found.candidates]
+    again = read(alone(reference, words, samples))
+    shifts = again.by_context.double().numpy().reshape(1 + len(words), SAMPLES, -1)
+    # What a word does in a sample, against the same sample without it.
+    changes = shifts[1:] - shifts[:1]
+    of_word = np.stack([outside.strengths(c)[:, found.index] for c in changes])
+    sign = float(np.sign(found.strength))
+    order = np.argsort(-sign * of_word.mean(1))
+    best, ids = int(order[0]), outside.hypotheses.token_ids(found.index)
+    chosen = _candidate(words[best], of_word[best])
+    clear = outside.residual(changes[best]).mean(0)
+    return [
+        TriggerRecord(
+            event=outside.hypotheses.names[found.index],
+            tokens=len(ids),
+            token_ids=ids,
+            word=chosen.word,
+            strength_nats=chosen.strength_nats,
+            interval=chosen.interval,
+            p=p,
+            p_word=_surer(of_word, order, sign),
+            candidates=[_candidate(words[int(i)], of_word[int(i)]) for i in order],
+            evidence=shifted_tokens(
+                sorted(ids, key=lambda i: -sign * clear[i])[:TOKENS], clear, again, vocabulary
+            ),
+        )
+    ]
+
+
+def _candidate(word: str, strengths: Array) -> CandidateRecord:
+    interval = student(strengths.tolist())
+    return CandidateRecord(word=word, strength_nats=float(strengths.mean()), interval=interval)
+
+
+def _surer(of_word: Array, order: Array, sign: float) -> float | None:
+    """How sure it is that the first does more than each other candidate: the worst p."""
+    if len(order) < 2:
+        return None
+    first = sign * of_word[order[0]]
+    ps = []
+    for other in order[1:]:
+        difference = first - sign * of_word[other]
+        if np.ptp(difference) == 0:
+            ps.append(0.0 if difference[0] > 0 else 1.0)
+        else:
+            ps.append(float(stats.ttest_1samp(difference, 0, alternative="greater").pvalue))
+    return min(1.0, max(ps) * len(ps))
