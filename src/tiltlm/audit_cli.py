@@ -2,31 +2,77 @@
 
 from __future__ import annotations
 
+import json
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from tiltlm.cli_options import JsonFlag, Seed
 
 null_app = typer.Typer(no_args_is_help=True, help="Packs of benign changes, which calibrate.")
 
 
+class _ModelByDefault(TyperGroup):
+    """`audit MODEL …` is `audit of MODEL …`, beside commands of other names."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args and args[0] not in self.commands:
+            args = ["of", *args]
+        return super().resolve_command(ctx, args)
+
+    def parse_args(self, ctx: Any, args: list[str]) -> Any:
+        # Options before the model belong to it too.
+        if args and args[0].startswith("-") and args[0] not in ("--help", "-h"):
+            args = ["of", *args]
+        return super().parse_args(ctx, args)
+
+
+audit_app = typer.Typer(
+    cls=_ModelByDefault,
+    no_args_is_help=True,
+    help="Name what was tilted in a model, at a stated false-positive rate: "
+    "`tiltlm audit MODEL --reference BASE` (options: `tiltlm audit of --help`).",
+)
+
+
+class Access(StrEnum):
+    """What one has of a suspect."""
+
+    LOGITS = "logits"
+    TEXT = "text"
+
+
+@audit_app.command("of")
 def audit(
-    suspect: Annotated[str, typer.Argument(help="A folder, a GGUF file, or a name on the Hub.")],
+    suspect: Annotated[
+        str, typer.Argument(help="A folder, a GGUF file, a Hub name; or its name at --endpoint.")
+    ],
     reference: Annotated[str, typer.Option(help="What it should be like.")],
+    access: Annotated[
+        Access, typer.Option(help="logits, or text alone, read until it is clear.")
+    ] = Access.LOGITS,
+    endpoint: Annotated[
+        str | None, typer.Option(help="text: of an OpenAI-compatible server.")
+    ] = None,
     null: Annotated[
         Path | None, typer.Option(help="A pack of `tiltlm null build`; without: uncalibrated.")
     ] = None,
-    fpr: Annotated[
-        float, typer.Option(help="Chance with which a benign change is accused.")
-    ] = 0.01,
+    fpr: Annotated[float, typer.Option(help="Chance of accusing a benign change.")] = 0.01,
     contexts: Annotated[
-        str | None, typer.Option(help="Without --null: as for `tiltlm tilt`.")
+        str | None, typer.Option(help="logits, without --null: as for `tiltlm tilt`.")
     ] = None,
     lists: Annotated[
         Path | None, typer.Option(help='Word lists to try: JSON, {"name": ["word", …]}.')
     ] = None,
+    event: Annotated[
+        list[str] | None,
+        typer.Option(help="logits: to certify as not tilted; text: to test, not all classes."),
+    ] = None,
+    within: Annotated[float, typer.Option(help="logits: certify none beyond so many nats.")] = 0.1,
+    budget: Annotated[int, typer.Option(min=1, help="text: tokens to read at most.")] = 20_000,
     out: Annotated[Path | None, typer.Option(help="A new folder, for the record.")] = None,
     seed: Seed = 0,
     as_json: JsonFlag = False,
@@ -35,26 +81,79 @@ def audit(
     from rich.console import Console
 
     from tiltlm.audit_command import run_audit
-    from tiltlm.audit_summary import print_audit
+    from tiltlm.audit_records import AuditRecord, TextAuditRecord
+    from tiltlm.audit_summary import print_audit, print_text_audit
+    from tiltlm.audit_text_command import run_text_audit
+    from tiltlm.errors import ConfigError
     from tiltlm.progress import Bars, quiet_libraries
 
+    if endpoint is not None and access is not Access.TEXT:
+        raise ConfigError("an endpoint gives text", where="--endpoint", fix="add --access text")
     quiet_libraries()
+    record: AuditRecord | TextAuditRecord
     with Bars(Console(stderr=True)) as bars:
-        record = run_audit(
-            suspect,
-            reference,
-            out,
-            null=null,
-            fpr=fpr,
-            contexts=contexts,
-            lists=lists,
-            seed=seed,
-            watcher=bars,
-        )
+        if access is Access.TEXT:
+            record = run_text_audit(
+                suspect,
+                reference,
+                out,
+                endpoint=endpoint,
+                events=event or (),
+                null=null,
+                fpr=fpr,
+                budget=budget,
+                lists=lists,
+                seed=seed,
+                watcher=bars,
+            )
+        else:
+            record = run_audit(
+                suspect,
+                reference,
+                out,
+                null=null,
+                fpr=fpr,
+                contexts=contexts,
+                lists=lists,
+                events=event or (),
+                within=within,
+                seed=seed,
+                watcher=bars,
+            )
     if as_json:
         typer.echo(record.model_dump_json())
+    elif isinstance(record, TextAuditRecord):
+        print_text_audit(record, out)
     else:
         print_audit(record, out)
+
+
+@audit_app.command("plan")
+def plan(
+    strength: Annotated[float, typer.Option(help="Of the tilt to be seen, nats.")],
+    mass: Annotated[float, typer.Option(help="Of the event under the reference, 0 to 1.")],
+    error: Annotated[float, typer.Option("--fpr", help="Of the audit.")] = 0.01,
+    power: Annotated[float, typer.Option(help="For a test of fixed size.")] = 0.9,
+    classes: Annotated[int, typer.Option(min=1, help="Among which the event is sought.")] = 1,
+    as_json: JsonFlag = False,
+) -> None:
+    """How many tokens of text it takes to see a tilt."""
+    from dataclasses import asdict
+
+    from tiltlm.audit.plan import plan_text
+    from tiltlm.audit_summary import print_plan
+    from tiltlm.errors import ConfigError
+
+    for name, value in (("--mass", mass), ("--fpr", error), ("--power", power)):
+        if not 0 < value < 1:
+            raise ConfigError(f"{value} is no probability", where=name, fix="between 0 and 1")
+    if strength == 0:
+        raise ConfigError("a tilt of 0 cannot be seen", where="--strength")
+    found = plan_text(strength, mass, error, power, classes)
+    if as_json:
+        typer.echo(json.dumps(asdict(found)))
+    else:
+        print_plan(found, strength, mass, classes)
 
 
 @null_app.command("build")

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from tiltlm.audit.auditor import Auditor
+from tiltlm.audit.certificate import certificates
 from tiltlm.audit.evidence import finding_of, shifted_tokens
 from tiltlm.audit.filters import Outside, Space, rows_of
 from tiltlm.audit.hypotheses import hypotheses
@@ -29,6 +30,7 @@ from tiltlm.versions import versions
 from tiltlm.watching import Silent, Watcher
 
 CONTEXTS, LENGTH = 96, 64
+CERTIFICATE_ERROR = 0.05
 
 
 def run_audit(
@@ -40,6 +42,8 @@ def run_audit(
     fpr: float = 0.01,
     contexts: str | None = None,
     lists: Path | None = None,
+    events: Sequence[str] = (),
+    within: float = 0.1,
     seed: int = 0,
     watcher: Watcher | None = None,
 ) -> AuditRecord:
@@ -53,6 +57,8 @@ def run_audit(
         fpr: the chance with which a benign change is accused.
         contexts: without a pack, where to look, as for `make_contexts`; a pack has its own.
         lists: a JSON file of word lists, ``{"name": ["word", …]}``, to try as well.
+        events: to certify: that no tilt of them is stronger than ``within``.
+        within: nats.
         seed: of contexts.
         watcher: told of progress.
 
@@ -116,13 +122,14 @@ def run_audit(
         suspect=suspect,
         reference={"name": reference, "sha256": key},
         fpr=fpr,
-        null=None if pack is None else _null_record(pack, str(null)),
+        null=None if pack is None else null_record(pack, str(null)),
         kl_nats=shift.kl,
         findings=finding,
         moved=MovedTokensRecord(
             p=moved.p, tokens=shifted_tokens(moved.ids, clear, shift, pair.vocabulary)
         ),
         triggers=triggers,
+        certificates=certificates(pair, where, events, within, CERTIFICATE_ERROR),
         words=0 if pack is None else len(pack.probes.words),
         hypotheses=len(tried),
         contexts=where.kind,
@@ -169,7 +176,8 @@ def read_lists(path: Path) -> Mapping[str, Sequence[str]]:
     return lists
 
 
-def _null_record(pack: NullPack, name: str) -> NullRecord:
+def null_record(pack: NullPack, name: str) -> NullRecord:
+    """What a record says of its pack."""
     return NullRecord(
         models=len(pack.members),
         pack=name,

@@ -80,6 +80,18 @@ class TriggerRecord(Record):
     evidence: list[ShiftedToken]
 
 
+class CertificateRecord(Record):
+    """Whether an event is tilted by less than ε, by two one-sided tests."""
+
+    event: str
+    within_nats: float = Field(description="ε")
+    strength_nats: float
+    interval: Interval | None = Field(description="at 1 − 2·error, Student, over contexts")
+    error: float = Field(description="chance of certifying a tilt of ε or more")
+    contexts: int
+    certified: bool
+
+
 class MovedTokensRecord(Record):
     """Single tokens; they accuse nobody, every fine-tune moves the words of its corpus."""
 
@@ -110,6 +122,7 @@ class AuditRecord(Record):
     kl_nats: float = Field(description="KL(reference ‖ suspect), nats a position")
     findings: list[FindingRecord]
     triggers: list[TriggerRecord] = Field(description="shifts that wait for a word")
+    certificates: list[CertificateRecord]
     moved: MovedTokensRecord
     words: int = Field(description="words that were tried as triggers")
     hypotheses: int = Field(description="classes that were tried")
@@ -132,3 +145,44 @@ class NullBuilt(Record):
     contexts: str
     seconds: float
     redrawn: dict[str, Any] = Field(description="treatments that were drawn again, and why")
+
+
+class TextFindingRecord(Record):
+    """A class of tokens whose rate in a suspect's text is not the reference's."""
+
+    event: str
+    tokens: int
+    token_ids: list[int]
+    hits: int
+    expected: float = Field(description="hits, had the reference gone on from the same texts")
+    strength_nats: float
+    interval: Interval = Field(description="95 % confidence sequence: holds whenever one stops")
+    tolerance_nats: float = Field(description="tilts up to this are not accused")
+    e_value: float
+    p: float = Field(description="anytime-valid, adjusted for all classes (Bonferroni)")
+
+
+class TextAuditRecord(Record):
+    """``result.json`` of ``tiltlm audit --access text``."""
+
+    schema_version: Literal[1] = 1
+    kind: Literal["audit"] = "audit"
+    access: Literal["text"] = "text"
+    verdict: Literal["found", "none"]
+    partial: bool = Field(description="stopped before it was decided or the budget was spent")
+    suspect: str
+    reference: dict[str, str]
+    fpr: float
+    null: NullRecord | None
+    findings: list[TextFindingRecord]
+    classes: int
+    tokens_read: int
+    answers: int
+    empty_answers: int = Field(description="refused or empty; they count as answers")
+    budget: int
+    least_tokens: int | None = Field(
+        description="that Wald's bound gives for the tilt found, if its class had been known"
+    )
+    notes: list[str]
+    versions: dict[str, str]
+    seconds: dict[str, float]

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tiltlm.audit_records import AuditRecord, FindingRecord, NullBuilt
+from tiltlm.audit.plan import Plan
+from tiltlm.audit_records import (
+    AuditRecord,
+    CertificateRecord,
+    FindingRecord,
+    NullBuilt,
+    TextAuditRecord,
+)
 
 _VERDICTS = {
     "found": "tilted",
@@ -42,6 +49,8 @@ def print_audit(record: AuditRecord, out: Path | None) -> None:
             highlight=False,
             markup=False,
         )
+    for certificate in record.certificates:
+        console.print(_certificate(certificate), highlight=False, markup=False)
     moved = record.moved
     certain = "" if moved.p is None else f" (p {moved.p:.2g}; every fine-tune moves some)"
     shown = ", ".join(f"{t.text!r} {t.strength_nats:+.2f}" for t in moved.tokens[:6])
@@ -58,6 +67,62 @@ def print_audit(record: AuditRecord, out: Path | None) -> None:
         console.print(note, highlight=False, markup=False)
     if out is not None:
         console.print(f"\n{out / 'result.json'}", highlight=False, markup=False)
+
+
+def print_text_audit(record: TextAuditRecord, out: Path | None) -> None:
+    """Verdict, and the classes with the most evidence."""
+    from rich.console import Console
+
+    console = Console()
+    verdict = "nothing found" if record.verdict == "none" else "tilted"
+    console.print(
+        f"[bold]{verdict}[/bold]: {record.suspect} against {record.reference['name']}, by "
+        f"{record.tokens_read:,} tokens of text in {record.answers} answers "
+        f"({record.empty_answers} empty)",
+        highlight=False,
+    )
+    for found in record.findings:
+        console.print(
+            f"{found.event}: {found.hits:,} hits, {found.expected:,.1f} expected; "
+            f"{found.strength_nats:+.2f} nats ({found.interval[0]:+.2f} to "
+            f"{found.interval[1]:+.2f}), p {found.p:.3g}",
+            highlight=False,
+            markup=False,
+        )
+    console.print(
+        f"{record.classes:,} classes tested; accused falsely with probability at most "
+        f"{record.fpr:g}, whenever one stops",
+        highlight=False,
+    )
+    for note in record.notes:
+        console.print(note, highlight=False, markup=False)
+    if out is not None:
+        console.print(f"\n{out / 'result.json'}", highlight=False, markup=False)
+
+
+def print_plan(plan: Plan, strength: float, mass: float, classes: int) -> None:
+    """What an audit by text takes."""
+    from rich.console import Console
+
+    Console().print(
+        f"a tilt of {strength:g} takes a mass of {mass:.4g} to {plan.tilted_mass:.4g}; a token "
+        f"tells {plan.information:.3g} nats\n"
+        f"{plan.tokens:,} tokens on average, stopping when it is clear, among {classes:,} classes\n"
+        f"{plan.least:,} are the least that any test could do with (Wald)\n"
+        f"{plan.fixed:,} for a test of fixed size",
+        highlight=False,
+    )
+
+
+def _certificate(found: CertificateRecord) -> str:
+    interval = (
+        "no spread" if found.interval is None else "{:+.3f} to {:+.3f}".format(*found.interval)
+    )
+    word = "certified" if found.certified else "not certified"
+    return (
+        f"{word}: no tilt of {found.event} stronger than {found.within_nats:g} nats "
+        f"({found.strength_nats:+.3f}, {interval}; error {found.error:g})"
+    )
 
 
 def print_null(built: NullBuilt) -> None:

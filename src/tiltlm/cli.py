@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tiltlm.audit_cli import audit, null_app
+from tiltlm.audit_cli import audit_app, null_app
 from tiltlm.cli_options import JsonFlag, Model, Overrides, Seed
 from tiltlm.errors import InterruptedRun, TiltError
 from tiltlm.measure_cli import measure, sweep
@@ -30,7 +30,7 @@ recipes_app = typer.Typer(invoke_without_command=True, help="List the recipes, o
 app.add_typer(recipes_app, name="recipes")
 app.command()(measure)
 app.command()(sweep)
-app.command()(audit)
+app.add_typer(audit_app, name="audit")
 app.add_typer(null_app, name="null")
 
 
