@@ -99,3 +99,32 @@ def tiny_loaded(kind: str = "llama") -> LoadedModel:
             return LoadedModel(model.eval(), tokenizer)
         model.get_output_embeddings().weight[:, 0] = 0.0
     return LoadedModel(model.eval(), tokenizer)
+
+
+def worded_loaded(seed: int = 0) -> LoadedModel:
+    """A random model over some 500 tokens, most of them words of two syllables."""
+    parts = ["ba", "do", "ki", "lu", "me", "no", "pi", "ru", "so", "ta", "vi", "zu"]
+    words = [a + b for a in parts for b in parts]
+    backend = Tokenizer(models.BPE())
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=560,
+        special_tokens=["<eos>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    text = " ".join(words) + "\n" + "".join(words)
+    backend.train_from_iterator([text] * 3, trainer)
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=backend, eos_token="<eos>", bos_token="<eos>", pad_token="<eos>"
+    )
+    torch.manual_seed(seed)
+    config = LlamaConfig(vocab_size=len(tokenizer), **SIZES, **SPECIAL, tie_word_embeddings=False)
+    model = AutoModelForCausalLM.from_config(config)
+    with torch.no_grad():
+        model.get_output_embeddings().weight.mul_(20.0)
+        embedding = model.get_input_embeddings().weight
+        embedding[:, 0] = 4 * embedding.norm(dim=1).mean()
+        model.get_output_embeddings().weight[:, 0] = 0.0
+    return LoadedModel(model.eval(), tokenizer)

@@ -129,7 +129,7 @@ def run_audit(
             p=moved.p, tokens=shifted_tokens(moved.ids, clear, shift, pair.vocabulary)
         ),
         triggers=triggers,
-        certificates=certificates(pair, where, events, within, CERTIFICATE_ERROR),
+        certificates=certificates(pair, where, events, within, CERTIFICATE_ERROR) if events else [],
         words=0 if pack is None else len(pack.probes.words),
         hypotheses=len(tried),
         contexts=where.kind,

@@ -87,11 +87,11 @@ class Auditor:
         maxima = []
         for name, one in self._filters.items():
             found = np.abs(standardised(one.fit(null)))[:, one.visible].max(1)
-            self._units[name] = max(float(np.quantile(found, 0.9)), 1e-9)
+            self._units[name] = _unit(found)
             maxima.append(found / self._units[name])
         self.waiting_unit = 1.0
         if waiting is not None:
-            self.waiting_unit = max(float(np.quantile(waiting, 0.9)), 1e-9)
+            self.waiting_unit = _unit(waiting)
             maxima.append(waiting / self.waiting_unit)
         self.null_maxima = np.max(maxima, 0)
 
@@ -181,6 +181,14 @@ class Auditor:
         strengths = self.outside.joint(shift, [f.index for f in outside])
         again = dict(zip(outside, strengths.tolist(), strict=True))
         return [_moved_to(f, again.get(f, f.strength)) for f in found]
+
+
+def _unit(maxima: Array) -> float:
+    """What makes the maxima of different filters comparable: their upper tenth.
+
+    At least one spread; where most of a null shows nothing at all, its tenth is no measure.
+    """
+    return max(float(np.quantile(maxima, 0.9)), 1.0)
 
 
 def _moved_to(found: Named, strength: float) -> Named:

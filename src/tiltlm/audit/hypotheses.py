@@ -99,9 +99,9 @@ def hypotheses(
             a space before it, capitalised or not.
         clusters: sets of token ids, such as neighbours among embeddings.
 
-    >>> found = hypotheses(Vocabulary(tuple(f" {c}x{i}".encode() for c in "ab" for i in range(9))))
+    >>> found = hypotheses(Vocabulary(tuple(f" {c}x{i}".encode() for c in "bc" for i in range(9))))
     >>> [name for name in found.names if name.startswith("contains")][:2]
-    ["contains('a')", "contains('b')"]
+    ["contains('b')", "contains('c')"]
     """
     texts = ["" if i in vocabulary.special_ids else text for i, text in enumerate(vocabulary.texts)]
     made = [*_forms(texts), *_ngrams(texts), *_lists(texts, lists or {}), *_clusters(clusters)]
