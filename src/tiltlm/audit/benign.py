@@ -15,13 +15,15 @@ from tiltlm.contexts import TokenContexts
 from tiltlm.measures.fine_tuning import fine_tune
 from tiltlm.measures.rounding import round_weights
 from tiltlm.models import LoadedModel
+from tiltlm.sampling import resolve_precision
 
 Method = Literal["full", "lora", "lora-all", "rounded"]
 
 METHODS: tuple[Method, ...] = ("full", "full", "lora", "lora-all", "rounded")
 """Drawn from evenly: two in five train all weights, since what they do has most forms."""
 
-STEPS = (5, 10, 20, 40)
+STEPS = (4, 8, 16, 32)
+BATCHES = (2, 4, 8)
 SHARES = (0.1, 0.3, 1.0)
 RANKS = (2, 4, 8, 16)
 BITS = (8, 6, 5, 4)
@@ -29,6 +31,9 @@ GROUPS = (None, 64, 32)
 
 RATES = (0.01, 0.15)
 """Learning rates of full fine-tuning, over the model's width; a LoRA's are five times these."""
+
+_LARGE = 20_000_000
+"""Parameters from which on casting weights costs less than products in bfloat16 save."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,7 @@ class Treatment:
         corpus: what it was trained on.
         share: of the corpus's pieces, drawn anew for each.
         steps: of AdamW.
+        batch: pieces a step.
         learning_rate: of AdamW.
         rank: of a LoRA.
         bits: of rounding.
@@ -52,6 +58,7 @@ class Treatment:
     corpus: str | None
     share: float | None
     steps: int | None
+    batch: int | None
     learning_rate: float | None
     rank: int | None
     bits: int | None
@@ -79,7 +86,7 @@ def draw_treatment(seed: int, corpora: Sequence[str], width: int) -> Treatment:
     if method == "rounded":
         bits = BITS[int(generator.integers(len(BITS)))]
         group = GROUPS[int(generator.integers(len(GROUPS)))]
-        return Treatment(method, None, None, None, None, None, bits, group, seed)
+        return Treatment(method, None, None, None, None, None, None, bits, group, seed)
     low, high = np.log(RATES)
     rate = float(np.exp(generator.uniform(low, high))) / width
     lora = method != "full"
@@ -88,6 +95,7 @@ def draw_treatment(seed: int, corpora: Sequence[str], width: int) -> Treatment:
         str(generator.choice(list(corpora))),
         float(generator.choice(SHARES)),
         int(generator.choice(STEPS)),
+        int(generator.choice(BATCHES)),
         rate * (5 if lora else 1),
         int(generator.choice(RANKS)) if lora else None,
         None,
@@ -116,6 +124,7 @@ def treated(
     assert treatment.corpus is not None
     assert treatment.share is not None
     assert treatment.steps is not None
+    assert treatment.batch is not None
     assert treatment.learning_rate is not None
     pieces = corpora[treatment.corpus]
     count = min(len(pieces), max(8, round(treatment.share * len(pieces))))
@@ -129,8 +138,9 @@ def treated(
         pieces.choose([int(i) for i in chosen]),
         [treatment.steps],
         treatment.seed,
-        batch=8,
+        batch=treatment.batch,
         learning_rate=treatment.learning_rate,
+        bf16=model.num_parameters() > _LARGE and resolve_precision("auto") == "bfloat16",
     )
     return LoadedModel(
         trained if treatment.rank is None else trained.merge_and_unload(), reference.tokenizer

@@ -44,12 +44,10 @@ class Probes:
     groups: Array
 
     @property
-    def membership(self) -> Array:
-        """(W, C) whose rows are 1 / how often the word occurs, where it does."""
-        found = np.zeros((len(self.words), len(self.contexts)))
-        for context, group in enumerate(self.groups):
-            found[group, context] = 1.0
-        return np.asarray(found / found.sum(1, keepdims=True).clip(1))
+    def places(self) -> Array:
+        """(W, TIMES) numbers of the contexts of each word."""
+        found = np.argsort(self.groups.reshape(-1), kind="stable") // self.groups.shape[1]
+        return np.asarray(found.reshape(len(self.words), -1))
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,7 @@ class Waiting:
         word: number of the word.
         index: of the hypothesis.
         strength: nats by which the class rises more in the word's contexts than in others.
-        score: over the spread between words.
+        score: where it shows least, over the spread between contexts.
         candidates: numbers of the words for which the class rises most, the farthest first.
     """
 
@@ -79,7 +77,8 @@ def probe_words(vocabulary: Vocabulary, given: Sequence[str], count: int = WORDS
     plain = re.compile(r" [a-z]{4,}")
     own = [text[1:] for text in vocabulary.texts if plain.fullmatch(text)]
     words = list(dict.fromkeys([*given, *own]))[: max(count, len(given))]
-    return words[: len(words) - len(words) % PER_CONTEXT] or words
+    # Whole groups, so that every word is put into as many contexts.
+    return words[: len(words) - len(words) % PER_CONTEXT] if len(words) > PER_CONTEXT else words
 
 
 def make_probes(loaded: LoadedModel, words: Sequence[str], samples: TokenContexts) -> Probes:
@@ -118,14 +117,14 @@ def waiting(outside: Outside, by_context: Array, probes: Probes) -> Waiting:
         probes: what the contexts are.
     """
     strengths = np.where(outside.visible, outside.strengths(by_context), 0.0)
-    strengths = strengths - np.median(strengths, 0)
-    of_word = probes.membership @ strengths
-    middle = np.median(of_word, 0)
-    spread = np.median(np.abs(of_word - middle), 0) / 0.6745
-    # What single contexts differ by is no less than what their means must.
-    noise = np.median(np.abs(strengths), 0) / 0.6745 / np.sqrt(TIMES)
-    scores = np.abs(of_word - middle) / (np.maximum(spread, noise) + _FLOOR)
+    strengths = (strengths - np.median(strengths, 0)).astype(np.float32)
+    there = strengths[probes.places]
+    # A trigger shows in all of its contexts, so what counts is the one where it shows least.
+    weakest = np.clip(there.min(1), 0, None) + np.clip(there.max(1), None, 0)
+    noise = np.median(np.abs(strengths), 0) / 0.6745
+    scores = np.abs(weakest) / (noise + _FLOOR)
     word, index = (int(i) for i in np.unravel_index(int(scores.argmax()), scores.shape))
+    of_word = there.mean(1)
     strength = float(of_word[word, index])
     order = np.argsort(-np.sign(strength) * of_word[:, index])[:CANDIDATES]
     candidates = tuple(int(w) for w in order)

@@ -23,6 +23,7 @@ def fine_tune(
     *,
     batch: int = BATCH,
     learning_rate: float = LEARNING_RATE,
+    bf16: bool = False,
 ) -> None:
     """AdamW at a constant rate; the model is changed in place, and left in evaluation.
 
@@ -34,6 +35,7 @@ def fine_tune(
         act: told the step.
         batch: contexts a step.
         learning_rate: of AdamW.
+        bf16: matrix products in bfloat16.
     """
     import tempfile
 
@@ -49,6 +51,7 @@ def fine_tune(
             seed=seed,
             disable_tqdm=True,
             logging_strategy="no",
+            bf16=bf16,
             use_cpu=model.device.type == "cpu",
         )
         trainer = Trainer(
