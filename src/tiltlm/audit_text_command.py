@@ -32,6 +32,8 @@ from tiltlm.watching import Silent, Watcher
 
 BUDGET, LENGTH, ANSWERS = 20_000, 64, 16
 MOST = 8
+_HARDLY = 3.0
+"""Nats of evidence, a factor of 20, that do not decide between two classes."""
 
 
 def run_text_audit(
@@ -118,6 +120,12 @@ def run_text_audit(
             "The null is the reference itself; any fine-tune differs from it. With a pack "
             "(--null) what benign changes do is not accused."
         )
+    if not evidence.tokens:
+        raise ModelError(
+            f"all {len(answers)} answers of the suspect are empty, so nothing was measured",
+            where=suspect,
+            fix="see what it answers to an empty prompt",
+        )
     findings = _findings(evidence, classes, answers, reader)
     found = [f for f in findings if f.p <= fpr]
     record = TextAuditRecord(
@@ -185,7 +193,7 @@ def _findings(
         ids = set(classes.token_ids(int(index)))
         others = [set(classes.token_ids(c)) for c in chosen]
         if all(len(ids & o) < 0.5 * min(len(ids), len(o)) for o in others):
-            chosen.append(int(index))
+            chosen.append(_simplest(evidence.log_e, int(index), classes))
         if len(chosen) == MOST:
             break
     few = Hypotheses(
@@ -213,6 +221,18 @@ def _findings(
             )
         )
     return found
+
+
+def _simplest(log_e: Array, best: int, classes: Hypotheses) -> int:
+    """Of classes alike, which the evidence hardly tells apart, the one with the shortest name."""
+    ours = set(classes.token_ids(best))
+
+    def alike(index: int) -> bool:
+        theirs = set(classes.token_ids(index))
+        return 2 * len(ours & theirs) >= len(ours | theirs)
+
+    near = [int(i) for i in np.flatnonzero(log_e >= log_e[best] - _HARDLY) if alike(int(i))]
+    return min(near, key=lambda i: (len(classes.names[i]), i))
 
 
 def _least(found: Sequence[TextFindingRecord], tokens: int, fpr: float) -> int:

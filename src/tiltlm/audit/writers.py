@@ -14,6 +14,8 @@ from tiltlm.models import LoadedModel
 from tiltlm.sampling import SamplingOptions, sample
 
 RETRIES, TIMEOUT = 4, 60.0
+PATIENCE = 3
+"""Requests in a row that fail, each after its retries, before an endpoint is given up."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,8 @@ class EndpointWriter:
 
     def write(self, count: int, length: int, seed: int) -> list[Answer]:
         """One request each; those that fail after retries are left out."""
-        found, last = [], ""
+        found: list[Answer] = []
+        last, failed = "", 0
         for number in range(count):
             try:
                 answer = self._client.completions.create(
@@ -111,14 +114,18 @@ class EndpointWriter:
                     seed=seed + number,
                 )
                 text = answer.choices[0].text or ""
-            except (self._errors, IndexError, AttributeError, TypeError) as error:
+            except (self._errors, ValueError, IndexError, AttributeError, TypeError) as error:
                 last = str(error).strip().split("\n")[0][:200]
+                failed += 1
+                if failed == PATIENCE:
+                    break
                 continue
+            failed = 0
             ids = self._tokenizer(text, add_special_tokens=False)["input_ids"]
             found.append(Answer(list(self._prompt_ids), ids[:length]))
         if not found:
             raise ModelError(
-                f"the endpoint gave no answer to {count} requests: {last}",
+                f"the endpoint gave no answer: {last}",
                 where="--endpoint",
                 fix="see whether it runs and serves this model",
             )
