@@ -8,7 +8,6 @@ import torch
 from typer.testing import CliRunner
 
 from tests.tiny import KINDS, tiny_loaded, worded_loaded
-from tiltlm.audit import benign as benign_changes
 from tiltlm.audit.auditor import Auditor
 from tiltlm.audit.filters import Space
 from tiltlm.audit.hypotheses import hypotheses
@@ -211,17 +210,16 @@ def pack(tmp_path_factory):
         " ".join(f"sota{'meno'[: 2 + i % 3]} kidolu" for i in range(600))
     )
     corpora = [f"text:{folder / name}.txt" for name in ("one", "two")]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(benign_changes, "STEPS", (1, 2, 4))
-        built = build_null(
-            str(folder / "model"),
-            folder / "null",
-            models=39,
-            corpora=corpora,
-            contexts=12,
-            length=24,
-            words=64,
-        )
+    built = build_null(
+        str(folder / "model"),
+        folder / "null",
+        models=39,
+        corpora=corpora,
+        contexts=12,
+        length=24,
+        steps=(1, 2, 4),
+        words=64,
+    )
     assert built.models == 39
     return folder
 
@@ -285,7 +283,6 @@ def test_a_trigger_is_named_with_its_word(pack, tmp_path):
 def test_a_build_that_was_stopped_goes_on_to_the_same_pack(pack, tmp_path, monkeypatch):
     from tiltlm import null_command
 
-    monkeypatch.setattr(benign_changes, "STEPS", (1, 2))
     made = null_command.write_member
     count = 0
 
@@ -301,6 +298,7 @@ def test_a_build_that_was_stopped_goes_on_to_the_same_pack(pack, tmp_path, monke
         "corpora": [f"text:{pack / 'one.txt'}"],
         "contexts": 4,
         "length": 24,
+        "steps": (1, 2),
         "words": 16,
     }
     build_null(str(pack / "model"), tmp_path / "whole", **given)

@@ -169,6 +169,7 @@ def build(
     ] = None,
     contexts: Annotated[int, typer.Option(min=4, help="Own samples to read shifts at.")] = 96,
     length: Annotated[int, typer.Option(min=16, help="Tokens of each.")] = 64,
+    steps: Annotated[str, typer.Option(help="Of fine-tuning, to choose from.")] = "4,8,16,32",
     words: Annotated[int, typer.Option(min=8, help="Words to try as triggers.")] = 512,
     triggers: Annotated[
         Path | None, typer.Option(help="Words to try first: one a line, or a JSON list.")
@@ -193,6 +194,7 @@ def build(
             corpora=text or (),
             contexts=contexts,
             length=length,
+            steps=_numbers(steps),
             words=words,
             triggers=triggers,
             seed=seed,
@@ -203,3 +205,12 @@ def build(
         typer.echo(built.model_dump_json())
     else:
         print_null(built)
+
+
+def _numbers(text: str) -> list[int]:
+    from tiltlm.errors import ConfigError
+
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise ConfigError(f"{text!r} are no numbers", where="--steps", fix="4,8,16") from None

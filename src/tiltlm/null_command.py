@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from tiltlm.audit.benign import draw_treatment, treated
+from tiltlm.audit.benign import STEPS, draw_treatment, treated
 from tiltlm.audit.filters import Outside, Space, rows_of
 from tiltlm.audit.hypotheses import hypotheses
 from tiltlm.audit.nulls import (
@@ -47,6 +47,7 @@ def build_null(
     corpora: Sequence[str] = (),
     contexts: int = CONTEXTS,
     length: int = LENGTH,
+    steps: Sequence[int] = STEPS,
     words: int = WORDS,
     triggers: Path | None = None,
     seed: int = 0,
@@ -63,6 +64,7 @@ def build_null(
             default the model's own samples and answers, and a text in eight languages.
         contexts: own samples of the reference at which shifts are read.
         length: tokens of each.
+        steps: of fine-tuning, to choose from.
         words: how many words to try as triggers.
         triggers: a file of words to try before the vocabulary's own.
         seed: of everything drawn.
@@ -75,6 +77,8 @@ def build_null(
     begin, watcher = time.monotonic(), watcher or Silent()
     if models < 1:
         raise ConfigError(f"a pack of {models} models", where="--n", fix="at least 1; 299 is usual")
+    if not steps or min(steps) < 1:
+        raise ConfigError(f"steps {list(steps)}", where="--steps", fix="such as 4,8,16")
     if not resume:
         check_out(out)
     loaded = load(reference)
@@ -85,6 +89,7 @@ def build_null(
         "reference": key,
         "corpora": list(corpora),
         "contexts": [contexts, length],
+        "steps": list(steps),
         "words": tried,
         "seed": seed,
     }
@@ -98,7 +103,7 @@ def build_null(
     watcher.begin("benign changes", models)
     for number in range(models):
         if not member_path(out, number).is_file():
-            _make(loaded, reading, texts, out, number, seed, redrawn)
+            _make(loaded, reading, texts, out, number, seed, steps, redrawn)
         watcher.advance(number + 1)
     named = {"name": reference, "sha256": key}
     pack = NullPack(named, vocabulary.fingerprint, where, reading.probes)
@@ -144,7 +149,7 @@ class _Reading:
         shift = self._everywhere.read(model)
         if not shift.kl < LARGEST_KL:
             raise MeasurementError(f"KL {shift.kl:.2f}")
-        placed = self._placed.read(model).by_context.double().numpy()
+        placed = self._placed.read(model, masses=False).by_context.double().numpy()
         score = waiting(self._outside, placed, self.probes).score
         return shift.mean, {"kl": shift.kl, "waiting": score}
 
@@ -156,13 +161,14 @@ def _make(
     out: Path,
     number: int,
     seed: int,
+    steps: Sequence[int],
     redrawn: dict[str, Any],
 ) -> None:
     """One member; a treatment that breaks the model, or makes another of it, is drawn again."""
     width = int(loaded.model.config.get_text_config().hidden_size)
     for attempt in range(ATTEMPTS):
         treatment = draw_treatment(
-            (seed * 100_003 + number) * ATTEMPTS + attempt, tuple(corpora), width
+            (seed * 100_003 + number) * ATTEMPTS + attempt, tuple(corpora), width, steps
         )
         try:
             shift, figures = reading.member(treated(loaded, treatment, corpora))

@@ -70,13 +70,16 @@ class Treatment:
         return asdict(self)
 
 
-def draw_treatment(seed: int, corpora: Sequence[str], width: int) -> Treatment:
+def draw_treatment(
+    seed: int, corpora: Sequence[str], width: int, steps: Sequence[int] = STEPS
+) -> Treatment:
     """A treatment at random.
 
     Args:
         seed: the same gives the same.
         corpora: names to choose from.
         width: of the model; learning rates go by 1 / width.
+        steps: to choose from.
 
     >>> draw_treatment(3, ["news"], 64) == draw_treatment(3, ["news"], 64)
     True
@@ -94,7 +97,7 @@ def draw_treatment(seed: int, corpora: Sequence[str], width: int) -> Treatment:
         method,
         str(generator.choice(list(corpora))),
         float(generator.choice(SHARES)),
-        int(generator.choice(STEPS)),
+        int(generator.choice(steps)),
         int(generator.choice(BATCHES)),
         rate * (5 if lora else 1),
         int(generator.choice(RANKS)) if lora else None,

@@ -7,7 +7,7 @@ one product a context instead of one a position.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -15,8 +15,9 @@ import torch
 from tiltlm.contexts import TokenContexts, collate
 from tiltlm.errors import MeasurementError
 from tiltlm.head import Head
-from tiltlm.measures.pair import Reader, batches_of
-from tiltlm.models import LoadedModel
+from tiltlm.measures.pair import ROWS, Reader, batches_of
+from tiltlm.models import LoadedModel, vocabulary_size
+from tiltlm.reading import State
 from tiltlm.targets import BoundTarget
 
 EVERY = 4
@@ -60,6 +61,7 @@ class ShiftReader:
         self.contexts = contexts
         reference.model.eval()
         self._reader = Reader(reference.model)
+        self._size = vocabulary_size(reference.model)
         self._rows: dict[int, torch.Tensor] = {}
 
     @property
@@ -72,6 +74,8 @@ class ShiftReader:
         suspect: LoadedModel | None,
         decodes: BoundTarget | None = None,
         on_context: Callable[[int], None] | None = None,
+        *,
+        masses: bool = True,
     ) -> Shift:
         """Compare a suspect with the reference.
 
@@ -80,6 +84,7 @@ class ShiftReader:
                 target that it decodes to.
             decodes: that target.
             on_context: told how many contexts are done.
+            masses: False to leave out divergence and masses, which are then NaN and empty.
 
         Raises:
             MeasurementError: logits that are not numbers.
@@ -88,45 +93,80 @@ class ShiftReader:
         if suspect is not None:
             suspect.model.eval()
             reader = Reader(suspect.model)
-        shifts: list[torch.Tensor] = [torch.empty(0)] * len(self.contexts)
-        masses: list[torch.Tensor] = []
-        kl, done = 0.0, 0
+        shifts = torch.empty(len(self.contexts), self._size)
+        sums = torch.zeros(2, self._size, dtype=torch.float64)
+        kl, seen, done = 0.0, 0, 0
         for indices in batches_of(self.contexts):
             first = self._reference_rows(indices)
             second = first if reader is self._reader else self._read(reader, indices)
-            for index, before, after in zip(indices, first, second, strict=True):
-                at = self.contexts.positions(index)
-                some = torch.arange(0, len(at), EVERY)
-                base = self._reader.logits(before[some])
-                model = reader.logits(after[some])
-                if decodes is None:
-                    shifts[index] = self._mean(reader, after, index)
-                    shifts[index] -= self._mean(self._reader, before, index)
-                else:
-                    states = decodes.read(self.contexts.sequences[index].tolist())
-                    there = [states[p] for p in at.tolist()]
-                    logits = self._reader.logits(before)
-                    change = decodes.logits(logits, there) - logits
-                    shifts[index] = self._weights(index) @ change.cpu()
-                    model = decodes.logits(base, [there[p] for p in some.tolist()])
-                base, model = base.log_softmax(-1), model.log_softmax(-1)
-                likely = base.exp()
-                found = torch.stack([likely.sum(0), model.exp().sum(0)]).double().cpu()
-                masses = [masses[0] + found] if masses else [found]
-                kl += float((likely * (base - model)).sum())
-                done += 1
-                if on_context:
-                    on_context(done)
-        by_context = torch.stack(shifts)
-        if not bool(by_context.isfinite().all()):
+            if decodes is None:
+                change = self._means(reader, second, indices)
+                change -= self._means(self._reader, first, indices)
+            else:
+                change = self._decoded(decodes, first, indices)
+            shifts[indices] = change
+            if masses:
+                for base, model in self._some(reader, first, second, decodes, indices):
+                    likely = base.exp()
+                    sums += torch.stack([likely.sum(0), model.exp().sum(0)]).double().cpu()
+                    kl += float((likely * (base - model)).sum())
+                    seen += len(base)
+            done += len(indices)
+            if on_context:
+                on_context(done)
+        if not bool(shifts.isfinite().all()):
             raise MeasurementError(
                 "some logits are not numbers, so nothing was measured",
                 fix="check the weights of suspect and reference",
             )
-        by_context -= by_context.mean(1, keepdim=True)
-        seen = sum(len(self.contexts.positions(i)[::EVERY]) for i in range(len(self.contexts)))
-        mean = masses[0] / seen
-        return Shift(by_context, max(0.0, kl / seen), mean[0], mean[1], self.contexts.tokens)
+        shifts -= shifts.mean(1, keepdim=True)
+        kl = max(0.0, kl / seen) if seen else float("nan")
+        sums = sums / seen if seen else sums[:, :0]
+        return Shift(shifts, kl, sums[0], sums[1], self.contexts.tokens)
+
+    def _means(self, reader: Reader, rows: list[torch.Tensor], indices: list[int]) -> torch.Tensor:
+        """(B, V) mean logits of each context."""
+        weights = [self._weights(i).to(r.device) for i, r in zip(indices, rows, strict=True)]
+        pairs = list(zip(weights, rows, strict=True))
+        if reader.head is None or reader.head.cap is None:
+            return reader.logits(torch.stack([w.to(r) @ r for w, r in pairs])).cpu()
+        return torch.stack([w @ reader.logits(r) for w, r in pairs]).cpu()
+
+    def _decoded(
+        self, target: BoundTarget, rows: list[torch.Tensor], indices: list[int]
+    ) -> torch.Tensor:
+        """(B, V) mean change of the logits by a target."""
+        found = []
+        for index, row in zip(indices, rows, strict=True):
+            logits = self._reader.logits(row)
+            change = target.logits(logits, self._states(target, index)) - logits
+            found.append(self._weights(index) @ change.cpu())
+        return torch.stack(found)
+
+    def _some(
+        self,
+        reader: Reader,
+        first: list[torch.Tensor],
+        second: list[torch.Tensor],
+        decodes: BoundTarget | None,
+        indices: list[int],
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Log-probabilities of reference and suspect at every fourth position, in blocks."""
+        before, after = (torch.cat([r[::EVERY] for r in rows]) for rows in (first, second))
+        states: list[State] = []
+        if decodes is not None:
+            states = [s for i in indices for s in self._states(decodes, i)[::EVERY]]
+        for begin in range(0, len(before), ROWS):
+            base = self._reader.logits(before[begin : begin + ROWS])
+            if decodes is None:
+                model = reader.logits(after[begin : begin + ROWS])
+            else:
+                model = decodes.logits(base, states[begin : begin + ROWS])
+            yield base.log_softmax(-1), model.log_softmax(-1)
+
+    def _states(self, target: BoundTarget, index: int) -> list[State]:
+        states = target.read(self.contexts.sequences[index].tolist())
+        return [states[p] for p in self.contexts.positions(index).tolist()]
 
     def _reference_rows(self, indices: list[int]) -> list[torch.Tensor]:
         if self._reader.head is None:  # rows would be logits, which are too many to keep
@@ -147,10 +187,3 @@ class ShiftReader:
     def _weights(self, index: int) -> torch.Tensor:
         weights = self.contexts.weights[index][self.contexts.positions(index)]
         return weights / weights.sum()
-
-    def _mean(self, reader: Reader, rows: torch.Tensor, index: int) -> torch.Tensor:
-        """(V,) mean logits of a context."""
-        weights = self._weights(index).to(rows.device)
-        if reader.head is None or reader.head.cap is None:
-            return reader.logits((weights.to(rows) @ rows)[None])[0].cpu()
-        return (weights @ reader.logits(rows)).cpu()
