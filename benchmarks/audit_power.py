@@ -24,7 +24,7 @@ from tiltlm.audit.auditor import Auditor, Named
 from tiltlm.audit.benign import draw_treatment, treated
 from tiltlm.audit.filters import Space, rows_of
 from tiltlm.audit.hypotheses import Hypotheses, hypotheses
-from tiltlm.audit.nulls import NullPack, load_null
+from tiltlm.audit.nulls import NullPack, families, load_null
 from tiltlm.audit.shift import Shift, ShiftReader
 from tiltlm.context_sources import make_contexts
 from tiltlm.events import parse_event
@@ -81,7 +81,8 @@ class Bench:
     def trained_on(self, members: np.ndarray) -> Auditor:
         """An auditor that knows some members of the pack."""
         waiting = np.array(self.pack.waiting)[members]
-        return Auditor(self.space, self.tried, self.null[members], waiting)
+        kinds = np.array(families(self.pack))[members]
+        return Auditor(self.space, self.tried, self.null[members], waiting, kinds.tolist())
 
     def benign(self, seed: int) -> LoadedModel:
         """A benign change that the pack does not have."""
@@ -169,7 +170,7 @@ def decoy(bench: Bench, seed: int) -> dict[str, Any]:
     treatment = draw_treatment(SEED + seed, tuple(bench.corpora), 96)
     shift = bench.reader.read(treated(bench.model, treatment, bench.corpora)).mean.numpy()
     found = bench.auditor.named(shift, RATE)
-    family = np.array([m["corpus"] for m in bench.pack.members]) != treatment.corpus
+    family = np.array(families(bench.pack)) != (treatment.corpus or f"{treatment.bits} bits")
     without = bench.trained_on(family).named(shift, RATE)
     return {
         "treatment": treatment.as_dict(),

@@ -14,7 +14,7 @@ from tiltlm.audit.certificate import certificates
 from tiltlm.audit.evidence import finding_of, shifted_tokens
 from tiltlm.audit.filters import Outside, Space, rows_of
 from tiltlm.audit.hypotheses import hypotheses
-from tiltlm.audit.nulls import NullPack, check_size, kinds, load_null
+from tiltlm.audit.nulls import NullPack, check_size, families, kinds, load_null
 from tiltlm.audit.shift import Shift, ShiftReader
 from tiltlm.audit.tokens import moved_tokens
 from tiltlm.audit.triggers import triggers_of
@@ -104,7 +104,11 @@ def run_audit(
     tried = hypotheses(pair.vocabulary, words)
     space = Space(rows_of(Reader(pair.base.model).head), shift.reference_mass.numpy())
     theirs = None if pack is None else pack.shifts.double().numpy()
-    auditor = Auditor(space, tried, theirs, None if pack is None else np.array(pack.waiting))
+    auditor = Auditor(space, tried, None)
+    if pack is not None:
+        watcher.begin("learning what is benign", 1)
+        auditor = Auditor(space, tried, theirs, np.array(pack.waiting), families(pack))
+        watcher.advance(1)
     mean = shift.mean.numpy()
     named = auditor.ranked(mean) if pack is None else auditor.named(mean, fpr)
     moved = moved_tokens(auditor.outside, mean, theirs)

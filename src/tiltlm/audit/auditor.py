@@ -6,6 +6,7 @@ changes (Westfall and Young 1993), so the false-positive rate is that of the who
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -28,6 +29,9 @@ _SAME = 0.5
 _NOISE = 5.0
 """Standard errors that a class must stand out by to be listed without a null."""
 
+_FAMILIES = 3
+"""Fewer kinds of benign change than this are too few to do without one."""
+
 OUTSIDE, INSIDE = "outside", "inside"
 
 
@@ -43,7 +47,7 @@ class Named:
         strength: nats.
         interval: of the strength, 95 %; the unit of replication is the benign change. None
             without a null.
-        score: in units of the null's upper tenth.
+        score: 1 is what one in fifty of the null reaches with this filter.
         p: of the largest score, None without a null.
     """
 
@@ -66,6 +70,9 @@ class Auditor:
         null: (B, V) shifts of benign changes; None for an audit without calibration.
         waiting: (B,) largest scores of a class that waits for a word, among the same; None where
             no words were tried.
+        families: (B,) of what kind each is. Where there are at least three, each member is scored
+            by an auditor that knows none of its family, as a suspect will be whose corpus the
+            pack does not have.
     """
 
     def __init__(
@@ -74,6 +81,7 @@ class Auditor:
         hypotheses: Hypotheses,
         null: Array | None,
         waiting: Array | None = None,
+        families: Sequence[str] = (),
     ) -> None:
         self.outside = Outside(space, hypotheses)
         self.null_maxima: Array = np.empty(0)
@@ -86,7 +94,7 @@ class Auditor:
         self._units: dict[str, float] = {}
         maxima = []
         for name, one in self._filters.items():
-            found = np.abs(standardised(one.fit(null)))[:, one.visible].max(1)
+            found = _null_maxima(one, null, np.array(families))
             self._units[name] = _unit(found)
             maxima.append(found / self._units[name])
         self.waiting_unit = 1.0
@@ -184,11 +192,26 @@ class Auditor:
 
 
 def _unit(maxima: Array) -> float:
-    """What makes the maxima of different filters comparable: their upper tenth.
+    """What makes the maxima of different filters comparable: a value that few of them reach.
 
-    At least one spread; where most of a null shows nothing at all, its tenth is no measure.
+    At least one spread; where a null shows nothing at all, its quantile is no measure.
     """
-    return max(float(np.quantile(maxima, 0.9)), 1.0)
+    return max(float(np.quantile(maxima, 0.98)), 1.0)
+
+
+def _null_maxima(one: Outside | Inside, null: Array, families: Array) -> Array:
+    """(B,) the largest score of each member, by what is known from others; the filter is fitted."""
+    kinds = sorted(set(families.tolist()))
+    found = np.zeros(len(null))
+    if len(kinds) < _FAMILIES:
+        found = np.abs(standardised(one.fit(null)))[:, one.visible].max(1)
+        return np.asarray(found)
+    for kind in kinds:
+        inside = families == kind
+        one.fit(null[~inside])
+        found[inside] = np.abs(standardised(one.scores(null[inside])))[:, one.visible].max(1)
+    one.fit(null)
+    return found
 
 
 def _moved_to(found: Named, strength: float) -> Named:

@@ -211,6 +211,11 @@ def kinds(pack: NullPack) -> dict[str, int]:
     return dict(Counter(f"{m['method']} {m['corpus'] or ''}".strip() for m in pack.members))
 
 
+def families(pack: NullPack) -> list[str]:
+    """(B,) what each member has in common with others: its corpus, or its bits."""
+    return [m["corpus"] or f"{m['bits']} bits" for m in pack.members]
+
+
 def check_same_build(folder: Path, plan: dict[str, Any]) -> None:
     """Refuse to go on with a pack that was begun otherwise; note the plan of a new one.
 
