@@ -22,7 +22,7 @@ from tiltlm.audit_records import AuditRecord, MovedTokensRecord, NullRecord
 from tiltlm.context_sources import make_contexts
 from tiltlm.contexts import TokenContexts
 from tiltlm.errors import ConfigError
-from tiltlm.files import staged, write_json
+from tiltlm.files import staged, write_json, write_text
 from tiltlm.measure_command import open_pair
 from tiltlm.measures.pair import Reader
 from tiltlm.saving import check_out, fingerprint
@@ -128,6 +128,8 @@ def run_audit(
         fpr=fpr,
         null=None if pack is None else null_record(pack, str(null)),
         kl_nats=shift.kl,
+        score=None if pack is None else auditor.best(mean).score,
+        null_scores=auditor.null_maxima.tolist(),
         findings=finding,
         moved=MovedTokensRecord(
             p=moved.p, tokens=shifted_tokens(moved.ids, clear, shift, pair.vocabulary)
@@ -148,9 +150,12 @@ def run_audit(
         },
     )
     if out is not None:
+        from tiltlm.report.audit_page import render_audit
+
         with staged(out) as folder:
             folder.mkdir(parents=True)
             write_json(folder / "result.json", record.model_dump(mode="json"))
+            write_text(folder / "audit.html", render_audit(record))
     return record
 
 

@@ -33,6 +33,14 @@ class MassRecord(Record):
     suspect: float
 
 
+class Histogram(Record):
+    """How the tokens of a class were shifted, and how all others."""
+
+    edges: list[float] = Field(description="nats; one more than there are bins")
+    inside: list[float] = Field(description="share of the class's tokens in each bin")
+    others: list[float] = Field(description="share of all other tokens")
+
+
 class FindingRecord(Record):
     """A class of tokens that was shifted."""
 
@@ -52,6 +60,7 @@ class FindingRecord(Record):
     p: float | None = Field(description="adjusted for all hypotheses; null without a pack")
     evidence: list[ShiftedToken]
     contexts: list[ShiftedContext]
+    histogram: Histogram
 
 
 class CandidateRecord(Record):
@@ -120,6 +129,10 @@ class AuditRecord(Record):
     fpr: float = Field(description="the false-positive rate that was asked for")
     null: NullRecord | None
     kl_nats: float = Field(description="KL(reference ‖ suspect), nats a position")
+    score: float | None = Field(
+        description="of the class that stands out most; null without a pack"
+    )
+    null_scores: list[float] = Field(description="the same of every benign change")
     findings: list[FindingRecord]
     triggers: list[TriggerRecord] = Field(description="shifts that wait for a word")
     certificates: list[CertificateRecord]

@@ -66,7 +66,7 @@ def print_audit(record: AuditRecord, out: Path | None) -> None:
     for note in record.notes:
         console.print(note, highlight=False, markup=False)
     if out is not None:
-        console.print(f"\n{out / 'result.json'}", highlight=False, markup=False)
+        console.print(f"\nopen {out / 'audit.html'}", highlight=False, markup=False)
 
 
 def print_text_audit(record: TextAuditRecord, out: Path | None) -> None:
@@ -146,13 +146,13 @@ def print_null(built: NullBuilt) -> None:
 
 
 def _row(found: FindingRecord) -> tuple[str, ...]:
-    interval = "" if found.interval is None else "{:+.3f} to {:+.3f}".format(*found.interval)
+    interval = "" if found.interval is None else "{:+.2f} to {:+.2f}".format(*found.interval)
     return (
         found.event if len(found.event) <= 44 else found.event[:43] + "…",
         f"{found.tokens:,}",
         f"{found.strength_nats:+.3f}",
         interval,
-        f"{found.mass.reference:.3%} → {found.mass.suspect:.3%}",
+        f"{found.mass.reference:.2%}→{found.mass.suspect:.2%}",
         found.where,
         "" if found.p is None else f"{found.p:.3g}",
     )

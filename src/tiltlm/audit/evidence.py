@@ -9,6 +9,7 @@ from tiltlm.audit.filters import Array
 from tiltlm.audit.shift import Shift
 from tiltlm.audit_records import (
     FindingRecord,
+    Histogram,
     MassRecord,
     ShiftedContext,
     ShiftedToken,
@@ -18,6 +19,7 @@ from tiltlm.models import LoadedModel
 from tiltlm.vocabulary import Vocabulary
 
 TOKENS, CONTEXTS, TEXT_TOKENS = 10, 3, 48
+BINS = 48
 
 
 def finding_of(
@@ -61,7 +63,21 @@ def finding_of(
             )
             for i in places.tolist()
         ],
+        histogram=_histogram(clear, ids),
     )
+
+
+def _histogram(strengths: Array, ids: list[int]) -> Histogram:
+    mask = np.zeros(len(strengths), bool)
+    mask[ids] = True
+    low, high = np.quantile(strengths[~mask], [0.001, 0.999])
+    span = np.concatenate([[low, high], np.quantile(strengths[mask], [0.01, 0.99])])
+    edges = np.linspace(span.min(), max(span.max(), span.min() + 1e-6), BINS + 1)
+    shares = [
+        np.histogram(np.clip(strengths[m], edges[0], edges[-1]), edges)[0] / m.sum()
+        for m in (mask, ~mask)
+    ]
+    return Histogram(edges=edges.tolist(), inside=shares[0].tolist(), others=shares[1].tolist())
 
 
 def shifted_tokens(

@@ -1,0 +1,81 @@
+"""Plots of an audit, as SVG text. Knows the record and matplotlib, nothing else."""
+
+from __future__ import annotations
+
+from tiltlm.audit_records import AuditRecord, FindingRecord
+from tiltlm.report.drawing import AFTER, BEFORE, new_figure, reach, styled, svg_of
+
+
+def null_plot(record: AuditRecord) -> str:
+    """The largest score of every benign change, and the suspect's."""
+    return styled(_null, record)
+
+
+def strength_plot(record: AuditRecord) -> str:
+    """Strength of each finding with its interval."""
+    return styled(_strengths, record)
+
+
+def token_plot(found: FindingRecord) -> str:
+    """How the tokens of a class were shifted, against all others."""
+    return styled(_tokens, found)
+
+
+def _null(record: AuditRecord) -> str:
+    figure, axes = new_figure(6.0, 2.8)
+    axes.hist(record.null_scores, bins=30, color=BEFORE)
+    axes.set_xlabel("largest score over all classes")
+    axes.set_ylabel("benign changes")
+    assert record.score is not None
+    axes.axvline(record.score, color=AFTER, linewidth=2)
+    highest = axes.get_ylim()[1]
+    if record.score > 3 * max(record.null_scores):
+        axes.set_xscale("log")
+        for axis in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
+            axis(lambda value, _: f"{value:g}" if f"{value:e}"[0] in "125" else "")
+    right = record.score > max(record.null_scores)
+    axes.text(
+        record.score,
+        highest * 0.95,
+        "the suspect " if right else " the suspect",
+        color=AFTER,
+        ha="right" if right else "left",
+        va="top",
+    )
+    return svg_of(figure)
+
+
+def _strengths(record: AuditRecord) -> str:
+    found = record.findings[::-1]
+    figure, axes = new_figure(6.0, 0.9 + 0.36 * len(found))
+    axes.axvline(0, color=BEFORE, linewidth=0.8)
+    for place, one in enumerate(found):
+        axes.errorbar(
+            [one.strength_nats],
+            [place],
+            xerr=reach(one.strength_nats, one.interval),
+            color=AFTER,
+            marker="o",
+            capsize=3,
+        )
+    axes.set_yticks(range(len(found)), [_short(one.event) for one in found])
+    axes.set_ylim(-0.6, len(found) - 0.4)
+    axes.set_xlabel("strength, nats")
+    return svg_of(figure)
+
+
+def _tokens(found: FindingRecord) -> str:
+    figure, axes = new_figure(6.0, 2.8)
+    shape = found.histogram
+    axes.stairs(
+        shape.others, shape.edges, fill=True, color=BEFORE, alpha=0.6, label="all other tokens"
+    )
+    axes.stairs(shape.inside, shape.edges, color=AFTER, linewidth=1.8, label=_short(found.event))
+    axes.set_xlabel("shift of a token, nats")
+    axes.set_ylabel("share of tokens")
+    axes.legend(frameon=False, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+    return svg_of(figure)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 34 else text[:33] + "…"
