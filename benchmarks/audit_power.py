@@ -22,6 +22,7 @@ from matplotlib.figure import Figure
 from organisms import plant
 from tiltlm.audit.auditor import Auditor, Named
 from tiltlm.audit.benign import draw_treatment, treated
+from tiltlm.audit.clusters import clusters
 from tiltlm.audit.filters import Space, rows_of
 from tiltlm.audit.hypotheses import Hypotheses, hypotheses
 from tiltlm.audit.nulls import NullPack, families, load_null
@@ -72,9 +73,9 @@ class Bench:
         }
         self.reader = ShiftReader(self.model, self.pack.contexts)
         self.lists = self._lists()
-        self.tried: Hypotheses = hypotheses(self.vocabulary, self.lists)
         mass = self.reader.read(self.model).reference_mass.numpy()
         self.space = Space(rows_of(self.reader.head), mass)
+        self.tried: Hypotheses = hypotheses(self.vocabulary, self.lists, clusters(self.space.rows))
         self.null = self.pack.shifts.double().numpy()
         self.auditor = self.trained_on(np.ones(len(self.null), bool))
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from tiltlm.audit.auditor import Auditor
 from tiltlm.audit.certificate import certificates
+from tiltlm.audit.clusters import clusters
 from tiltlm.audit.evidence import finding_of, shifted_tokens
 from tiltlm.audit.filters import Outside, Space, rows_of
 from tiltlm.audit.hypotheses import hypotheses
@@ -101,8 +102,8 @@ def run_audit(
 
     shift = read(where)
     reading = time.monotonic() - begin - loading
-    tried = hypotheses(pair.vocabulary, words)
     space = Space(rows_of(Reader(pair.base.model).head), shift.reference_mass.numpy())
+    tried = hypotheses(pair.vocabulary, words, clusters(space.rows))
     theirs = None if pack is None else pack.shifts.double().numpy()
     auditor = Auditor(space, tried, None)
     if pack is not None:
@@ -116,8 +117,8 @@ def run_audit(
     clear = auditor.outside.residual(mean[None])[0]
     triggers = []
     if pack is not None:
-        # The null was scored without the user's lists.
-        plain = Outside(space, hypotheses(pair.vocabulary)) if words else auditor.outside
+        # The null was scored by what the vocabulary alone has.
+        plain = Outside(space, hypotheses(pair.vocabulary))
         triggers = triggers_of(
             read, pack.probes, plain, auditor, fpr, pair.base, where, pair.vocabulary
         )

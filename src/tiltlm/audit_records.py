@@ -45,6 +45,7 @@ class FindingRecord(Record):
     """A class of tokens that was shifted."""
 
     event: str = Field(description="as it can be written again, or the name of a list")
+    shown: str = Field(description="the same for people: of a cluster, a few of its tokens")
     tokens: int
     token_ids: list[int]
     seen: Literal["outside", "inside"] = Field(

@@ -40,7 +40,7 @@ def print_audit(record: AuditRecord, out: Path | None) -> None:
         console.print(table, highlight=False)
         first = record.findings[0]
         shown = ", ".join(f"{t.text!r} {t.strength_nats:+.2f}" for t in first.evidence[:6])
-        console.print(f"{first.event}: {shown}", highlight=False, markup=False)
+        console.print(f"{first.shown}: {shown}", highlight=False, markup=False)
     for trigger in record.triggers:
         sure = "" if trigger.p_word is None else f", p of the word {trigger.p_word:.2g}"
         console.print(
@@ -148,7 +148,7 @@ def print_null(built: NullBuilt) -> None:
 def _row(found: FindingRecord) -> tuple[str, ...]:
     interval = "" if found.interval is None else "{:+.2f} to {:+.2f}".format(*found.interval)
     return (
-        found.event if len(found.event) <= 44 else found.event[:43] + "…",
+        found.shown if len(found.shown) <= 44 else found.shown[:43] + "…",
         f"{found.tokens:,}",
         f"{found.strength_nats:+.3f}",
         interval,

@@ -43,6 +43,7 @@ def finding_of(
     half = len(by_context) // 2
     return FindingRecord(
         event=named.event,
+        shown=_shown(named.event, order, vocabulary),
         tokens=len(ids),
         token_ids=ids,
         seen="inside" if named.seen == INSIDE else "outside",
@@ -65,6 +66,13 @@ def finding_of(
         ],
         histogram=_histogram(clear, ids),
     )
+
+
+def _shown(event: str, ids: list[int], vocabulary: Vocabulary) -> str:
+    """A cluster has no name; a few of its tokens say more than all of its ids."""
+    if not event.startswith("tokens("):
+        return event
+    return "like " + ", ".join(repr(vocabulary.text(i)) for i in ids[:4])
 
 
 def _histogram(strengths: Array, ids: list[int]) -> Histogram:

@@ -58,7 +58,7 @@ def _strengths(record: AuditRecord) -> str:
             marker="o",
             capsize=3,
         )
-    axes.set_yticks(range(len(found)), [_short(one.event) for one in found])
+    axes.set_yticks(range(len(found)), [_short(one.shown) for one in found])
     axes.set_ylim(-0.6, len(found) - 0.4)
     axes.set_xlabel("strength, nats")
     return svg_of(figure)
@@ -70,7 +70,7 @@ def _tokens(found: FindingRecord) -> str:
     axes.stairs(
         shape.others, shape.edges, fill=True, color=BEFORE, alpha=0.6, label="all other tokens"
     )
-    axes.stairs(shape.inside, shape.edges, color=AFTER, linewidth=1.8, label=_short(found.event))
+    axes.stairs(shape.inside, shape.edges, color=AFTER, linewidth=1.8, label=_short(found.shown))
     axes.set_xlabel("shift of a token, nats")
     axes.set_ylabel("share of tokens")
     axes.legend(frameon=False, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1.0))
