@@ -132,6 +132,7 @@ def audit(
 def plan(
     strength: Annotated[float, typer.Option(help="Of the tilt to be seen, nats.")],
     mass: Annotated[float, typer.Option(help="Of the event under the reference, 0 to 1.")],
+    access: Annotated[Access, typer.Option(help="text.")] = Access.TEXT,
     error: Annotated[float, typer.Option("--fpr", help="Of the audit.")] = 0.01,
     power: Annotated[float, typer.Option(help="For a test of fixed size.")] = 0.9,
     classes: Annotated[int, typer.Option(min=1, help="Among which the event is sought.")] = 1,
@@ -147,6 +148,13 @@ def plan(
     for name, value in (("--mass", mass), ("--fpr", error), ("--power", power)):
         if not 0 < value < 1:
             raise ConfigError(f"{value} is no probability", where=name, fix="between 0 and 1")
+    if access is not Access.TEXT:
+        raise ConfigError(
+            "with logits more contexts do not help: a shift is exact where it is read, and what "
+            "limits an audit is what benign changes do",
+            where="--access",
+            fix="audit the suspect; its page has the scores of the pack's members",
+        )
     if strength == 0:
         raise ConfigError("a tilt of 0 cannot be seen", where="--strength")
     found = plan_text(strength, mass, error, power, classes)
