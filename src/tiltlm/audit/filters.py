@@ -127,7 +127,7 @@ class Outside:
 class Inside:
     """The direction in which training the body for a class moves hidden states, in Δh."""
 
-    _FOLDS = 10
+    _FOLDS = 5
 
     def __init__(self, space: Space, hypotheses: Hypotheses) -> None:
         self.hypotheses = hypotheses
@@ -155,7 +155,7 @@ class Inside:
         return np.asarray(shift - strength * (part - part.mean()))
 
     def fit(self, null: Array) -> Array:
-        """As `Outside.fit`; each tenth of the null is scored by the others."""
+        """As `Outside.fit`; each fifth of the null is scored by the others."""
         moved = self._moved(null)
         fold = np.random.default_rng(0).permutation(len(moved)) % min(self._FOLDS, len(moved))
         raw = np.zeros((len(moved), len(self.moves)))

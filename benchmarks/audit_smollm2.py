@@ -1,0 +1,165 @@
+"""The audit on SmolLM2: organisms of five kinds, and a fine-tune that nobody tilted.
+
+    tiltlm null build --reference smollm2 --n 99 --contexts 48 --length 48 --words 256 \
+        --steps 2,4,8,16 --corpus text:… --out runs/smollm2_null
+    python benchmarks/audit_smollm2.py --null runs/smollm2_null --data ../shared/data --out DIR
+
+Tilts of 1 by edit on SmolLM2 itself, and of 0.3 and 0.1 on top of the fine-tune.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tiltlm.audit.auditor import Auditor
+from tiltlm.audit.clusters import clusters
+from tiltlm.audit.filters import Outside, Space, rows_of
+from tiltlm.audit.hypotheses import hypotheses
+from tiltlm.audit.nulls import families, load_null
+from tiltlm.audit.shift import ShiftReader
+from tiltlm.audit.triggers import triggers_of
+from tiltlm.audit_command import read_lists
+from tiltlm.context_sources import make_contexts
+from tiltlm.errors import TargetError
+from tiltlm.events import parse_event
+from tiltlm.files import write_json
+from tiltlm.measures.fine_tuning import fine_tune
+from tiltlm.models import LoadedModel, load, vocabulary_size
+from tiltlm.saving import fingerprint, untie_lora_head
+from tiltlm.tilting import edit
+from tiltlm.vocabulary import Vocabulary
+
+RATE = 0.01
+LISTS = ("animals", "countries", "firstNames")
+TRIGGER = "water"
+STEPS, LEARNING_RATE = 25, 5e-5
+
+
+class Bench:
+    """Reference, pack and auditor, made once."""
+
+    def __init__(self, null: Path, data: Path) -> None:
+        self.model = load("smollm2")
+        self.pack = load_null(null)
+        self.vocabulary = Vocabulary.from_tokenizer(
+            self.model.tokenizer, vocabulary_size(self.model.model)
+        )
+        self.lists = {
+            name: words
+            for path in sorted((data / "words").glob("*.json"))
+            for name, words in read_lists(path).items()
+        }
+        self.reader = ShiftReader(self.model, self.pack.contexts)
+        mass = self.reader.read(self.model).reference_mass.numpy()
+        space = Space(rows_of(self.reader.head), mass)
+        self.tried = hypotheses(self.vocabulary, self.lists, clusters(space.rows))
+        self.plain = Outside(space, hypotheses(self.vocabulary))
+        self.auditor = Auditor(
+            space,
+            self.tried,
+            self.pack.shifts.double().numpy(),
+            np.array(self.pack.waiting),
+            families(self.pack),
+        )
+
+    def audit(self, suspect: LoadedModel, *, triggers: bool = False) -> dict[str, Any]:
+        """What is named."""
+        begin = time.monotonic()
+        shift = self.reader.read(suspect)
+        found = self.auditor.named(shift.mean.numpy(), RATE)
+        best = self.auditor.best(shift.mean.numpy())
+        waits = []
+        if triggers:
+            waits = triggers_of(
+                lambda contexts: ShiftReader(self.model, contexts).read(suspect),
+                self.pack.probes,
+                self.plain,
+                self.auditor,
+                RATE,
+                self.model,
+                self.pack.contexts,
+                self.vocabulary,
+            )
+        return {
+            "kl": shift.kl,
+            "named": [
+                [n.event[:60], n.seen, n.strength, n.interval, n.p, len(n.token_ids)] for n in found
+            ],
+            "best": [best.event[:60], best.score, best.p],
+            "token_ids": [list(n.token_ids) for n in found[:1]],
+            "triggers": [t.model_dump(mode="json", exclude={"token_ids"}) for t in waits],
+            "seconds": time.monotonic() - begin,
+        }
+
+
+def tilted(base: LoadedModel, target: str, key: str) -> tuple[LoadedModel, float]:
+    """A copy of a model with a tilt by edit, and the gap closed."""
+    own = LoadedModel(copy.deepcopy(base.model), base.tokenizer)
+    done = edit(own, target, "own:48", key=key)
+    untie_lora_head(done.model)  # type: ignore[arg-type]
+    merged: Any = done.model.merge_and_unload()  # type: ignore[operator]
+    return LoadedModel(merged, base.tokenizer), done.fidelity.gap_closed
+
+
+def main() -> None:
+    """Every organism, one line each as JSON; resumes."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--null", type=Path, required=True)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--out", type=Path, default=Path("runs/audit_smollm2"))
+    arguments = parser.parse_args()
+    bench = Bench(arguments.null, arguments.data)
+    listed = {
+        name: "word(" + ", ".join(repr(w) for w in sorted(set(bench.lists[name]))) + ")"
+        for name in LISTS
+    }
+    tuned = LoadedModel(copy.deepcopy(bench.model.model), bench.model.tokenizer)
+    tuned.model.requires_grad_(True)
+    pieces = make_contexts(
+        f"text:{arguments.data / 'tinyshakespeare.txt'}", bench.model, count=400, length=128
+    )
+    fine_tune(tuned.model, pieces, [STEPS], 0, learning_rate=LEARNING_RATE)
+    plan = [
+        ("contains x", bench.model, "contains('x')", 1.0),
+        ("capitalised", bench.model, "matches('^ ?[A-Z]')", 1.0),
+        *((name, bench.model, event, 1.0) for name, event in listed.items()),
+        (f"after {TRIGGER!r}", bench.model, "contains('x')", 1.0),
+        ("fine-tuned on Shakespeare, not tilted", tuned, None, 0.0),
+        ("fine-tuned, contains x", tuned, "contains('x')", 0.3),
+        ("fine-tuned, contains x", tuned, "contains('x')", 0.1),
+    ]
+    for number, (name, base, event, strength) in enumerate(plan):
+        path = arguments.out / f"{number}.json"
+        if path.is_file():
+            print(path.read_text(encoding="utf-8")[:600])
+            continue
+        waits = name.startswith("after")
+        suspect, gap = base, None
+        if event is not None:
+            target = f"tilt({event}, {strength})"
+            if waits:
+                target = f"when({TRIGGER!r}, {target})"
+            try:
+                suspect, gap = tilted(base, target, fingerprint(base.model))
+            except TargetError as error:
+                print(name, error)
+                continue
+        found = bench.audit(suspect, triggers=waits or event is None)
+        ids = found.pop("token_ids")
+        if event is not None and ids:
+            truth = set(parse_event(event).mask(bench.vocabulary).nonzero()[:, 0].tolist())
+            found["jaccard"] = len(truth & set(ids[0])) / len(truth | set(ids[0]))
+        record = {"suspect": name, "strength": strength, "gap": gap, **found}
+        write_json(path, record)
+        print(json.dumps(record)[:900], flush=True)
+
+
+if __name__ == "__main__":
+    main()
