@@ -129,7 +129,9 @@ def run_audit(
         fpr=fpr,
         null=None if pack is None else null_record(pack, str(null)),
         kl_nats=shift.kl,
-        score=None if pack is None else auditor.best(mean).score,
+        score=None
+        if pack is None
+        else max([auditor.best(mean).score, *(t.score for t in triggers)]),
         null_scores=auditor.null_maxima.tolist(),
         findings=finding,
         moved=MovedTokensRecord(

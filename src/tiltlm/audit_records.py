@@ -81,6 +81,7 @@ class TriggerRecord(Record):
     word: str
     strength_nats: float
     interval: Interval | None
+    score: float = Field(description="comparable with those of the null")
     p: float | None = Field(description="of class and word together, adjusted for all that we try")
     p_word: float | None = Field(
         description="that the word does no more than the next candidate: paired t-test over "

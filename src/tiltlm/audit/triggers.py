@@ -44,7 +44,8 @@ def triggers_of(
         vocabulary: for texts.
     """
     found = waiting(outside, read(probes.contexts).by_context.double().numpy(), probes)
-    p = auditor.p_value(found.score / auditor.waiting_unit)
+    score = found.score / auditor.waiting_unit
+    p = auditor.p_value(score)
     if p > fpr or abs(found.strength) < SMALLEST:
         return []
     words = [probes.words[w] for w in found.candidates]
@@ -66,6 +67,7 @@ def triggers_of(
             word=chosen.word,
             strength_nats=chosen.strength_nats,
             interval=chosen.interval,
+            score=score,
             p=p,
             p_word=_surer(of_word, order, sign),
             candidates=[_candidate(words[int(i)], of_word[int(i)]) for i in order],
