@@ -41,7 +41,7 @@ test-all: lint
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
 
 bench: $(READY)
-	for name in loss step sampling startup; do \
+	for name in loss step sampling startup shift; do \
 	  HF_HUB_OFFLINE=1 $(BIN)/python benchmarks/$$name.py || exit 1; \
 	done
 
