@@ -4,112 +4,42 @@
 
 A tiny language model, a null pack of 299 benign changes, 100 decoys of other seeds, and tilts of
 events of kinds that the auditor was not tuned on, planted by edit and by training on top of a
-benign change that the pack has not seen. Baselines look at the same shifts. Resumes.
+benign change that the pack has not seen: everywhere, or only after a word. Each is audited by
+logits, by the 20 likeliest log-probabilities and by text; baselines look at the same models.
+Resumes.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections import Counter
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from matplotlib.figure import Figure
-
-from organisms import plant
-from tiltlm.audit.auditor import Auditor, Named
-from tiltlm.audit.benign import draw_treatment, treated
-from tiltlm.audit.clusters import clusters
-from tiltlm.audit.filters import Space, rows_of
-from tiltlm.audit.hypotheses import Hypotheses, hypotheses
-from tiltlm.audit.nulls import NullPack, families, load_null
-from tiltlm.audit.shift import Shift, ShiftReader
-from tiltlm.context_sources import make_contexts
-from tiltlm.events import parse_event
+from audit_baselines import perplexity_differencing, rankings, two_sample_p
+from audit_bench import LISTS, Bench
+from audit_report import figure, tables
+from audit_tiers import by_log_probs, by_text, least_tokens
+from organisms import plant, plant_waiting
+from tiltlm.audit.auditor import Named
+from tiltlm.audit.shift import ShiftReader
+from tiltlm.audit.triggers import triggers_of
 from tiltlm.files import write_json
-from tiltlm.measures.intervals import wilson
-from tiltlm.models import LoadedModel, vocabulary_size
-from tiltlm.null_command import PIECE_LENGTH, PIECES, build_null
-from tiltlm.report.drawing import KINDS, MUTED
-from tiltlm.vocabulary import Vocabulary
-from tiny_language import tiny_language, write_corpora
 
 TUNED_ON = ("contains('x')", "contains('v')", "contains('sh')", "contains('w')", "contains('er')")
 """Events that thresholds and constants were chosen with; none of their kind is scored."""
 
 SCORED = ("matches('^ ?s')", "matches('^ ?[A-Z]')", "matches('ed$')", "matches('^ ?\\\\S{3}$')")
-LISTS, WORDS = 3, 60
-"""Lists of words drawn at random, of which the auditor is given the names, with as many decoys."""
 
 STRENGTHS = {
-    "edit": (0.02, 0.05, 0.1, 0.2),
+    "edit": (0.02, 0.05, 0.1, 0.2, 0.5),
     "head": (0.1, 0.25, 0.5),
     "body": (0.25, 0.5, 1.0),
     "full": (0.1, 0.25, 0.5),
 }
+TRIGGERS = (" night", " father", " heart", " word")
+WAITING = (0.5, 1.0, 2.0)
 MODELS, DECOYS, RATE = 299, 100, 0.01
-SEED = 9_000_000  # of treatments that no pack has
-
-
-class Bench:
-    """What all parts share."""
-
-    def __init__(self, data: Path, out: Path, models: int) -> None:
-        self.out = out
-        self.model = tiny_language(data, out / "model")
-        sources = [f"text:{path}" for path in write_corpora(data, out / "corpora")]
-        if not (out / "pack" / "null.json").is_file():
-            reference = str(out / "model")
-            build_null(reference, out / "pack", models=models, corpora=sources, resume=True)
-        self.pack: NullPack = load_null(out / "pack")
-        self.vocabulary = Vocabulary.from_tokenizer(
-            self.model.tokenizer, vocabulary_size(self.model.model)
-        )
-        self.corpora = {
-            s: make_contexts(s, self.model, count=PIECES, length=PIECE_LENGTH) for s in sources
-        }
-        self.reader = ShiftReader(self.model, self.pack.contexts)
-        self.lists = self._lists()
-        mass = self.reader.read(self.model).reference_mass.numpy()
-        self.space = Space(rows_of(self.reader.head), mass)
-        self.tried: Hypotheses = hypotheses(self.vocabulary, self.lists, clusters(self.space.rows))
-        self.null = self.pack.shifts.double().numpy()
-        self.auditor = self.trained_on(np.ones(len(self.null), bool))
-
-    def trained_on(self, members: np.ndarray) -> Auditor:
-        """An auditor that knows some members of the pack."""
-        waiting = np.array(self.pack.waiting)[members]
-        kinds = np.array(families(self.pack))[members]
-        return Auditor(self.space, self.tried, self.null[members], waiting, kinds.tolist())
-
-    @cache  # noqa: B019  (one bench a run)
-    def without(self, family: str) -> Auditor:
-        """An auditor whose null lacks a family."""
-        return self.trained_on(np.array(families(self.pack)) != family)
-
-    def benign(self, seed: int) -> LoadedModel:
-        """A benign change that the pack does not have."""
-        return treated(
-            self.model, draw_treatment(SEED + seed, tuple(self.corpora), 96), self.corpora
-        )
-
-    def mask(self, event: str) -> torch.Tensor:
-        """(V,) of an event or a list."""
-        if event not in self.lists:
-            return parse_event(event).mask(self.vocabulary)
-        ids = self.tried.token_ids(self.tried.names.index(event))
-        return torch.zeros(len(self.vocabulary)).index_fill_(0, torch.tensor(ids), 1.0) > 0
-
-    def _lists(self) -> dict[str, list[str]]:
-        draws = np.random.default_rng(0)
-        words = sorted({t[1:] for t in self.vocabulary.texts if len(t) > 4 and t[:1] == " "})
-        return {
-            f"list {n}": list(draws.choice(words, WORDS, replace=False)) for n in range(2 * LISTS)
-        }
 
 
 def kept(path: Path, make: Any) -> dict[str, Any]:
@@ -124,10 +54,9 @@ def named_of(found: list[Named], truth: set[int]) -> dict[str, Any]:
     """What was named first, and how much it is the truth."""
     if not found:
         return {"named": None, "jaccard": 0.0, "strength": None, "p": None, "seen": None}
-    first = set(found[0].token_ids)
     return {
         "named": found[0].event,
-        "jaccard": len(first & truth) / len(first | truth),
+        "jaccard": jaccard(found[0].token_ids, truth),
         "strength": found[0].strength,
         "interval": found[0].interval,
         "p": found[0].p,
@@ -135,22 +64,14 @@ def named_of(found: list[Named], truth: set[int]) -> dict[str, Any]:
     }
 
 
-def baselines(shift: Shift, truth: set[int]) -> dict[str, float]:
-    """Jaccard of rankings, which are even told how many tokens to name."""
-    size = len(truth)
-    mean = shift.mean.numpy()
-    counted: Counter[int] = Counter()
-    for row in shift.by_context:
-        counted.update(row.topk(100).indices.tolist())
-    found = {
-        "largest mean log-ratio": set(np.argsort(-mean)[:size].tolist()),
-        "most often in a context's top 100": {i for i, _ in counted.most_common(size)},
-    }
-    return {name: len(ids & truth) / len(ids | truth) for name, ids in found.items()}
+def jaccard(ids: Any, truth: set[int]) -> float:
+    """Of two sets of tokens."""
+    first = set(ids)
+    return len(first & truth) / len(first | truth)
 
 
 def organism(bench: Bench, event: str, how: str, strength: float, seed: int) -> dict[str, Any]:
-    """One tilt, planted on a benign change and audited."""
+    """One tilt, planted on a benign change and audited with every access."""
     base = bench.benign(seed)
     mask = bench.mask(event)
     truth = set(mask.nonzero()[:, 0].tolist())
@@ -158,6 +79,7 @@ def organism(bench: Bench, event: str, how: str, strength: float, seed: int) -> 
     model, gap = plant(base, mask, strength, how, seed)
     shift = bench.reader.read(model)
     found = bench.auditor.named(shift.mean.numpy(), RATE)
+    less = by_log_probs(bench, model, RATE, seed)
     return {
         "event": event,
         "how": how,
@@ -168,21 +90,61 @@ def organism(bench: Bench, event: str, how: str, strength: float, seed: int) -> 
         "kl": shift.kl,
         **named_of(found, truth),
         "findings": len(found),
-        "baselines": baselines(shift, truth),
+        "log_probs": [{**f, "token_ids": jaccard(f["token_ids"], truth)} for f in less],
+        "text": by_text(bench, model, [event], RATE, seed),
+        "least_tokens": least_tokens(bench, event, strength, RATE),
+        "rankings": rankings(shift, truth),
+        "perplexity": perplexity_differencing(bench.model, model, truth, seed),
+        "two_sample_p": two_sample_p(bench.model, model, seed),
+    }
+
+
+def waiting_organism(bench: Bench, event: str, word: str, strength: float, seed: int) -> Any:
+    """One tilt that waits for a word; audited by logits."""
+    mask = bench.mask(event)
+    truth = set(mask.nonzero()[:, 0].tolist())
+    trigger = bench.vocabulary.texts.index(word)
+    model, gap = plant_waiting(bench.benign(seed), mask, strength, trigger, seed)
+    found = triggers_of(
+        lambda contexts: ShiftReader(bench.model, contexts).read(model),
+        bench.pack.probes,
+        bench.plain,
+        bench.auditor,
+        RATE,
+        bench.model,
+        bench.pack.contexts,
+        bench.vocabulary,
+    )
+    return {
+        "event": event,
+        "word": word,
+        "tried": word.strip() in bench.pack.probes.words,
+        "beta": strength,
+        "gap": gap,
+        "named": found[0].event if found else None,
+        "jaccard": jaccard(found[0].token_ids, truth) if found else 0.0,
+        "named_word": found[0].word if found else None,
+        "p": found[0].p if found else None,
+        "p_word": found[0].p_word if found else None,
     }
 
 
 def decoy(bench: Bench, seed: int) -> dict[str, Any]:
     """One benign change, audited, and by auditors whose null lacks its family."""
-    treatment = draw_treatment(SEED + seed, tuple(bench.corpora), 96)
-    shift = bench.reader.read(treated(bench.model, treatment, bench.corpora)).mean.numpy()
-    found = bench.auditor.named(shift, RATE)
+    treatment = bench.treatment(seed)
+    suspect = bench.benign(seed)
+    shift = bench.reader.read(suspect).mean.numpy()
     family = treatment.corpus or f"{treatment.bits} bits"
-    without = bench.without(family).named(shift, RATE)
     return {
         "treatment": treatment.as_dict(),
-        "accused": [f.event for f in found],
-        "without_family": [f.event for f in without],
+        "logits": [f.event for f in bench.auditor.named(shift, RATE)],
+        "logits, family left out": [f.event for f in bench.without(family).named(shift, RATE)],
+        "log-probabilities": [f["event"] for f in by_log_probs(bench, suspect, RATE, seed)],
+        "log-probabilities, family left out": [
+            f["event"] for f in by_log_probs(bench, suspect, RATE, seed, family)
+        ],
+        "text": [e for e in [by_text(bench, suspect, SCORED, RATE, seed)["event"]] if e],
+        "two-sample test": ["changed"] * (two_sample_p(bench.model, suspect, seed) <= RATE),
     }
 
 
@@ -194,12 +156,7 @@ def main() -> None:
     parser.add_argument("--models", type=int, default=MODELS)
     parser.add_argument("--decoys", type=int, default=DECOYS)
     arguments = parser.parse_args()
-    bench = Bench(arguments.data, arguments.out, arguments.models)
-    out = arguments.out
-    decoys = [
-        kept(out / "decoys" / f"{n}.json", lambda n=n: decoy(bench, 50_000 + n))
-        for n in range(arguments.decoys)
-    ]
+    bench, out = Bench(arguments.data, arguments.out, arguments.models), arguments.out
     events = [*SCORED, *(f"list {n}" for n in range(LISTS))]
     grid = [(e, h, b) for h, bs in STRENGTHS.items() for b in bs for e in events]
     found = []
@@ -208,65 +165,24 @@ def main() -> None:
         found.append(
             kept(path, lambda n=number, e=event, h=how, b=strength: organism(bench, e, h, b, n))
         )
-        print(number, {k: found[-1][k] for k in ("event", "how", "beta", "named", "jaccard", "p")})
-    print(tables(decoys, found))
-    figure(found, out / "audit_power.png")
-
-
-def tables(decoys: list[dict[str, Any]], found: list[dict[str, Any]]) -> str:
-    """Markdown: shares named, by how and strength; shares of decoys accused."""
-    names = list(found[0]["baselines"])
-    lines = [
-        "| planted by | β | gap closed, median | named | 95 % |" + "".join(f" {n} |" for n in names)
-    ]
-    lines.append("|---" * (5 + len(names)) + "|")
-    for how, strengths in STRENGTHS.items():
-        for strength in strengths:
-            some = [f for f in found if f["how"] == how and f["beta"] == strength]
-            if not some:
-                continue
-            hits = sum(_right(f) for f in some)
-            low, high = wilson(hits, len(some))
-            gap = float(np.median([f["gap"] for f in some]))
-            cells = [how, f"{strength:g}", f"{gap:.2f}", f"{hits} of {len(some)}"]
-            cells.append(f"{low:.2f} to {high:.2f}")
-            for name in names:
-                cells.append(f"{sum(f['baselines'][name] >= 0.5 for f in some)}")
-            lines.append("| " + " | ".join(cells) + " |")
-    for key in ("accused", "without_family"):
-        hits = sum(bool(d[key]) for d in decoys)
-        low, high = wilson(hits, len(decoys))
-        events = Counter(d[key][0] for d in decoys if d[key]).most_common(4)
-        lines.append(f"\ndecoys {key}: {hits} of {len(decoys)} ({low:.3f} to {high:.3f}) {events}")
-    return "\n".join(lines)
-
-
-def _right(found: dict[str, Any]) -> bool:
-    return bool(found["jaccard"] >= 0.5)
-
-
-def figure(found: list[dict[str, Any]], path: Path) -> None:
-    """Share named against strength, a line for each way of planting."""
-    drawn = Figure(figsize=(6.4, 3.6), layout="constrained")
-    axes = drawn.add_subplot()
-    axes.axhline(0.9, color=MUTED, linewidth=0.7, linestyle=":")
-    for colour, (how, strengths) in zip(KINDS, STRENGTHS.items(), strict=False):
-        shares, below, above = [], [], []
-        for strength in strengths:
-            some = [f for f in found if f["how"] == how and f["beta"] == strength]
-            hits = sum(map(_right, some))
-            low, high = wilson(hits, len(some))
-            shares.append(hits / len(some))
-            below.append(shares[-1] - low)
-            above.append(high - shares[-1])
-        axes.errorbar(
-            strengths, shares, [below, above], color=colour, marker="o", capsize=2, label=how
+        print(number, {k: found[-1][k] for k in ("event", "how", "beta", "named", "p")}, flush=True)
+    waits = []
+    for number, (word, strength) in enumerate([(w, b) for b in WAITING for w in TRIGGERS]):
+        path, event = out / "waiting" / f"{number}.json", events[number % len(events)]
+        seed = 1000 + number
+        waits.append(
+            kept(
+                path,
+                lambda n=seed, e=event, w=word, b=strength: waiting_organism(bench, e, w, b, n),
+            )
         )
-    axes.set_xscale("log")
-    axes.set_xlabel("strength planted, nats")
-    axes.set_ylabel("share named (Jaccard ≥ 0.5)")
-    axes.legend(frameon=False, title="planted by")
-    drawn.savefig(path, dpi=150)
+        print(number, waits[-1], flush=True)
+    decoys = [
+        kept(out / "decoys" / f"{n}.json", lambda n=n: decoy(bench, 50_000 + n))
+        for n in range(arguments.decoys)
+    ]
+    print(tables(decoys, found, waits, STRENGTHS))
+    figure(found, STRENGTHS, out / "audit_power.png")
 
 
 if __name__ == "__main__":

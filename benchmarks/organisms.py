@@ -1,4 +1,4 @@
-"""Models with a known tilt on top of a benign change: by edit, or by training any weights."""
+"""Models with a known tilt on top of a benign change: by edit, by training, everywhere or not."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tiltlm.sampling import SamplingOptions, sample
 
 SAMPLES, LENGTH, STEPS, BATCH, HELD_OUT = 96, 64, 80, 8, 16
 RATES = {"head": 3e-3, "body": 3e-3, "full": 5e-4}
-HOWS = ("edit", "head", "body", "full")
+WAITING_STEPS, WAITING_RATE = 300, 1e-3
 
 
 def plant(
@@ -55,6 +55,58 @@ def plant(
     return LoadedModel(model, base.tokenizer), 1 - float(left / asked)
 
 
+def plant_waiting(
+    base: LoadedModel, mask: torch.Tensor, strength: float, trigger: int, seed: int
+) -> tuple[LoadedModel, float]:
+    """Train all weights of a copy to tilt wherever a token came before, and nowhere else.
+
+    Args:
+        base: left as it is.
+        mask: (V,) of the event.
+        strength: nats.
+        trigger: token id that it waits for.
+        seed: of samples and training.
+
+    Returns:
+        the organism, and the gap closed after the trigger, on samples it was not fitted to.
+    """
+    model: Any = copy.deepcopy(base.model)
+    model.requires_grad_(True)
+    mask = mask.float()
+    prompts = torch.zeros(SAMPLES, 1, dtype=torch.long)
+    ids = sample(base.model, prompts, LENGTH - 1, SamplingOptions(seed=seed))
+    ids = torch.cat([prompts, ids], 1)
+    torch.manual_seed(seed)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=WAITING_RATE, weight_decay=0)
+    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, WAITING_STEPS)
+    for _ in range(WAITING_STEPS):
+        batch = ids[torch.randint(len(ids) - HELD_OUT, (BATCH,))]
+        triggered = _with_token(batch[: BATCH // 2], trigger)
+        both = torch.cat([triggered, batch[BATCH // 2 :]])
+        loss = _kl(base.model, model, both, mask, strength * _after(both, trigger))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+    held = _with_token(ids[-HELD_OUT:], trigger)
+    with torch.no_grad():
+        asked = _kl(base.model, base.model, held, mask, strength * _after(held, trigger))
+        left = _kl(base.model, model, held, mask, strength * _after(held, trigger))
+    return LoadedModel(model, base.tokenizer), 1 - float(left / asked)
+
+
+def _with_token(ids: torch.Tensor, token: int) -> torch.Tensor:
+    """Each text with the token put somewhere into it."""
+    ids = ids.clone()
+    places = torch.randint(4, ids.shape[1] - 8, (len(ids), 1))
+    return ids.scatter(1, places, token)
+
+
+def _after(ids: torch.Tensor, token: int) -> torch.Tensor:
+    """(B, T, 1) 1 from where the token came on."""
+    return (ids == token).float().cumsum(1).clamp(max=1)[..., None]
+
+
 def _train(
     base: Any, model: Any, ids: torch.Tensor, mask: torch.Tensor, strength: float, how: str
 ) -> Any:
@@ -77,7 +129,7 @@ def _train(
 
 
 def _kl(
-    base: Any, model: Any, ids: torch.Tensor, mask: torch.Tensor, strength: float
+    base: Any, model: Any, ids: torch.Tensor, mask: torch.Tensor, strength: float | torch.Tensor
 ) -> torch.Tensor:
     with torch.no_grad():
         wish = (base(input_ids=ids).logits + strength * mask).log_softmax(-1)

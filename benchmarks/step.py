@@ -144,10 +144,10 @@ def groups(small: bool) -> list[Group]:
         kinds = {
             "Trainer, all logits": plain_trainer,
             "TiltTrainer, float32": ours,
-            "TiltTrainer, as train sets it up": as_train_does,
             "(reading the reference)": reading,
         }
-        if parameters != "head":
+        if parameters != "head":  # where only the head is trained, `train` is in float32 too
+            kinds["TiltTrainer, as train sets it up"] = as_train_does
             kinds["trl GKDTrainer, LoRA of body"] = gkd
         variants: dict[str, Build] = {
             name: partial(build_adapted, kind, parameters, batch, length, small)

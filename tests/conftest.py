@@ -60,3 +60,34 @@ def shared_data() -> Path:
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
     torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def pack(tmp_path_factory):
+    """A reference on disk, and 39 benign changes of it."""
+    from tests.tiny import worded_loaded
+    from tiltlm.null_command import build_null
+
+    folder = tmp_path_factory.mktemp("audit")
+    loaded = worded_loaded()
+    loaded.model.save_pretrained(folder / "model")
+    loaded.tokenizer.save_pretrained(folder / "model")
+    (folder / "one.txt").write_text(
+        " ".join(f"bado{'kilu'[: 2 + i % 3]} menopi rusota" for i in range(600))
+    )
+    (folder / "two.txt").write_text(
+        " ".join(f"sota{'meno'[: 2 + i % 3]} kidolu" for i in range(600))
+    )
+    corpora = [f"text:{folder / name}.txt" for name in ("one", "two")]
+    built = build_null(
+        str(folder / "model"),
+        folder / "null",
+        models=39,
+        corpora=corpora,
+        contexts=12,
+        length=24,
+        steps=(1, 2, 4),
+        words=64,
+    )
+    assert built.models == 39
+    return folder

@@ -42,6 +42,7 @@ class Access(StrEnum):
     """What one has of a suspect."""
 
     LOGITS = "logits"
+    LOGPROBS = "logprobs"
     TEXT = "text"
 
 
@@ -52,10 +53,13 @@ def audit(
     ],
     reference: Annotated[str, typer.Option(help="What it should be like.")],
     access: Annotated[
-        Access, typer.Option(help="logits, or text alone, read until it is clear.")
+        Access,
+        typer.Option(
+            help="logits; logprobs of the likeliest tokens; or text alone, read until it is clear."
+        ),
     ] = Access.LOGITS,
     endpoint: Annotated[
-        str | None, typer.Option(help="text: of an OpenAI-compatible server.")
+        str | None, typer.Option(help="logprobs, text: of an OpenAI-compatible server.")
     ] = None,
     null: Annotated[
         Path | None, typer.Option(help="A pack of `tiltlm null build`; without: uncalibrated.")
@@ -72,7 +76,10 @@ def audit(
         typer.Option(help="logits: to certify as not tilted; text: to test, not all classes."),
     ] = None,
     within: Annotated[float, typer.Option(help="logits: certify none beyond so many nats.")] = 0.1,
-    budget: Annotated[int, typer.Option(min=1, help="text: tokens to read at most.")] = 20_000,
+    budget: Annotated[
+        int | None,
+        typer.Option(min=1, help="Tokens to read: text 20000 at most, logprobs 8192."),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="A new folder, for the record.")] = None,
     seed: Seed = 0,
     as_json: JsonFlag = False,
@@ -80,20 +87,30 @@ def audit(
     """Name what was tilted in a model, at a stated false-positive rate; or find nothing."""
     from rich.console import Console
 
+    from tiltlm import audit_logprobs_command, audit_text_command
     from tiltlm.audit_command import run_audit
-    from tiltlm.audit_records import AuditRecord, TextAuditRecord
-    from tiltlm.audit_summary import print_audit, print_text_audit
-    from tiltlm.audit_text_command import run_text_audit
+    from tiltlm.audit_records import AuditRecord, LogprobsAuditRecord, TextAuditRecord
+    from tiltlm.audit_summary import print_audit, print_logprobs_audit, print_text_audit
     from tiltlm.errors import ConfigError
     from tiltlm.progress import Bars, quiet_libraries
 
-    if endpoint is not None and access is not Access.TEXT:
-        raise ConfigError("an endpoint gives text", where="--endpoint", fix="add --access text")
+    if endpoint is not None and access is Access.LOGITS:
+        raise ConfigError(
+            "an endpoint gives text, and some give log-probabilities",
+            where="--endpoint",
+            fix="add --access logprobs, or --access text",
+        )
+    if event and access is Access.LOGPROBS:
+        raise ConfigError(
+            "with log-probabilities all classes are tried at once",
+            where="--event",
+            fix="leave it out, or name a list with --lists",
+        )
     quiet_libraries()
-    record: AuditRecord | TextAuditRecord
+    record: AuditRecord | LogprobsAuditRecord | TextAuditRecord
     with Bars(Console(stderr=True)) as bars:
         if access is Access.TEXT:
-            record = run_text_audit(
+            record = audit_text_command.run_text_audit(
                 suspect,
                 reference,
                 out,
@@ -101,7 +118,20 @@ def audit(
                 events=event or (),
                 null=null,
                 fpr=fpr,
-                budget=budget,
+                budget=budget or audit_text_command.BUDGET,
+                lists=lists,
+                seed=seed,
+                watcher=bars,
+            )
+        elif access is Access.LOGPROBS:
+            record = audit_logprobs_command.run_logprobs_audit(
+                suspect,
+                reference,
+                out,
+                endpoint=endpoint,
+                null=null,
+                fpr=fpr,
+                budget=budget or audit_logprobs_command.BUDGET,
                 lists=lists,
                 seed=seed,
                 watcher=bars,
@@ -124,6 +154,8 @@ def audit(
         typer.echo(record.model_dump_json())
     elif isinstance(record, TextAuditRecord):
         print_text_audit(record, out)
+    elif isinstance(record, LogprobsAuditRecord):
+        print_logprobs_audit(record, out)
     else:
         print_audit(record, out)
 
@@ -150,8 +182,8 @@ def plan(
             raise ConfigError(f"{value} is no probability", where=name, fix="between 0 and 1")
     if access is not Access.TEXT:
         raise ConfigError(
-            "with logits more contexts do not help: a shift is exact where it is read, and what "
-            "limits an audit is what benign changes do",
+            "with logits or log-probabilities more contexts hardly help: a shift is exact where it "
+            "is read, and what limits an audit is what benign changes do",
             where="--access",
             fix="audit the suspect; its page has the scores of the pack's members",
         )

@@ -201,3 +201,48 @@ class TextAuditRecord(Record):
     notes: list[str]
     versions: dict[str, str]
     seconds: dict[str, float]
+
+
+class LogprobsFindingRecord(Record):
+    """A class of tokens that was shifted, as far as the likeliest tokens show."""
+
+    event: str
+    tokens: int
+    token_ids: list[int]
+    strength_nats: float
+    interval: Interval = Field(
+        description="95 %; the units of replication are the answer and the benign change"
+    )
+    mass_reference: float = Field(description="mean probability of the class, all tokens counted")
+    seen_share: float = Field(
+        description="of that, how much was at positions where the suspect showed the token; the "
+        "rest is censored"
+    )
+    p: float | None = Field(description="adjusted for all classes; null without a pack")
+
+
+class LogprobsAuditRecord(Record):
+    """``result.json`` of ``tiltlm audit --access logprobs``."""
+
+    schema_version: Literal[1] = 1
+    kind: Literal["audit"] = "audit"
+    access: Literal["logprobs"] = "logprobs"
+    verdict: Literal["found", "none", "uncalibrated"]
+    partial: bool = Field(description="stopped before the budget was spent")
+    suspect: str
+    reference: dict[str, str]
+    fpr: float
+    null: NullRecord | None
+    findings: list[LogprobsFindingRecord]
+    classes: int
+    top: int = Field(description="log-probabilities a position")
+    noise_nats: float | None = Field(
+        description="standard deviation of a log-probability asked for again; null: not seen"
+    )
+    tokens_read: int
+    answers: int
+    budget: int
+    seen_mass: float = Field(description="share of the reference's probability on tokens shown")
+    notes: list[str]
+    versions: dict[str, str]
+    seconds: dict[str, float]

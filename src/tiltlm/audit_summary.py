@@ -9,6 +9,7 @@ from tiltlm.audit_records import (
     AuditRecord,
     CertificateRecord,
     FindingRecord,
+    LogprobsAuditRecord,
     NullBuilt,
     TextAuditRecord,
 )
@@ -94,6 +95,38 @@ def print_text_audit(record: TextAuditRecord, out: Path | None) -> None:
         f"{record.fpr:g}, whenever one stops",
         highlight=False,
     )
+    for note in record.notes:
+        console.print(note, highlight=False, markup=False)
+    if out is not None:
+        console.print(f"\n{out / 'result.json'}", highlight=False, markup=False)
+
+
+def print_logprobs_audit(record: LogprobsAuditRecord, out: Path | None) -> None:
+    """Verdict, and the classes that were named."""
+    from rich.console import Console
+
+    console = Console()
+    console.print(
+        f"[bold]{_VERDICTS[record.verdict]}[/bold]: {record.suspect} against "
+        f"{record.reference['name']}, by the {record.top} likeliest tokens at "
+        f"{record.tokens_read:,} positions of {record.answers} answers, which hold "
+        f"{record.seen_mass:.1%} of the reference's probability",
+        highlight=False,
+    )
+    for found in record.findings:
+        certain = "" if found.p is None else f", p {found.p:.3g}"
+        console.print(
+            f"{found.event}: {found.strength_nats:+.2f} nats ({found.interval[0]:+.2f} to "
+            f"{found.interval[1]:+.2f}){certain}; {found.seen_share:.0%} of its mass was seen",
+            highlight=False,
+            markup=False,
+        )
+    if record.null is not None:
+        console.print(
+            f"{record.classes:,} classes tried; p is of the largest score among all, against what "
+            f"{record.null.models} benign changes would have shown at the same tokens",
+            highlight=False,
+        )
     for note in record.notes:
         console.print(note, highlight=False, markup=False)
     if out is not None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from scipy import sparse
 
+from tiltlm.audit.endpoint import Endpoint
 from tiltlm.audit.filters import Array
 from tiltlm.audit.hypotheses import Hypotheses, hypotheses
 from tiltlm.audit.nulls import NullPack, load_null
@@ -80,7 +81,7 @@ def run_text_audit(
     vocabulary = Vocabulary.from_tokenizer(base.tokenizer, vocabulary_size(base.model))
     writer: Writer
     if endpoint is not None:
-        writer = EndpointWriter(endpoint, suspect, base.tokenizer)
+        writer = EndpointWriter(Endpoint(endpoint, suspect), base.tokenizer)
     else:
         pair, _, _ = open_pair(suspect, reference)
         writer = _writer(pair)

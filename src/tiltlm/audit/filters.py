@@ -28,6 +28,10 @@ _PRIOR = 0.5
 _SHRINKAGE = 0.1
 """Of the covariance of benign Δh towards a multiple of the identity."""
 
+RAREST = 1e-5
+"""Probability under the reference below which a class is not looked at: the text that a model was
+trained on says nothing about its logits there, so any new text moves them, and by much."""
+
 
 @dataclass(frozen=True)
 class Space:
@@ -40,6 +44,11 @@ class Space:
 
     rows: Array
     mass: Array
+
+    def common(self, hypotheses: Hypotheses) -> Array:
+        """(K,) whether each class comes up at all."""
+        found = np.asarray(hypotheses.members @ self.mass) >= RAREST * self.mass.sum()
+        return np.asarray(found)
 
 
 class Outside:
@@ -60,8 +69,9 @@ class Outside:
         sizes = hypotheses.sizes.astype(float)
         self._denominator: Array = sizes - (inside**2).sum(1)
         # A class that the body can move by itself cannot be told from its moving.
-        self.visible: Array = self._denominator > 0.02 * sizes
-        self._denominator = np.where(self.visible, self._denominator, np.inf)
+        apart = self._denominator > 0.02 * sizes
+        self.visible: Array = apart & space.common(hypotheses)
+        self._denominator = np.where(apart, self._denominator, np.inf)
         self._floor = 1 / np.sqrt(np.maximum(sizes, 1))
 
     def residual(self, shifts: Array) -> Array:
@@ -138,7 +148,7 @@ class Inside:
         self.moves: Array = np.linalg.solve(gram, (members.multiply(weights).tocsr() @ weighed).T).T
         """(K, D) the Δh that comes closest to a tilt of 1."""
         self._rows = rows
-        self.visible = np.ones(len(members.indptr) - 1, bool)
+        self.visible = space.common(hypotheses)
 
     def strengths(self, shifts: Array) -> Array:
         """(N, K) nats: how much of each class's move is in the Δh, by the matched filter."""

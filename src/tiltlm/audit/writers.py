@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from transformers import LogitsProcessor, PreTrainedTokenizerBase
 
+from tiltlm.audit.endpoint import Endpoint
 from tiltlm.context_sources import first_token
-from tiltlm.errors import ConfigError, ModelError
 from tiltlm.models import LoadedModel
 from tiltlm.sampling import SamplingOptions, sample
-
-RETRIES, TIMEOUT = 4, 60.0
-PATIENCE = 3
-"""Requests in a row that fail, each after its retries, before an endpoint is given up."""
 
 
 @dataclass(frozen=True)
@@ -68,65 +64,18 @@ class EndpointWriter:
     """A model behind an OpenAI-compatible completions endpoint.
 
     Args:
-        url: such as ``http://127.0.0.1:8000/v1``.
-        model: its name there.
+        endpoint: where it is.
         tokenizer: the reference's, which cuts the answers.
-        prompt: what every answer continues.
-
-    Raises:
-        ConfigError: the client is not installed.
     """
 
-    def __init__(
-        self, url: str, model: str, tokenizer: PreTrainedTokenizerBase, prompt: str = "\n"
-    ) -> None:
-        try:
-            import openai
-        except ImportError:
-            raise ConfigError(
-                "asking an endpoint takes the openai client",
-                where="--endpoint",
-                fix="pip install 'tiltlm[endpoint]'",
-            ) from None
-        self._errors: type[Exception] = openai.OpenAIError
-        # The key is read from OPENAI_API_KEY; local servers take any.
-        import os
-
-        key = os.environ.get("OPENAI_API_KEY", "none")
-        self._client: Any = openai.OpenAI(
-            base_url=url, api_key=key, max_retries=RETRIES, timeout=TIMEOUT
-        )
-        self._model, self._tokenizer, self._prompt = model, tokenizer, prompt
-        self._prompt_ids = tokenizer(prompt, add_special_tokens=False)["input_ids"]
+    def __init__(self, endpoint: Endpoint, tokenizer: PreTrainedTokenizerBase) -> None:
+        self._endpoint, self._tokenizer = endpoint, tokenizer
+        self._prompt_ids = tokenizer(endpoint.prompt, add_special_tokens=False)["input_ids"]
 
     def write(self, count: int, length: int, seed: int) -> list[Answer]:
         """One request each; those that fail after retries are left out."""
-        found: list[Answer] = []
-        last, failed = "", 0
-        for number in range(count):
-            try:
-                answer = self._client.completions.create(
-                    model=self._model,
-                    prompt=self._prompt,
-                    max_tokens=length,
-                    temperature=1.0,
-                    top_p=1.0,
-                    seed=seed + number,
-                )
-                text = answer.choices[0].text or ""
-            except (self._errors, ValueError, IndexError, AttributeError, TypeError) as error:
-                last = str(error).strip().split("\n")[0][:200]
-                failed += 1
-                if failed == PATIENCE:
-                    break
-                continue
-            failed = 0
-            ids = self._tokenizer(text, add_special_tokens=False)["input_ids"]
+        found = []
+        for choice in self._endpoint.ask(count, length, seed):
+            ids = self._tokenizer(choice.text or "", add_special_tokens=False)["input_ids"]
             found.append(Answer(list(self._prompt_ids), ids[:length]))
-        if not found:
-            raise ModelError(
-                f"the endpoint gave no answer: {last}",
-                where="--endpoint",
-                fix="see whether it runs and serves this model",
-            )
         return found

@@ -1,0 +1,89 @@
+"""What the parts of `audit_power` share: the reference, its pack, the auditors, the events."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from tiltlm.audit.auditor import Auditor
+from tiltlm.audit.benign import Treatment, draw_treatment, treated
+from tiltlm.audit.clusters import clusters
+from tiltlm.audit.filters import Outside, Space, rows_of
+from tiltlm.audit.hypotheses import Hypotheses, hypotheses
+from tiltlm.audit.nulls import NullPack, families, load_null
+from tiltlm.audit.shift import ShiftReader
+from tiltlm.context_sources import make_contexts
+from tiltlm.events import parse_event
+from tiltlm.models import LoadedModel, vocabulary_size
+from tiltlm.null_command import PIECE_LENGTH, PIECES, build_null
+from tiltlm.vocabulary import Vocabulary
+from tiny_language import tiny_language, write_corpora
+
+LISTS, WORDS = 3, 60
+"""Lists of words drawn at random, of which the auditor is given the names, with as many decoys."""
+
+SEED = 9_000_000  # of treatments that no pack has
+WIDTH = 96
+
+
+class Bench:
+    """Made once for all organisms and decoys."""
+
+    def __init__(self, data: Path, out: Path, models: int) -> None:
+        self.model = tiny_language(data, out / "model")
+        sources = [f"text:{path}" for path in write_corpora(data, out / "corpora")]
+        if not (out / "pack" / "null.json").is_file():
+            reference = str(out / "model")
+            build_null(reference, out / "pack", models=models, corpora=sources, resume=True)
+        self.pack: NullPack = load_null(out / "pack")
+        self.vocabulary = Vocabulary.from_tokenizer(
+            self.model.tokenizer, vocabulary_size(self.model.model)
+        )
+        self.corpora = {
+            s: make_contexts(s, self.model, count=PIECES, length=PIECE_LENGTH) for s in sources
+        }
+        self.reader = ShiftReader(self.model, self.pack.contexts)
+        self.lists = self._lists()
+        self.mass = self.reader.read(self.model).reference_mass.numpy()
+        self.space = Space(rows_of(self.reader.head), self.mass)
+        self.tried: Hypotheses = hypotheses(self.vocabulary, self.lists, clusters(self.space.rows))
+        self.plain = Outside(self.space, hypotheses(self.vocabulary))
+        self.null = self.pack.shifts.double().numpy()
+        self.kinds = np.array(families(self.pack))
+        self.auditor = self.trained_on(np.ones(len(self.null), bool))
+
+    def trained_on(self, members: np.ndarray) -> Auditor:
+        """An auditor that knows some members of the pack."""
+        waiting = np.array(self.pack.waiting)[members]
+        kinds = self.kinds[members].tolist()
+        return Auditor(self.space, self.tried, self.null[members], waiting, kinds)
+
+    @cache  # noqa: B019  (one bench a run)
+    def without(self, family: str) -> Auditor:
+        """An auditor whose null lacks a family."""
+        return self.trained_on(self.kinds != family)
+
+    def treatment(self, seed: int) -> Treatment:
+        """Of a benign change that the pack does not have."""
+        return draw_treatment(SEED + seed, tuple(self.corpora), WIDTH)
+
+    def benign(self, seed: int) -> LoadedModel:
+        """The change itself."""
+        return treated(self.model, self.treatment(seed), self.corpora)
+
+    def mask(self, event: str) -> torch.Tensor:
+        """(V,) of an event or a list."""
+        if event not in self.lists:
+            return parse_event(event).mask(self.vocabulary)
+        ids = self.tried.token_ids(self.tried.names.index(event))
+        return torch.zeros(len(self.vocabulary)).index_fill_(0, torch.tensor(ids), 1.0) > 0
+
+    def _lists(self) -> dict[str, list[str]]:
+        draws = np.random.default_rng(0)
+        words = sorted({t[1:] for t in self.vocabulary.texts if len(t) > 4 and t[:1] == " "})
+        return {
+            f"list {n}": list(draws.choice(words, WORDS, replace=False)) for n in range(2 * LISTS)
+        }

@@ -1,0 +1,281 @@
+"""A suspect's shift where only its likeliest tokens are seen, and classes in it.
+
+At a position the suspect shows log-probabilities of a set T of tokens. What is outside T is not
+known, and is not needed: within T the log-ratio of a tilt is β·1[v ∈ E] plus a number that all of T
+share, so a regression within positions gives β whatever T is. Tokens count by their probability
+under the reference given T, which is the Fisher information of β. One Δh common to all positions
+may be explained away first, as a moved body does (`filters`).
+
+How sure that is has two parts: answers differ (clustered by answer), and benign changes move every
+class a little. What a member of a pack would have shown at the very same tokens is known from its
+shift, so the largest score over all classes is compared with theirs (Westfall and Young 1993), each
+with noise of the size of this audit's: signs of the answers' own deviations, drawn anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from tiltlm.audit.filters import RAREST, Array, standardised
+from tiltlm.audit.hypotheses import Hypotheses
+
+FEWEST_ANSWERS = 8
+"""A class is judged if the information on it comes from as many answers, in effect."""
+
+_PRIOR = 0.5
+_RIDGE = 1e-3
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Log-ratios at the tokens that were shown, a row for each.
+
+    Attributes:
+        tokens: (R,) ids.
+        positions: (R,) which position, from 0.
+        answers: (N,) which answer each position is in, from 0.
+        reference: (R,) log R.
+        suspect: (R,) log S.
+    """
+
+    tokens: Array
+    positions: Array
+    answers: Array
+    reference: Array
+    suspect: Array
+
+
+class TopShift:
+    """Strengths of classes, by regression within positions.
+
+    Args:
+        seen: what was shown; positions with fewer than two tokens say nothing.
+        hypotheses: K classes.
+        rows: (V, D) of the reference's head, to explain one Δh away; None not to.
+    """
+
+    def __init__(self, seen: Seen, hypotheses: Hypotheses, rows: Array | None) -> None:
+        size = hypotheses.members.shape[1]
+        count = len(seen.answers)
+        self.hypotheses = hypotheses
+        likely = np.exp(seen.reference)
+        total = np.bincount(seen.positions, likely, minlength=count)
+        weights = likely / total[seen.positions]
+        shape = (count, size)
+        self._weights = sparse.csr_matrix((weights, (seen.positions, seen.tokens)), shape=shape)
+        self._told: Array = np.asarray(self._weights.sum(0)).ravel()
+        masses = (self._weights @ hypotheses.members.T).tocsr()
+        """(N, K) probability of each class given the tokens shown."""
+        self._masses = masses
+        self.information: Array = np.asarray((masses - masses.multiply(masses)).sum(0)).ravel()
+        change = seen.suspect - seen.reference
+        self._ratios = sparse.csr_matrix((change, (seen.positions, seen.tokens)), shape=shape)
+        groups = sparse.csr_matrix(
+            (np.ones(count), (seen.answers, np.arange(count))),
+            shape=(seen.answers.max() + 1, count),
+        )
+        self._groups = groups
+        per_answer = np.asarray((groups @ (masses - masses.multiply(masses))).todense())
+        squares = (per_answer**2).sum(0)
+        effective = per_answer.sum(0) ** 2 / np.where(squares > 0, squares, np.inf)
+        self._rows = rows
+        self._body = self._body_of(rows) if rows is not None else None
+        left = self.information.copy()
+        if self._body is not None:
+            left = left - (self._cross * self._body).sum(1)
+        # A class that a moved body explains, or that is all or nothing, is not to be seen here.
+        enough = (left > 0.02 * self.information) & (left > RAREST * count)
+        self.visible: Array = enough & (effective >= FEWEST_ANSWERS)
+        self._left = np.where(self.visible, left, 1.0)
+
+    def strengths(self, scores: Array) -> Array:
+        """(…, K) nats.
+
+        Args:
+            scores: (…, V) of `scores` or `of_shifts`.
+        """
+        found = np.asarray((self.hypotheses.members @ scores.T).T)
+        if self._body is not None:
+            assert self._rows is not None
+            found = found - (scores @ self._rows) @ self._body.T
+        return np.where(self.visible, found / self._left, 0.0)
+
+    def scores(self) -> tuple[Array, Array]:
+        """What the suspect shows: (V,) Σ w(Δ − Δ̄) of each token, and (A, V) of each answer."""
+        weighed = self._weights.multiply(self._ratios).tocsr()
+        middle = np.asarray(weighed.sum(1)).ravel()
+        by_position = weighed - sparse.diags(middle) @ self._weights
+        by_answer = np.asarray((self._groups @ by_position).todense())
+        return by_answer.sum(0), by_answer
+
+    def of_shifts(self, shifts: Array) -> Array:
+        """(B, V) the same for models whose log-ratio is (B, V) everywhere."""
+        middle = np.asarray(self._weights @ shifts.T)
+        return np.asarray(self._told * shifts - (self._weights.T @ middle).T)
+
+    def of_class(self, index: int) -> Array:
+        """(V,) the same for a tilt of 1 of one class."""
+        mask = np.asarray(self.hypotheses.members[index].todense(), float)
+        return np.asarray(self.of_shifts(mask)[0])
+
+    def deviations(self, by_answer: Array, strengths: Array) -> Array:
+        """(A, K) by how much each answer moves each strength away from the mean over answers."""
+        squared = self._masses - self._masses.multiply(self._masses)
+        own = np.asarray((self._groups @ squared).todense())
+        own *= self._left / np.where(self.information > 0, self.information, 1.0)
+        found = np.asarray((self.hypotheses.members @ by_answer.T).T)
+        if self._body is not None:
+            assert self._rows is not None
+            found -= (by_answer @ self._rows) @ self._body.T
+        return np.where(self.visible, (found - own * strengths) / self._left, 0.0)
+
+    def _body_of(self, rows: Array) -> Array:
+        """(K, D) what of each class one Δh explains."""
+        middle = np.asarray(self._weights @ rows)
+        gram = (rows * self._told[:, None]).T @ rows - middle.T @ middle
+        gram += _RIDGE * np.trace(gram) / len(gram) * np.eye(len(gram))
+        members = self.hypotheses.members
+        crossed = members @ (rows * self._told[:, None]) - self._masses.T @ middle
+        self._cross: Array = np.asarray(crossed)
+        return np.asarray(np.linalg.solve(gram, self._cross.T).T)
+
+
+@dataclass(frozen=True)
+class TopNamed:
+    """A class that was shifted.
+
+    Attributes:
+        index: of the hypothesis.
+        strength: nats.
+        interval: 95 %; units of replication are the answer and the benign change.
+        score: 1 is what one in fifty of the null reaches.
+        p: of the largest score; None without a null.
+        body: whether one Δh was explained away.
+    """
+
+    index: int
+    strength: float
+    interval: tuple[float, float]
+    score: float
+    p: float | None
+    body: bool
+
+
+class TopAuditor:
+    """Finds classes in what was shown, with or without and after a moved body.
+
+    Args:
+        seen: of the suspect.
+        hypotheses: classes.
+        rows: (V, D) of the reference's head.
+        null: (B, V) shifts of benign changes; None for no calibration.
+        families: (B,) of what kind each is; each is scored by what the others do.
+        seed: of the signs.
+    """
+
+    def __init__(
+        self,
+        seen: Seen,
+        hypotheses: Hypotheses,
+        rows: Array,
+        null: Array | None,
+        families: Sequence[str] = (),
+        seed: int = 0,
+    ) -> None:
+        self.hypotheses = hypotheses
+        self._lenses = {
+            False: TopShift(seen, hypotheses, None),
+            True: TopShift(seen, hypotheses, rows),
+        }
+        self._units, self._spreads, self._errors = {}, {}, {}
+        maxima = []
+        draws = np.random.default_rng([seed, 7_919])
+        for body, lens in self._lenses.items():
+            total, by_answer = lens.scores()
+            strengths = lens.strengths(total)
+            deviations = lens.deviations(by_answer, strengths)
+            answers = len(deviations)
+            error = np.sqrt((deviations**2).sum(0) * answers / max(1, answers - 1))
+            self._errors[body] = error
+            self._spreads[body] = np.zeros_like(error)
+            self._units[body] = 1.0
+            if null is None:
+                continue
+            benign = lens.strengths(lens.of_shifts(null))
+            signs = draws.choice([-1.0, 1.0], size=(len(null), answers))
+            noisy = benign + signs @ deviations
+            found = _maxima(benign, noisy, error, lens.visible, families)
+            self._spreads[body] = _spread(benign)
+            self._units[body] = max(float(np.quantile(found, 0.98)), 1.0)
+            maxima.append(found / self._units[body])
+        self.null_maxima: Array = np.max(maxima, 0) if maxima else np.empty(0)
+        self.total = self._lenses[False].scores()[0]
+
+    def best(self, total: Array) -> TopNamed:
+        """The class that stands out most.
+
+        Args:
+            total: (V,) `total`, or what is left of it.
+        """
+        found = []
+        for body, lens in self._lenses.items():
+            strengths = lens.strengths(total)
+            error = np.hypot(self._spreads[body], self._errors[body])
+            scores = _scored(strengths[None], error, lens.visible)[0] / self._units[body]
+            index = self._simplest(scores)
+            strength, reach = float(strengths[index]), 1.96 * float(error[index])
+            p = None
+            if len(self.null_maxima):
+                above = int((self.null_maxima >= scores[index]).sum())
+                p = (1 + above) / (len(self.null_maxima) + 1)
+            interval = (strength - reach, strength + reach)
+            found.append(TopNamed(index, strength, interval, float(scores[index]), p, body))
+        return max(found, key=lambda f: f.score)
+
+    def without(self, total: Array, found: TopNamed) -> Array:
+        """(V,) what is left when a class is taken out."""
+        return np.asarray(total - found.strength * self._lenses[False].of_class(found.index))
+
+    def _simplest(self, scores: Array) -> int:
+        """The best, or a class much like it that explains nearly as well with a shorter name."""
+        best = int(scores.argmax())
+        ours = set(self.hypotheses.token_ids(best))
+
+        def alike(index: int) -> bool:
+            theirs = set(self.hypotheses.token_ids(index))
+            return len(ours & theirs) >= 0.5 * len(ours | theirs)
+
+        near = [int(i) for i in np.flatnonzero(scores >= 0.95 * scores[best]) if alike(int(i))]
+        return min(near, key=lambda i: (len(self.hypotheses.names[i]), i))
+
+
+def _spread(benign: Array) -> Array:
+    """(K,) how far benign changes move each class, and none by less than half the median class."""
+    spread = np.sqrt((benign**2).mean(0))
+    some = spread[spread > 0]
+    return np.asarray(np.hypot(spread, _PRIOR * (np.median(some) if len(some) else 0.0)))
+
+
+def _scored(strengths: Array, error: Array, visible: Array) -> Array:
+    """(N, K)."""
+    scores = np.zeros_like(strengths)
+    scores[:, visible] = standardised(strengths[:, visible] / np.maximum(error[visible], 1e-6))
+    return np.asarray(np.abs(scores))
+
+
+def _maxima(
+    benign: Array, noisy: Array, error: Array, visible: Array, families: Sequence[str]
+) -> Array:
+    """(B,) the largest score of each member, by the spread of those of other families."""
+    kinds = np.array(families if len(set(families)) > 2 else range(len(benign)))
+    found = np.zeros(len(benign))
+    for kind in set(kinds.tolist()):
+        own = kinds == kind
+        others = benign[~own] if (~own).any() else benign
+        reach = np.hypot(_spread(others), error)
+        found[own] = _scored(noisy[own], reach, visible).max(1, initial=0.0)
+    return found

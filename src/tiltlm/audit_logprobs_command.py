@@ -1,0 +1,263 @@
+"""`tiltlm audit --access logprobs`, the Python function behind it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from tiltlm.audit.clusters import clusters
+from tiltlm.audit.endpoint import Endpoint
+from tiltlm.audit.filters import Array, rows_of
+from tiltlm.audit.hypotheses import Hypotheses, hypotheses
+from tiltlm.audit.nulls import NullPack, check_size, families, load_null
+from tiltlm.audit.observers import (
+    EndpointObserver,
+    ModelObserver,
+    Observed,
+    Observer,
+    logits_of_answers,
+)
+from tiltlm.audit.top_shift import Seen, TopAuditor, TopNamed
+from tiltlm.audit_command import null_record, read_lists
+from tiltlm.audit_records import LogprobsAuditRecord, LogprobsFindingRecord
+from tiltlm.errors import ConfigError, ModelError
+from tiltlm.files import staged, write_json
+from tiltlm.measure_command import open_pair
+from tiltlm.measures.pair import Reader
+from tiltlm.models import load, vocabulary_size
+from tiltlm.saving import check_out, fingerprint
+from tiltlm.versions import versions
+from tiltlm.vocabulary import Vocabulary
+from tiltlm.watching import Silent, Watcher
+
+BUDGET, LENGTH, ANSWERS = 8_192, 64, 16
+FEWEST = 16
+"""Answers without which nothing is judged."""
+
+MOST = 8
+SMALLEST = 0.02
+
+
+def run_logprobs_audit(
+    suspect: str,
+    reference: str,
+    out: Path | None = None,
+    *,
+    endpoint: str | None = None,
+    null: Path | None = None,
+    fpr: float = 0.01,
+    budget: int = BUDGET,
+    lists: Path | None = None,
+    seed: int = 0,
+    watcher: Watcher | None = None,
+) -> LogprobsAuditRecord:
+    """Tell whether a model was tilted from the log-probabilities of its likeliest tokens.
+
+    Args:
+        suspect: a model, or, with ``endpoint``, its name there.
+        reference: what it should be like; all of it is known.
+        out: a new folder for ``result.json``; None to write nothing.
+        endpoint: of an OpenAI-compatible server; without one the suspect is loaded here and 20
+            log-probabilities a position are looked at.
+        null: a pack of benign changes of the reference; without one nothing is called found.
+        fpr: the chance with which a benign change is accused.
+        budget: tokens to read.
+        lists: as for `run_audit`.
+        seed: of draws.
+        watcher: told of progress.
+
+    Raises:
+        TiltError: any of the tree in `errors`; ``out`` is then not there.
+    """
+    begin, watcher = time.monotonic(), watcher or Silent()
+    if not 0 < fpr < 1:
+        raise ConfigError(f"a false-positive rate of {fpr}", where="--fpr", fix="say, 0.01")
+    if out is not None:
+        check_out(out)
+    words = {} if lists is None else read_lists(lists)
+    pack = None if null is None else load_null(null)
+    if pack is not None:
+        check_size(pack, fpr, str(null))
+    base = load(reference)
+    key = fingerprint(base.model)
+    vocabulary = Vocabulary.from_tokenizer(base.tokenizer, vocabulary_size(base.model))
+    if pack is not None:
+        pack.check(key, vocabulary.fingerprint, str(null))
+    observer: Observer
+    if endpoint is not None:
+        observer = EndpointObserver(Endpoint(endpoint, suspect), base.tokenizer, vocabulary)
+    else:
+        pair, _, _ = open_pair(suspect, reference)
+        observer = ModelObserver(pair)
+    reader = Reader(base.model)
+    noise = observer.noise()
+    watcher.begin("reading the suspect's log-probabilities", budget)
+    answers, notes = _observe(observer, budget, seed, watcher)
+    partial = bool(notes)
+    if len(answers) < FEWEST:
+        raise ModelError(
+            f"{len(answers)} answers hold log-probabilities, which is too few to judge by; it "
+            f"takes {FEWEST}",
+            where=suspect,
+            fix="ask for more with --budget, or see what it answers",
+        )
+    seen, mass, inside = seen_in(reader, answers)
+    rows = rows_of(reader.head)
+    tried = hypotheses(vocabulary, words, clusters(rows))
+    watcher.begin("comparing with the null", 1)
+    theirs = None if pack is None else pack.shifts.double().numpy()
+    auditor = TopAuditor(
+        seen, tried, rows, theirs, () if pack is None else families(pack), seed=seed
+    )
+    watcher.advance(1)
+    named = named_by(auditor, fpr)
+    notes += _notes(pack, noise)
+    verdict = "uncalibrated" if pack is None else "found" if named else "none"
+    record = LogprobsAuditRecord(
+        verdict=verdict,  # type: ignore[arg-type]
+        partial=partial,
+        suspect=suspect,
+        reference={"name": reference, "sha256": key},
+        fpr=fpr,
+        null=None if pack is None else null_record(pack, str(null)),
+        findings=[_finding(n, tried, mass, inside) for n in named],
+        classes=len(tried),
+        top=observer.top,
+        noise_nats=noise,
+        tokens_read=sum(len(a.ids) for a in answers),
+        answers=len(answers),
+        budget=budget,
+        seen_mass=float(inside.sum() / mass.sum()),
+        notes=notes,
+        versions=versions(),
+        seconds={"total": time.monotonic() - begin},
+    )
+    if out is not None:
+        with staged(out) as folder:
+            folder.mkdir(parents=True)
+            write_json(folder / "result.json", record.model_dump(mode="json"))
+    return record
+
+
+def seen_in(reader: Reader, answers: Sequence[Observed]) -> tuple[Seen, Array, Array]:
+    """What answers show beside what the reference makes of the same positions.
+
+    Args:
+        reader: of the reference.
+        answers: with at least one token each.
+
+    Returns:
+        log-ratios; (V,) mean probability of each token under the reference; and (V,) how much of
+        it was at positions where the suspect showed the token.
+    """
+    tokens, positions, owners, ours, theirs = [], [], [], [], []
+    mass, inside, count = 0.0, 0.0, 0
+    texts = [[*a.prompt, *a.ids] for a in answers]
+    for number, logits in logits_of_answers(reader, texts, [len(a.prompt) for a in answers]):
+        log_probs = logits.log_softmax(-1).double().cpu().numpy()
+        shown = np.zeros_like(log_probs, bool)
+        for place, (ids, values) in enumerate(
+            zip(answers[number].top_ids, answers[number].top_log_probs, strict=True)
+        ):
+            shown[place, ids] = True
+            tokens.append(ids)
+            positions.append(np.full(len(ids), count + place))
+            ours.append(log_probs[place, ids])
+            theirs.append(values)
+        likely = np.exp(log_probs)
+        mass = mass + likely.sum(0)
+        inside = inside + (likely * shown).sum(0)
+        owners.append(np.full(len(log_probs), number))
+        count += len(log_probs)
+    seen = Seen(*map(np.concatenate, (tokens, positions, owners, ours, theirs)))
+    return seen, np.asarray(mass) / count, np.asarray(inside) / count
+
+
+def named_by(auditor: TopAuditor, rate: float) -> list[TopNamed]:
+    """Classes one after another; without a null, those that stand out most.
+
+    Args:
+        auditor: of a suspect.
+        rate: of false positives.
+    """
+    found: list[TopNamed] = []
+    rest = auditor.total
+    for _ in range(MOST):
+        best = auditor.best(rest)
+        if abs(best.strength) < SMALLEST or (best.p is not None and best.p > rate):
+            break
+        if best.p is None and best.score < 5:
+            break
+        rest = auditor.without(rest, best)
+        ours = set(auditor.hypotheses.token_ids(best.index))
+        if not any(_alike(ours, set(auditor.hypotheses.token_ids(f.index))) for f in found):
+            found.append(best)
+    return found
+
+
+def _alike(first: set[int], second: set[int]) -> bool:
+    return len(first & second) >= 0.5 * min(len(first), len(second))
+
+
+def _observe(
+    observer: Observer, budget: int, seed: int, watcher: Watcher
+) -> tuple[list[Observed], list[str]]:
+    """Answers, and why they are fewer than was asked for."""
+    answers: list[Observed] = []
+    asked = read = 0
+    why = None
+    while read < budget and why is None:
+        try:
+            batch = observer.observe(ANSWERS, LENGTH, seed + asked)
+        except KeyboardInterrupt:
+            why = "it was interrupted"
+        except ModelError as error:
+            if not answers:
+                raise
+            why = error.what
+        else:
+            some = [a for a in batch if a.ids]
+            why = None if some else f"the last {len(batch)} answers show nothing"
+            answers += some
+            read = sum(len(a.ids) for a in answers)
+            watcher.advance(min(read, budget))
+        asked += ANSWERS
+    if why is None:
+        return answers, []
+    return answers, [f"This audit is partial: {why}."]
+
+
+def _finding(
+    named: TopNamed, tried: Hypotheses, mass: Array, inside: Array
+) -> LogprobsFindingRecord:
+    ids = tried.token_ids(named.index)
+    return LogprobsFindingRecord(
+        event=tried.names[named.index],
+        tokens=len(ids),
+        token_ids=ids,
+        strength_nats=named.strength,
+        interval=named.interval,
+        mass_reference=float(mass[ids].sum()),
+        seen_share=float(inside[ids].sum() / max(mass[ids].sum(), 1e-300)),
+        p=named.p,
+    )
+
+
+def _notes(pack: NullPack | None, noise: float | None) -> list[str]:
+    notes = []
+    if pack is None:
+        notes.append(
+            "Without a null pack nobody can say which of these shifts a benign fine-tune has too: "
+            "tiltlm null build --reference M --out DIR"
+        )
+    if noise is None:
+        notes.append("Whether the server answers alike when asked again could not be seen.")
+    elif noise > 0:
+        notes.append(
+            f"Asked the same again, the server's log-probabilities differ by {noise:.2g} nats "
+            "(standard deviation); intervals and p-values have it in them."
+        )
+    return notes

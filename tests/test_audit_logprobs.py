@@ -1,0 +1,317 @@
+"""Naming a class from the likeliest tokens: closed forms, error rates, a server on loopback."""
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from tiltlm.audit.hypotheses import hypotheses
+from tiltlm.audit.top_shift import Seen, TopAuditor, TopShift
+from tiltlm.audit_logprobs_command import run_logprobs_audit
+from tiltlm.cli import app
+from tiltlm.errors import ConfigError, ModelError, VocabularyError
+from tiltlm.models import load
+from tiltlm.tilt_command import run_tilt
+from tiltlm.tilt_recipe import recipe_of
+from tiltlm.vocabulary import Vocabulary
+
+SIZE, WIDTH, POSITIONS, ANSWERS = 600, 6, 400, 20
+
+
+def log_softmax(logits):
+    return logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+
+
+@pytest.fixture(scope="module")
+def world():
+    """Classes over 600 tokens, a head, and a reference's logits at 400 positions."""
+    parts = ["ba", "do", "ki", "lu", "me", "no", "pi", "ru", "so", "ta"]
+    made = [
+        f"{' ' if i % 2 else ''}{a}{b}{c}"
+        for i, a in enumerate(parts)
+        for b in parts
+        for c in parts
+    ]
+    draws = np.random.default_rng(0)
+    rows = draws.normal(size=(SIZE, WIDTH))
+    hidden = draws.normal(size=(POSITIONS, WIDTH))
+    tried = hypotheses(Vocabulary(tuple(w.encode() for w in made[:SIZE])))
+    return tried, rows, hidden @ rows.T + draws.normal(size=(POSITIONS, SIZE))
+
+
+def shown(logits, change, top=20):
+    """The likeliest tokens of a suspect whose logits are changed."""
+    reference, suspect = log_softmax(logits), log_softmax(logits + change)
+    tokens = np.argsort(-suspect, axis=1)[:, :top]
+    places = np.arange(len(logits))
+    answers = places * ANSWERS // len(logits)
+    return Seen(
+        tokens.ravel(),
+        places.repeat(top),
+        answers,
+        np.take_along_axis(reference, tokens, 1).ravel(),
+        np.take_along_axis(suspect, tokens, 1).ravel(),
+    )
+
+
+@pytest.mark.parametrize("top", [2, 5, 20])
+def test_a_tilt_is_recovered_exactly_however_few_tokens_are_shown(world, top):
+    tried, _, logits = world
+    index = tried.names.index("contains('k')")
+    mask = tried.members[index].toarray()[0]
+    lens = TopShift(shown(logits, 0.37 * mask, top), tried, None)
+    total, by_answer = lens.scores()
+    strengths = lens.strengths(total)
+    assert lens.visible[index]
+    assert strengths[index] == pytest.approx(0.37, abs=1e-9)
+    # No answer deviates from it.
+    assert np.abs(lens.deviations(by_answer, strengths)[:, index]).max() < 1e-9
+    # Taken out, nothing is left of any class.
+    rest = total - 0.37 * lens.of_class(index)
+    assert np.abs(lens.strengths(rest)).max() < 1e-9
+
+
+def test_a_moved_body_is_explained_away_and_a_tilt_on_top_of_it_stays(world):
+    tried, rows, logits = world
+    index = tried.names.index("contains('k')")
+    mask = tried.members[index].toarray()[0]
+    moved = rows @ np.random.default_rng(1).normal(size=WIDTH)
+    both = shown(logits, 0.5 * moved + 0.2 * mask)
+    plain, clear = TopShift(both, tried, None), TopShift(both, tried, rows)
+    off = [abs(one.strengths(one.scores()[0])[index] - 0.2) for one in (plain, clear)]
+    assert off[1] < 0.01
+    assert off[0] > 5 * off[1]
+
+
+def test_what_a_known_shift_would_show_is_what_it_shows(world):
+    tried, rows, logits = world
+    shift = np.random.default_rng(2).normal(size=SIZE)
+    for head in (None, rows):
+        lens = TopShift(shown(logits, shift), tried, head)
+        seen = lens.strengths(lens.scores()[0])
+        assert lens.strengths(lens.of_shifts(shift[None]))[0] == pytest.approx(seen, abs=1e-9)
+
+
+def test_benign_changes_are_accused_as_often_as_is_said(world):
+    tried, rows, logits = world
+    draws = np.random.default_rng(3)
+
+    def benign(count):
+        return draws.normal(size=(count, WIDTH)) @ rows.T * 0.1 + draws.normal(
+            size=(count, SIZE)
+        ) * draws.uniform(0.02, 0.1, size=(count, 1))
+
+    null, accused = benign(59), 0
+    for shift in benign(40):
+        own = 0.1 * draws.normal(size=logits.shape)  # what differs from place to place
+        auditor = TopAuditor(shown(logits, shift + own), tried, rows, null)
+        accused += auditor.best(auditor.total).p <= 0.1
+    assert accused <= 10  # of 40 at a rate of 0.1: four, and luck
+
+
+@pytest.fixture(scope="module")
+def suspect(pack):
+    """Words with k are more frequent by one nat."""
+    given = {"target": "tilt(contains('k'), 1.0)", "by": "edit", "contexts": "own:24"}
+    run_tilt(recipe_of(str(pack / "model"), {**given, "merge": True}, {}), pack / "k tilted")
+    return str(pack / "k tilted" / "model")
+
+
+def right(record):
+    vocabulary = Vocabulary.from_tokenizer(load(record.reference["name"]).tokenizer)
+    truth = {i for i, text in enumerate(vocabulary.texts) if "k" in text}
+    ids = set(record.findings[0].token_ids)
+    low, high = record.findings[0].interval
+    return len(ids & truth) / len(ids | truth) >= 0.5 and low < 1.0 < high
+
+
+def test_a_tilted_model_is_named_and_its_reference_is_not(pack, suspect, tmp_path):
+    reference, null = str(pack / "model"), pack / "null"
+    record = run_logprobs_audit(suspect, reference, tmp_path / "out", null=null, fpr=0.05)
+    assert record.verdict == "found"
+    assert right(record)
+    assert 0 < record.seen_mass < 1
+    assert json.loads((tmp_path / "out" / "result.json").read_text())["access"] == "logprobs"
+    same = run_logprobs_audit(reference, reference, null=null, fpr=0.05, budget=2048)
+    assert same.verdict == "none"
+    assert same.findings == []
+
+
+def test_without_a_pack_it_is_uncalibrated(pack, suspect):
+    record = run_logprobs_audit(suspect, str(pack / "model"), budget=2048)
+    assert record.verdict == "uncalibrated"
+    assert record.findings[0].p is None
+    assert right(record)
+
+
+class Server:
+    """A faithful small /v1/completions over a model, with log-probabilities, and faults by turns.
+
+    (transformers' own server answers without log-probabilities.)
+    """
+
+    def __init__(self, folder, *, most=20, faults=(), noise=0.0, give=True, rename=str):
+        loaded = load(folder)
+        texts = Vocabulary.from_tokenizer(loaded.tokenizer).texts
+        self.asked = 0
+        outer, lock = self, threading.Lock()
+        draws = np.random.default_rng(0)
+
+        def answer(request):
+            ids = loaded.tokenizer(request["prompt"], return_tensors="pt")["input_ids"]
+            begin = ids.shape[1]
+            torch.manual_seed(request["seed"])
+            tokens, chosen, tops = [], [], []
+            for _ in range(request["max_tokens"]):
+                with torch.no_grad():
+                    likely = loaded.model(input_ids=ids[:, -60:]).logits[0, -1].log_softmax(-1)
+                likely = likely + noise * torch.from_numpy(draws.normal(size=len(likely))).float()
+                new = torch.multinomial(likely.exp(), 1)
+                top = likely.topk(request["logprobs"])
+                pairs = zip(top.indices.tolist(), top.values.tolist(), strict=True)
+                tops.append({rename(texts[i]): v for i, v in pairs})
+                tokens.append(rename(texts[int(new)]))
+                chosen.append(float(likely[new]))
+                ids = torch.cat([ids, new[None]], 1)
+            told = {
+                "tokens": tokens,
+                "token_logprobs": chosen,
+                "top_logprobs": tops,
+                "text_offset": [0] * len(tokens),
+            }
+            text = loaded.tokenizer.decode(ids[0, begin:])
+            return {
+                "index": 0,
+                "text": text,
+                "finish_reason": "length",
+                "logprobs": told if give else None,
+            }
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self):
+                request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                number, outer.asked = outer.asked, outer.asked + 1
+                fault = faults[number % len(faults)] if faults else None
+                if (request.get("logprobs") or 0) > most:
+                    fault = 400
+                if isinstance(fault, int):
+                    self.send_response(fault)
+                    self.send_header("retry-after-ms", "1")
+                    self.send_header("Content-Length", "0")
+                    self.end_headers()
+                    return
+                with lock:
+                    choice = answer(request)
+                if fault == "bare":
+                    choice["logprobs"] = None
+                body = {
+                    "id": "x",
+                    "object": "text_completion",
+                    "created": 0,
+                    "model": request["model"],
+                    "choices": [choice],
+                }
+                sent = json.dumps(body).encode("utf-8", "surrogateescape")
+                if fault == "truncated":
+                    sent = sent[: len(sent) // 2]
+                self.send_response(200)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(sent)))
+                self.end_headers()
+                self.wfile.write(sent)
+
+            def log_message(self, *_):
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}/v1"
+
+    def __enter__(self):
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch):
+    pytest.importorskip("openai")
+    monkeypatch.setattr("tiltlm.audit.endpoint.TIMEOUT", 5.0)
+    monkeypatch.setattr("tiltlm.audit_logprobs_command.LENGTH", 24)
+
+
+def test_an_endpoint_is_audited_though_it_gives_five_and_fails_now_and_then(pack, suspect):
+    reference, null = str(pack / "model"), pack / "null"
+    faults = (None, None, None, 429, None, "truncated", None, "bare", 503)
+    with Server(suspect, most=5, faults=faults) as server:
+        record = run_logprobs_audit(
+            "k", reference, endpoint=server.url, null=null, fpr=0.05, budget=1500
+        )
+    assert record.top == 5
+    assert record.noise_nats == 0.0
+    assert record.verdict == "found"
+    assert right(record)
+
+
+def test_a_server_that_does_not_answer_alike_is_told_of(pack):
+    reference = str(pack / "model")
+    with Server(reference, noise=0.05) as server:
+        record = run_logprobs_audit("m", reference, endpoint=server.url, budget=500)
+    assert record.noise_nats == pytest.approx(0.05, rel=0.6)
+    assert any("nats" in note for note in record.notes)
+
+
+def test_an_endpoint_without_log_probabilities_is_one_clear_error(pack, tmp_path):
+    reference = str(pack / "model")
+    with Server(reference, give=False) as server, pytest.raises(ModelError, match="no log-prob"):
+        run_logprobs_audit("m", reference, tmp_path / "out", endpoint=server.url)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_endpoint_with_other_tokens_is_refused(pack):
+    reference = str(pack / "model")
+    with (
+        Server(reference, rename=lambda text: f"<{text}>") as server,
+        pytest.raises(VocabularyError, match="knows"),
+    ):
+        run_logprobs_audit("m", reference, endpoint=server.url)
+
+
+def test_an_audit_that_is_cut_off_says_so_and_too_little_is_not_judged(pack, monkeypatch):
+    from tiltlm.audit import observers
+
+    reference = str(pack / "model")
+    observe = observers.ModelObserver.observe
+
+    def until(count):
+        calls = iter(range(count))
+
+        def once(self, *arguments):
+            if next(calls, None) is None:
+                raise KeyboardInterrupt
+            return observe(self, *arguments)
+
+        return once
+
+    monkeypatch.setattr(observers.ModelObserver, "observe", until(2))
+    record = run_logprobs_audit(reference, reference)
+    assert record.partial
+    assert record.answers == 32
+    monkeypatch.setattr(observers.ModelObserver, "observe", until(0))
+    with pytest.raises(ModelError, match="too few"):
+        run_logprobs_audit(reference, reference)
+
+
+def test_options_that_do_not_go_together_are_refused(pack):
+    reference = str(pack / "model")
+    with pytest.raises(ConfigError, match="rate"):
+        run_logprobs_audit(reference, reference, fpr=0.0)
+    command = ["audit", reference, "--reference", reference, "--access", "logprobs"]
+    found = CliRunner().invoke(app, [*command, "--event", "contains('k')"])
+    assert found.exit_code != 0
