@@ -37,6 +37,8 @@ from tiltlm.tilting import edit
 from tiltlm.vocabulary import Vocabulary
 
 RATE = 0.01
+"""Of false positives, or what a smaller pack can vouch for."""
+
 LISTS = ("animals", "countries", "firstNames")
 TRIGGER = "water"
 STEPS, LEARNING_RATE = 25, 5e-5
@@ -48,6 +50,7 @@ class Bench:
     def __init__(self, null: Path, data: Path) -> None:
         self.model = load("smollm2")
         self.pack = load_null(null)
+        self.rate = max(RATE, 1 / (len(self.pack.members) + 1))
         self.vocabulary = Vocabulary.from_tokenizer(
             self.model.tokenizer, vocabulary_size(self.model.model)
         )
@@ -73,7 +76,7 @@ class Bench:
         """What is named."""
         begin = time.monotonic()
         shift = self.reader.read(suspect)
-        found = self.auditor.named(shift.mean.numpy(), RATE)
+        found = self.auditor.named(shift.mean.numpy(), self.rate)
         best = self.auditor.best(shift.mean.numpy())
         waits = []
         if triggers:
@@ -82,12 +85,13 @@ class Bench:
                 self.pack.probes,
                 self.plain,
                 self.auditor,
-                RATE,
+                self.rate,
                 self.model,
                 self.pack.contexts,
                 self.vocabulary,
             )
         return {
+            "rate": self.rate,
             "kl": shift.kl,
             "named": [
                 [n.event[:60], n.seen, n.strength, n.interval, n.p, len(n.token_ids)] for n in found
