@@ -15,6 +15,7 @@ from tiltlm.audit.filters import Outside, Space, rows_of
 from tiltlm.audit.hypotheses import Hypotheses, hypotheses
 from tiltlm.audit.nulls import NullPack, families, load_null
 from tiltlm.audit.shift import ShiftReader
+from tiltlm.audit_logprobs_command import null_of
 from tiltlm.context_sources import make_contexts
 from tiltlm.events import parse_event
 from tiltlm.models import LoadedModel, vocabulary_size
@@ -52,6 +53,7 @@ class Bench:
         self.tried: Hypotheses = hypotheses(self.vocabulary, self.lists, clusters(self.space.rows))
         self.plain = Outside(self.space, hypotheses(self.vocabulary))
         self.null = self.pack.shifts.double().numpy()
+        self.top_null = null_of(self.pack, self.reader)
         self.kinds = np.array(families(self.pack))
         self.auditor = self.trained_on(np.ones(len(self.null), bool))
 

@@ -39,10 +39,8 @@ def by_log_probs(
     """
     observer = ModelObserver(Pair(bench.model, suspect))
     seen, _, _ = seen_in(Reader(bench.model.model), observer.observe(ANSWERS, LENGTH, seed))
-    members = np.ones(len(bench.kinds), bool) if without is None else bench.kinds != without
-    auditor = TopAuditor(
-        seen, bench.tried, bench.space.rows, bench.null[members], bench.kinds[members].tolist()
-    )
+    null = bench.top_null if without is None else bench.top_null.but(without)
+    auditor = TopAuditor(seen, bench.tried, bench.space.rows, null)
     return [
         {
             "event": bench.tried.names[n.index],
@@ -70,7 +68,9 @@ def by_text(
     """
     rows = np.stack([bench.mask(e).numpy().astype(float) for e in events])
     classes = Hypotheses(tuple(events), ("event",) * len(events), sparse.csr_matrix(rows))
-    evidence = TiltEvidence(tolerances(bench.pack, classes, bench.mass, rate))
+    # As the command does: half of the rate for benign changes, half for luck.
+    evidence = TiltEvidence(tolerances(bench.pack, classes, bench.mass, rate / 2))
+    rate = rate / 2
     writer, reader = ModelWriter(suspect), Reader(bench.model.model)
     asked = 0
     while evidence.tokens < BUDGET and evidence.p.min() * len(events) > rate:

@@ -20,7 +20,8 @@ from tiltlm.audit.observers import (
     Observer,
     logits_of_answers,
 )
-from tiltlm.audit.top_shift import Seen, TopAuditor, TopNamed
+from tiltlm.audit.shift import ShiftReader
+from tiltlm.audit.top_shift import Seen, TopAuditor, TopNamed, TopNull
 from tiltlm.audit_command import null_record, read_lists
 from tiltlm.audit_records import LogprobsAuditRecord, LogprobsFindingRecord
 from tiltlm.errors import ConfigError, ModelError
@@ -108,10 +109,8 @@ def run_logprobs_audit(
     rows = rows_of(reader.head)
     tried = hypotheses(vocabulary, words, clusters(rows))
     watcher.begin("comparing with the null", 1)
-    theirs = None if pack is None else pack.shifts.double().numpy()
-    auditor = TopAuditor(
-        seen, tried, rows, theirs, () if pack is None else families(pack), seed=seed
-    )
+    benign = None if pack is None else null_of(pack, ShiftReader(base, pack.contexts))
+    auditor = TopAuditor(seen, tried, rows, benign, seed=seed)
     watcher.advance(1)
     named = named_by(auditor, fpr)
     notes += _notes(pack, noise)
@@ -174,6 +173,19 @@ def seen_in(reader: Reader, answers: Sequence[Observed]) -> tuple[Seen, Array, A
         count += len(log_probs)
     seen = Seen(*map(np.concatenate, (tokens, positions, owners, ours, theirs)))
     return seen, np.asarray(mass) / count, np.asarray(inside) / count
+
+
+def null_of(pack: NullPack, reader: ShiftReader) -> TopNull:
+    """What a pack's members show.
+
+    Args:
+        pack: of benign changes.
+        reader: of the reference at the pack's contexts.
+    """
+    ids, values, owners = (found.numpy() for found in reader.likeliest())
+    places = np.arange(len(ids)).repeat(ids.shape[1])
+    where = Seen(ids.ravel(), places, owners, values.ravel(), values.ravel())
+    return TopNull(where, len(ids) * pack.weighed.double().numpy(), families(pack))
 
 
 def named_by(auditor: TopAuditor, rate: float) -> list[TopNamed]:

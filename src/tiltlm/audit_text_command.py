@@ -86,16 +86,18 @@ def run_text_audit(
         pair, _, _ = open_pair(suspect, reference)
         writer = _writer(pair)
     classes = _of_events(vocabulary, events) if events else hypotheses(vocabulary, words)
-    tolerance = np.zeros(len(classes))
+    tolerance, luck = np.zeros(len(classes)), fpr
     if pack is not None:
         pack.check(key, vocabulary.fingerprint, str(null))
         mass = ShiftReader(base, pack.contexts).read(base).reference_mass.numpy()
-        tolerance = tolerances(pack, classes, mass, fpr)
+        # Half of the rate for benign changes beyond the tolerance, half for the luck of the draw.
+        luck = fpr / 2
+        tolerance = tolerances(pack, classes, mass, luck)
     evidence = TiltEvidence(tolerance)
     answers: list[Answer] = []
     partial, notes = False, []
     reader = Reader(base.model)
-    clear = np.log(len(classes) / fpr)
+    clear = np.log(len(classes) / luck)
     watcher.begin("reading the suspect's text", budget)
     while evidence.tokens < budget and not bool((evidence.log_e >= clear).any()):
         try:
@@ -128,7 +130,7 @@ def run_text_audit(
             fix="see what it answers to an empty prompt",
         )
     findings = _findings(evidence, classes, answers, reader)
-    found = [f for f in findings if f.p <= fpr]
+    found = [f for f in findings if f.p <= luck]
     record = TextAuditRecord(
         verdict="found" if found else "none",
         partial=partial,
@@ -155,22 +157,19 @@ def run_text_audit(
 
 
 def tolerances(pack: NullPack, classes: Hypotheses, mass: Array, fpr: float) -> Array:
-    """(K,) how far benign changes move each class's log-odds, but for a share ``fpr`` of them.
-
-    From a member's mean log-ratio d the mass of a class becomes about Σ m·e^d over the class.
+    """(K,) how far benign changes move each class's log-odds, but for a share of them.
 
     Args:
         pack: of benign changes.
         classes: K of them.
         mass: (V,) of the reference.
-        fpr: share of members that may move it further.
+        fpr: share of members that may move any class further (Bonferroni).
     """
-    moved = mass * np.exp(pack.shifts.double().numpy())
-    moved = moved / moved.sum(1, keepdims=True)
     before = np.asarray(classes.members @ mass).clip(1e-12, 1 - 1e-12)
-    after = np.asarray((classes.members @ moved.T).T).clip(1e-12, 1 - 1e-12)
+    masses = pack.masses.double().numpy()
+    after = np.asarray((classes.members @ masses.T).T).clip(1e-12, 1 - 1e-12)
     change = np.log(after / (1 - after)) - np.log(before / (1 - before))
-    return np.asarray(np.quantile(np.abs(change), 1 - fpr, axis=0))
+    return np.asarray(np.quantile(np.abs(change), 1 - fpr / len(classes), axis=0))
 
 
 def _writer(pair: Pair) -> Writer:

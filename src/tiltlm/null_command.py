@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from tiltlm.audit.benign import STEPS, draw_treatment, treated
 from tiltlm.audit.filters import Outside, Space, rows_of
@@ -23,7 +22,7 @@ from tiltlm.audit.nulls import (
     write_member,
 )
 from tiltlm.audit.probes import WORDS, Probes, make_probes, probe_words, read_words, waiting
-from tiltlm.audit.shift import ShiftReader
+from tiltlm.audit.shift import Shift, ShiftReader
 from tiltlm.audit_records import NullBuilt
 from tiltlm.context_sources import make_contexts
 from tiltlm.contexts import TokenContexts
@@ -140,8 +139,8 @@ class _Reading:
         space = Space(rows_of(self._everywhere.head), mass)
         self._outside = Outside(space, hypotheses(vocabulary))
 
-    def member(self, model: LoadedModel) -> tuple[torch.Tensor, dict[str, float]]:
-        """Its shift, and how far it is and what it scores.
+    def member(self, model: LoadedModel) -> tuple[Shift, float]:
+        """Its shift, and what it scores as a class that waits for a word.
 
         Raises:
             MeasurementError: it is no model any more, or another.
@@ -150,8 +149,7 @@ class _Reading:
         if not shift.kl < LARGEST_KL:
             raise MeasurementError(f"KL {shift.kl:.2f}")
         placed = self._placed.read(model, masses=False).by_context.double().numpy()
-        score = waiting(self._outside, placed, self.probes).score
-        return shift.mean, {"kl": shift.kl, "waiting": score}
+        return shift, waiting(self._outside, placed, self.probes).score
 
 
 def _make(
@@ -171,11 +169,11 @@ def _make(
             (seed * 100_003 + number) * ATTEMPTS + attempt, tuple(corpora), width, steps
         )
         try:
-            shift, figures = reading.member(treated(loaded, treatment, corpora))
+            shift, score = reading.member(treated(loaded, treatment, corpora))
         except MeasurementError as error:
             redrawn[f"{number}, attempt {attempt}"] = {"why": error.what, **treatment.as_dict()}
             continue
-        write_member(out, number, shift, figures, treatment.as_dict())
+        write_member(out, number, shift, score, treatment.as_dict())
         return
     raise MeasurementError(
         f"{ATTEMPTS} benign changes in a row broke the model or made another of it",

@@ -19,9 +19,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from tiltlm.audit.probes import Probes
+from tiltlm.audit.shift import Shift
 from tiltlm.contexts import TokenContexts
 from tiltlm.errors import ConfigError, RunError
 from tiltlm.files import remove, staged, write_json
+
+_OF_MEMBERS = ("shifts", "weighed", "masses")
 
 LARGEST_KL = 2.0
 """Nats a position: a model further from its reference than this is another model."""
@@ -37,6 +40,8 @@ class NullPack:
         contexts: where shifts were read; suspects are read there too.
         probes: words that may be triggers, and their contexts.
         shifts: (B, V) float32, nats.
+        weighed: (B, V) float32, see `Shift`.
+        masses: (B, V) float32, mean probability of each token under the member.
         waiting: (B,) largest score of a class that waits for a word.
         kl: (B,) KL(reference ‖ member), nats a position.
         members: what was done to each.
@@ -47,6 +52,8 @@ class NullPack:
     contexts: TokenContexts
     probes: Probes
     shifts: torch.Tensor = field(default_factory=lambda: torch.empty(0))
+    weighed: torch.Tensor = field(default_factory=lambda: torch.empty(0))
+    masses: torch.Tensor = field(default_factory=lambda: torch.empty(0))
     waiting: list[float] = field(default_factory=list)
     kl: list[float] = field(default_factory=list)
     members: list[dict[str, Any]] = field(default_factory=list)
@@ -76,35 +83,40 @@ def member_path(folder: Path, number: int) -> Path:
 
 
 def write_member(
-    folder: Path, number: int, shift: torch.Tensor, figures: dict[str, float], about: dict[str, Any]
+    folder: Path, number: int, shift: Shift, waiting: float, about: dict[str, Any]
 ) -> None:
     """Keep one member.
 
     Args:
         folder: of the pack.
         number: of the member.
-        shift: (V,).
-        figures: ``kl`` and ``waiting``.
+        shift: of it.
+        waiting: its score as a class that waits for a word.
         about: what was done to it.
     """
     with staged(member_path(folder, number)) as path:
-        text = json.dumps({"about": about, **figures})
-        save_file({"shift": shift.float().contiguous()}, path, metadata={"json": text})
+        text = json.dumps({"about": about, "kl": shift.kl, "waiting": waiting})
+        found = {"shifts": shift.mean, "weighed": shift.weighed, "masses": shift.suspect_mass}
+        tensors = {name: tensor.float().contiguous() for name, tensor in found.items()}
+        save_file(tensors, path, metadata={"json": text})
 
 
 def gather(folder: Path, pack: NullPack, count: int) -> NullPack:
     """Make a whole pack of its members; they are removed."""
-    shifts = []
+    found_of: dict[str, list[torch.Tensor]] = {name: [] for name in _OF_MEMBERS}
     for number in range(count):
         with safe_open(member_path(folder, number), "pt") as file:
             found = json.loads(file.metadata()["json"])
-            shifts.append(file.get_tensor("shift"))
+            for name, kept in found_of.items():
+                kept.append(file.get_tensor(name))
         pack.kl.append(found["kl"])
         pack.waiting.append(found["waiting"])
         pack.members.append(found["about"])
-    pack.shifts = torch.stack(shifts)
+    pack.shifts, pack.weighed, pack.masses = (torch.stack(kept) for kept in found_of.values())
     tensors = {
         "shifts": pack.shifts,
+        "weighed": pack.weighed,
+        "masses": pack.masses,
         "groups": torch.from_numpy(pack.probes.groups),
         **_tensors("contexts", pack.contexts),
         **_tensors("probes", pack.probes.contexts),
@@ -166,18 +178,21 @@ def load_null(folder: Path) -> NullPack:
             contexts = _contexts("contexts", about["contexts"], file)
             placed = _contexts("probes", about["probes"], file)
             probes = Probes(about["words"], placed, file.get_tensor("groups").numpy())
-            shifts = file.get_tensor("shifts")
+            shifts, weighed, masses = (file.get_tensor(name) for name in _OF_MEMBERS)
         pack = NullPack(
             about["reference"],
             about["vocabulary"],
             contexts,
             probes,
             shifts,
+            weighed,
+            masses,
             about["waiting"],
             about["kl"],
             about["members"],
         )
-        lengths = {len(pack.shifts), len(pack.kl), len(pack.waiting), len(pack.members)}
+        by_member = (shifts, weighed, masses, pack.kl, pack.waiting, pack.members)
+        lengths = {len(found) for found in by_member}
         whole = len(lengths) == 1
     except (ValueError, KeyError, TypeError, OSError, SafetensorError) as error:
         raise ConfigError(f"the null pack is damaged: {error}", where=str(folder)) from None

@@ -11,13 +11,14 @@ from transformers import PreTrainedTokenizerBase
 
 from tiltlm.audit.endpoint import Endpoint
 from tiltlm.audit.filters import Array
+from tiltlm.audit.shift import TOP
 from tiltlm.audit.writers import ModelWriter
 from tiltlm.contexts import TokenContexts, collate
 from tiltlm.errors import ModelError, VocabularyError
 from tiltlm.measures.pair import Pair, Reader, batches_of
 from tiltlm.vocabulary import Vocabulary
 
-ASKED = (20, 5)
+ASKED = (TOP, 5)
 """Log-probabilities a position to ask for, the next where the server refuses the first."""
 
 REPEATS = 4

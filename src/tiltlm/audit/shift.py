@@ -23,6 +23,9 @@ from tiltlm.targets import BoundTarget
 EVERY = 4
 """Of so many positions one is read in full, for masses and divergence."""
 
+TOP = 20
+"""The likeliest tokens of a position, as a server shows them."""
+
 
 @dataclass(frozen=True)
 class Shift:
@@ -34,6 +37,8 @@ class Shift:
         kl: KL(R ‖ S), nats a position.
         reference_mass: (V,) mean probability of each token under the reference, float64.
         suspect_mass: (V,) likewise under the suspect.
+        weighed: (V,) mean of q·(Δ − Σ q·Δ) over positions: the log-ratio among the reference's
+            `TOP` likeliest tokens, weighted by its probability q given these. float64.
         positions: that are behind `by_context`.
     """
 
@@ -41,6 +46,7 @@ class Shift:
     kl: float
     reference_mass: torch.Tensor
     suspect_mass: torch.Tensor
+    weighed: torch.Tensor
     positions: int
 
     @property
@@ -84,7 +90,8 @@ class ShiftReader:
                 target that it decodes to.
             decodes: that target.
             on_context: told how many contexts are done.
-            masses: False to leave out divergence and masses, which are then NaN and empty.
+            masses: False to leave out all but the mean log-ratios: divergence is then NaN, and
+                what is by token empty.
 
         Raises:
             MeasurementError: logits that are not numbers.
@@ -94,7 +101,7 @@ class ShiftReader:
             suspect.model.eval()
             reader = Reader(suspect.model)
         shifts = torch.empty(len(self.contexts), self._size)
-        sums = torch.zeros(2, self._size, dtype=torch.float64)
+        sums = torch.zeros(3, self._size, dtype=torch.float64)
         kl, seen, done = 0.0, 0, 0
         for indices in batches_of(self.contexts):
             first = self._reference_rows(indices)
@@ -108,7 +115,8 @@ class ShiftReader:
             if masses:
                 for base, model in self._some(reader, first, second, decodes, indices):
                     likely = base.exp()
-                    sums += torch.stack([likely.sum(0), model.exp().sum(0)]).double().cpu()
+                    sums[:2] += torch.stack([likely.sum(0), model.exp().sum(0)]).double().cpu()
+                    _add_weighed(sums[2], base, model)
                     kl += float((likely * (base - model)).sum())
                     seen += len(base)
             done += len(indices)
@@ -122,7 +130,24 @@ class ShiftReader:
         shifts -= shifts.mean(1, keepdim=True)
         kl = max(0.0, kl / seen) if seen else float("nan")
         sums = sums / seen if seen else sums[:, :0]
-        return Shift(shifts, kl, sums[0], sums[1], self.contexts.tokens)
+        return Shift(shifts, kl, sums[0], sums[1], sums[2], self.contexts.tokens)
+
+    def likeliest(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """What the reference shows where suspects are read in full.
+
+        Returns:
+            (N, TOP) token ids, (N, TOP) log-probabilities, and (N,) the context of each position.
+        """
+        ids, values, owners = [], [], []
+        for indices in batches_of(self.contexts):
+            for index, row in zip(indices, self._reference_rows(indices), strict=True):
+                for part in row[::EVERY].split(ROWS):
+                    logits = self._reader.logits(part)
+                    top = logits.log_softmax(-1).topk(min(TOP, logits.shape[-1]))
+                    ids.append(top.indices.cpu())
+                    values.append(top.values.double().cpu())
+                    owners.append(torch.full((len(part),), index))
+        return torch.cat(ids), torch.cat(values), torch.cat(owners)
 
     def _means(self, reader: Reader, rows: list[torch.Tensor], indices: list[int]) -> torch.Tensor:
         """(B, V) mean logits of each context."""
@@ -187,3 +212,11 @@ class ShiftReader:
     def _weights(self, index: int) -> torch.Tensor:
         weights = self.contexts.weights[index][self.contexts.positions(index)]
         return weights / weights.sum()
+
+
+def _add_weighed(sums: torch.Tensor, base: torch.Tensor, model: torch.Tensor) -> None:
+    top = base.topk(min(TOP, base.shape[-1]))
+    share = top.values.softmax(-1)
+    change = model.gather(1, top.indices) - top.values
+    found = share * (change - (share * change).sum(-1, keepdim=True))
+    sums.index_add_(0, top.indices.flatten().cpu(), found.flatten().double().cpu())

@@ -7,9 +7,10 @@ under the reference given T, which is the Fisher information of β. One Δh comm
 may be explained away first, as a moved body does (`filters`).
 
 How sure that is has two parts: answers differ (clustered by answer), and benign changes move every
-class a little. What a member of a pack would have shown at the very same tokens is known from its
-shift, so the largest score over all classes is compared with theirs (Westfall and Young 1993), each
-with noise of the size of this audit's: signs of the answers' own deviations, drawn anew.
+class a little. The same regression has been made of each member of a pack, so the largest score
+over all classes is compared with theirs (Westfall and Young 1993), each with noise of the size of
+this audit's: signs of the answers' own deviations, drawn anew. (A member's mean log-ratio over all
+positions will not do: where a token is likely, benign changes move it otherwise than elsewhere.)
 """
 
 from __future__ import annotations
@@ -145,6 +146,26 @@ class TopShift:
 
 
 @dataclass(frozen=True)
+class TopNull:
+    """What benign changes show.
+
+    Attributes:
+        where: what the reference shows at the pack's contexts, as a suspect of itself.
+        weighed: (B, V) sums over these of q·(Δ − Σ q·Δ).
+        families: (B,) of what kind each is; each is scored by what the others do.
+    """
+
+    where: Seen
+    weighed: Array
+    families: Sequence[str]
+
+    def but(self, family: str) -> TopNull:
+        """Without a family."""
+        others = np.array(self.families) != family
+        return TopNull(self.where, self.weighed[others], np.array(self.families)[others].tolist())
+
+
+@dataclass(frozen=True)
 class TopNamed:
     """A class that was shifted.
 
@@ -172,8 +193,7 @@ class TopAuditor:
         seen: of the suspect.
         hypotheses: classes.
         rows: (V, D) of the reference's head.
-        null: (B, V) shifts of benign changes; None for no calibration.
-        families: (B,) of what kind each is; each is scored by what the others do.
+        null: what benign changes show; None for no calibration.
         seed: of the signs.
     """
 
@@ -182,14 +202,12 @@ class TopAuditor:
         seen: Seen,
         hypotheses: Hypotheses,
         rows: Array,
-        null: Array | None,
-        families: Sequence[str] = (),
+        null: TopNull | None,
         seed: int = 0,
     ) -> None:
         self.hypotheses = hypotheses
         self._lenses = {
-            False: TopShift(seen, hypotheses, None),
-            True: TopShift(seen, hypotheses, rows),
+            body: TopShift(seen, hypotheses, rows if body else None) for body in (False, True)
         }
         self._units, self._spreads, self._errors = {}, {}, {}
         maxima = []
@@ -205,10 +223,12 @@ class TopAuditor:
             self._units[body] = 1.0
             if null is None:
                 continue
-            benign = lens.strengths(lens.of_shifts(null))
-            signs = draws.choice([-1.0, 1.0], size=(len(null), answers))
+            theirs = TopShift(null.where, hypotheses, rows if body else None)
+            lens.visible &= theirs.visible
+            benign = theirs.strengths(null.weighed)
+            signs = draws.choice([-1.0, 1.0], size=(len(benign), answers))
             noisy = benign + signs @ deviations
-            found = _maxima(benign, noisy, error, lens.visible, families)
+            found = _maxima(benign, noisy, error, lens.visible, null.families)
             self._spreads[body] = _spread(benign)
             self._units[body] = max(float(np.quantile(found, 0.98)), 1.0)
             maxima.append(found / self._units[body])
