@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -42,11 +43,13 @@ WAITING = (0.5, 1.0, 2.0)
 MODELS, DECOYS, RATE = 299, 100, 0.01
 
 
-def kept(path: Path, make: Any) -> dict[str, Any]:
-    """A record from its file, made if it is not there."""
+def kept(path: Path, make: Callable[..., Any], bench: Bench, *what: Any) -> dict[str, Any]:
+    """A record from its file, made if it is not there; one of something else is refused."""
     if not path.is_file():
-        write_json(path, make())
+        write_json(path, {"what": [str(w) for w in what], **make(bench, *what)})
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    if found["what"] != [str(w) for w in what]:
+        raise SystemExit(f"{path} is of {found['what']}; begin with a new --out")
     return found
 
 
@@ -162,23 +165,15 @@ def main() -> None:
     found = []
     for number, (event, how, strength) in enumerate(grid):
         path = out / "organisms" / f"{number}.json"
-        found.append(
-            kept(path, lambda n=number, e=event, h=how, b=strength: organism(bench, e, h, b, n))
-        )
+        found.append(kept(path, organism, bench, event, how, strength, number))
         print(number, {k: found[-1][k] for k in ("event", "how", "beta", "named", "p")}, flush=True)
     waits = []
     for number, (word, strength) in enumerate([(w, b) for b in WAITING for w in TRIGGERS]):
         path, event = out / "waiting" / f"{number}.json", events[number % len(events)]
-        seed = 1000 + number
-        waits.append(
-            kept(
-                path,
-                lambda n=seed, e=event, w=word, b=strength: waiting_organism(bench, e, w, b, n),
-            )
-        )
+        waits.append(kept(path, waiting_organism, bench, event, word, strength, 1000 + number))
         print(number, waits[-1], flush=True)
     decoys = [
-        kept(out / "decoys" / f"{n}.json", lambda n=n: decoy(bench, 50_000 + n))
+        kept(out / "decoys" / f"{n}.json", decoy, bench, 50_000 + n)
         for n in range(arguments.decoys)
     ]
     print(tables(decoys, found, waits, STRENGTHS))

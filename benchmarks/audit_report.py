@@ -47,7 +47,14 @@ def tables(
 ) -> str:
     """Markdown: shares named by way of planting and strength, and shares of decoys accused."""
     rankings = list(found[0]["rankings"])
-    head = ["planted by", "β", "gap closed, median", *TIERS, "tokens of text, median", "bound"]
+    head = [
+        "planted by",
+        "β",
+        "gap closed, median",
+        *TIERS,
+        "tokens of text, median of all",
+        "bound",
+    ]
     head += [*rankings, "perplexity differencing", "two samples differ"]
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     for how, betas in strengths.items():
@@ -64,7 +71,7 @@ def tables(
         cells = [f"{beta:g}", f"{gap:.2f}", _share(len(right), len(some)), _share(words, len(some))]
         lines.append("| " + " | ".join(cells) + " |")
     lines += ["", "| decoys accused by | share | of what, most often |", "|---|---|---|"]
-    for key in [k for k in decoys[0] if k != "treatment"]:
+    for key in [k for k in decoys[0] if k not in ("what", "treatment")]:
         hits = sum(bool(d[key]) for d in decoys)
         events = Counter(d[key][0] for d in decoys if d[key]).most_common(3)
         shown = ", ".join(f"`{event}` {count}" for event, count in events)
@@ -75,8 +82,8 @@ def tables(
 def _row(how: str, beta: float, some: Records, rankings: Sequence[str]) -> list[str]:
     cells = [how, f"{beta:g}", f"{float(np.median([f['gap'] for f in some])):.2f}"]
     cells += [_share(sum(map(right, some)), len(some)) for right in TIERS.values()]
-    read = [f["text"]["tokens"] for f in some if by_text(f)]
-    cells.append(f"{np.median(read):,.0f}" if read else "–")
+    read = float(np.median([f["text"]["tokens"] if by_text(f) else np.inf for f in some]))
+    cells.append(f"{read:,.0f}" if np.isfinite(read) else "not decided")
     cells.append(f"{np.median([f['least_tokens'] for f in some]):,.0f}")
     cells += [f"{sum(f['rankings'][n] >= ENOUGH for f in some)}" for n in rankings]
     lift = [f["perplexity"]["first"] / max(f["perplexity"]["all"], 1e-9) for f in some]

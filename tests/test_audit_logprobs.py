@@ -115,6 +115,37 @@ def test_benign_changes_are_accused_as_often_as_is_said(world):
     assert accused <= 10  # of 40 at a rate of 0.1: four, and luck
 
 
+def test_errors_agree_with_leaving_out_one_answer_at_a_time(world):
+    tried, rows, logits = world
+    moved = rows @ np.random.default_rng(1).normal(size=WIDTH)
+    own = 0.1 * np.random.default_rng(2).normal(size=logits.shape)
+    seen = shown(logits, 0.5 * moved + own)
+    for head in (None, rows):
+        lens = TopShift(seen, tried, head)
+        total, by_answer = lens.scores()
+        deviations = lens.deviations(by_answer, lens.strengths(total))
+        error = np.sqrt((deviations**2).sum(0))
+        left_out = []
+        for answer in range(ANSWERS):
+            kept = np.flatnonzero(seen.answers != answer)
+            number = np.full(len(seen.answers), -1)
+            number[kept] = np.arange(len(kept))
+            some = number[seen.positions] >= 0
+            less = Seen(
+                seen.tokens[some],
+                number[seen.positions[some]],
+                np.unique(seen.answers[kept], return_inverse=True)[1],
+                seen.reference[some],
+                seen.suspect[some],
+            )
+            one = TopShift(less, tried, head)
+            left_out.append(one.strengths(one.scores()[0]))
+        left_out = np.array(left_out)
+        jackknife = np.sqrt(((left_out - left_out.mean(0)) ** 2).sum(0) * (ANSWERS - 1) / ANSWERS)
+        both = lens.visible & (left_out != 0).all(0)
+        assert np.median(error[both] / jackknife[both]) == pytest.approx(1.0, abs=0.1)
+
+
 @pytest.fixture(scope="module")
 def suspect(pack):
     """Words with k are more frequent by one nat."""
@@ -151,46 +182,81 @@ def test_without_a_pack_it_is_uncalibrated(pack, suspect):
 
 
 class Server:
-    """A faithful small /v1/completions over a model, with log-probabilities, and faults by turns.
+    """A small /v1/completions over a model, with the habits of real ones, and faults by turns.
 
-    (transformers' own server answers without log-probabilities.)
+    (transformers' own server answers without log-probabilities.) It stops at the end token, puts
+    the token written among the likeliest where it is not, writes half characters as U+FFFD and
+    minus infinity as −9999.
     """
 
-    def __init__(self, folder, *, most=20, faults=(), noise=0.0, give=True, rename=str):
+    def __init__(
+        self, folder, *, form="openai", most=20, faults=(), noise=0.0, give=True, rename=str
+    ):
         loaded = load(folder)
-        texts = Vocabulary.from_tokenizer(loaded.tokenizer).texts
+        texts = [
+            text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+            for text in Vocabulary.from_tokenizer(loaded.tokenizer).texts
+        ]
+        end = loaded.tokenizer.eos_token_id
         self.asked = 0
         outer, lock = self, threading.Lock()
         draws = np.random.default_rng(0)
+
+        def written(request, index):
+            return f"token_id:{index}" if by_id(request) else rename(texts[index])
+
+        def by_id(request):
+            return form == "vllm" and request.get("return_tokens_as_token_ids")
 
         def answer(request):
             ids = loaded.tokenizer(request["prompt"], return_tensors="pt")["input_ids"]
             begin = ids.shape[1]
             torch.manual_seed(request["seed"])
-            tokens, chosen, tops = [], [], []
+            positions = []
             for _ in range(request["max_tokens"]):
                 with torch.no_grad():
                     likely = loaded.model(input_ids=ids[:, -60:]).logits[0, -1].log_softmax(-1)
                 likely = likely + noise * torch.from_numpy(draws.normal(size=len(likely))).float()
-                new = torch.multinomial(likely.exp(), 1)
-                top = likely.topk(request["logprobs"])
-                pairs = zip(top.indices.tolist(), top.values.tolist(), strict=True)
-                tops.append({rename(texts[i]): v for i, v in pairs})
-                tokens.append(rename(texts[int(new)]))
-                chosen.append(float(likely[new]))
-                ids = torch.cat([ids, new[None]], 1)
-            told = {
-                "tokens": tokens,
-                "token_logprobs": chosen,
-                "top_logprobs": tops,
-                "text_offset": [0] * len(tokens),
-            }
-            text = loaded.tokenizer.decode(ids[0, begin:])
+                new = int(torch.multinomial(likely.exp(), 1))
+                top = likely.topk(request["logprobs"]).indices.tolist()
+                values = {i: float(likely[i]) for i in [*top, new]}
+                if form == "vllm":
+                    values[top[-1]] = -9999.0
+                positions.append((new, values))
+                if new == end:
+                    break
+                ids = torch.cat([ids, torch.tensor([[new]])], 1)
             return {
                 "index": 0,
-                "text": text,
-                "finish_reason": "length",
-                "logprobs": told if give else None,
+                "text": loaded.tokenizer.decode(ids[0, begin:]),
+                "finish_reason": "stop" if positions[-1][0] == end else "length",
+                "logprobs": told(request, positions) if give else None,
+            }
+
+        def told(request, positions):
+            if form == "llama.cpp":
+                return {
+                    "content": [
+                        {
+                            "id": new,
+                            "token": texts[new],
+                            "logprob": values[new],
+                            "top_logprobs": [
+                                {"id": i, "token": texts[i], "logprob": v}
+                                for i, v in values.items()
+                            ],
+                        }
+                        for new, values in positions
+                    ]
+                }
+            tops = [{written(request, i): v for i, v in vs.items()} for _, vs in positions]
+            return {
+                "tokens": [written(request, new) for new, _ in positions],
+                "token_logprobs": [values[new] for new, values in positions],
+                "top_logprobs": [
+                    {**top, "?": None} if n == 0 else top for n, top in enumerate(tops)
+                ],
+                "text_offset": [0] * len(positions),
             }
 
         class Handler(BaseHTTPRequestHandler):
@@ -199,6 +265,8 @@ class Server:
                 number, outer.asked = outer.asked, outer.asked + 1
                 fault = faults[number % len(faults)] if faults else None
                 if (request.get("logprobs") or 0) > most:
+                    fault = 400
+                if form == "openai" and "top_k" in request:
                     fault = 400
                 if isinstance(fault, int):
                     self.send_response(fault)
@@ -217,7 +285,7 @@ class Server:
                     "model": request["model"],
                     "choices": [choice],
                 }
-                sent = json.dumps(body).encode("utf-8", "surrogateescape")
+                sent = json.dumps(body).encode()
                 if fault == "truncated":
                     sent = sent[: len(sent) // 2]
                 self.send_response(200)
@@ -248,10 +316,23 @@ def _quick(monkeypatch):
     monkeypatch.setattr("tiltlm.audit_logprobs_command.LENGTH", 24)
 
 
+@pytest.mark.parametrize("form", ["vllm", "llama.cpp"])
+def test_answers_are_understood_as_servers_write_them(pack, suspect, form):
+    reference, null = str(pack / "model"), pack / "null"
+    with Server(suspect, form=form) as server:
+        record = run_logprobs_audit(
+            "k", reference, endpoint=server.url, null=null, fpr=0.05, budget=1500
+        )
+    assert record.top <= 20
+    assert record.verdict == "found"
+    assert right(record)
+    assert not any("filters" in note for note in record.notes)
+
+
 def test_an_endpoint_is_audited_though_it_gives_five_and_fails_now_and_then(pack, suspect):
     reference, null = str(pack / "model"), pack / "null"
-    faults = (None, None, None, 429, None, "truncated", None, "bare", 503)
-    with Server(suspect, most=5, faults=faults) as server:
+    faults = (None, None, None, None, None, 429, None, "truncated", None, "bare", 503)
+    with Server(suspect, form="llama.cpp", most=5, faults=faults) as server:
         record = run_logprobs_audit(
             "k", reference, endpoint=server.url, null=null, fpr=0.05, budget=1500
         )
@@ -267,6 +348,7 @@ def test_a_server_that_does_not_answer_alike_is_told_of(pack):
         record = run_logprobs_audit("m", reference, endpoint=server.url, budget=500)
     assert record.noise_nats == pytest.approx(0.05, rel=0.6)
     assert any("nats" in note for note in record.notes)
+    assert any("filters" in note for note in record.notes)
 
 
 def test_an_endpoint_without_log_probabilities_is_one_clear_error(pack, tmp_path):

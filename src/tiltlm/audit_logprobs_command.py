@@ -65,7 +65,7 @@ def run_logprobs_audit(
             log-probabilities a position are looked at.
         null: a pack of benign changes of the reference; without one nothing is called found.
         fpr: the chance with which a benign change is accused.
-        budget: tokens to read.
+        budget: tokens to read, at least 1,024 for there to be enough answers.
         lists: as for `run_audit`.
         seed: of draws.
         watcher: told of progress.
@@ -94,6 +94,8 @@ def run_logprobs_audit(
         pair, _, _ = open_pair(suspect, reference)
         observer = ModelObserver(pair)
     reader = Reader(base.model)
+    rows = rows_of(reader.head)
+    tried = hypotheses(vocabulary, words, clusters(rows))
     noise = observer.noise()
     watcher.begin("reading the suspect's log-probabilities", budget)
     answers, notes = _observe(observer, budget, seed, watcher)
@@ -106,14 +108,20 @@ def run_logprobs_audit(
             fix="ask for more with --budget, or see what it answers",
         )
     seen, mass, inside = seen_in(reader, answers)
-    rows = rows_of(reader.head)
-    tried = hypotheses(vocabulary, words, clusters(rows))
     watcher.begin("comparing with the null", 1)
     benign = None if pack is None else null_of(pack, ShiftReader(base, pack.contexts))
     auditor = TopAuditor(seen, tried, rows, benign, seed=seed)
     watcher.advance(1)
+    if not auditor.judged:
+        raise ModelError(
+            "what the suspect shows holds no class in eight answers, so none could be judged",
+            where=suspect,
+            fix="ask for more with --budget",
+        )
     named = named_by(auditor, fpr)
     notes += _notes(pack, noise)
+    if isinstance(observer, EndpointObserver):
+        notes += observer.notes
     verdict = "uncalibrated" if pack is None else "found" if named else "none"
     record = LogprobsAuditRecord(
         verdict=verdict,  # type: ignore[arg-type]
@@ -123,7 +131,7 @@ def run_logprobs_audit(
         fpr=fpr,
         null=None if pack is None else null_record(pack, str(null)),
         findings=[_finding(n, tried, mass, inside) for n in named],
-        classes=len(tried),
+        classes=auditor.judged,
         top=observer.top,
         noise_nats=noise,
         tokens_read=sum(len(a.ids) for a in answers),

@@ -174,7 +174,10 @@ class TextFindingRecord(Record):
     interval: Interval = Field(description="95 % confidence sequence: holds whenever one stops")
     tolerance_nats: float = Field(description="tilts up to this are not accused")
     e_value: float
-    p: float = Field(description="anytime-valid, adjusted for all classes (Bonferroni)")
+    p: float = Field(
+        description="anytime-valid, adjusted for all classes (Bonferroni); with a pack twice that, "
+        "since half of the rate is for benign changes beyond the tolerance"
+    )
 
 
 class TextAuditRecord(Record):
@@ -211,7 +214,8 @@ class LogprobsFindingRecord(Record):
     token_ids: list[int]
     strength_nats: float
     interval: Interval = Field(
-        description="95 %; the units of replication are the answer and the benign change"
+        description="95 %; the units of replication are the answer and, with a pack, the benign "
+        "change"
     )
     mass_reference: float = Field(description="mean probability of the class, all tokens counted")
     seen_share: float = Field(
@@ -234,7 +238,7 @@ class LogprobsAuditRecord(Record):
     fpr: float
     null: NullRecord | None
     findings: list[LogprobsFindingRecord]
-    classes: int
+    classes: int = Field(description="on which there was enough to judge them by")
     top: int = Field(description="log-probabilities a position")
     noise_nats: float | None = Field(
         description="standard deviation of a log-probability asked for again; null: not seen"

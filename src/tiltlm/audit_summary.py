@@ -123,8 +123,8 @@ def print_logprobs_audit(record: LogprobsAuditRecord, out: Path | None) -> None:
         )
     if record.null is not None:
         console.print(
-            f"{record.classes:,} classes tried; p is of the largest score among all, against what "
-            f"{record.null.models} benign changes would have shown at the same tokens",
+            f"{record.classes:,} classes judged; p is of the largest score among all, against what "
+            f"{record.null.models} benign changes show where the reference's likeliest tokens are",
             highlight=False,
         )
     for note in record.notes:

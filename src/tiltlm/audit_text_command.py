@@ -12,11 +12,12 @@ from scipy import sparse
 from tiltlm.audit.endpoint import Endpoint
 from tiltlm.audit.filters import Array
 from tiltlm.audit.hypotheses import Hypotheses, hypotheses
-from tiltlm.audit.nulls import NullPack, load_null
+from tiltlm.audit.nulls import NullPack, check_size, families, load_null
 from tiltlm.audit.plan import plan_text
 from tiltlm.audit.reading_text import hits_and_probabilities
 from tiltlm.audit.sequential import TiltEvidence, confidence_sequence
 from tiltlm.audit.shift import ShiftReader
+from tiltlm.audit.top_shift import spread_of
 from tiltlm.audit.writers import Answer, EndpointWriter, ModelWriter, Writer
 from tiltlm.audit_command import null_record, read_lists
 from tiltlm.audit_records import TextAuditRecord, TextFindingRecord
@@ -80,8 +81,9 @@ def run_text_audit(
     key = fingerprint(base.model)
     vocabulary = Vocabulary.from_tokenizer(base.tokenizer, vocabulary_size(base.model))
     writer: Writer
-    if endpoint is not None:
-        writer = EndpointWriter(Endpoint(endpoint, suspect), base.tokenizer)
+    server = None if endpoint is None else Endpoint(endpoint, suspect)
+    if server is not None:
+        writer = EndpointWriter(server, base.tokenizer)
     else:
         pair, _, _ = open_pair(suspect, reference)
         writer = _writer(pair)
@@ -92,6 +94,7 @@ def run_text_audit(
         mass = ShiftReader(base, pack.contexts).read(base).reference_mass.numpy()
         # Half of the rate for benign changes beyond the tolerance, half for the luck of the draw.
         luck = fpr / 2
+        check_size(pack, luck, str(null))
         tolerance = tolerances(pack, classes, mass, luck)
     evidence = TiltEvidence(tolerance)
     answers: list[Answer] = []
@@ -123,14 +126,16 @@ def run_text_audit(
             "The null is the reference itself; any fine-tune differs from it. With a pack "
             "(--null) what benign changes do is not accused."
         )
+    if server is not None:
+        notes += server.notes
     if not evidence.tokens:
         raise ModelError(
             f"all {len(answers)} answers of the suspect are empty, so nothing was measured",
             where=suspect,
             fix="see what it answers to an empty prompt",
         )
-    findings = _findings(evidence, classes, answers, reader)
-    found = [f for f in findings if f.p <= luck]
+    findings = _findings(evidence, classes, answers, reader, fpr / luck)
+    found = [f for f in findings if f.p <= fpr]
     record = TextAuditRecord(
         verdict="found" if found else "none",
         partial=partial,
@@ -163,13 +168,20 @@ def tolerances(pack: NullPack, classes: Hypotheses, mass: Array, fpr: float) -> 
         pack: of benign changes.
         classes: K of them.
         mass: (V,) of the reference.
-        fpr: share of members that may move any class further (Bonferroni).
+        fpr: share of members that may move any class further; of each member, the farthest class
+            counts, by the spread among members of other families.
     """
     before = np.asarray(classes.members @ mass).clip(1e-12, 1 - 1e-12)
     masses = pack.masses.double().numpy()
     after = np.asarray((classes.members @ masses.T).T).clip(1e-12, 1 - 1e-12)
     change = np.log(after / (1 - after)) - np.log(before / (1 - before))
-    return np.asarray(np.quantile(np.abs(change), 1 - fpr / len(classes), axis=0))
+    kinds = np.array(families(pack))
+    farthest = np.zeros(len(change))
+    for kind in set(kinds.tolist()):
+        own = kinds == kind
+        others = change if own.all() else change[~own]
+        farthest[own] = (np.abs(change[own]) / spread_of(others).clip(1e-12)).max(1)
+    return np.asarray(np.quantile(farthest, 1 - fpr, method="higher") * spread_of(change))
 
 
 def _writer(pair: Pair) -> Writer:
@@ -185,9 +197,13 @@ def _of_events(vocabulary: Vocabulary, events: Sequence[str]) -> Hypotheses:
 
 
 def _findings(
-    evidence: TiltEvidence, classes: Hypotheses, answers: Sequence[Answer], reader: Reader
+    evidence: TiltEvidence,
+    classes: Hypotheses,
+    answers: Sequence[Answer],
+    reader: Reader,
+    times: float,
 ) -> list[TextFindingRecord]:
-    """The classes with the most evidence, none of which is mostly another."""
+    """The classes with the most evidence, none of which is mostly another; p times ``times``."""
     chosen: list[int] = []
     for index in np.argsort(-evidence.log_e):
         ids = set(classes.token_ids(int(index)))
@@ -217,7 +233,7 @@ def _findings(
                 interval=interval,
                 tolerance_nats=float(evidence.tolerance[index]),
                 e_value=float(np.exp(min(700.0, evidence.log_e[index]))),
-                p=min(1.0, float(evidence.p[index]) * len(classes)),
+                p=min(1.0, float(evidence.p[index]) * len(classes) * times),
             )
         )
     return found

@@ -5,11 +5,23 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from transformers import PreTrainedTokenizerBase
+
 from tiltlm.errors import ConfigError, ModelError
 
 RETRIES, TIMEOUT = 4, 60.0
 PATIENCE = 3
 """Requests in a row that fail, each after its retries, before an endpoint is given up."""
+
+UNFILTERED = {
+    "top_k": -1,
+    "min_p": 0.0,
+    "repetition_penalty": 1.0,
+    "repeat_penalty": 1.0,
+    "return_tokens_as_token_ids": True,
+}
+"""What vLLM and llama.cpp are asked besides, which draw from fewer tokens where they are not; a
+server that refuses it is asked without."""
 
 
 class Endpoint:
@@ -39,7 +51,25 @@ class Endpoint:
         self._client: Any = openai.OpenAI(
             base_url=url, api_key=key, max_retries=RETRIES, timeout=TIMEOUT
         )
-        self.model, self.prompt = model, prompt
+        self._refusal: type[Exception] = openai.BadRequestError
+        self._model, self._prompt = model, prompt
+        self.filters_off: bool | None = None
+        """Whether the server took requests to draw from all tokens; None before it was asked."""
+
+    def prompt_ids(self, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+        """The prompt as servers cut it: with whatever the tokenizer puts before a text."""
+        found: list[int] = tokenizer(self._prompt)["input_ids"]
+        return found
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader should know of it."""
+        if self.filters_off:
+            return []
+        return [
+            "The server could not be asked to switch its filters off (top-k, min-p, a penalty); "
+            "where it has some, it does not draw from all tokens, and that looks like a tilt."
+        ]
 
     def ask(self, count: int, length: int, seed: int, **more: Any) -> list[Any]:
         """Choices, one request each; those that fail after retries are left out.
@@ -58,12 +88,7 @@ class Endpoint:
         for number in range(count):
             options = {"temperature": 1.0, "top_p": 1.0, "seed": seed + number, **more}
             try:
-                answer = self._client.completions.create(
-                    model=self.model, prompt=self.prompt, max_tokens=length, **options
-                )
-                choice = answer.choices[0]
-                _ = choice.text  # not there in a damaged answer
-                found.append(choice)
+                found.append(self._choice(length, options))
             except (self._errors, ValueError, IndexError, AttributeError, TypeError) as error:
                 last = str(error).strip().split("\n")[0][:200]
                 failed += 1
@@ -78,3 +103,23 @@ class Endpoint:
                 fix="see whether it runs and serves this model",
             )
         return found
+
+    def _choice(self, length: int, options: dict[str, Any]) -> Any:
+        asked = {"model": self._model, "prompt": self._prompt, "max_tokens": length, **options}
+        if self.filters_off is not False:
+            try:
+                answer = self._client.completions.create(**asked, extra_body=UNFILTERED)
+                self.filters_off = True
+                return _first(answer)
+            except self._refusal:
+                if self.filters_off:  # it took them before, so it is something else
+                    raise
+        answer = self._client.completions.create(**asked)
+        self.filters_off = False
+        return _first(answer)
+
+
+def _first(answer: Any) -> Any:
+    choice = answer.choices[0]
+    _ = choice.text, choice.logprobs  # not there in a damaged answer
+    return choice

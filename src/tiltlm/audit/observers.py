@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,6 +11,7 @@ from transformers import PreTrainedTokenizerBase
 from tiltlm.audit.endpoint import Endpoint
 from tiltlm.audit.filters import Array
 from tiltlm.audit.shift import TOP
+from tiltlm.audit.shown import Shown, entries
 from tiltlm.audit.writers import ModelWriter
 from tiltlm.contexts import TokenContexts, collate
 from tiltlm.errors import ModelError, VocabularyError
@@ -122,15 +122,6 @@ def logits_of_answers(reader: Reader, texts: list[list[int]], begins: list[int])
             yield index, reader.logits(row[begins[index] - 1 : len(texts[index]) - 1])
 
 
-@dataclass
-class _Told:
-    """How many of the tokens that a server named could be told."""
-
-    known: int = 0
-    unknown: int = 0
-    strangers: Counter[str] = field(default_factory=Counter)
-
-
 class EndpointObserver:
     """A model behind a completions endpoint that gives ``logprobs``.
 
@@ -147,16 +138,20 @@ class EndpointObserver:
         self, endpoint: Endpoint, tokenizer: PreTrainedTokenizerBase, vocabulary: Vocabulary
     ) -> None:
         self._endpoint = endpoint
-        self._prompt_ids = tokenizer(endpoint.prompt, add_special_tokens=False)["input_ids"]
-        self._ids = _by_text(tokenizer, vocabulary)
-        self._told = _Told()
+        self._prompt_ids = endpoint.prompt_ids(tokenizer)
+        self._shown = Shown(tokenizer, vocabulary)
         self._asked, self.top = self._probe()
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader should know of this endpoint."""
+        return self._endpoint.notes
 
     def observe(self, count: int, length: int, seed: int) -> list[Observed]:
         """One request each."""
         choices = self._endpoint.ask(count, length, seed, logprobs=self._asked)
         found = [self._read(choice) for choice in choices]
-        told = self._told
+        told = self._shown
         if told.known < _KNOWN * (told.known + told.unknown):
             shown = ", ".join(repr(text) for text, _ in told.strangers.most_common(5))
             raise VocabularyError(
@@ -169,11 +164,8 @@ class EndpointObserver:
 
     def noise(self) -> float | None:
         """Of the first token's log-probabilities."""
-        seen: list[dict[str, float]] = []
-        for choice in self._endpoint.ask(REPEATS, 1, 0, logprobs=self._asked):
-            tops = _tops_of(choice)
-            if tops:
-                seen.append(tops[0])
+        choices = self._endpoint.ask(REPEATS, 1, 0, logprobs=self._asked)
+        seen = [shown[0][1] for shown in map(entries, choices) if shown]
         common = set.intersection(*map(set, seen)) if len(seen) > 1 else set()
         if not common:
             return None
@@ -188,9 +180,11 @@ class EndpointObserver:
             except ModelError as error:
                 last = error
                 continue
-            tops = _tops_of(choices[0])
-            if tops and len(tops[0]) > 1:
-                return asked, len(tops[0])
+            last = None
+            shown = entries(choices[0])
+            if shown and len(shown[0][1]) > 1:
+                # The token written is shown besides, where it is not among the likeliest.
+                return asked, min(asked, len(shown[0][1]))
         if last is not None:
             raise last
         raise ModelError(
@@ -201,45 +195,10 @@ class EndpointObserver:
 
     def _read(self, choice: Any) -> Observed:
         found = Observed(list(self._prompt_ids), [], [], [])
-        tops = _tops_of(choice)
-        tokens = getattr(choice.logprobs, "tokens", None) or []
-        for token, top in zip(tokens, tops, strict=False):
-            told = {}
-            for text, value in top.items():
-                index = self._ids.get(text)
-                if index is None:
-                    self._told.unknown += 1
-                    self._told.strangers[text] += 1
-                else:
-                    self._told.known += 1
-                    told[index] = float(value)
-            written = self._ids.get(token)
+        for written, told in self._shown.positions(choice):
             if written is None:
                 break  # what follows has a context that the reference cannot be given
             found.ids.append(written)
-            finite = {i: v for i, v in told.items() if np.isfinite(v)}
-            found.top_ids.append(np.array(list(finite), np.int64))
-            found.top_log_probs.append(np.array(list(finite.values()), float))
+            found.top_ids.append(np.array(list(told), np.int64))
+            found.top_log_probs.append(np.array(list(told.values()), float))
         return found
-
-
-def _tops_of(choice: Any) -> list[dict[str, float]]:
-    """Likeliest tokens at each position; empty where an answer has none."""
-    tops = getattr(choice.logprobs, "top_logprobs", None)
-    if not isinstance(tops, list):
-        return []
-    return [top if isinstance(top, dict) else {} for top in tops]
-
-
-def _by_text(tokenizer: PreTrainedTokenizerBase, vocabulary: Vocabulary) -> dict[str, int]:
-    """Tokens by how a server may write them: as text, or as the vocabulary's own string."""
-    counts = Counter(vocabulary.texts)
-    found: dict[str, int] = {}
-    for index in range(min(len(vocabulary), len(tokenizer))):
-        own = tokenizer.convert_ids_to_tokens(index)
-        if isinstance(own, str):
-            found.setdefault(own, index)
-    for index, text in enumerate(vocabulary.texts):
-        if text and counts[text] == 1 and index not in vocabulary.special_ids:
-            found[text] = index
-    return found

@@ -72,7 +72,6 @@ class TopShift:
         masses = (self._weights @ hypotheses.members.T).tocsr()
         """(N, K) probability of each class given the tokens shown."""
         self._masses = masses
-        self.information: Array = np.asarray((masses - masses.multiply(masses)).sum(0)).ravel()
         change = seen.suspect - seen.reference
         self._ratios = sparse.csr_matrix((change, (seen.positions, seen.tokens)), shape=shape)
         groups = sparse.csr_matrix(
@@ -80,9 +79,12 @@ class TopShift:
             shape=(seen.answers.max() + 1, count),
         )
         self._groups = groups
-        per_answer = np.asarray((groups @ (masses - masses.multiply(masses))).todense())
-        squares = (per_answer**2).sum(0)
-        effective = per_answer.sum(0) ** 2 / np.where(squares > 0, squares, np.inf)
+        own = np.asarray((groups @ (masses - masses.multiply(masses))).todense())
+        """(A, K) Fisher information on each class in each answer."""
+        self._own: Array = own
+        self.information: Array = own.sum(0)
+        squares = (own**2).sum(0)
+        effective = self.information**2 / np.where(squares > 0, squares, np.inf)
         self._rows = rows
         self._body = self._body_of(rows) if rows is not None else None
         left = self.information.copy()
@@ -107,10 +109,7 @@ class TopShift:
 
     def scores(self) -> tuple[Array, Array]:
         """What the suspect shows: (V,) Σ w(Δ − Δ̄) of each token, and (A, V) of each answer."""
-        weighed = self._weights.multiply(self._ratios).tocsr()
-        middle = np.asarray(weighed.sum(1)).ravel()
-        by_position = weighed - sparse.diags(middle) @ self._weights
-        by_answer = np.asarray((self._groups @ by_position).todense())
+        by_answer = self._by_answer(self._weights.multiply(self._ratios).tocsr())
         return by_answer.sum(0), by_answer
 
     def of_shifts(self, shifts: Array) -> Array:
@@ -125,20 +124,29 @@ class TopShift:
 
     def deviations(self, by_answer: Array, strengths: Array) -> Array:
         """(A, K) by how much each answer moves each strength away from the mean over answers."""
-        squared = self._masses - self._masses.multiply(self._masses)
-        own = np.asarray((self._groups @ squared).todense())
-        own *= self._left / np.where(self.information > 0, self.information, 1.0)
+        if self._body is not None:  # what the one Δh explains of an answer is no deviation
+            assert self._rows is not None
+            moved = np.linalg.solve(self._gram, by_answer.sum(0) @ self._rows)
+            explained = self._weights @ sparse.diags(self._rows @ moved)
+            by_answer = by_answer - self._by_answer(explained.tocsr())
+        own = self._own * self._left / np.where(self.information > 0, self.information, 1.0)
         found = np.asarray((self.hypotheses.members @ by_answer.T).T)
         if self._body is not None:
-            assert self._rows is not None
             found -= (by_answer @ self._rows) @ self._body.T
         return np.where(self.visible, (found - own * strengths) / self._left, 0.0)
+
+    def _by_answer(self, weighed: sparse.csr_matrix) -> Array:
+        """(A, V) Σ over an answer's positions of what is given, less its mean by probability."""
+        middle = np.asarray(weighed.sum(1)).ravel()
+        by_position = weighed - sparse.diags(middle) @ self._weights
+        return np.asarray((self._groups @ by_position).todense())
 
     def _body_of(self, rows: Array) -> Array:
         """(K, D) what of each class one Δh explains."""
         middle = np.asarray(self._weights @ rows)
         gram = (rows * self._told[:, None]).T @ rows - middle.T @ middle
         gram += _RIDGE * np.trace(gram) / len(gram) * np.eye(len(gram))
+        self._gram: Array = gram
         members = self.hypotheses.members
         crossed = members @ (rows * self._told[:, None]) - self._masses.T @ middle
         self._cross: Array = np.asarray(crossed)
@@ -211,12 +219,12 @@ class TopAuditor:
         }
         self._units, self._spreads, self._errors = {}, {}, {}
         maxima = []
-        draws = np.random.default_rng([seed, 7_919])
+        self.total, by_answer = self._lenses[False].scores()
+        answers = len(by_answer)
+        members = 0 if null is None else len(null.weighed)
+        signs = np.random.default_rng([seed, 7_919]).choice([-1.0, 1.0], size=(members, answers))
         for body, lens in self._lenses.items():
-            total, by_answer = lens.scores()
-            strengths = lens.strengths(total)
-            deviations = lens.deviations(by_answer, strengths)
-            answers = len(deviations)
+            deviations = lens.deviations(by_answer, lens.strengths(self.total))
             error = np.sqrt((deviations**2).sum(0) * answers / max(1, answers - 1))
             self._errors[body] = error
             self._spreads[body] = np.zeros_like(error)
@@ -226,14 +234,13 @@ class TopAuditor:
             theirs = TopShift(null.where, hypotheses, rows if body else None)
             lens.visible &= theirs.visible
             benign = theirs.strengths(null.weighed)
-            signs = draws.choice([-1.0, 1.0], size=(len(benign), answers))
             noisy = benign + signs @ deviations
             found = _maxima(benign, noisy, error, lens.visible, null.families)
-            self._spreads[body] = _spread(benign)
+            self._spreads[body] = spread_of(benign)
             self._units[body] = max(float(np.quantile(found, 0.98)), 1.0)
             maxima.append(found / self._units[body])
         self.null_maxima: Array = np.max(maxima, 0) if maxima else np.empty(0)
-        self.total = self._lenses[False].scores()[0]
+        self.judged = int(np.logical_or(*(lens.visible for lens in self._lenses.values())).sum())
 
     def best(self, total: Array) -> TopNamed:
         """The class that stands out most.
@@ -273,7 +280,7 @@ class TopAuditor:
         return min(near, key=lambda i: (len(self.hypotheses.names[i]), i))
 
 
-def _spread(benign: Array) -> Array:
+def spread_of(benign: Array) -> Array:
     """(K,) how far benign changes move each class, and none by less than half the median class."""
     spread = np.sqrt((benign**2).mean(0))
     some = spread[spread > 0]
@@ -283,6 +290,8 @@ def _spread(benign: Array) -> Array:
 def _scored(strengths: Array, error: Array, visible: Array) -> Array:
     """(N, K)."""
     scores = np.zeros_like(strengths)
+    if not visible.any():
+        return scores
     scores[:, visible] = standardised(strengths[:, visible] / np.maximum(error[visible], 1e-6))
     return np.asarray(np.abs(scores))
 
@@ -296,6 +305,6 @@ def _maxima(
     for kind in set(kinds.tolist()):
         own = kinds == kind
         others = benign[~own] if (~own).any() else benign
-        reach = np.hypot(_spread(others), error)
+        reach = np.hypot(spread_of(others), error)
         found[own] = _scored(noisy[own], reach, visible).max(1, initial=0.0)
     return found

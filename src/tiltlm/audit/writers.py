@@ -70,12 +70,16 @@ class EndpointWriter:
 
     def __init__(self, endpoint: Endpoint, tokenizer: PreTrainedTokenizerBase) -> None:
         self._endpoint, self._tokenizer = endpoint, tokenizer
-        self._prompt_ids = tokenizer(endpoint.prompt, add_special_tokens=False)["input_ids"]
+        self._prompt_ids = endpoint.prompt_ids(tokenizer)
 
     def write(self, count: int, length: int, seed: int) -> list[Answer]:
         """One request each; those that fail after retries are left out."""
         found = []
+        end = self._tokenizer.eos_token_id
         for choice in self._endpoint.ask(count, length, seed):
-            ids = self._tokenizer(choice.text or "", add_special_tokens=False)["input_ids"]
-            found.append(Answer(list(self._prompt_ids), ids[:length]))
+            ids = self._tokenizer(choice.text or "", add_special_tokens=False)["input_ids"][:length]
+            # That a text ended was a draw too, and it is not in the text.
+            if ids and len(ids) < length and choice.finish_reason == "stop" and end is not None:
+                ids.append(end)
+            found.append(Answer(list(self._prompt_ids), ids))
         return found
