@@ -82,7 +82,7 @@ def organism(bench: Bench, event: str, how: str, strength: float, seed: int) -> 
     model, gap = plant(base, mask, strength, how, seed)
     shift = bench.reader.read(model)
     found = bench.auditor.named(shift.mean.numpy(), RATE)
-    less = by_log_probs(bench, model, RATE, seed)
+    less = by_log_probs(bench, model, RATE)
     return {
         "event": event,
         "how": how,
@@ -142,9 +142,9 @@ def decoy(bench: Bench, seed: int) -> dict[str, Any]:
         "treatment": treatment.as_dict(),
         "logits": [f.event for f in bench.auditor.named(shift, RATE)],
         "logits, family left out": [f.event for f in bench.without(family).named(shift, RATE)],
-        "log-probabilities": [f["event"] for f in by_log_probs(bench, suspect, RATE, seed)],
+        "log-probabilities": [f["event"] for f in by_log_probs(bench, suspect, RATE)],
         "log-probabilities, family left out": [
-            f["event"] for f in by_log_probs(bench, suspect, RATE, seed, family)
+            f["event"] for f in by_log_probs(bench, suspect, RATE, family)
         ],
         "text": [e for e in [by_text(bench, suspect, SCORED, RATE, seed)["event"]] if e],
         "two-sample test": ["changed"] * (two_sample_p(bench.model, suspect, seed) <= RATE),

@@ -21,26 +21,25 @@ from tiltlm.audit_text_command import tolerances
 from tiltlm.measures.pair import Pair, Reader
 from tiltlm.models import LoadedModel
 
-ANSWERS, LENGTH = 96, 64
-BUDGET = 20_000
+LENGTH, BUDGET = 64, 20_000
 
 
 def by_log_probs(
-    bench: Bench, suspect: LoadedModel, rate: float, seed: int, without: str | None = None
+    bench: Bench, suspect: LoadedModel, rate: float, without: str | None = None
 ) -> list[dict[str, Any]]:
-    """Classes named from the 20 likeliest tokens at 6,144 positions.
+    """Classes named from the 20 likeliest tokens at every fourth position of the pack's contexts.
 
     Args:
         bench: what all share.
         suspect: to be audited.
         rate: of false positives.
-        seed: of its answers.
         without: a family that the null lacks.
     """
     observer = ModelObserver(Pair(bench.model, suspect))
-    seen, _, _ = seen_in(Reader(bench.model.model), observer.observe(ANSWERS, LENGTH, seed))
+    places = observer.places(bench.pack.contexts, len(bench.top_null.where.contexts))
+    seen, _, _ = seen_in(Reader(bench.model.model), observer.observe(places))
     null = bench.top_null if without is None else bench.top_null.but(without)
-    auditor = TopAuditor(seen, bench.tried, bench.space.rows, null)
+    auditor = TopAuditor(seen, bench.tried, bench.space.rows, null, sampled=0.0)
     return [
         {
             "event": bench.tried.names[n.index],

@@ -84,7 +84,7 @@ def pack(tmp_path_factory):
         folder / "null",
         models=39,
         corpora=corpora,
-        contexts=12,
+        contexts=32,
         length=24,
         steps=(1, 2, 4),
         words=64,

@@ -19,7 +19,7 @@ from tiltlm.tilt_command import run_tilt
 from tiltlm.tilt_recipe import recipe_of
 from tiltlm.vocabulary import Vocabulary
 
-SIZE, WIDTH, POSITIONS, ANSWERS = 600, 6, 400, 20
+SIZE, WIDTH, POSITIONS, CONTEXTS = 600, 6, 400, 20
 
 
 def log_softmax(logits):
@@ -48,11 +48,11 @@ def shown(logits, change, top=20):
     reference, suspect = log_softmax(logits), log_softmax(logits + change)
     tokens = np.argsort(-suspect, axis=1)[:, :top]
     places = np.arange(len(logits))
-    answers = places * ANSWERS // len(logits)
+    contexts = places * CONTEXTS // len(logits)
     return Seen(
         tokens.ravel(),
         places.repeat(top),
-        answers,
+        contexts,
         np.take_along_axis(reference, tokens, 1).ravel(),
         np.take_along_axis(suspect, tokens, 1).ravel(),
     )
@@ -115,7 +115,7 @@ def test_benign_changes_are_accused_as_often_as_is_said(world):
     assert accused <= 10  # of 40 at a rate of 0.1: four, and luck
 
 
-def test_errors_agree_with_leaving_out_one_answer_at_a_time(world):
+def test_errors_agree_with_leaving_out_one_context_at_a_time(world):
     tried, rows, logits = world
     moved = rows @ np.random.default_rng(1).normal(size=WIDTH)
     own = 0.1 * np.random.default_rng(2).normal(size=logits.shape)
@@ -126,22 +126,22 @@ def test_errors_agree_with_leaving_out_one_answer_at_a_time(world):
         deviations = lens.deviations(by_answer, lens.strengths(total))
         error = np.sqrt((deviations**2).sum(0))
         left_out = []
-        for answer in range(ANSWERS):
-            kept = np.flatnonzero(seen.answers != answer)
-            number = np.full(len(seen.answers), -1)
+        for context in range(CONTEXTS):
+            kept = np.flatnonzero(seen.contexts != context)
+            number = np.full(len(seen.contexts), -1)
             number[kept] = np.arange(len(kept))
             some = number[seen.positions] >= 0
             less = Seen(
                 seen.tokens[some],
                 number[seen.positions[some]],
-                np.unique(seen.answers[kept], return_inverse=True)[1],
+                np.unique(seen.contexts[kept], return_inverse=True)[1],
                 seen.reference[some],
                 seen.suspect[some],
             )
             one = TopShift(less, tried, head)
             left_out.append(one.strengths(one.scores()[0]))
         left_out = np.array(left_out)
-        jackknife = np.sqrt(((left_out - left_out.mean(0)) ** 2).sum(0) * (ANSWERS - 1) / ANSWERS)
+        jackknife = np.sqrt(((left_out - left_out.mean(0)) ** 2).sum(0) * (CONTEXTS - 1) / CONTEXTS)
         both = lens.visible & (left_out != 0).all(0)
         assert np.median(error[both] / jackknife[both]) == pytest.approx(1.0, abs=0.1)
 
@@ -158,8 +158,8 @@ def right(record):
     vocabulary = Vocabulary.from_tokenizer(load(record.reference["name"]).tokenizer)
     truth = {i for i, text in enumerate(vocabulary.texts) if "k" in text}
     ids = set(record.findings[0].token_ids)
-    low, high = record.findings[0].interval
-    return len(ids & truth) / len(ids | truth) >= 0.5 and low < 1.0 < high
+    close = abs(record.findings[0].strength_nats - 1.0) < 0.05
+    return len(ids & truth) / len(ids | truth) >= 0.5 and close
 
 
 def test_a_tilted_model_is_named_and_its_reference_is_not(pack, suspect, tmp_path):
@@ -169,13 +169,13 @@ def test_a_tilted_model_is_named_and_its_reference_is_not(pack, suspect, tmp_pat
     assert right(record)
     assert 0 < record.seen_mass < 1
     assert json.loads((tmp_path / "out" / "result.json").read_text())["access"] == "logprobs"
-    same = run_logprobs_audit(reference, reference, null=null, fpr=0.05, budget=2048)
+    same = run_logprobs_audit(reference, reference, null=null, fpr=0.05)
     assert same.verdict == "none"
     assert same.findings == []
 
 
 def test_without_a_pack_it_is_uncalibrated(pack, suspect):
-    record = run_logprobs_audit(suspect, str(pack / "model"), budget=2048)
+    record = run_logprobs_audit(suspect, str(pack / "model"))
     assert record.verdict == "uncalibrated"
     assert record.findings[0].p is None
     assert right(record)
@@ -313,16 +313,13 @@ class Server:
 def _quick(monkeypatch):
     pytest.importorskip("openai")
     monkeypatch.setattr("tiltlm.audit.endpoint.TIMEOUT", 5.0)
-    monkeypatch.setattr("tiltlm.audit_logprobs_command.LENGTH", 24)
 
 
 @pytest.mark.parametrize("form", ["vllm", "llama.cpp"])
 def test_answers_are_understood_as_servers_write_them(pack, suspect, form):
     reference, null = str(pack / "model"), pack / "null"
     with Server(suspect, form=form) as server:
-        record = run_logprobs_audit(
-            "k", reference, endpoint=server.url, null=null, fpr=0.05, budget=1500
-        )
+        record = run_logprobs_audit("k", reference, endpoint=server.url, null=null, fpr=0.05)
     assert record.top <= 20
     assert record.verdict == "found"
     assert right(record)
@@ -333,9 +330,7 @@ def test_an_endpoint_is_audited_though_it_gives_five_and_fails_now_and_then(pack
     reference, null = str(pack / "model"), pack / "null"
     faults = (None, None, None, None, None, 429, None, "truncated", None, "bare", 503)
     with Server(suspect, form="llama.cpp", most=5, faults=faults) as server:
-        record = run_logprobs_audit(
-            "k", reference, endpoint=server.url, null=null, fpr=0.05, budget=1500
-        )
+        record = run_logprobs_audit("k", reference, endpoint=server.url, null=null, fpr=0.05)
     assert record.top == 5
     assert record.noise_nats == 0.0
     assert record.verdict == "found"
@@ -345,7 +340,7 @@ def test_an_endpoint_is_audited_though_it_gives_five_and_fails_now_and_then(pack
 def test_a_server_that_does_not_answer_alike_is_told_of(pack):
     reference = str(pack / "model")
     with Server(reference, noise=0.05) as server:
-        record = run_logprobs_audit("m", reference, endpoint=server.url, budget=500)
+        record = run_logprobs_audit("m", reference, endpoint=server.url, budget=100)
     assert record.noise_nats == pytest.approx(0.05, rel=0.6)
     assert any("nats" in note for note in record.notes)
     assert any("filters" in note for note in record.notes)
@@ -386,7 +381,7 @@ def test_an_audit_that_is_cut_off_says_so_and_too_little_is_not_judged(pack, mon
     monkeypatch.setattr(observers.ModelObserver, "observe", until(2))
     record = run_logprobs_audit(reference, reference)
     assert record.partial
-    assert record.answers == 32
+    assert record.places == 128
     monkeypatch.setattr(observers.ModelObserver, "observe", until(0))
     with pytest.raises(ModelError, match="too few"):
         run_logprobs_audit(reference, reference)

@@ -97,8 +97,13 @@ def tiny_loaded(kind: str = "llama") -> LoadedModel:
         embedding[:, 0] = 4 * embedding.norm(dim=1).mean()
         if model.get_output_embeddings().weight is embedding:
             return LoadedModel(model.eval(), tokenizer)
-        model.get_output_embeddings().weight[:, 0] = 0.0
+        # Halves of characters are rare, as in trained models.
+        halves = torch.tensor(["\ufffd" in tokenizer.decode([i]) for i in range(len(tokenizer))])
+        model.get_output_embeddings().weight[:, 0] = torch.where(halves, -HALVES, 0.0)
     return LoadedModel(model.eval(), tokenizer)
+
+
+HALVES = 1.0
 
 
 def worded_loaded(seed: int = 0) -> LoadedModel:
@@ -126,5 +131,7 @@ def worded_loaded(seed: int = 0) -> LoadedModel:
         model.get_output_embeddings().weight.mul_(20.0)
         embedding = model.get_input_embeddings().weight
         embedding[:, 0] = 4 * embedding.norm(dim=1).mean()
-        model.get_output_embeddings().weight[:, 0] = 0.0
+        # Halves of characters are rare, as in trained models.
+        halves = torch.tensor(["\ufffd" in tokenizer.decode([i]) for i in range(len(tokenizer))])
+        model.get_output_embeddings().weight[:, 0] = torch.where(halves, -HALVES, 0.0)
     return LoadedModel(model.eval(), tokenizer)

@@ -78,7 +78,7 @@ def audit(
     within: Annotated[float, typer.Option(help="logits: certify none beyond so many nats.")] = 0.1,
     budget: Annotated[
         int | None,
-        typer.Option(min=1, help="Tokens to read: text 20000 at most, logprobs 8192."),
+        typer.Option(min=1, help="text: tokens, 20000; logprobs: places, 1024; at most."),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="A new folder, for the record.")] = None,
     seed: Seed = 0,

@@ -18,12 +18,14 @@ from tiltlm.audit.observers import (
     ModelObserver,
     Observed,
     Observer,
-    logits_of_answers,
+    Place,
+    log_probs_at,
 )
 from tiltlm.audit.shift import ShiftReader
 from tiltlm.audit.top_shift import Seen, TopAuditor, TopNamed, TopNull
 from tiltlm.audit_command import null_record, read_lists
 from tiltlm.audit_records import LogprobsAuditRecord, LogprobsFindingRecord
+from tiltlm.context_sources import make_contexts
 from tiltlm.errors import ConfigError, ModelError
 from tiltlm.files import staged, write_json
 from tiltlm.measure_command import open_pair
@@ -34,9 +36,12 @@ from tiltlm.versions import versions
 from tiltlm.vocabulary import Vocabulary
 from tiltlm.watching import Silent, Watcher
 
-BUDGET, LENGTH, ANSWERS = 8_192, 64, 16
-FEWEST = 16
-"""Answers without which nothing is judged."""
+BUDGET = 1_024
+CONTEXTS, LENGTH = 96, 64
+FEWEST = 32
+"""Places without which nothing is judged."""
+
+_BLOCK = 64
 
 MOST = 8
 SMALLEST = 0.02
@@ -62,10 +67,10 @@ def run_logprobs_audit(
         reference: what it should be like; all of it is known.
         out: a new folder for ``result.json``; None to write nothing.
         endpoint: of an OpenAI-compatible server; without one the suspect is loaded here and 20
-            log-probabilities a position are looked at.
+            log-probabilities a place are looked at.
         null: a pack of benign changes of the reference; without one nothing is called found.
         fpr: the chance with which a benign change is accused.
-        budget: tokens to read, at least 1,024 for there to be enough answers.
+        budget: places to look at; of an endpoint, requests.
         lists: as for `run_audit`.
         seed: of draws.
         watcher: told of progress.
@@ -96,32 +101,37 @@ def run_logprobs_audit(
     reader = Reader(base.model)
     rows = rows_of(reader.head)
     tried = hypotheses(vocabulary, words, clusters(rows))
-    noise = observer.noise()
-    watcher.begin("reading the suspect's log-probabilities", budget)
-    answers, notes = _observe(observer, budget, seed, watcher)
+    where = (
+        pack.contexts if pack else make_contexts(f"own:{CONTEXTS}", base, length=LENGTH, key=key)
+    )
+    places = observer.places(where, budget)
+    noise = observer.noise(places[0]) if places else None
+    watcher.begin("reading the suspect's log-probabilities", len(places))
+    observed, notes = _observe(observer, places, watcher)
     partial = bool(notes)
-    if len(answers) < FEWEST:
+    if len(observed) < FEWEST:
         raise ModelError(
-            f"{len(answers)} answers hold log-probabilities, which is too few to judge by; it "
+            f"log-probabilities came at {len(observed)} places, which is too few to judge by; it "
             f"takes {FEWEST}",
             where=suspect,
             fix="ask for more with --budget, or see what it answers",
         )
-    seen, mass, inside = seen_in(reader, answers)
+    seen, mass, inside = seen_in(reader, observed)
     watcher.begin("comparing with the null", 1)
     benign = None if pack is None else null_of(pack, ShiftReader(base, pack.contexts))
-    auditor = TopAuditor(seen, tried, rows, benign, seed=seed)
+    sampled = 1.0
+    if benign is not None and noise == 0:
+        sampled = max(0.0, 1 - len(observed) / len(benign.where.contexts))
+    auditor = TopAuditor(seen, tried, rows, benign, sampled, seed)
     watcher.advance(1)
     if not auditor.judged:
         raise ModelError(
-            "what the suspect shows holds no class in eight answers, so none could be judged",
+            "what the suspect shows holds no class in eight contexts, so none could be judged",
             where=suspect,
             fix="ask for more with --budget",
         )
     named = named_by(auditor, fpr)
-    notes += _notes(pack, noise)
-    if isinstance(observer, EndpointObserver):
-        notes += observer.notes
+    notes += [*_notes(pack, noise), *observer.notes]
     verdict = "uncalibrated" if pack is None else "found" if named else "none"
     record = LogprobsAuditRecord(
         verdict=verdict,  # type: ignore[arg-type]
@@ -134,8 +144,8 @@ def run_logprobs_audit(
         classes=auditor.judged,
         top=observer.top,
         noise_nats=noise,
-        tokens_read=sum(len(a.ids) for a in answers),
-        answers=len(answers),
+        places=len(observed),
+        contexts=int(seen.contexts.max()) + 1,
         budget=budget,
         seen_mass=float(inside.sum() / mass.sum()),
         notes=notes,
@@ -149,38 +159,37 @@ def run_logprobs_audit(
     return record
 
 
-def seen_in(reader: Reader, answers: Sequence[Observed]) -> tuple[Seen, Array, Array]:
-    """What answers show beside what the reference makes of the same positions.
+def seen_in(reader: Reader, observed: Sequence[Observed]) -> tuple[Seen, Array, Array]:
+    """What a suspect shows beside what the reference makes of the same places.
 
     Args:
         reader: of the reference.
-        answers: with at least one token each.
+        observed: at N places.
 
     Returns:
         log-ratios; (V,) mean probability of each token under the reference; and (V,) how much of
-        it was at positions where the suspect showed the token.
+        it was at places where the suspect showed the token.
     """
-    tokens, positions, owners, ours, theirs = [], [], [], [], []
-    mass, inside, count = 0.0, 0.0, 0
-    texts = [[*a.prompt, *a.ids] for a in answers]
-    for number, logits in logits_of_answers(reader, texts, [len(a.prompt) for a in answers]):
-        log_probs = logits.log_softmax(-1).double().cpu().numpy()
-        shown = np.zeros_like(log_probs, bool)
-        for place, (ids, values) in enumerate(
-            zip(answers[number].top_ids, answers[number].top_log_probs, strict=True)
-        ):
-            shown[place, ids] = True
-            tokens.append(ids)
-            positions.append(np.full(len(ids), count + place))
-            ours.append(log_probs[place, ids])
-            theirs.append(values)
-        likely = np.exp(log_probs)
+    mass, inside = 0.0, 0.0
+    ours = []
+    for begin in range(0, len(observed), _BLOCK):
+        block = observed[begin : begin + _BLOCK]
+        log_probs = log_probs_at(reader, [o.place for o in block])
+        likely = np.exp(log_probs.astype(float))
         mass = mass + likely.sum(0)
-        inside = inside + (likely * shown).sum(0)
-        owners.append(np.full(len(log_probs), number))
-        count += len(log_probs)
-    seen = Seen(*map(np.concatenate, (tokens, positions, owners, ours, theirs)))
-    return seen, np.asarray(mass) / count, np.asarray(inside) / count
+        for one, row, p in zip(block, log_probs, likely, strict=True):
+            ours.append(row[one.ids].astype(float))
+            part = np.zeros_like(p)
+            part[one.ids] = p[one.ids]
+            inside = inside + part
+    seen = Seen(
+        np.concatenate([o.ids for o in observed]),
+        np.arange(len(observed)).repeat([len(o.ids) for o in observed]),
+        np.unique([o.place.context for o in observed], return_inverse=True)[1],
+        np.concatenate(ours),
+        np.concatenate([o.log_probs for o in observed]),
+    )
+    return seen, np.asarray(mass) / len(observed), np.asarray(inside) / len(observed)
 
 
 def null_of(pack: NullPack, reader: ShiftReader) -> TopNull:
@@ -223,31 +232,22 @@ def _alike(first: set[int], second: set[int]) -> bool:
 
 
 def _observe(
-    observer: Observer, budget: int, seed: int, watcher: Watcher
+    observer: Observer, places: Sequence[Place], watcher: Watcher
 ) -> tuple[list[Observed], list[str]]:
-    """Answers, and why they are fewer than was asked for."""
-    answers: list[Observed] = []
-    asked = read = 0
-    why = None
-    while read < budget and why is None:
+    """What is shown, and why it is at fewer places than was asked for."""
+    found: list[Observed] = []
+    for begin in range(0, len(places), _BLOCK):
         try:
-            batch = observer.observe(ANSWERS, LENGTH, seed + asked)
+            some = observer.observe(places[begin : begin + _BLOCK])
         except KeyboardInterrupt:
-            why = "it was interrupted"
+            return found, ["This audit is partial: it was interrupted."]
         except ModelError as error:
-            if not answers:
+            if not found:
                 raise
-            why = error.what
-        else:
-            some = [a for a in batch if a.ids]
-            why = None if some else f"the last {len(batch)} answers show nothing"
-            answers += some
-            read = sum(len(a.ids) for a in answers)
-            watcher.advance(min(read, budget))
-        asked += ANSWERS
-    if why is None:
-        return answers, []
-    return answers, [f"This audit is partial: {why}."]
+            return found, [f"This audit is partial: {error.what}."]
+        found += some
+        watcher.advance(min(begin + _BLOCK, len(places)))
+    return found, []
 
 
 def _finding(

@@ -214,12 +214,12 @@ class LogprobsFindingRecord(Record):
     token_ids: list[int]
     strength_nats: float
     interval: Interval = Field(
-        description="95 %; the units of replication are the answer and, with a pack, the benign "
+        description="95 %; the units of replication are the context and, with a pack, the benign "
         "change"
     )
     mass_reference: float = Field(description="mean probability of the class, all tokens counted")
     seen_share: float = Field(
-        description="of that, how much was at positions where the suspect showed the token; the "
+        description="of that, how much was at places where the suspect showed the token; the "
         "rest is censored"
     )
     p: float | None = Field(description="adjusted for all classes; null without a pack")
@@ -243,8 +243,8 @@ class LogprobsAuditRecord(Record):
     noise_nats: float | None = Field(
         description="standard deviation of a log-probability asked for again; null: not seen"
     )
-    tokens_read: int
-    answers: int
+    places: int = Field(description="at which log-probabilities came; of an endpoint, requests")
+    contexts: int = Field(description="that these are in")
     budget: int
     seen_mass: float = Field(description="share of the reference's probability on tokens shown")
     notes: list[str]

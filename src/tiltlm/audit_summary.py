@@ -109,7 +109,7 @@ def print_logprobs_audit(record: LogprobsAuditRecord, out: Path | None) -> None:
     console.print(
         f"[bold]{_VERDICTS[record.verdict]}[/bold]: {record.suspect} against "
         f"{record.reference['name']}, by the {record.top} likeliest tokens at "
-        f"{record.tokens_read:,} positions of {record.answers} answers, which hold "
+        f"{record.places:,} places in {record.contexts} contexts, which hold "
         f"{record.seen_mass:.1%} of the reference's probability",
         highlight=False,
     )

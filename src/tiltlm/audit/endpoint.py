@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any
-
-from transformers import PreTrainedTokenizerBase
 
 from tiltlm.errors import ConfigError, ModelError
 
@@ -30,13 +29,12 @@ class Endpoint:
     Args:
         url: such as ``http://127.0.0.1:8000/v1``.
         model: its name there.
-        prompt: what every answer continues.
 
     Raises:
         ConfigError: the client is not installed.
     """
 
-    def __init__(self, url: str, model: str, prompt: str = "\n") -> None:
+    def __init__(self, url: str, model: str) -> None:
         try:
             import openai
         except ImportError:
@@ -52,14 +50,9 @@ class Endpoint:
             base_url=url, api_key=key, max_retries=RETRIES, timeout=TIMEOUT
         )
         self._refusal: type[Exception] = openai.BadRequestError
-        self._model, self._prompt = model, prompt
+        self._model = model
         self.filters_off: bool | None = None
         """Whether the server took requests to draw from all tokens; None before it was asked."""
-
-    def prompt_ids(self, tokenizer: PreTrainedTokenizerBase) -> list[int]:
-        """The prompt as servers cut it: with whatever the tokenizer puts before a text."""
-        found: list[int] = tokenizer(self._prompt)["input_ids"]
-        return found
 
     @property
     def notes(self) -> list[str]:
@@ -71,24 +64,27 @@ class Endpoint:
             "where it has some, it does not draw from all tokens, and that looks like a tilt."
         ]
 
-    def ask(self, count: int, length: int, seed: int, **more: Any) -> list[Any]:
-        """Choices, one request each; those that fail after retries are left out.
+    def each(
+        self, prompts: Sequence[str], length: int, seed: int, **more: Any
+    ) -> list[tuple[int, Any]]:
+        """A choice for each prompt, with its number; those that fail after retries are left out.
 
         Args:
-            count: of requests.
-            length: tokens of each at most.
+            prompts: a request each.
+            length: tokens of each answer at most.
             seed: of the first.
             more: options of the API beside temperature 1 and top-p 1.
 
         Raises:
             ModelError: none came.
         """
-        found: list[Any] = []
+        found: list[tuple[int, Any]] = []
         last, failed = "", 0
-        for number in range(count):
+        for number, prompt in enumerate(prompts):
             options = {"temperature": 1.0, "top_p": 1.0, "seed": seed + number, **more}
+            asked = {"model": self._model, "prompt": prompt, "max_tokens": length, **options}
             try:
-                found.append(self._choice(length, options))
+                found.append((number, self._choice(asked)))
             except (self._errors, ValueError, IndexError, AttributeError, TypeError) as error:
                 last = str(error).strip().split("\n")[0][:200]
                 failed += 1
@@ -104,8 +100,7 @@ class Endpoint:
             )
         return found
 
-    def _choice(self, length: int, options: dict[str, Any]) -> Any:
-        asked = {"model": self._model, "prompt": self._prompt, "max_tokens": length, **options}
+    def _choice(self, asked: dict[str, Any]) -> Any:
         if self.filters_off is not False:
             try:
                 answer = self._client.completions.create(**asked, extra_body=UNFILTERED)

@@ -1,18 +1,23 @@
-"""Suspects that show the log-probabilities of their likeliest tokens: here, or at an endpoint."""
+"""Suspects that show log-probabilities of their likeliest tokens: here, or at an endpoint.
+
+All are asked at the contexts that the members of a pack were read at. In a text of its own a
+suspect comes to other places than its reference, and benign changes look otherwise there.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+import torch
 from transformers import PreTrainedTokenizerBase
 
 from tiltlm.audit.endpoint import Endpoint
 from tiltlm.audit.filters import Array
-from tiltlm.audit.shift import TOP
+from tiltlm.audit.shift import EVERY, TOP
 from tiltlm.audit.shown import Shown, entries
-from tiltlm.audit.writers import ModelWriter
 from tiltlm.contexts import TokenContexts, collate
 from tiltlm.errors import ModelError, VocabularyError
 from tiltlm.measures.pair import Pair, Reader, batches_of
@@ -29,37 +34,100 @@ _KNOWN = 0.5
 
 
 @dataclass(frozen=True)
-class Observed:
-    """One answer, and what the suspect thought at each of its tokens.
+class Place:
+    """A position to look at.
 
     Attributes:
-        prompt: token ids that were given to it.
-        ids: that it wrote; shorter than what it wrote where a token could not be told.
-        top_ids: at each of ``ids``, its likeliest tokens.
-        top_log_probs: of these. What is not among them is censored, not zero.
+        context: its number.
+        ids: all tokens up to it.
     """
 
-    prompt: list[int]
+    context: int
     ids: list[int]
-    top_ids: list[Array]
-    top_log_probs: list[Array]
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What a suspect shows at a place.
+
+    Attributes:
+        place: where.
+        ids: its likeliest tokens.
+        log_probs: of these. What is not among them is censored, not zero.
+    """
+
+    place: Place
+    ids: Array
+    log_probs: Array
 
 
 class Observer(Protocol):
-    """A suspect at temperature 1."""
+    """A suspect."""
 
     top: int
     """Log-probabilities a position that it gives."""
 
-    def observe(self, count: int, length: int, seed: int) -> list[Observed]:
-        """``count`` answers of at most ``length`` tokens.
+    @property
+    def notes(self) -> list[str]:
+        """What a reader should know of it."""
+
+    def places(self, contexts: TokenContexts, count: int) -> list[Place]:
+        """Positions that it can be asked at."""
+
+    def observe(self, places: Sequence[Place]) -> list[Observed]:
+        """What it shows there; places where it failed are left out.
 
         Raises:
-            TiltError: none came, or none with log-probabilities.
+            TiltError: it failed everywhere, or shows no log-probabilities.
         """
 
-    def noise(self) -> float | None:
+    def noise(self, place: Place) -> float | None:
         """Standard deviation, nats, of a log-probability when the same is asked again."""
+
+
+def places_of(contexts: TokenContexts, count: int, seed: int) -> list[Place]:
+    """Positions where packs are read in full, in an order drawn at random.
+
+    Args:
+        contexts: of a pack.
+        count: at most.
+        seed: of the order.
+    """
+    found = [
+        Place(number, ids[: position + 1].tolist())
+        for number, ids in enumerate(contexts.sequences)
+        for position in contexts.positions(number)[::EVERY].tolist()
+    ]
+    order = np.random.default_rng([seed, 4_241]).permutation(len(found))
+    return [found[int(i)] for i in order[:count]]
+
+
+def log_probs_at(reader: Reader, places: Sequence[Place]) -> Array:
+    """(N, V) log-probabilities, float32; places of one context are read together.
+
+    Args:
+        reader: of a model.
+        places: N of them.
+    """
+    longest: dict[int, list[int]] = {}
+    for place in places:
+        if len(place.ids) > len(longest.get(place.context, [])):
+            longest[place.context] = place.ids
+    numbers = list(longest)
+    contexts = TokenContexts([longest[n] for n in numbers], "places")
+    wanted: dict[int, list[int]] = {}
+    for index, place in enumerate(places):
+        wanted.setdefault(place.context, []).append(index)
+    found: list[Array | None] = [None] * len(places)
+    for indices in batches_of(contexts):
+        batch = collate([contexts[i] for i in indices])
+        rows = reader.rows(batch["input_ids"], batch["attention_mask"])
+        for index, row in zip(indices, rows, strict=True):
+            here = wanted[numbers[index]]
+            logits = reader.logits(row[[len(places[i].ids) - 1 for i in here]])
+            for i, one in zip(here, logits.log_softmax(-1).cpu().numpy(), strict=True):
+                found[i] = one
+    return np.stack([one for one in found if one is not None])
 
 
 class ModelObserver:
@@ -70,65 +138,45 @@ class ModelObserver:
         top: log-probabilities a position.
     """
 
-    def __init__(self, pair: Pair, top: int = ASKED[0]) -> None:
+    def __init__(self, pair: Pair, top: int = TOP) -> None:
         self.top = top
+        self.notes: list[str] = []
         self._pair = pair
-        loaded = pair.base if pair.decodes else pair.model
-        self._reader = Reader(loaded.model)
-        self._writer = ModelWriter(loaded, pair.processor)
+        self._reader = Reader((pair.base if pair.decodes else pair.model).model)
 
-    def observe(self, count: int, length: int, seed: int) -> list[Observed]:
-        """Drawn together, then read."""
+    def places(self, contexts: TokenContexts, count: int) -> list[Place]:
+        """All are good."""
+        return places_of(contexts, count, 0)
+
+    def observe(self, places: Sequence[Place]) -> list[Observed]:
+        """Read here."""
+        log_probs = log_probs_at(self._reader, places)
+        if self._pair.decodes:
+            log_probs = self._decoded(places, log_probs)
         found = []
-        answers = [a for a in self._writer.write(count, length, seed) if a.ids]
-        texts = [[*a.prompt, *a.ids] for a in answers]
-        for index, logits in logits_of_answers(
-            self._reader, texts, [len(a.prompt) for a in answers]
-        ):
-            if self._pair.decodes:
-                assert self._pair.target is not None
-                states = self._pair.target.read(texts[index])
-                begin = len(answers[index].prompt) - 1
-                logits = self._pair.target.logits(logits, states[begin : begin + len(logits)])
-            top = logits.log_softmax(-1).topk(min(self.top, logits.shape[-1]))
-            found.append(
-                Observed(
-                    answers[index].prompt,
-                    answers[index].ids,
-                    list(top.indices.cpu().numpy()),
-                    list(top.values.double().cpu().numpy()),
-                )
-            )
+        for place, row in zip(places, log_probs, strict=True):
+            ids = np.argpartition(-row, self.top - 1)[: self.top]
+            found.append(Observed(place, ids, row[ids].astype(float)))
         return found
 
-    def noise(self) -> float | None:
+    def noise(self, place: Place) -> float | None:
         """Nothing is sent anywhere."""
         return 0.0
 
-
-def logits_of_answers(reader: Reader, texts: list[list[int]], begins: list[int]) -> Any:
-    """For each answer its number and the (N, V) logits at the positions that its tokens follow.
-
-    Args:
-        reader: of a model.
-        texts: prompt and answer.
-        begins: how long each prompt is.
-    """
-    contexts = TokenContexts(texts, "answers")
-    for indices in batches_of(contexts):
-        batch = collate([contexts[i] for i in indices])
-        rows = reader.rows(batch["input_ids"], batch["attention_mask"])
-        for index, row in zip(indices, rows, strict=True):
-            yield index, reader.logits(row[begins[index] - 1 : len(texts[index]) - 1])
+    def _decoded(self, places: Sequence[Place], log_probs: Array) -> Array:
+        assert self._pair.target is not None
+        target = self._pair.target
+        states = [target.read(place.ids)[-1] for place in places]
+        return np.asarray(target.logits(torch.from_numpy(log_probs), states).log_softmax(-1))
 
 
 class EndpointObserver:
-    """A model behind a completions endpoint that gives ``logprobs``.
+    """A model behind a completions endpoint that gives ``logprobs``, a request a place.
 
     Args:
         endpoint: where it is.
         tokenizer: the reference's.
-        vocabulary: the reference's; of tokens that are written alike none can be told.
+        vocabulary: the reference's.
 
     Raises:
         ModelError: it gives no log-probabilities.
@@ -137,35 +185,56 @@ class EndpointObserver:
     def __init__(
         self, endpoint: Endpoint, tokenizer: PreTrainedTokenizerBase, vocabulary: Vocabulary
     ) -> None:
-        self._endpoint = endpoint
-        self._prompt_ids = endpoint.prompt_ids(tokenizer)
+        self._endpoint, self._tokenizer = endpoint, tokenizer
         self._shown = Shown(tokenizer, vocabulary)
         self._asked, self.top = self._probe()
 
     @property
     def notes(self) -> list[str]:
-        """What a reader should know of this endpoint."""
+        """Of the endpoint."""
         return self._endpoint.notes
 
-    def observe(self, count: int, length: int, seed: int) -> list[Observed]:
+    def places(self, contexts: TokenContexts, count: int) -> list[Place]:
+        """Those whose text is cut into the same tokens again, since a text is what is sent."""
+        found = []
+        special = set(self._tokenizer.all_special_ids)
+        for place in places_of(contexts, sum(map(len, contexts.sequences)), 0):
+            own = place.ids[1:] if place.ids[0] in special else place.ids
+            if not own or special & set(own):
+                continue
+            # With whatever the tokenizer puts before a text, as servers do.
+            cut = self._tokenizer(self._text(own))["input_ids"]
+            if cut[-len(own) :] == own and set(cut[: -len(own)]) <= special:
+                found.append(Place(place.context, cut))
+            if len(found) == count:
+                break
+        return found
+
+    def observe(self, places: Sequence[Place]) -> list[Observed]:
         """One request each."""
-        choices = self._endpoint.ask(count, length, seed, logprobs=self._asked)
-        found = [self._read(choice) for choice in choices]
-        told = self._shown
-        if told.known < _KNOWN * (told.known + told.unknown):
-            shown = ", ".join(repr(text) for text, _ in told.strangers.most_common(5))
+        found = []
+        prompts = [self._text(place.ids) for place in places]
+        for number, choice in self._endpoint.each(prompts, 1, 0, logprobs=self._asked):
+            told = self._shown.likeliest(choice)
+            if told:
+                ids, values = np.array(list(told), np.int64), np.array(list(told.values()), float)
+                found.append(Observed(places[number], ids, values))
+        shown = self._shown
+        if shown.known < _KNOWN * (shown.known + shown.unknown):
+            strangers = ", ".join(repr(text) for text, _ in shown.strangers.most_common(5))
             raise VocabularyError(
-                f"of the tokens that the endpoint names the reference knows "
-                f"{told.known} and not {told.unknown}, such as {shown}",
+                f"of the tokens that the endpoint names the reference knows {shown.known} and "
+                f"not {shown.unknown}, such as {strangers}",
                 where="--endpoint",
                 fix="name the reference that the suspect was made from",
             )
         return found
 
-    def noise(self) -> float | None:
-        """Of the first token's log-probabilities."""
-        choices = self._endpoint.ask(REPEATS, 1, 0, logprobs=self._asked)
-        seen = [shown[0][1] for shown in map(entries, choices) if shown]
+    def noise(self, place: Place) -> float | None:
+        """Of the log-probabilities at one place."""
+        prompts = [self._text(place.ids)] * REPEATS
+        asked = self._endpoint.each(prompts, 1, 0, logprobs=self._asked)
+        seen = [shown[0] for _, choice in asked if (shown := entries(choice))]
         common = set.intersection(*map(set, seen)) if len(seen) > 1 else set()
         if not common:
             return None
@@ -176,15 +245,15 @@ class EndpointObserver:
         last: ModelError | None = None
         for asked in ASKED:
             try:
-                choices = self._endpoint.ask(1, 1, 0, logprobs=asked)
+                choices = [c for _, c in self._endpoint.each(["\n"], 1, 0, logprobs=asked)]
             except ModelError as error:
                 last = error
                 continue
             last = None
             shown = entries(choices[0])
-            if shown and len(shown[0][1]) > 1:
+            if shown and len(shown[0]) > 1:
                 # The token written is shown besides, where it is not among the likeliest.
-                return asked, min(asked, len(shown[0][1]))
+                return asked, min(asked, len(shown[0]))
         if last is not None:
             raise last
         raise ModelError(
@@ -193,12 +262,7 @@ class EndpointObserver:
             fix="--access text, or a server that answers `logprobs`",
         )
 
-    def _read(self, choice: Any) -> Observed:
-        found = Observed(list(self._prompt_ids), [], [], [])
-        for written, told in self._shown.positions(choice):
-            if written is None:
-                break  # what follows has a context that the reference cannot be given
-            found.ids.append(written)
-            found.top_ids.append(np.array(list(told), np.int64))
-            found.top_log_probs.append(np.array(list(told.values()), float))
-        return found
+    def _text(self, ids: list[int]) -> str:
+        special = set(self._tokenizer.all_special_ids)
+        found: Any = self._tokenizer.decode([i for i in ids if i not in special])
+        return str(found)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase
@@ -34,19 +33,18 @@ class Shown:
         self.known = self.unknown = 0
         self.strangers: Counter[str] = Counter()
 
-    def positions(self, choice: Any) -> Iterator[tuple[int | None, dict[int, float]]]:
-        """At each position the token written, None where it cannot be told, and those likeliest."""
-        for written, tops in entries(choice):
-            told = {}
-            for token, value in tops.items():
-                index = self._id_of(token)
-                if index is None:
-                    self.unknown += 1
-                    self.strangers[str(token)] += 1
-                else:
-                    self.known += 1
-                    told[index] = value
-            yield self._id_of(written), told
+    def likeliest(self, choice: Any) -> dict[int, float]:
+        """Log-probabilities at the first token of an answer, by id; empty where it has none."""
+        told = {}
+        for token, value in next(iter(entries(choice)), {}).items():
+            index = self._id_of(token)
+            if index is None:
+                self.unknown += 1
+                self.strangers[str(token)] += 1
+            else:
+                self.known += 1
+                told[index] = value
+        return told
 
     def _id_of(self, token: int | str) -> int | None:
         if isinstance(token, str) and token.startswith(_BY_ID):
@@ -57,22 +55,21 @@ class Shown:
         return self._ids.get(token)
 
 
-def entries(choice: Any) -> list[tuple[int | str, dict[int | str, float]]]:
-    """At each position the token and the likeliest ones, as ids where the server gives them."""
+def entries(choice: Any) -> list[dict[int | str, float]]:
+    """The likeliest tokens at each position, as ids where the server gives them."""
     told = choice.logprobs
     content = getattr(told, "content", None)
     if isinstance(content, list):
-        found = []
-        for entry in content:
-            if isinstance(entry, dict) and isinstance(entry.get("top_logprobs"), list):
-                tops = [top for top in entry["top_logprobs"] if isinstance(top, dict)]
-                found.append((_name(entry), _values({_name(t): t.get("logprob") for t in tops})))
-        return found
-    tokens, likeliest = (getattr(told, name, None) for name in ("tokens", "top_logprobs"))
-    if not isinstance(tokens, list) or not isinstance(likeliest, list):
+        shown = [e.get("top_logprobs") for e in content if isinstance(e, dict)]
+        return [
+            _values({_name(top): top.get("logprob") for top in tops if isinstance(top, dict)})
+            for tops in shown
+            if isinstance(tops, list)
+        ]
+    likeliest = getattr(told, "top_logprobs", None)
+    if not isinstance(likeliest, list):
         return []
-    pairs = zip(tokens, likeliest, strict=False)
-    return [(token, _values(top if isinstance(top, dict) else {})) for token, top in pairs]
+    return [_values(top if isinstance(top, dict) else {}) for top in likeliest]
 
 
 def _name(entry: dict[str, Any]) -> int | str:

@@ -6,11 +6,11 @@ share, so a regression within positions gives β whatever T is. Tokens count by 
 under the reference given T, which is the Fisher information of β. One Δh common to all positions
 may be explained away first, as a moved body does (`filters`).
 
-How sure that is has two parts: answers differ (clustered by answer), and benign changes move every
-class a little. The same regression has been made of each member of a pack, so the largest score
-over all classes is compared with theirs (Westfall and Young 1993), each with noise of the size of
-this audit's: signs of the answers' own deviations, drawn anew. (A member's mean log-ratio over all
-positions will not do: where a token is likely, benign changes move it otherwise than elsewhere.)
+The same regression has been made of each member of a pack at the same contexts, so the largest
+score over all classes is compared with theirs (Westfall and Young 1993). Where a suspect was asked
+at some of the positions only, members get noise of that size: signs of the contexts' own
+deviations, drawn anew. (A member's mean log-ratio over all positions will not do: where a token is
+likely, benign changes move it otherwise than elsewhere.)
 """
 
 from __future__ import annotations
@@ -21,14 +21,17 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from tiltlm.audit.filters import RAREST, Array, standardised
+from tiltlm.audit.filters import RAREST, Array
 from tiltlm.audit.hypotheses import Hypotheses
 
-FEWEST_ANSWERS = 8
-"""A class is judged if the information on it comes from as many answers, in effect."""
+FEWEST_CONTEXTS = 8
+"""A class is judged if the information on it comes from as many contexts, in effect."""
 
 _PRIOR = 0.5
 _RIDGE = 1e-3
+_CANDIDATES = 12
+_LEAST = 1e-4
+"""Nats: no strength is surer than this."""
 
 
 @dataclass(frozen=True)
@@ -38,14 +41,14 @@ class Seen:
     Attributes:
         tokens: (R,) ids.
         positions: (R,) which position, from 0.
-        answers: (N,) which answer each position is in, from 0.
+        contexts: (N,) which context each position is in, from 0.
         reference: (R,) log R.
         suspect: (R,) log S.
     """
 
     tokens: Array
     positions: Array
-    answers: Array
+    contexts: Array
     reference: Array
     suspect: Array
 
@@ -61,8 +64,9 @@ class TopShift:
 
     def __init__(self, seen: Seen, hypotheses: Hypotheses, rows: Array | None) -> None:
         size = hypotheses.members.shape[1]
-        count = len(seen.answers)
+        count = len(seen.contexts)
         self.hypotheses = hypotheses
+        self._echoes: dict[int, Array] = {}
         likely = np.exp(seen.reference)
         total = np.bincount(seen.positions, likely, minlength=count)
         weights = likely / total[seen.positions]
@@ -75,12 +79,12 @@ class TopShift:
         change = seen.suspect - seen.reference
         self._ratios = sparse.csr_matrix((change, (seen.positions, seen.tokens)), shape=shape)
         groups = sparse.csr_matrix(
-            (np.ones(count), (seen.answers, np.arange(count))),
-            shape=(seen.answers.max() + 1, count),
+            (np.ones(count), (seen.contexts, np.arange(count))),
+            shape=(seen.contexts.max() + 1, count),
         )
         self._groups = groups
         own = np.asarray((groups @ (masses - masses.multiply(masses))).todense())
-        """(A, K) Fisher information on each class in each answer."""
+        """(A, K) Fisher information on each class in each context."""
         self._own: Array = own
         self.information: Array = own.sum(0)
         squares = (own**2).sum(0)
@@ -92,7 +96,7 @@ class TopShift:
             left = left - (self._cross * self._body).sum(1)
         # A class that a moved body explains, or that is all or nothing, is not to be seen here.
         enough = (left > 0.02 * self.information) & (left > RAREST * count)
-        self.visible: Array = enough & (effective >= FEWEST_ANSWERS)
+        self.visible: Array = enough & (effective >= FEWEST_CONTEXTS)
         self._left = np.where(self.visible, left, 1.0)
 
     def strengths(self, scores: Array) -> Array:
@@ -108,9 +112,9 @@ class TopShift:
         return np.where(self.visible, found / self._left, 0.0)
 
     def scores(self) -> tuple[Array, Array]:
-        """What the suspect shows: (V,) Σ w(Δ − Δ̄) of each token, and (A, V) of each answer."""
-        by_answer = self._by_answer(self._weights.multiply(self._ratios).tocsr())
-        return by_answer.sum(0), by_answer
+        """What the suspect shows: (V,) Σ w(Δ − Δ̄) of each token, and (A, V) of each context."""
+        by_context = self._by_context(self._weights.multiply(self._ratios).tocsr())
+        return by_context.sum(0), by_context
 
     def of_shifts(self, shifts: Array) -> Array:
         """(B, V) the same for models whose log-ratio is (B, V) everywhere."""
@@ -122,21 +126,27 @@ class TopShift:
         mask = np.asarray(self.hypotheses.members[index].todense(), float)
         return np.asarray(self.of_shifts(mask)[0])
 
-    def deviations(self, by_answer: Array, strengths: Array) -> Array:
-        """(A, K) by how much each answer moves each strength away from the mean over answers."""
-        if self._body is not None:  # what the one Δh explains of an answer is no deviation
+    def echo(self, index: int) -> Array:
+        """(K,) strengths that a tilt of 1 of one class gives to all."""
+        if index not in self._echoes:
+            self._echoes[index] = self.strengths(self.of_class(index))
+        return self._echoes[index]
+
+    def deviations(self, by_context: Array, strengths: Array) -> Array:
+        """(A, K) by how much each context moves each strength away from the mean over contexts."""
+        if self._body is not None:  # what the one Δh explains of a context is no deviation
             assert self._rows is not None
-            moved = np.linalg.solve(self._gram, by_answer.sum(0) @ self._rows)
+            moved = np.linalg.solve(self._gram, by_context.sum(0) @ self._rows)
             explained = self._weights @ sparse.diags(self._rows @ moved)
-            by_answer = by_answer - self._by_answer(explained.tocsr())
+            by_context = by_context - self._by_context(explained.tocsr())
         own = self._own * self._left / np.where(self.information > 0, self.information, 1.0)
-        found = np.asarray((self.hypotheses.members @ by_answer.T).T)
+        found = np.asarray((self.hypotheses.members @ by_context.T).T)
         if self._body is not None:
-            found -= (by_answer @ self._rows) @ self._body.T
+            found -= (by_context @ self._rows) @ self._body.T
         return np.where(self.visible, (found - own * strengths) / self._left, 0.0)
 
-    def _by_answer(self, weighed: sparse.csr_matrix) -> Array:
-        """(A, V) Σ over an answer's positions of what is given, less its mean by probability."""
+    def _by_context(self, weighed: sparse.csr_matrix) -> Array:
+        """(A, V) Σ over a context's positions of what is given, less its mean by probability."""
         middle = np.asarray(weighed.sum(1)).ravel()
         by_position = weighed - sparse.diags(middle) @ self._weights
         return np.asarray((self._groups @ by_position).todense())
@@ -180,7 +190,7 @@ class TopNamed:
     Attributes:
         index: of the hypothesis.
         strength: nats.
-        interval: 95 %; units of replication are the answer and the benign change.
+        interval: 95 %; units of replication are the context and the benign change.
         score: 1 is what one in fifty of the null reaches.
         p: of the largest score; None without a null.
         body: whether one Δh was explained away.
@@ -202,6 +212,8 @@ class TopAuditor:
         hypotheses: classes.
         rows: (V, D) of the reference's head.
         null: what benign changes show; None for no calibration.
+        sampled: share of the variance between contexts that the null does not have: 0 where both
+            were read at the same positions.
         seed: of the signs.
     """
 
@@ -211,31 +223,35 @@ class TopAuditor:
         hypotheses: Hypotheses,
         rows: Array,
         null: TopNull | None,
+        sampled: float = 1.0,
         seed: int = 0,
     ) -> None:
         self.hypotheses = hypotheses
         self._lenses = {
             body: TopShift(seen, hypotheses, rows if body else None) for body in (False, True)
         }
-        self._units, self._spreads, self._errors = {}, {}, {}
+        self._units, self._spreads, self._errors, self._scored_by = {}, {}, {}, {}
         maxima = []
-        self.total, by_answer = self._lenses[False].scores()
-        answers = len(by_answer)
+        self.total, by_context = self._lenses[False].scores()
+        contexts = len(by_context)
         members = 0 if null is None else len(null.weighed)
-        signs = np.random.default_rng([seed, 7_919]).choice([-1.0, 1.0], size=(members, answers))
+        signs = np.random.default_rng([seed, 7_919]).choice([-1.0, 1.0], size=(members, contexts))
         for body, lens in self._lenses.items():
-            deviations = lens.deviations(by_answer, lens.strengths(self.total))
-            error = np.sqrt((deviations**2).sum(0) * answers / max(1, answers - 1))
-            self._errors[body] = error
+            deviations = lens.deviations(by_context, lens.strengths(self.total))
+            error = np.sqrt((deviations**2).sum(0) * contexts / max(1, contexts - 1))
+            self._errors[body] = self._scored_by[body] = error
             self._spreads[body] = np.zeros_like(error)
             self._units[body] = 1.0
             if null is None:
                 continue
             theirs = TopShift(null.where, hypotheses, rows if body else None)
             lens.visible &= theirs.visible
+            theirs.visible = lens.visible
             benign = theirs.strengths(null.weighed)
-            noisy = benign + signs @ deviations
-            found = _maxima(benign, noisy, error, lens.visible, null.families)
+            noisy = benign + sampled**0.5 * (signs @ deviations)
+            self._scored_by[body] = sampled**0.5 * error
+            kinds = np.array(null.families if len(set(null.families)) > 2 else range(members))
+            found = _maxima(theirs, benign, noisy, self._scored_by[body], kinds)
             self._spreads[body] = spread_of(benign)
             self._units[body] = max(float(np.quantile(found, 0.98)), 1.0)
             maxima.append(found / self._units[body])
@@ -252,32 +268,21 @@ class TopAuditor:
         for body, lens in self._lenses.items():
             strengths = lens.strengths(total)
             error = np.hypot(self._spreads[body], self._errors[body])
-            scores = _scored(strengths[None], error, lens.visible)[0] / self._units[body]
-            index = self._simplest(scores)
-            strength, reach = float(strengths[index]), 1.96 * float(error[index])
+            reach = np.hypot(self._spreads[body], self._scored_by[body])
+            index, score = _standing(lens, strengths, reach)
+            score /= self._units[body]
+            strength, wide = float(strengths[index]), 1.96 * float(error[index])
             p = None
             if len(self.null_maxima):
-                above = int((self.null_maxima >= scores[index]).sum())
+                above = int((self.null_maxima >= score).sum())
                 p = (1 + above) / (len(self.null_maxima) + 1)
-            interval = (strength - reach, strength + reach)
-            found.append(TopNamed(index, strength, interval, float(scores[index]), p, body))
+            interval = (strength - wide, strength + wide)
+            found.append(TopNamed(index, strength, interval, score, p, body))
         return max(found, key=lambda f: f.score)
 
     def without(self, total: Array, found: TopNamed) -> Array:
         """(V,) what is left when a class is taken out."""
         return np.asarray(total - found.strength * self._lenses[False].of_class(found.index))
-
-    def _simplest(self, scores: Array) -> int:
-        """The best, or a class much like it that explains nearly as well with a shorter name."""
-        best = int(scores.argmax())
-        ours = set(self.hypotheses.token_ids(best))
-
-        def alike(index: int) -> bool:
-            theirs = set(self.hypotheses.token_ids(index))
-            return len(ours & theirs) >= 0.5 * len(ours | theirs)
-
-        near = [int(i) for i in np.flatnonzero(scores >= 0.95 * scores[best]) if alike(int(i))]
-        return min(near, key=lambda i: (len(self.hypotheses.names[i]), i))
 
 
 def spread_of(benign: Array) -> Array:
@@ -287,24 +292,46 @@ def spread_of(benign: Array) -> Array:
     return np.asarray(np.hypot(spread, _PRIOR * (np.median(some) if len(some) else 0.0)))
 
 
-def _scored(strengths: Array, error: Array, visible: Array) -> Array:
-    """(N, K)."""
-    scores = np.zeros_like(strengths)
-    if not visible.any():
-        return scores
-    scores[:, visible] = standardised(strengths[:, visible] / np.maximum(error[visible], 1e-6))
-    return np.asarray(np.abs(scores))
+def _standing(lens: TopShift, strengths: Array, reach: Array) -> tuple[int, float]:
+    """The class that stands out most, and by how much.
+
+    Of the classes with the highest scores each is taken out in turn, and its score divided by the
+    spread that is left over all classes, where that is above 1: of classes that overlap the right
+    one leaves least, and a change of unknown kind moves all classes a little (Efron 2004).
+    """
+    if not lens.visible.any():
+        return 0, 0.0
+    reach = np.maximum(reach, _LEAST)
+    scores = np.where(lens.visible, np.abs(strengths) / reach, 0.0)
+    standing = np.zeros(len(scores))
+    for index in np.argsort(-scores)[:_CANDIDATES]:
+        rest = (strengths - strengths[index] * lens.echo(int(index))) / reach
+        left = float(np.median(np.abs(rest[lens.visible])) / 0.6745)
+        standing[index] = scores[index] / max(1.0, left)
+    best = _simplest(standing, lens.hypotheses)
+    return best, float(standing[best])
 
 
-def _maxima(
-    benign: Array, noisy: Array, error: Array, visible: Array, families: Sequence[str]
-) -> Array:
+def _simplest(scores: Array, hypotheses: Hypotheses) -> int:
+    """The best, or a class much like it that explains nearly as well with a shorter name."""
+    best = int(scores.argmax())
+    ours = set(hypotheses.token_ids(best))
+
+    def alike(index: int) -> bool:
+        theirs = set(hypotheses.token_ids(index))
+        return len(ours & theirs) >= 0.5 * len(ours | theirs)
+
+    near = [int(i) for i in np.flatnonzero(scores >= 0.95 * scores[best]) if alike(int(i))]
+    return min(near, key=lambda i: (len(hypotheses.names[i]), i))
+
+
+def _maxima(lens: TopShift, benign: Array, noisy: Array, error: Array, kinds: Array) -> Array:
     """(B,) the largest score of each member, by the spread of those of other families."""
-    kinds = np.array(families if len(set(families)) > 2 else range(len(benign)))
     found = np.zeros(len(benign))
     for kind in set(kinds.tolist()):
         own = kinds == kind
         others = benign[~own] if (~own).any() else benign
         reach = np.hypot(spread_of(others), error)
-        found[own] = _scored(noisy[own], reach, visible).max(1, initial=0.0)
+        for member in np.flatnonzero(own):
+            found[member] = _standing(lens, noisy[member], reach)[1]
     return found

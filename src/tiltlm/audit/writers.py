@@ -13,6 +13,9 @@ from tiltlm.context_sources import first_token
 from tiltlm.models import LoadedModel
 from tiltlm.sampling import SamplingOptions, sample
 
+PROMPT = "\n"
+"""What every answer of an endpoint continues; an empty prompt is refused by many."""
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -70,13 +73,14 @@ class EndpointWriter:
 
     def __init__(self, endpoint: Endpoint, tokenizer: PreTrainedTokenizerBase) -> None:
         self._endpoint, self._tokenizer = endpoint, tokenizer
-        self._prompt_ids = endpoint.prompt_ids(tokenizer)
+        # As servers cut it: with whatever the tokenizer puts before a text.
+        self._prompt_ids: list[int] = tokenizer(PROMPT)["input_ids"]
 
     def write(self, count: int, length: int, seed: int) -> list[Answer]:
         """One request each; those that fail after retries are left out."""
         found = []
         end = self._tokenizer.eos_token_id
-        for choice in self._endpoint.ask(count, length, seed):
+        for _, choice in self._endpoint.each([PROMPT] * count, length, seed):
             ids = self._tokenizer(choice.text or "", add_special_tokens=False)["input_ids"][:length]
             # That a text ended was a draw too, and it is not in the text.
             if ids and len(ids) < length and choice.finish_reason == "stop" and end is not None:
