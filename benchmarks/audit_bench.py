@@ -14,7 +14,7 @@ from tiltlm.audit.clusters import clusters
 from tiltlm.audit.filters import Outside, Space, rows_of
 from tiltlm.audit.hypotheses import Hypotheses, hypotheses
 from tiltlm.audit.nulls import NullPack, families, load_null
-from tiltlm.audit.shift import ShiftReader
+from tiltlm.audit.shift import TOP, ShiftReader
 from tiltlm.audit_logprobs_command import null_of
 from tiltlm.context_sources import make_contexts
 from tiltlm.events import parse_event
@@ -53,7 +53,8 @@ class Bench:
         self.tried: Hypotheses = hypotheses(self.vocabulary, self.lists, clusters(self.space.rows))
         self.plain = Outside(self.space, hypotheses(self.vocabulary))
         self.null = self.pack.shifts.double().numpy()
-        self.top_null = null_of(self.pack, self.reader)
+        rows = range(self.pack.top["ids"].shape[1])
+        self.top_null = null_of(self.pack, rows, TOP, self.tried, self.space.rows, self.model)
         self.kinds = np.array(families(self.pack))
         self.auditor = self.trained_on(np.ones(len(self.null), bool))
 

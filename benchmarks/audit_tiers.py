@@ -14,7 +14,7 @@ from tiltlm.audit.observers import ModelObserver
 from tiltlm.audit.plan import plan_text
 from tiltlm.audit.reading_text import hits_and_probabilities
 from tiltlm.audit.sequential import TiltEvidence
-from tiltlm.audit.top_shift import TopAuditor
+from tiltlm.audit.top_auditor import TopAuditor
 from tiltlm.audit.writers import ModelWriter
 from tiltlm.audit_logprobs_command import named_by, seen_in
 from tiltlm.audit_text_command import tolerances
@@ -36,10 +36,10 @@ def by_log_probs(
         without: a family that the null lacks.
     """
     observer = ModelObserver(Pair(bench.model, suspect))
-    places = observer.places(bench.pack.contexts, len(bench.top_null.where.contexts))
+    places = observer.places(bench.pack.contexts, bench.pack.top["ids"].shape[1])
     seen, _, _ = seen_in(Reader(bench.model.model), observer.observe(places))
     null = bench.top_null if without is None else bench.top_null.but(without)
-    auditor = TopAuditor(seen, bench.tried, bench.space.rows, null, sampled=0.0)
+    auditor = TopAuditor(seen, bench.tried, bench.space.rows, null)
     return [
         {
             "event": bench.tried.names[n.index],

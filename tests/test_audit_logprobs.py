@@ -10,7 +10,8 @@ import torch
 from typer.testing import CliRunner
 
 from tiltlm.audit.hypotheses import hypotheses
-from tiltlm.audit.top_shift import Seen, TopAuditor, TopNull, TopShift
+from tiltlm.audit.top_auditor import TopAuditor, TopNull
+from tiltlm.audit.top_shift import Seen, TopShift
 from tiltlm.audit_logprobs_command import run_logprobs_audit
 from tiltlm.cli import app
 from tiltlm.errors import ConfigError, ModelError, VocabularyError
@@ -105,12 +106,14 @@ def test_benign_changes_are_accused_as_often_as_is_said(world):
             size=(count, SIZE)
         ) * draws.uniform(0.02, 0.1, size=(count, 1))
 
-    same, accused = shown(logits, 0.0), 0
-    lens = TopShift(same, tried, None)
-    null = TopNull(same, lens.of_shifts(benign(59)), ["one"] * 59)
+    def seen(shift):
+        return shown(logits, shift + 0.1 * draws.normal(size=logits.shape))
+
+    members = map(seen, benign(59))
+    null = TopNull(members, shown(logits, 0.0), tried, rows, ["one"] * 59)
+    accused = 0
     for shift in benign(40):
-        own = 0.1 * draws.normal(size=logits.shape)  # what differs from place to place
-        auditor = TopAuditor(shown(logits, shift + own), tried, rows, null)
+        auditor = TopAuditor(seen(shift), tried, rows, null)
         accused += auditor.best(auditor.total).p <= 0.1
     assert accused <= 10  # of 40 at a rate of 0.1: four, and luck
 

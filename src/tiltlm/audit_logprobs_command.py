@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from tiltlm.audit.clusters import clusters
 from tiltlm.audit.endpoint import Endpoint
@@ -20,9 +21,11 @@ from tiltlm.audit.observers import (
     Observer,
     Place,
     log_probs_at,
+    places_of,
 )
 from tiltlm.audit.shift import ShiftReader
-from tiltlm.audit.top_shift import Seen, TopAuditor, TopNamed, TopNull
+from tiltlm.audit.top_auditor import TopAuditor, TopNamed, TopNull
+from tiltlm.audit.top_shift import Seen
 from tiltlm.audit_command import null_record, read_lists
 from tiltlm.audit_records import LogprobsAuditRecord, LogprobsFindingRecord
 from tiltlm.context_sources import make_contexts
@@ -30,7 +33,7 @@ from tiltlm.errors import ConfigError, ModelError
 from tiltlm.files import staged, write_json
 from tiltlm.measure_command import open_pair
 from tiltlm.measures.pair import Reader
-from tiltlm.models import load, vocabulary_size
+from tiltlm.models import LoadedModel, load, vocabulary_size
 from tiltlm.saving import check_out, fingerprint
 from tiltlm.versions import versions
 from tiltlm.vocabulary import Vocabulary
@@ -117,13 +120,11 @@ def run_logprobs_audit(
             fix="ask for more with --budget, or see what it answers",
         )
     seen, mass, inside = seen_in(reader, observed)
-    watcher.begin("comparing with the null", 1)
-    benign = None if pack is None else null_of(pack, ShiftReader(base, pack.contexts))
-    sampled = 1.0
-    if benign is not None and noise == 0:
-        sampled = max(0.0, 1 - len(observed) / len(benign.where.contexts))
-    auditor = TopAuditor(seen, tried, rows, benign, sampled, seed)
-    watcher.advance(1)
+    null_shown = None
+    if pack is not None:
+        asked = [one.place.row for one in observed]
+        null_shown = null_of(pack, asked, observer.top, tried, rows, base, watcher)
+    auditor = TopAuditor(seen, tried, rows, null_shown, noisy=noise != 0)
     if not auditor.judged:
         raise ModelError(
             "what the suspect shows holds no class in eight contexts, so none could be judged",
@@ -192,17 +193,47 @@ def seen_in(reader: Reader, observed: Sequence[Observed]) -> tuple[Seen, Array, 
     return seen, np.asarray(mass) / len(observed), np.asarray(inside) / len(observed)
 
 
-def null_of(pack: NullPack, reader: ShiftReader) -> TopNull:
+def null_of(
+    pack: NullPack,
+    rows: Sequence[int],
+    top: int,
+    hypotheses: Hypotheses,
+    head: Array,
+    base: LoadedModel,
+    watcher: Watcher | None = None,
+) -> TopNull:
     """What a pack's members show.
 
     Args:
         pack: of benign changes.
-        reader: of the reference at the pack's contexts.
+        rows: numbers of the places where the suspect was asked.
+        top: log-probabilities a place.
+        hypotheses: classes.
+        head: (V, D) rows of the reference's head.
+        base: the reference.
+        watcher: told of progress.
     """
-    ids, values, owners = (found.numpy() for found in reader.likeliest())
-    places = np.arange(len(ids)).repeat(ids.shape[1])
-    where = Seen(ids.ravel(), places, owners, values.ravel(), values.ravel())
-    return TopNull(where, len(ids) * pack.weighed.double().numpy(), families(pack))
+    watcher = watcher or Silent()
+    watcher.begin("what benign changes show", len(pack.members))
+    own = ShiftReader(base, pack.contexts).read(base).top
+    places = places_of(pack.contexts, len(own.ids))
+    contexts = np.empty(len(places), np.int64)
+    contexts[[place.row for place in places]] = [place.context for place in places]
+    chosen = np.array(rows)
+
+    def seen(ids: torch.Tensor, reference: torch.Tensor, ratios: torch.Tensor) -> Seen:
+        some = [part[chosen, :top].double().numpy().ravel() for part in (reference, ratios)]
+        return Seen(
+            ids[chosen, :top].numpy().ravel(),
+            np.arange(len(chosen)).repeat(min(top, ids.shape[1])),
+            np.unique(contexts[chosen], return_inverse=True)[1],
+            some[0],
+            some[0] + some[1],
+        )
+
+    members = (seen(*(part[n] for part in pack.top.values())) for n in range(len(pack.members)))
+    reference = seen(own.ids, own.reference, own.ratios)
+    return TopNull(members, reference, hypotheses, head, families(pack), watcher.advance)
 
 
 def named_by(auditor: TopAuditor, rate: float) -> list[TopNamed]:

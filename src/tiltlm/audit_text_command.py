@@ -17,7 +17,7 @@ from tiltlm.audit.plan import plan_text
 from tiltlm.audit.reading_text import hits_and_probabilities
 from tiltlm.audit.sequential import TiltEvidence, confidence_sequence
 from tiltlm.audit.shift import ShiftReader
-from tiltlm.audit.top_shift import spread_of
+from tiltlm.audit.top_auditor import spread_of
 from tiltlm.audit.writers import Answer, EndpointWriter, ModelWriter, Writer
 from tiltlm.audit_command import null_record, read_lists
 from tiltlm.audit_records import TextAuditRecord, TextFindingRecord

@@ -24,7 +24,7 @@ from tiltlm.contexts import TokenContexts
 from tiltlm.errors import ConfigError, RunError
 from tiltlm.files import remove, staged, write_json
 
-_OF_MEMBERS = ("shifts", "weighed", "masses")
+_BY_TOKEN, _BY_PLACE = ("shifts", "masses"), ("ids", "reference", "ratios")
 
 LARGEST_KL = 2.0
 """Nats a position: a model further from its reference than this is another model."""
@@ -40,7 +40,7 @@ class NullPack:
         contexts: where shifts were read; suspects are read there too.
         probes: words that may be triggers, and their contexts.
         shifts: (B, V) float32, nats.
-        weighed: (B, V) float32, see `Shift`.
+        top: ``ids`` (B, N, `TOP`) int32, ``reference`` and ``ratios`` float16, as in `Top`.
         masses: (B, V) float32, mean probability of each token under the member.
         waiting: (B,) largest score of a class that waits for a word.
         kl: (B,) KL(reference ‖ member), nats a position.
@@ -52,7 +52,7 @@ class NullPack:
     contexts: TokenContexts
     probes: Probes
     shifts: torch.Tensor = field(default_factory=lambda: torch.empty(0))
-    weighed: torch.Tensor = field(default_factory=lambda: torch.empty(0))
+    top: dict[str, torch.Tensor] = field(default_factory=dict)
     masses: torch.Tensor = field(default_factory=lambda: torch.empty(0))
     waiting: list[float] = field(default_factory=list)
     kl: list[float] = field(default_factory=list)
@@ -96,14 +96,19 @@ def write_member(
     """
     with staged(member_path(folder, number)) as path:
         text = json.dumps({"about": about, "kl": shift.kl, "waiting": waiting})
-        found = {"shifts": shift.mean, "weighed": shift.weighed, "masses": shift.suspect_mass}
-        tensors = {name: tensor.float().contiguous() for name, tensor in found.items()}
+        tensors = {
+            "shifts": shift.mean.float().contiguous(),
+            "masses": shift.suspect_mass.float().contiguous(),
+            "ids": shift.top.ids,
+            "reference": shift.top.reference.half(),
+            "ratios": shift.top.ratios.half(),
+        }
         save_file(tensors, path, metadata={"json": text})
 
 
 def gather(folder: Path, pack: NullPack, count: int) -> NullPack:
     """Make a whole pack of its members; they are removed."""
-    found_of: dict[str, list[torch.Tensor]] = {name: [] for name in _OF_MEMBERS}
+    found_of: dict[str, list[torch.Tensor]] = {name: [] for name in (*_BY_TOKEN, *_BY_PLACE)}
     for number in range(count):
         with safe_open(member_path(folder, number), "pt") as file:
             found = json.loads(file.metadata()["json"])
@@ -112,11 +117,11 @@ def gather(folder: Path, pack: NullPack, count: int) -> NullPack:
         pack.kl.append(found["kl"])
         pack.waiting.append(found["waiting"])
         pack.members.append(found["about"])
-    pack.shifts, pack.weighed, pack.masses = (torch.stack(kept) for kept in found_of.values())
+    stacked = {name: torch.stack(kept) for name, kept in found_of.items()}
+    pack.shifts, pack.masses = (stacked[name] for name in _BY_TOKEN)
+    pack.top = {name: stacked[name] for name in _BY_PLACE}
     tensors = {
-        "shifts": pack.shifts,
-        "weighed": pack.weighed,
-        "masses": pack.masses,
+        **stacked,
         "groups": torch.from_numpy(pack.probes.groups),
         **_tensors("contexts", pack.contexts),
         **_tensors("probes", pack.probes.contexts),
@@ -178,20 +183,21 @@ def load_null(folder: Path) -> NullPack:
             contexts = _contexts("contexts", about["contexts"], file)
             placed = _contexts("probes", about["probes"], file)
             probes = Probes(about["words"], placed, file.get_tensor("groups").numpy())
-            shifts, weighed, masses = (file.get_tensor(name) for name in _OF_MEMBERS)
+            shifts, masses = (file.get_tensor(name) for name in _BY_TOKEN)
+            top = {name: file.get_tensor(name) for name in _BY_PLACE}
         pack = NullPack(
             about["reference"],
             about["vocabulary"],
             contexts,
             probes,
             shifts,
-            weighed,
+            top,
             masses,
             about["waiting"],
             about["kl"],
             about["members"],
         )
-        by_member = (shifts, weighed, masses, pack.kl, pack.waiting, pack.members)
+        by_member = (shifts, masses, *top.values(), pack.kl, pack.waiting, pack.members)
         lengths = {len(found) for found in by_member}
         whole = len(lengths) == 1
     except (ValueError, KeyError, TypeError, OSError, SafetensorError) as error:

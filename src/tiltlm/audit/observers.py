@@ -38,10 +38,12 @@ class Place:
     """A position to look at.
 
     Attributes:
-        context: its number.
+        row: its number among all of a pack's.
+        context: number of its context.
         ids: all tokens up to it.
     """
 
+    row: int
     context: int
     ids: list[int]
 
@@ -85,7 +87,7 @@ class Observer(Protocol):
         """Standard deviation, nats, of a log-probability when the same is asked again."""
 
 
-def places_of(contexts: TokenContexts, count: int, seed: int) -> list[Place]:
+def places_of(contexts: TokenContexts, count: int, seed: int = 0) -> list[Place]:
     """Positions where packs are read in full, in an order drawn at random.
 
     Args:
@@ -93,11 +95,12 @@ def places_of(contexts: TokenContexts, count: int, seed: int) -> list[Place]:
         count: at most.
         seed: of the order.
     """
-    found = [
-        Place(number, ids[: position + 1].tolist())
+    ends = [
+        (number, ids[: position + 1].tolist())
         for number, ids in enumerate(contexts.sequences)
         for position in contexts.positions(number)[::EVERY].tolist()
     ]
+    found = [Place(row, number, ids) for row, (number, ids) in enumerate(ends)]
     order = np.random.default_rng([seed, 4_241]).permutation(len(found))
     return [found[int(i)] for i in order[:count]]
 
@@ -146,7 +149,7 @@ class ModelObserver:
 
     def places(self, contexts: TokenContexts, count: int) -> list[Place]:
         """All are good."""
-        return places_of(contexts, count, 0)
+        return places_of(contexts, count)
 
     def observe(self, places: Sequence[Place]) -> list[Observed]:
         """Read here."""
@@ -198,14 +201,14 @@ class EndpointObserver:
         """Those whose text is cut into the same tokens again, since a text is what is sent."""
         found = []
         special = set(self._tokenizer.all_special_ids)
-        for place in places_of(contexts, sum(map(len, contexts.sequences)), 0):
+        for place in places_of(contexts, sum(map(len, contexts.sequences))):
             own = place.ids[1:] if place.ids[0] in special else place.ids
             if not own or special & set(own):
                 continue
             # With whatever the tokenizer puts before a text, as servers do.
             cut = self._tokenizer(self._text(own))["input_ids"]
             if cut[-len(own) :] == own and set(cut[: -len(own)]) <= special:
-                found.append(Place(place.context, cut))
+                found.append(Place(place.row, place.context, cut))
             if len(found) == count:
                 break
         return found

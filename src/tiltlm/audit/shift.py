@@ -28,6 +28,21 @@ TOP = 20
 
 
 @dataclass(frozen=True)
+class Top:
+    """The `TOP` likeliest tokens of a model, by contexts and positions in order.
+
+    Attributes:
+        ids: (N, TOP), the likeliest first.
+        reference: (N, TOP) log-probabilities of these under the reference.
+        ratios: (N, TOP) log S − log R.
+    """
+
+    ids: torch.Tensor
+    reference: torch.Tensor
+    ratios: torch.Tensor
+
+
+@dataclass(frozen=True)
 class Shift:
     """Log-ratios log S − log R.
 
@@ -37,8 +52,7 @@ class Shift:
         kl: KL(R ‖ S), nats a position.
         reference_mass: (V,) mean probability of each token under the reference, float64.
         suspect_mass: (V,) likewise under the suspect.
-        weighed: (V,) mean of q·(Δ − Σ q·Δ) over positions: the log-ratio among the reference's
-            `TOP` likeliest tokens, weighted by its probability q given these. float64.
+        top: what a server would show of the suspect, at the positions that are read in full.
         positions: that are behind `by_context`.
     """
 
@@ -46,7 +60,7 @@ class Shift:
     kl: float
     reference_mass: torch.Tensor
     suspect_mass: torch.Tensor
-    weighed: torch.Tensor
+    top: Top
     positions: int
 
     @property
@@ -101,7 +115,9 @@ class ShiftReader:
             suspect.model.eval()
             reader = Reader(suspect.model)
         shifts = torch.empty(len(self.contexts), self._size)
-        sums = torch.zeros(3, self._size, dtype=torch.float64)
+        sums = torch.zeros(2, self._size, dtype=torch.float64)
+        tops: list[tuple[torch.Tensor, ...]] = []
+        order: list[int] = []
         kl, seen, done = 0.0, 0, 0
         for indices in batches_of(self.contexts):
             first = self._reference_rows(indices)
@@ -115,10 +131,11 @@ class ShiftReader:
             if masses:
                 for base, model in self._some(reader, first, second, decodes, indices):
                     likely = base.exp()
-                    sums[:2] += torch.stack([likely.sum(0), model.exp().sum(0)]).double().cpu()
-                    _add_weighed(sums[2], base, model)
+                    sums += torch.stack([likely.sum(0), model.exp().sum(0)]).double().cpu()
+                    tops.append(_top(base, model))
                     kl += float((likely * (base - model)).sum())
                     seen += len(base)
+                order += [i for i in indices for _ in self.contexts.positions(i)[::EVERY]]
             done += len(indices)
             if on_context:
                 on_context(done)
@@ -130,24 +147,9 @@ class ShiftReader:
         shifts -= shifts.mean(1, keepdim=True)
         kl = max(0.0, kl / seen) if seen else float("nan")
         sums = sums / seen if seen else sums[:, :0]
-        return Shift(shifts, kl, sums[0], sums[1], sums[2], self.contexts.tokens)
-
-    def likeliest(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """What the reference shows where suspects are read in full.
-
-        Returns:
-            (N, TOP) token ids, (N, TOP) log-probabilities, and (N,) the context of each position.
-        """
-        ids, values, owners = [], [], []
-        for indices in batches_of(self.contexts):
-            for index, row in zip(indices, self._reference_rows(indices), strict=True):
-                for part in row[::EVERY].split(ROWS):
-                    logits = self._reader.logits(part)
-                    top = logits.log_softmax(-1).topk(min(TOP, logits.shape[-1]))
-                    ids.append(top.indices.cpu())
-                    values.append(top.values.double().cpu())
-                    owners.append(torch.full((len(part),), index))
-        return torch.cat(ids), torch.cat(values), torch.cat(owners)
+        place = torch.tensor(order).argsort(stable=True)
+        shown = [torch.cat(part)[place] for part in zip(*tops, strict=True)] if tops else [sums] * 3
+        return Shift(shifts, kl, sums[0], sums[1], Top(*shown), self.contexts.tokens)
 
     def _means(self, reader: Reader, rows: list[torch.Tensor], indices: list[int]) -> torch.Tensor:
         """(B, V) mean logits of each context."""
@@ -214,9 +216,8 @@ class ShiftReader:
         return weights / weights.sum()
 
 
-def _add_weighed(sums: torch.Tensor, base: torch.Tensor, model: torch.Tensor) -> None:
-    top = base.topk(min(TOP, base.shape[-1]))
-    share = top.values.softmax(-1)
-    change = model.gather(1, top.indices) - top.values
-    found = share * (change - (share * change).sum(-1, keepdim=True))
-    sums.index_add_(0, top.indices.flatten().cpu(), found.flatten().double().cpu())
+def _top(base: torch.Tensor, model: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Ids, log R and log S − log R of the suspect's likeliest tokens."""
+    top = model.topk(min(TOP, model.shape[-1]))
+    reference = base.gather(1, top.indices)
+    return top.indices.int().cpu(), reference.cpu(), (top.values - reference).cpu()
