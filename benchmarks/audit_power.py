@@ -40,6 +40,10 @@ STRENGTHS = {
 }
 TRIGGERS = (" night", " father", " heart", " word")
 WAITING = (0.5, 1.0, 2.0)
+REPEATED = (("edit", 0.1), ("head", 0.5), ("body", 0.5), ("full", 0.5))
+REPEATS = 5
+"""Further seeds of each event at these, by logits alone."""
+
 MODELS, DECOYS, RATE = 299, 100, 0.01
 
 
@@ -99,6 +103,23 @@ def organism(bench: Bench, event: str, how: str, strength: float, seed: int) -> 
         "rankings": rankings(shift, truth),
         "perplexity": perplexity_differencing(bench.model, model, truth, seed),
         "two_sample_p": two_sample_p(bench.model, model, seed),
+    }
+
+
+def repeated(bench: Bench, event: str, how: str, strength: float, seed: int) -> dict[str, Any]:
+    """One more of a kind, on another benign change."""
+    mask = bench.mask(event)
+    model, gap = plant(bench.benign(seed), mask, strength, how, seed)
+    shift = bench.reader.read(model)
+    found = bench.auditor.named(shift.mean.numpy(), RATE)
+    truth = set(mask.nonzero()[:, 0].tolist())
+    return {
+        "event": event,
+        "how": how,
+        "beta": strength,
+        "gap": gap,
+        "kl": shift.kl,
+        **named_of(found, truth),
     }
 
 
@@ -167,6 +188,11 @@ def main() -> None:
         path = out / "organisms" / f"{number}.json"
         found.append(kept(path, organism, bench, event, how, strength, number))
         print(number, {k: found[-1][k] for k in ("event", "how", "beta", "named", "p")}, flush=True)
+    again = []
+    kinds = [(e, h, b) for h, b in REPEATED for e in events for _ in range(REPEATS)]
+    for number, (event, how, strength) in enumerate(kinds):
+        path = out / "repeated" / f"{number}.json"
+        again.append(kept(path, repeated, bench, event, how, strength, 2000 + number))
     waits = []
     for number, (word, strength) in enumerate([(w, b) for b in WAITING for w in TRIGGERS]):
         path, event = out / "waiting" / f"{number}.json", events[number % len(events)]
@@ -176,7 +202,7 @@ def main() -> None:
         kept(out / "decoys" / f"{n}.json", decoy, bench, 50_000 + n)
         for n in range(arguments.decoys)
     ]
-    print(tables(decoys, found, waits, STRENGTHS))
+    print(tables(decoys, found, again, waits, STRENGTHS))
     figure(found, STRENGTHS, out / "audit_power.png")
 
 

@@ -43,7 +43,11 @@ TIERS: dict[str, Callable[[Mapping[str, Any]], bool]] = {
 
 
 def tables(
-    decoys: Records, found: Records, waits: Records, strengths: Mapping[str, Sequence[float]]
+    decoys: Records,
+    found: Records,
+    again: Records,
+    waits: Records,
+    strengths: Mapping[str, Sequence[float]],
 ) -> str:
     """Markdown: shares named by way of planting and strength, and shares of decoys accused."""
     rankings = list(found[0]["rankings"])
@@ -62,6 +66,16 @@ def tables(
             some = [f for f in found if f["how"] == how and f["beta"] == beta]
             if some:
                 lines.append("| " + " | ".join(_row(how, beta, some, rankings)) + " |")
+    lines += [
+        "",
+        "| with more seeds, by logits | β | gap closed, median | named |",
+        "|---" * 4 + "|",
+    ]
+    for how, beta in dict.fromkeys((f["how"], f["beta"]) for f in again):
+        some = [f for f in again if (f["how"], f["beta"]) == (how, beta)]
+        gap = float(np.median([f["gap"] for f in some]))
+        cells = [how, f"{beta:g}", f"{gap:.2f}", _share(sum(map(by_logits, some)), len(some))]
+        lines.append("| " + " | ".join(cells) + " |")
     lines += ["", "| β | gap closed | class named | class and word named |", "|---|---|---|---|"]
     for beta in sorted({w["beta"] for w in waits}):
         some = [w for w in waits if w["beta"] == beta]
