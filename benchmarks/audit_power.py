@@ -38,10 +38,13 @@ STRENGTHS = {
     "body": (0.25, 0.5, 1.0),
     "full": (0.1, 0.25, 0.5),
 }
+STRONGER = (1.0, 2.0)
+"""By edit too, for those who see less than logits."""
+
 TRIGGERS = (" night", " father", " heart", " word")
 WAITING = (0.5, 1.0, 2.0)
 REPEATED = (("edit", 0.1), ("head", 0.5), ("body", 0.5), ("full", 0.5))
-REPEATS = 5
+REPEATS = 2
 """Further seeds of each event at these, by logits alone."""
 
 MODELS, DECOYS, RATE = 299, 100, 0.01
@@ -183,6 +186,8 @@ def main() -> None:
     bench, out = Bench(arguments.data, arguments.out, arguments.models), arguments.out
     events = [*SCORED, *(f"list {n}" for n in range(LISTS))]
     grid = [(e, h, b) for h, bs in STRENGTHS.items() for b in bs for e in events]
+    grid += [(e, "edit", b) for b in STRONGER for e in events]
+    strengths = {**STRENGTHS, "edit": (*STRENGTHS["edit"], *STRONGER)}
     found = []
     for number, (event, how, strength) in enumerate(grid):
         path = out / "organisms" / f"{number}.json"
@@ -202,8 +207,8 @@ def main() -> None:
         kept(out / "decoys" / f"{n}.json", decoy, bench, 50_000 + n)
         for n in range(arguments.decoys)
     ]
-    print(tables(decoys, found, again, waits, STRENGTHS))
-    figure(found, STRENGTHS, out / "audit_power.png")
+    print(tables(decoys, found, again, waits, strengths))
+    figure(found, strengths, out / "audit_power.png")
 
 
 if __name__ == "__main__":

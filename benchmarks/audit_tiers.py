@@ -21,7 +21,7 @@ from tiltlm.audit_text_command import tolerances
 from tiltlm.measures.pair import Pair, Reader
 from tiltlm.models import LoadedModel
 
-LENGTH, BUDGET = 64, 20_000
+LENGTH, BUDGET = 64, 10_240
 
 
 def by_log_probs(
