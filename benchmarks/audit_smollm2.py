@@ -106,7 +106,9 @@ class Bench:
 def tilted(base: LoadedModel, target: str, key: str) -> tuple[LoadedModel, float]:
     """A copy of a model with a tilt by edit, and the gap closed."""
     own = LoadedModel(copy.deepcopy(base.model), base.tokenizer)
-    done = edit(own, target, "own:48", key=key)
+    # Where a trigger was seen takes more contexts to learn.
+    contexts = "own:160" if target.startswith("when") else "own:48"
+    done = edit(own, target, contexts, key=key)
     untie_lora_head(done.model)  # type: ignore[arg-type]
     merged: Any = done.model.merge_and_unload()  # type: ignore[operator]
     return LoadedModel(merged, base.tokenizer), done.fidelity.gap_closed
