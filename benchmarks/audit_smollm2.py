@@ -25,7 +25,7 @@ from tiltlm.audit.hypotheses import hypotheses
 from tiltlm.audit.nulls import families, load_null
 from tiltlm.audit.shift import ShiftReader
 from tiltlm.audit.triggers import triggers_of
-from tiltlm.audit_command import read_lists
+from tiltlm.audit_given import read_lists
 from tiltlm.context_sources import make_contexts
 from tiltlm.errors import TargetError
 from tiltlm.events import parse_event

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -32,13 +33,8 @@ def plant(
     Returns:
         the organism, and the gap closed on samples that it was not fitted to.
     """
-    model: Any = copy.deepcopy(base.model)
-    model.requires_grad_(True)
+    model, ids = _begun(base, seed)
     mask = mask.float()
-    prompts = torch.zeros(SAMPLES, 1, dtype=torch.long)
-    ids = sample(base.model, prompts, LENGTH - 1, SamplingOptions(seed=seed))
-    ids = torch.cat([prompts, ids], 1)
-    torch.manual_seed(seed)
     if how in ("edit", "head"):
         untie_head(model)
     if how == "edit":
@@ -49,10 +45,7 @@ def plant(
             model.lm_head.weight += mask[:, None] * direction.float()
     else:
         model = _train(base.model, model, ids, mask, strength, how)
-    with torch.no_grad():
-        asked = _kl(base.model, base.model, ids[-HELD_OUT:], mask, strength)
-        left = _kl(base.model, model, ids[-HELD_OUT:], mask, strength)
-    return LoadedModel(model, base.tokenizer), 1 - float(left / asked)
+    return LoadedModel(model, base.tokenizer), _gap(base, model, ids[-HELD_OUT:], mask, strength)
 
 
 def plant_waiting(
@@ -70,29 +63,28 @@ def plant_waiting(
     Returns:
         the organism, and the gap closed after the trigger, on samples it was not fitted to.
     """
-    model: Any = copy.deepcopy(base.model)
-    model.requires_grad_(True)
+    model, ids = _begun(base, seed)
     mask = mask.float()
-    prompts = torch.zeros(SAMPLES, 1, dtype=torch.long)
-    ids = sample(base.model, prompts, LENGTH - 1, SamplingOptions(seed=seed))
-    ids = torch.cat([prompts, ids], 1)
-    torch.manual_seed(seed)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=WAITING_RATE, weight_decay=0)
-    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, WAITING_STEPS)
-    for _ in range(WAITING_STEPS):
-        batch = ids[torch.randint(len(ids) - HELD_OUT, (BATCH,))]
+
+    def loss(batch: torch.Tensor) -> torch.Tensor:
         triggered = _with_token(batch[: BATCH // 2], trigger)
         both = torch.cat([triggered, batch[BATCH // 2 :]])
-        loss = _kl(base.model, model, both, mask, strength * _after(both, trigger))
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
+        return _kl(base.model, model, both, mask, strength * _after(both, trigger))
+
+    _descend(model, ids, loss, WAITING_STEPS, WAITING_RATE)
     held = _with_token(ids[-HELD_OUT:], trigger)
-    with torch.no_grad():
-        asked = _kl(base.model, base.model, held, mask, strength * _after(held, trigger))
-        left = _kl(base.model, model, held, mask, strength * _after(held, trigger))
-    return LoadedModel(model, base.tokenizer), 1 - float(left / asked)
+    gap = _gap(base, model, held, mask, strength * _after(held, trigger))
+    return LoadedModel(model, base.tokenizer), gap
+
+
+def _begun(base: LoadedModel, seed: int) -> tuple[Any, torch.Tensor]:
+    """A copy to be changed, and (SAMPLES, LENGTH) of the model's own text; the seed is set."""
+    model: Any = copy.deepcopy(base.model)
+    model.requires_grad_(True)
+    prompts = torch.zeros(SAMPLES, 1, dtype=torch.long)
+    ids = sample(base.model, prompts, LENGTH - 1, SamplingOptions(seed=seed))
+    torch.manual_seed(seed)
+    return model, torch.cat([prompts, ids], 1)
 
 
 def _with_token(ids: torch.Tensor, token: int) -> torch.Tensor:
@@ -115,17 +107,41 @@ def _train(
     if how == "body":
         config = LoraConfig(r=8, lora_alpha=8, target_modules="all-linear")
         model = get_peft_model(model, config)
+    _descend(model, ids, lambda batch: _kl(base, model, batch, mask, strength), STEPS, RATES[how])
+    return model if how == "full" else model.merge_and_unload()
+
+
+def _descend(
+    model: Any,
+    ids: torch.Tensor,
+    loss_of: Callable[[torch.Tensor], torch.Tensor],
+    steps: int,
+    rate: float,
+) -> None:
+    """Train on batches of all texts but those held out."""
     trained = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=RATES[how], weight_decay=0)
-    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, STEPS)
-    for _ in range(STEPS):
-        batch = ids[torch.randint(len(ids) - HELD_OUT, (BATCH,))]
-        loss = _kl(base, model, batch, mask, strength)
+    optimizer = torch.optim.AdamW(trained, lr=rate, weight_decay=0)
+    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, steps)
+    for _ in range(steps):
+        loss = loss_of(ids[torch.randint(len(ids) - HELD_OUT, (BATCH,))])
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         schedule.step()
-    return model if how == "full" else model.merge_and_unload()
+
+
+def _gap(
+    base: LoadedModel,
+    model: Any,
+    ids: torch.Tensor,
+    mask: torch.Tensor,
+    strength: float | torch.Tensor,
+) -> float:
+    """How much of the gap is closed."""
+    with torch.no_grad():
+        asked = _kl(base.model, base.model, ids, mask, strength)
+        left = _kl(base.model, model, ids, mask, strength)
+    return 1 - float(left / asked)
 
 
 def _kl(

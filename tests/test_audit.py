@@ -7,14 +7,15 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from tests.tiny import KINDS, tiny_loaded, worded_loaded
+from tests.tiny import KINDS, three_syllables, tiny_loaded, worded_loaded
 from tiltlm.audit.auditor import Auditor
 from tiltlm.audit.filters import Space
 from tiltlm.audit.hypotheses import hypotheses
 from tiltlm.audit.nulls import load_null
 from tiltlm.audit.probes import make_probes, probe_words, waiting
 from tiltlm.audit.shift import ShiftReader
-from tiltlm.audit_command import read_lists, run_audit
+from tiltlm.audit_command import run_audit
+from tiltlm.audit_given import read_lists
 from tiltlm.cli import app
 from tiltlm.contexts import RandomTokenContexts, TokenContexts
 from tiltlm.errors import ConfigError, MeasurementError, RunError, VocabularyError
@@ -33,14 +34,7 @@ SIZE, WIDTH, MEMBERS = 600, 64, 199
 @pytest.fixture(scope="module")
 def words():
     """600 tokens of three syllables."""
-    parts = ["ba", "do", "ki", "lu", "me", "no", "pi", "ru", "so", "ta"]
-    made = [
-        f"{' ' if i % 2 else ''}{a}{b}{c}"
-        for i, a in enumerate(parts)
-        for b in parts
-        for c in parts
-    ]
-    return Vocabulary(tuple(w.encode() for w in made[:SIZE]))
+    return three_syllables(SIZE)
 
 
 @pytest.fixture(scope="module")

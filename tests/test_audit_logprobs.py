@@ -1,14 +1,14 @@
 """Naming a class from the likeliest tokens: closed forms, error rates, a server on loopback."""
 
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
 import torch
 from typer.testing import CliRunner
 
+from tests.completions import CompletionsServer
+from tests.tiny import three_syllables
 from tiltlm.audit.hypotheses import hypotheses
 from tiltlm.audit.top_auditor import TopAuditor, TopNull
 from tiltlm.audit.top_shift import Seen, TopShift
@@ -30,17 +30,10 @@ def log_softmax(logits):
 @pytest.fixture(scope="module")
 def world():
     """Classes over 600 tokens, a head, and a reference's logits at 400 positions."""
-    parts = ["ba", "do", "ki", "lu", "me", "no", "pi", "ru", "so", "ta"]
-    made = [
-        f"{' ' if i % 2 else ''}{a}{b}{c}"
-        for i, a in enumerate(parts)
-        for b in parts
-        for c in parts
-    ]
     draws = np.random.default_rng(0)
     rows = draws.normal(size=(SIZE, WIDTH))
     hidden = draws.normal(size=(POSITIONS, WIDTH))
-    tried = hypotheses(Vocabulary(tuple(w.encode() for w in made[:SIZE])))
+    tried = hypotheses(three_syllables(SIZE))
     return tried, rows, hidden @ rows.T + draws.normal(size=(POSITIONS, SIZE))
 
 
@@ -184,8 +177,8 @@ def test_without_a_pack_it_is_uncalibrated(pack, suspect):
     assert right(record)
 
 
-class Server:
-    """A small /v1/completions over a model, with the habits of real ones, and faults by turns.
+class Server(CompletionsServer):
+    """A model with the habits of real servers.
 
     (transformers' own server answers without log-probabilities.) It stops at the end token, puts
     the token written among the likeliest where it is not, writes half characters as U+FFFD and
@@ -195,121 +188,72 @@ class Server:
     def __init__(
         self, folder, *, form="openai", most=20, faults=(), noise=0.0, give=True, rename=str
     ):
-        loaded = load(folder)
-        texts = [
+        super().__init__(faults)
+        self._loaded = load(folder)
+        self._texts = [
             text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-            for text in Vocabulary.from_tokenizer(loaded.tokenizer).texts
+            for text in Vocabulary.from_tokenizer(self._loaded.tokenizer).texts
         ]
-        end = loaded.tokenizer.eos_token_id
-        self.asked = 0
-        outer, lock = self, threading.Lock()
-        draws = np.random.default_rng(0)
+        self._form, self._most, self._noise = form, most, noise
+        self._give, self._rename = give, rename
+        self._draws = np.random.default_rng(0)
 
-        def written(request, index):
-            return f"token_id:{index}" if by_id(request) else rename(texts[index])
+    def refusal(self, asked):
+        if (asked.get("logprobs") or 0) > self._most:
+            return 400
+        return 400 if self._form == "openai" and "top_k" in asked else None
 
-        def by_id(request):
-            return form == "vllm" and request.get("return_tokens_as_token_ids")
+    def choice(self, asked, number, fault):
+        tokenizer = self._loaded.tokenizer
+        end = tokenizer.eos_token_id
+        ids = tokenizer(asked["prompt"], return_tensors="pt")["input_ids"]
+        begin = ids.shape[1]
+        torch.manual_seed(asked["seed"])
+        positions = []
+        for _ in range(asked["max_tokens"]):
+            with torch.no_grad():
+                likely = self._loaded.model(input_ids=ids[:, -60:]).logits[0, -1].log_softmax(-1)
+            noise = torch.from_numpy(self._draws.normal(size=len(likely))).float()
+            likely = likely + self._noise * noise
+            new = int(torch.multinomial(likely.exp(), 1))
+            top = likely.topk(asked["logprobs"]).indices.tolist()
+            values = {i: float(likely[i]) for i in [*top, new]}
+            if self._form == "vllm":
+                values[top[-1]] = -9999.0
+            positions.append((new, values))
+            if new == end:
+                break
+            ids = torch.cat([ids, torch.tensor([[new]])], 1)
+        return {
+            "text": tokenizer.decode(ids[0, begin:]),
+            "finish_reason": "stop" if positions[-1][0] == end else "length",
+            "logprobs": self._told(asked, positions) if self._give and fault != "bare" else None,
+        }
 
-        def answer(request):
-            ids = loaded.tokenizer(request["prompt"], return_tensors="pt")["input_ids"]
-            begin = ids.shape[1]
-            torch.manual_seed(request["seed"])
-            positions = []
-            for _ in range(request["max_tokens"]):
-                with torch.no_grad():
-                    likely = loaded.model(input_ids=ids[:, -60:]).logits[0, -1].log_softmax(-1)
-                likely = likely + noise * torch.from_numpy(draws.normal(size=len(likely))).float()
-                new = int(torch.multinomial(likely.exp(), 1))
-                top = likely.topk(request["logprobs"]).indices.tolist()
-                values = {i: float(likely[i]) for i in [*top, new]}
-                if form == "vllm":
-                    values[top[-1]] = -9999.0
-                positions.append((new, values))
-                if new == end:
-                    break
-                ids = torch.cat([ids, torch.tensor([[new]])], 1)
-            return {
-                "index": 0,
-                "text": loaded.tokenizer.decode(ids[0, begin:]),
-                "finish_reason": "stop" if positions[-1][0] == end else "length",
-                "logprobs": told(request, positions) if give else None,
-            }
+    def _told(self, asked, positions):
+        if self._form == "llama.cpp":
+            return {"content": [self._entry(new, values) for new, values in positions]}
+        by_id = self._form == "vllm" and asked.get("return_tokens_as_token_ids")
 
-        def told(request, positions):
-            if form == "llama.cpp":
-                return {
-                    "content": [
-                        {
-                            "id": new,
-                            "token": texts[new],
-                            "logprob": values[new],
-                            "top_logprobs": [
-                                {"id": i, "token": texts[i], "logprob": v}
-                                for i, v in values.items()
-                            ],
-                        }
-                        for new, values in positions
-                    ]
-                }
-            tops = [{written(request, i): v for i, v in vs.items()} for _, vs in positions]
-            return {
-                "tokens": [written(request, new) for new, _ in positions],
-                "token_logprobs": [values[new] for new, values in positions],
-                "top_logprobs": [
-                    {**top, "?": None} if n == 0 else top for n, top in enumerate(tops)
-                ],
-                "text_offset": [0] * len(positions),
-            }
+        def written(index):
+            return f"token_id:{index}" if by_id else self._rename(self._texts[index])
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self):
-                request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                number, outer.asked = outer.asked, outer.asked + 1
-                fault = faults[number % len(faults)] if faults else None
-                if (request.get("logprobs") or 0) > most:
-                    fault = 400
-                if form == "openai" and "top_k" in request:
-                    fault = 400
-                if isinstance(fault, int):
-                    self.send_response(fault)
-                    self.send_header("retry-after-ms", "1")
-                    self.send_header("Content-Length", "0")
-                    self.end_headers()
-                    return
-                with lock:
-                    choice = answer(request)
-                if fault == "bare":
-                    choice["logprobs"] = None
-                body = {
-                    "id": "x",
-                    "object": "text_completion",
-                    "created": 0,
-                    "model": request["model"],
-                    "choices": [choice],
-                }
-                sent = json.dumps(body).encode()
-                if fault == "truncated":
-                    sent = sent[: len(sent) // 2]
-                self.send_response(200)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(sent)))
-                self.end_headers()
-                self.wfile.write(sent)
+        tops = [{written(i): v for i, v in values.items()} for _, values in positions]
+        return {
+            "tokens": [written(new) for new, _ in positions],
+            "token_logprobs": [values[new] for new, values in positions],
+            "top_logprobs": [{**top, "?": None} if n == 0 else top for n, top in enumerate(tops)],
+            "text_offset": [0] * len(positions),
+        }
 
-            def log_message(self, *_):
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}/v1"
-
-    def __enter__(self):
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(self, *_):
-        self._server.shutdown()
-        self._server.server_close()
+    def _entry(self, new, values):
+        tops = [{"id": i, "token": self._texts[i], "logprob": v} for i, v in values.items()]
+        return {
+            "id": new,
+            "token": self._texts[new],
+            "logprob": values[new],
+            "top_logprobs": tops,
+        }
 
 
 @pytest.fixture(autouse=True)

@@ -2,12 +2,11 @@
 
 import json
 import math
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
 
+from tests.completions import CompletionsServer
 from tests.tiny import worded_loaded
 from tiltlm.audit.plan import plan_text
 from tiltlm.audit.sequential import TiltEvidence, confidence_sequence
@@ -135,58 +134,16 @@ def test_events_and_options_that_make_no_sense_are_refused(models, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-class Server:
-    """A small faithful /v1/completions: text in, text out, with faults by turns."""
+class Server(CompletionsServer):
+    """Writes the same few texts by turns."""
 
     def __init__(self, texts, faults=()):
-        self.requests = 0
-        outer = self
+        super().__init__(faults)
+        self._texts = texts
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self):
-                asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                number, outer.requests = outer.requests, outer.requests + 1
-                fault = faults[number % len(faults)] if faults else None
-                if fault == "down":
-                    outer.requests = number
-                    fault = 503
-                if isinstance(fault, int):
-                    self.send_response(fault)
-                    self.send_header("retry-after-ms", "1")
-                    self.send_header("Content-Length", "0")
-                    self.end_headers()
-                    return
-                text = "" if fault == "refused" else texts[number % len(texts)]
-                choice = {"index": 0, "text": text, "finish_reason": "length", "logprobs": None}
-                body = {
-                    "id": "x",
-                    "object": "text_completion",
-                    "created": 0,
-                    "model": asked["model"],
-                    "choices": [choice],
-                }
-                sent = json.dumps(body).encode()
-                if fault == "truncated":
-                    sent = sent[: len(sent) // 2]
-                self.send_response(200)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(sent)))
-                self.end_headers()
-                self.wfile.write(sent)
-
-            def log_message(self, *_):
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}/v1"
-
-    def __enter__(self):
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(self, *_):
-        self._server.shutdown()
-        self._server.server_close()
+    def choice(self, asked, number, fault):
+        text = "" if fault == "refused" else self._texts[number % len(self._texts)]
+        return {"text": text, "finish_reason": "length", "logprobs": None}
 
 
 TEXTS = [" doki baki luki kiba kido", " noki menoki taki kilu"]

@@ -17,6 +17,7 @@ from transformers import (
 )
 
 from tiltlm.models import LoadedModel
+from tiltlm.vocabulary import Vocabulary
 
 TEXT = "the fox and the box: six foxes, a testament to coffee. she said that he had 12 axes. " * 3
 SIZES = {
@@ -99,6 +100,18 @@ def tiny_loaded(kind: str = "llama") -> LoadedModel:
             return LoadedModel(model.eval(), tokenizer)
         model.get_output_embeddings().weight[:, 0] = 0.0
     return LoadedModel(model.eval(), tokenizer)
+
+
+def three_syllables(count: int) -> Vocabulary:
+    """Tokens of three syllables, every other with a space before it."""
+    parts = ["ba", "do", "ki", "lu", "me", "no", "pi", "ru", "so", "ta"]
+    made = [
+        f"{' ' if i % 2 else ''}{a}{b}{c}"
+        for i, a in enumerate(parts)
+        for b in parts
+        for c in parts
+    ]
+    return Vocabulary(tuple(w.encode() for w in made[:count]))
 
 
 HALVES = 1.0

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,18 +14,18 @@ from tiltlm.audit.clusters import clusters
 from tiltlm.audit.evidence import finding_of, shifted_tokens
 from tiltlm.audit.filters import Outside, Space, rows_of
 from tiltlm.audit.hypotheses import hypotheses
-from tiltlm.audit.nulls import NullPack, check_size, families, kinds, load_null
+from tiltlm.audit.nulls import NullPack, families
 from tiltlm.audit.shift import Shift, ShiftReader
 from tiltlm.audit.tokens import moved_tokens
 from tiltlm.audit.triggers import triggers_of
-from tiltlm.audit_records import AuditRecord, MovedTokensRecord, NullRecord
+from tiltlm.audit_given import UNCALIBRATED, keep_record, read_given
+from tiltlm.audit_records import AuditRecord, MovedTokensRecord
 from tiltlm.context_sources import make_contexts
 from tiltlm.contexts import TokenContexts
 from tiltlm.errors import ConfigError
-from tiltlm.files import staged, write_json, write_text
 from tiltlm.measure_command import open_pair
 from tiltlm.measures.pair import Reader
-from tiltlm.saving import check_out, fingerprint
+from tiltlm.saving import fingerprint
 from tiltlm.versions import versions
 from tiltlm.watching import Silent, Watcher
 
@@ -67,25 +66,19 @@ def run_audit(
         TiltError: any of the tree in `errors`; ``out`` is then not there.
     """
     begin, watcher = time.monotonic(), watcher or Silent()
-    if not 0 < fpr < 1:
-        raise ConfigError(f"a false-positive rate of {fpr}", where="--fpr", fix="say, 0.01")
-    if out is not None:
-        check_out(out)
-    words = {} if lists is None else read_lists(lists)
-    pack = None if null is None else load_null(null)
-    if pack is not None:
-        check_size(pack, fpr, str(null))
-        if contexts is not None:
-            raise ConfigError(
-                "a null pack was read at contexts of its own, and only there are suspects "
-                "comparable with it",
-                where="--contexts",
-                fix="leave it out, or --null",
-            )
+    given = read_given(fpr, out, lists, null)
+    given.check_rate(fpr)
+    pack = given.pack
+    if pack is not None and contexts is not None:
+        raise ConfigError(
+            "a null pack was read at contexts of its own, and only there are suspects "
+            "comparable with it",
+            where="--contexts",
+            fix="leave it out, or --null",
+        )
     pair, _, _ = open_pair(suspect, reference)
     key = fingerprint(pair.base.model)
-    if pack is not None:
-        pack.check(key, pair.vocabulary.fingerprint, str(null))
+    given.check_reference(key, pair.vocabulary)
     loading = time.monotonic() - begin
     if pack is None:
         source = contexts or f"own:{CONTEXTS}"
@@ -103,7 +96,7 @@ def run_audit(
     shift = read(where)
     reading = time.monotonic() - begin - loading
     space = Space(rows_of(Reader(pair.base.model).head), shift.reference_mass.numpy())
-    tried = hypotheses(pair.vocabulary, words, clusters(space.rows))
+    tried = hypotheses(pair.vocabulary, given.lists, clusters(space.rows))
     theirs = None if pack is None else pack.shifts.double().numpy()
     auditor = Auditor(space, tried, None)
     if pack is not None:
@@ -127,7 +120,7 @@ def run_audit(
         suspect=suspect,
         reference={"name": reference, "sha256": key},
         fpr=fpr,
-        null=None if pack is None else null_record(pack, str(null)),
+        null=given.null_record,
         kl_nats=shift.kl,
         score=None
         if pack is None
@@ -155,56 +148,14 @@ def run_audit(
     if out is not None:
         from tiltlm.report.audit_page import render_audit
 
-        with staged(out) as folder:
-            folder.mkdir(parents=True)
-            write_json(folder / "result.json", record.model_dump(mode="json"))
-            write_text(folder / "audit.html", render_audit(record))
+        keep_record(out, record, {"audit.html": render_audit(record)})
     return record
-
-
-def read_lists(path: Path) -> Mapping[str, Sequence[str]]:
-    """Word lists of a file: ``{"name": ["word", …]}``, or one list by the file's name.
-
-    Raises:
-        ConfigError: it is neither.
-    """
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"cannot read the word lists: {error}", where=str(path)) from None
-    lists = {path.stem: found} if isinstance(found, list) else found
-    if isinstance(lists, dict):  # a description beside the lists is none
-        lists = {name: words for name, words in lists.items() if not isinstance(words, str)}
-    fine = isinstance(lists, dict) and all(
-        isinstance(words, list) and words and all(isinstance(w, str) and w.strip() for w in words)
-        for words in lists.values()
-    )
-    if not fine or not lists:
-        raise ConfigError(
-            "these are no word lists",
-            where=str(path),
-            fix='a JSON file of {"name": ["word", "word"]}, or of one list',
-        )
-    return lists
-
-
-def null_record(pack: NullPack, name: str) -> NullRecord:
-    """What a record says of its pack."""
-    return NullRecord(
-        models=len(pack.members),
-        pack=name,
-        kinds=kinds(pack),
-        kl_nats=(min(pack.kl), max(pack.kl)),
-    )
 
 
 def _notes(pack: NullPack | None, shift: Shift, where: TokenContexts) -> list[str]:
     notes = []
     if pack is None:
-        notes.append(
-            "Without a null pack nobody can say which of these shifts a benign fine-tune has too: "
-            "tiltlm null build --reference M --out DIR"
-        )
+        notes.append(UNCALIBRATED)
     elif shift.kl > max(pack.kl):
         notes.append(
             f"The suspect is {shift.kl:.3g} nats from its reference, further than any of the "

@@ -9,45 +9,41 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from tiltlm.audit.auditor import MOST, NOISE, SMALLEST
 from tiltlm.audit.clusters import clusters
 from tiltlm.audit.endpoint import Endpoint
 from tiltlm.audit.filters import Array, rows_of
 from tiltlm.audit.hypotheses import Hypotheses, hypotheses
-from tiltlm.audit.nulls import NullPack, check_size, families, load_null
+from tiltlm.audit.nulls import NullPack, families
 from tiltlm.audit.observers import (
     EndpointObserver,
     ModelObserver,
     Observed,
     Observer,
     Place,
+    all_places,
     log_probs_at,
-    places_of,
 )
 from tiltlm.audit.shift import ShiftReader
 from tiltlm.audit.top_auditor import TopAuditor, TopNamed, TopNull
 from tiltlm.audit.top_shift import Seen
-from tiltlm.audit_command import null_record, read_lists
+from tiltlm.audit_command import CONTEXTS, LENGTH
+from tiltlm.audit_given import UNCALIBRATED, keep_record, open_reference, read_given
 from tiltlm.audit_records import LogprobsAuditRecord, LogprobsFindingRecord
 from tiltlm.context_sources import make_contexts
-from tiltlm.errors import ConfigError, ModelError
-from tiltlm.files import staged, write_json
-from tiltlm.measure_command import open_pair
+from tiltlm.errors import ModelError
 from tiltlm.measures.pair import Reader
-from tiltlm.models import LoadedModel, load, vocabulary_size
-from tiltlm.saving import check_out, fingerprint
+from tiltlm.models import LoadedModel, vocabulary_size
+from tiltlm.saving import fingerprint
 from tiltlm.versions import versions
 from tiltlm.vocabulary import Vocabulary
 from tiltlm.watching import Silent, Watcher
 
 BUDGET = 1_024
-CONTEXTS, LENGTH = 96, 64
 FEWEST = 32
 """Places without which nothing is judged."""
 
 _BLOCK = 64
-
-MOST = 8
-SMALLEST = 0.02
 
 
 def run_logprobs_audit(
@@ -75,39 +71,35 @@ def run_logprobs_audit(
         fpr: the chance with which a benign change is accused.
         budget: places to look at; of an endpoint, requests.
         lists: as for `run_audit`.
-        seed: of draws.
+        seed: of contexts, where there is no pack, and of which places are looked at.
         watcher: told of progress.
 
     Raises:
         TiltError: any of the tree in `errors`; ``out`` is then not there.
     """
     begin, watcher = time.monotonic(), watcher or Silent()
-    if not 0 < fpr < 1:
-        raise ConfigError(f"a false-positive rate of {fpr}", where="--fpr", fix="say, 0.01")
-    if out is not None:
-        check_out(out)
-    words = {} if lists is None else read_lists(lists)
-    pack = None if null is None else load_null(null)
-    if pack is not None:
-        check_size(pack, fpr, str(null))
-    base = load(reference)
+    given = read_given(fpr, out, lists, null)
+    given.check_rate(fpr)
+    pack = given.pack
+    base, pair = open_reference(suspect, reference, endpoint)
     key = fingerprint(base.model)
     vocabulary = Vocabulary.from_tokenizer(base.tokenizer, vocabulary_size(base.model))
-    if pack is not None:
-        pack.check(key, vocabulary.fingerprint, str(null))
+    given.check_reference(key, vocabulary)
     observer: Observer
     if endpoint is not None:
         observer = EndpointObserver(Endpoint(endpoint, suspect), base.tokenizer, vocabulary)
     else:
-        pair, _, _ = open_pair(suspect, reference)
+        assert pair is not None
         observer = ModelObserver(pair)
     reader = Reader(base.model)
     rows = rows_of(reader.head)
-    tried = hypotheses(vocabulary, words, clusters(rows))
+    tried = hypotheses(vocabulary, given.lists, clusters(rows))
     where = (
-        pack.contexts if pack else make_contexts(f"own:{CONTEXTS}", base, length=LENGTH, key=key)
+        pack.contexts
+        if pack
+        else make_contexts(f"own:{CONTEXTS}", base, length=LENGTH, seed=seed, key=key)
     )
-    places = observer.places(where, budget)
+    places = observer.places(where, budget, seed)
     noise = observer.noise(places[0]) if places else None
     watcher.begin("reading the suspect's log-probabilities", len(places))
     observed, notes = _observe(observer, places, watcher)
@@ -140,7 +132,7 @@ def run_logprobs_audit(
         suspect=suspect,
         reference={"name": reference, "sha256": key},
         fpr=fpr,
-        null=None if pack is None else null_record(pack, str(null)),
+        null=given.null_record,
         findings=[_finding(n, tried, mass, inside) for n in named],
         classes=auditor.judged,
         top=observer.top,
@@ -154,9 +146,7 @@ def run_logprobs_audit(
         seconds={"total": time.monotonic() - begin},
     )
     if out is not None:
-        with staged(out) as folder:
-            folder.mkdir(parents=True)
-            write_json(folder / "result.json", record.model_dump(mode="json"))
+        keep_record(out, record)
     return record
 
 
@@ -216,9 +206,7 @@ def null_of(
     watcher = watcher or Silent()
     watcher.begin("what benign changes show", len(pack.members))
     own = ShiftReader(base, pack.contexts).read(base).top
-    places = places_of(pack.contexts, len(own.ids))
-    contexts = np.empty(len(places), np.int64)
-    contexts[[place.row for place in places]] = [place.context for place in places]
+    contexts = np.array([place.context for place in all_places(pack.contexts)])
     chosen = np.array(rows)
 
     def seen(ids: torch.Tensor, reference: torch.Tensor, ratios: torch.Tensor) -> Seen:
@@ -249,7 +237,7 @@ def named_by(auditor: TopAuditor, rate: float) -> list[TopNamed]:
         best = auditor.best(rest)
         if abs(best.strength) < SMALLEST or (best.p is not None and best.p > rate):
             break
-        if best.p is None and best.score < 5:
+        if best.p is None and best.score < NOISE:
             break
         rest = auditor.without(rest, best)
         ours = set(auditor.hypotheses.token_ids(best.index))
@@ -300,10 +288,7 @@ def _finding(
 def _notes(pack: NullPack | None, noise: float | None) -> list[str]:
     notes = []
     if pack is None:
-        notes.append(
-            "Without a null pack nobody can say which of these shifts a benign fine-tune has too: "
-            "tiltlm null build --reference M --out DIR"
-        )
+        notes.append(UNCALIBRATED)
     if noise is None:
         notes.append("Whether the server answers alike when asked again could not be seen.")
     elif noise > 0:

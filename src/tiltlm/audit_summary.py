@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tiltlm.audit.plan import Plan
 from tiltlm.audit_records import (
@@ -13,6 +15,9 @@ from tiltlm.audit_records import (
     NullBuilt,
     TextAuditRecord,
 )
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 _VERDICTS = {
     "found": "tilted",
@@ -64,10 +69,7 @@ def print_audit(record: AuditRecord, out: Path | None) -> None:
             f"accused with probability {record.fpr:g}",
             highlight=False,
         )
-    for note in record.notes:
-        console.print(note, highlight=False, markup=False)
-    if out is not None:
-        console.print(f"\nopen {out / 'audit.html'}", highlight=False, markup=False)
+    _end(console, record.notes, "" if out is None else f"open {out / 'audit.html'}")
 
 
 def print_text_audit(record: TextAuditRecord, out: Path | None) -> None:
@@ -95,10 +97,7 @@ def print_text_audit(record: TextAuditRecord, out: Path | None) -> None:
         f"{record.fpr:g}, whenever one stops",
         highlight=False,
     )
-    for note in record.notes:
-        console.print(note, highlight=False, markup=False)
-    if out is not None:
-        console.print(f"\n{out / 'result.json'}", highlight=False, markup=False)
+    _end(console, record.notes, "" if out is None else str(out / "result.json"))
 
 
 def print_logprobs_audit(record: LogprobsAuditRecord, out: Path | None) -> None:
@@ -127,10 +126,15 @@ def print_logprobs_audit(record: LogprobsAuditRecord, out: Path | None) -> None:
             f"{record.null.models} benign changes show where the reference's likeliest tokens are",
             highlight=False,
         )
-    for note in record.notes:
+    _end(console, record.notes, "" if out is None else str(out / "result.json"))
+
+
+def _end(console: Console, notes: Sequence[str], last: str) -> None:
+    """Notes, and where the rest is."""
+    for note in notes:
         console.print(note, highlight=False, markup=False)
-    if out is not None:
-        console.print(f"\n{out / 'result.json'}", highlight=False, markup=False)
+    if last:
+        console.print(f"\n{last}", highlight=False, markup=False)
 
 
 def print_plan(plan: Plan, strength: float, mass: float, classes: int) -> None:

@@ -12,22 +12,20 @@ from scipy import sparse
 from tiltlm.audit.endpoint import Endpoint
 from tiltlm.audit.filters import Array
 from tiltlm.audit.hypotheses import Hypotheses, hypotheses
-from tiltlm.audit.nulls import NullPack, check_size, families, load_null
+from tiltlm.audit.nulls import NullPack, families
 from tiltlm.audit.plan import plan_text
 from tiltlm.audit.reading_text import hits_and_probabilities
 from tiltlm.audit.sequential import TiltEvidence, confidence_sequence
 from tiltlm.audit.shift import ShiftReader
 from tiltlm.audit.top_auditor import spread_of
 from tiltlm.audit.writers import Answer, EndpointWriter, ModelWriter, Writer
-from tiltlm.audit_command import null_record, read_lists
+from tiltlm.audit_given import keep_record, open_reference, read_given
 from tiltlm.audit_records import TextAuditRecord, TextFindingRecord
-from tiltlm.errors import ConfigError, ModelError
+from tiltlm.errors import ModelError
 from tiltlm.events import parse_event
-from tiltlm.files import staged, write_json
-from tiltlm.measure_command import open_pair
 from tiltlm.measures.pair import Pair, Reader
-from tiltlm.models import load, vocabulary_size
-from tiltlm.saving import check_out, fingerprint
+from tiltlm.models import vocabulary_size
+from tiltlm.saving import fingerprint
 from tiltlm.versions import versions
 from tiltlm.vocabulary import Vocabulary
 from tiltlm.watching import Silent, Watcher
@@ -71,13 +69,9 @@ def run_text_audit(
         TiltError: any of the tree in `errors`; ``out`` is then not there.
     """
     begin, watcher = time.monotonic(), watcher or Silent()
-    if not 0 < fpr < 1:
-        raise ConfigError(f"a false-positive rate of {fpr}", where="--fpr", fix="say, 0.01")
-    if out is not None:
-        check_out(out)
-    words = {} if lists is None else read_lists(lists)
-    pack = None if null is None else load_null(null)
-    base = load(reference)
+    given = read_given(fpr, out, lists, null)
+    pack = given.pack
+    base, pair = open_reference(suspect, reference, endpoint)
     key = fingerprint(base.model)
     vocabulary = Vocabulary.from_tokenizer(base.tokenizer, vocabulary_size(base.model))
     writer: Writer
@@ -85,16 +79,16 @@ def run_text_audit(
     if server is not None:
         writer = EndpointWriter(server, base.tokenizer)
     else:
-        pair, _, _ = open_pair(suspect, reference)
+        assert pair is not None
         writer = _writer(pair)
-    classes = _of_events(vocabulary, events) if events else hypotheses(vocabulary, words)
+    classes = _of_events(vocabulary, events) if events else hypotheses(vocabulary, given.lists)
     tolerance, luck = np.zeros(len(classes)), fpr
     if pack is not None:
-        pack.check(key, vocabulary.fingerprint, str(null))
+        given.check_reference(key, vocabulary)
         mass = ShiftReader(base, pack.contexts).read(base).reference_mass.numpy()
         # Half of the rate for benign changes beyond the tolerance, half for the luck of the draw.
         luck = fpr / 2
-        check_size(pack, luck, str(null))
+        given.check_rate(luck)
         tolerance = tolerances(pack, classes, mass, luck)
     evidence = TiltEvidence(tolerance)
     answers: list[Answer] = []
@@ -142,7 +136,7 @@ def run_text_audit(
         suspect=suspect,
         reference={"name": reference, "sha256": key},
         fpr=fpr,
-        null=None if pack is None else null_record(pack, str(null)),
+        null=given.null_record,
         findings=found or findings[:1],
         classes=len(classes),
         tokens_read=evidence.tokens,
@@ -155,9 +149,7 @@ def run_text_audit(
         seconds={"total": time.monotonic() - begin},
     )
     if out is not None:
-        with staged(out) as folder:
-            folder.mkdir(parents=True)
-            write_json(folder / "result.json", record.model_dump(mode="json"))
+        keep_record(out, record)
     return record
 
 
@@ -209,7 +201,8 @@ def _findings(
         ids = set(classes.token_ids(int(index)))
         others = [set(classes.token_ids(c)) for c in chosen]
         if all(len(ids & o) < 0.5 * min(len(ids), len(o)) for o in others):
-            chosen.append(_simplest(evidence.log_e, int(index), classes))
+            near = evidence.log_e >= evidence.log_e[index] - _HARDLY
+            chosen.append(classes.simplest(int(index), near, 0.5))
         if len(chosen) == MOST:
             break
     few = Hypotheses(
@@ -237,18 +230,6 @@ def _findings(
             )
         )
     return found
-
-
-def _simplest(log_e: Array, best: int, classes: Hypotheses) -> int:
-    """Of classes alike, which the evidence hardly tells apart, the one with the shortest name."""
-    ours = set(classes.token_ids(best))
-
-    def alike(index: int) -> bool:
-        theirs = set(classes.token_ids(index))
-        return 2 * len(ours & theirs) >= len(ours | theirs)
-
-    near = [int(i) for i in np.flatnonzero(log_e >= log_e[best] - _HARDLY) if alike(int(i))]
-    return min(near, key=lambda i: (len(classes.names[i]), i))
 
 
 def _least(found: Sequence[TextFindingRecord], tokens: int, fpr: float) -> int:

@@ -26,10 +26,10 @@ _LIKE = 0.98
 _SAME = 0.5
 """Jaccard index of token sets from which on two classes count as one."""
 
-_NOISE = 5.0
+NOISE = 5.0
 """Standard errors that a class must stand out by to be listed without a null."""
 
-_FAMILIES = 3
+FAMILIES = 3
 """Fewer kinds of benign change than this are too few to do without one."""
 
 OUTSIDE, INSIDE = "outside", "inside"
@@ -149,7 +149,7 @@ class Auditor:
             scores = np.abs(strengths) * np.sqrt(hypotheses.sizes) / noise
             index = _simplest(np.where(self.outside.visible, scores, 0.0), hypotheses)
             strength, score = float(strengths[index]), float(scores[index])
-            if score < _NOISE or abs(strength) < SMALLEST:
+            if score < NOISE or abs(strength) < SMALLEST:
                 break
             named = self._name(OUTSIDE, self.outside, index)
             named = replace(named, strength=strength, score=score)
@@ -203,7 +203,7 @@ def _null_maxima(one: Outside | Inside, null: Array, families: Array) -> Array:
     """(B,) the largest score of each member, by what is known from others; the filter is fitted."""
     kinds = sorted(set(families.tolist()))
     found = np.zeros(len(null))
-    if len(kinds) < _FAMILIES:
+    if len(kinds) < FAMILIES:
         found = np.abs(standardised(one.fit(null)))[:, one.visible].max(1)
         return np.asarray(found)
     for kind in kinds:
@@ -236,11 +236,4 @@ def _jaccard(first: Named, second: Named) -> float:
 def _simplest(scores: Array, hypotheses: Hypotheses) -> int:
     """The hypothesis with the best score, or a simpler one that explains it as well."""
     best = int(scores.argmax())
-    ours = set(hypotheses.token_ids(best))
-
-    def alike(index: int) -> bool:
-        theirs = set(hypotheses.token_ids(index))
-        return len(ours & theirs) >= 0.8 * len(ours | theirs)
-
-    near = [int(i) for i in np.flatnonzero(scores >= _LIKE * scores[best]) if alike(int(i))]
-    return min(near, key=lambda i: (len(hypotheses.names[i]), i))
+    return hypotheses.simplest(best, scores >= _LIKE * scores[best], 0.8)

@@ -85,6 +85,23 @@ class Hypotheses:
         """The tokens of one class."""
         return sorted(int(i) for i in self.members[index].indices)
 
+    def simplest(self, best: int, near: np.ndarray, alike: float) -> int:
+        """Of a class and those near it that are much like it, the one with the shortest name.
+
+        Args:
+            best: the class.
+            near: (K,) which explain nearly as well.
+            alike: Jaccard index of token sets from which on two are alike.
+        """
+        ours = set(self.token_ids(best))
+
+        def is_alike(index: int) -> bool:
+            theirs = set(self.token_ids(index))
+            return len(ours & theirs) >= alike * len(ours | theirs)
+
+        some = [int(i) for i in np.flatnonzero(near) if is_alike(int(i))]
+        return min(some, key=lambda i: (len(self.names[i]), i))
+
 
 def hypotheses(
     vocabulary: Vocabulary,

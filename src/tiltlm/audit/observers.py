@@ -73,8 +73,8 @@ class Observer(Protocol):
     def notes(self) -> list[str]:
         """What a reader should know of it."""
 
-    def places(self, contexts: TokenContexts, count: int) -> list[Place]:
-        """Positions that it can be asked at."""
+    def places(self, contexts: TokenContexts, count: int, seed: int = 0) -> list[Place]:
+        """Positions that it can be asked at, in an order drawn at random."""
 
     def observe(self, places: Sequence[Place]) -> list[Observed]:
         """What it shows there; places where it failed are left out.
@@ -87,22 +87,25 @@ class Observer(Protocol):
         """Standard deviation, nats, of a log-probability when the same is asked again."""
 
 
-def places_of(contexts: TokenContexts, count: int, seed: int = 0) -> list[Place]:
-    """Positions where packs are read in full, in an order drawn at random.
+def all_places(contexts: TokenContexts) -> list[Place]:
+    """Positions where packs are read in full, in the order of their rows.
 
     Args:
         contexts: of a pack.
-        count: at most.
-        seed: of the order.
     """
     ends = [
         (number, ids[: position + 1].tolist())
         for number, ids in enumerate(contexts.sequences)
         for position in contexts.positions(number)[::EVERY].tolist()
     ]
-    found = [Place(row, number, ids) for row, (number, ids) in enumerate(ends)]
+    return [Place(row, number, ids) for row, (number, ids) in enumerate(ends)]
+
+
+def shuffled_places(contexts: TokenContexts, seed: int) -> list[Place]:
+    """The same in an order drawn at random, so that the first few are of all contexts."""
+    found = all_places(contexts)
     order = np.random.default_rng([seed, 4_241]).permutation(len(found))
-    return [found[int(i)] for i in order[:count]]
+    return [found[int(i)] for i in order]
 
 
 def log_probs_at(reader: Reader, places: Sequence[Place]) -> Array:
@@ -147,9 +150,9 @@ class ModelObserver:
         self._pair = pair
         self._reader = Reader((pair.base if pair.decodes else pair.model).model)
 
-    def places(self, contexts: TokenContexts, count: int) -> list[Place]:
+    def places(self, contexts: TokenContexts, count: int, seed: int = 0) -> list[Place]:
         """All are good."""
-        return places_of(contexts, count)
+        return shuffled_places(contexts, seed)[:count]
 
     def observe(self, places: Sequence[Place]) -> list[Observed]:
         """Read here."""
@@ -189,6 +192,7 @@ class EndpointObserver:
         self, endpoint: Endpoint, tokenizer: PreTrainedTokenizerBase, vocabulary: Vocabulary
     ) -> None:
         self._endpoint, self._tokenizer = endpoint, tokenizer
+        self._special = set(tokenizer.all_special_ids)
         self._shown = Shown(tokenizer, vocabulary)
         self._asked, self.top = self._probe()
 
@@ -197,11 +201,11 @@ class EndpointObserver:
         """Of the endpoint."""
         return self._endpoint.notes
 
-    def places(self, contexts: TokenContexts, count: int) -> list[Place]:
+    def places(self, contexts: TokenContexts, count: int, seed: int = 0) -> list[Place]:
         """Those whose text is cut into the same tokens again, since a text is what is sent."""
         found = []
-        special = set(self._tokenizer.all_special_ids)
-        for place in places_of(contexts, sum(map(len, contexts.sequences))):
+        special = self._special
+        for place in shuffled_places(contexts, seed):
             own = place.ids[1:] if place.ids[0] in special else place.ids
             if not own or special & set(own):
                 continue
@@ -266,6 +270,5 @@ class EndpointObserver:
         )
 
     def _text(self, ids: list[int]) -> str:
-        special = set(self._tokenizer.all_special_ids)
-        found: Any = self._tokenizer.decode([i for i in ids if i not in special])
+        found: Any = self._tokenizer.decode([i for i in ids if i not in self._special])
         return str(found)

@@ -111,7 +111,7 @@ class ShiftReader:
             MeasurementError: logits that are not numbers.
         """
         reader = self._reader
-        if suspect is not None:
+        if suspect is not None and suspect.model is not reader.model:
             suspect.model.eval()
             reader = Reader(suspect.model)
         shifts = torch.empty(len(self.contexts), self._size)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tiltlm.audit.auditor import FAMILIES
 from tiltlm.audit.filters import Array
 from tiltlm.audit.hypotheses import Hypotheses
 from tiltlm.audit.top_shift import Seen, TopShift
@@ -21,8 +22,8 @@ from tiltlm.audit.top_shift import Seen, TopShift
 _PRIOR = 0.5
 """Each class's spread under the null is joined by so many times the median class's."""
 
-_FAMILIES = 3
-"""Fewer kinds of benign change than this are too few to do without one."""
+_LIKE = 0.95
+"""Classes that stand out so much as the best explain it as well; the simplest name is taken."""
 
 _CANDIDATES = 40
 """Classes that are taken out to see what is left."""
@@ -102,7 +103,7 @@ class TopNull:
             error: (K,) of strengths besides, nats.
         """
         strengths, kinds = self.strengths[body], self.families
-        if len(set(kinds.tolist())) < _FAMILIES:
+        if len(set(kinds.tolist())) < FAMILIES:
             kinds = np.arange(len(strengths))
         found = np.zeros(len(strengths))
         for kind in set(kinds.tolist()):
@@ -207,21 +208,9 @@ def _standing(lens: TopShift, strengths: Array, reach: Array) -> tuple[int, floa
         rest = (strengths - strengths[index] * lens.echo(int(index))) / reach
         left = float(np.median(np.abs(rest[lens.visible])) / 0.6745)
         standing[index] = scores[index] / max(1.0, left)
-    best = _simplest(standing, lens.hypotheses)
+    best = int(standing.argmax())
+    best = lens.hypotheses.simplest(best, standing >= _LIKE * standing[best], 0.5)
     return best, float(standing[best])
-
-
-def _simplest(scores: Array, hypotheses: Hypotheses) -> int:
-    """The best, or a class much like it that explains nearly as well with a shorter name."""
-    best = int(scores.argmax())
-    ours = set(hypotheses.token_ids(best))
-
-    def alike(index: int) -> bool:
-        theirs = set(hypotheses.token_ids(index))
-        return len(ours & theirs) >= 0.5 * len(ours | theirs)
-
-    near = [int(i) for i in np.flatnonzero(scores >= 0.95 * scores[best]) if alike(int(i))]
-    return min(near, key=lambda i: (len(hypotheses.names[i]), i))
 
 
 def _lenses(seen: Seen, hypotheses: Hypotheses, rows: Array) -> dict[bool, TopShift]:

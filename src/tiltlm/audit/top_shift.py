@@ -94,11 +94,15 @@ class TopShift:
         Args:
             scores: (…, V) of `scores` or `of_shifts`.
         """
+        return np.where(self.visible, self._numerators(scores) / self._left, 0.0)
+
+    def _numerators(self, scores: Array) -> Array:
+        """(…, K) what a strength is the quotient of, with the information that is left."""
         found = np.asarray((self.hypotheses.members @ scores.T).T)
-        if self._body is not None:
-            assert self._rows is not None
-            found = found - (scores @ self._rows) @ self._body.T
-        return np.where(self.visible, found / self._left, 0.0)
+        if self._body is None:
+            return found
+        assert self._rows is not None
+        return np.asarray(found - (scores @ self._rows) @ self._body.T)
 
     def scores(self) -> tuple[Array, Array]:
         """What the suspect shows: (V,) Σ w(Δ − Δ̄) of each token, and (A, V) of each context."""
@@ -129,10 +133,8 @@ class TopShift:
             explained = self._weights @ sparse.diags(self._rows @ moved)
             by_context = by_context - self._by_context(explained.tocsr())
         own = self._own * self._left / np.where(self.information > 0, self.information, 1.0)
-        found = np.asarray((self.hypotheses.members @ by_context.T).T)
-        if self._body is not None:
-            found -= (by_context @ self._rows) @ self._body.T
-        return np.where(self.visible, (found - own * strengths) / self._left, 0.0)
+        found = self._numerators(by_context) - own * strengths
+        return np.where(self.visible, found / self._left, 0.0)
 
     def _by_context(self, weighed: sparse.csr_matrix) -> Array:
         """(A, V) Σ over a context's positions of what is given, less its mean by probability."""
