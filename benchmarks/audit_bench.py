@@ -13,6 +13,7 @@ from tiltlm.audit.benign import Treatment, draw_treatment, treated
 from tiltlm.audit.clusters import clusters
 from tiltlm.audit.filters import Outside, Space, rows_of
 from tiltlm.audit.hypotheses import Hypotheses, hypotheses
+from tiltlm.audit.moves import Moves
 from tiltlm.audit.nulls import NullPack, families, load_null
 from tiltlm.audit.shift import TOP, ShiftReader
 from tiltlm.audit_logprobs_command import null_of
@@ -54,7 +55,8 @@ class Bench:
         self.plain = Outside(self.space, hypotheses(self.vocabulary))
         self.null = self.pack.shifts.double().numpy()
         rows = range(self.pack.top["ids"].shape[1])
-        self.top_null = null_of(self.pack, rows, TOP, self.tried, self.space.rows, self.model)
+        self.moves = Moves.of(self.space.rows, self.pack.moves.double().numpy())
+        self.top_null = null_of(self.pack, rows, TOP, self.tried, self.moves, self.model)
         self.kinds = np.array(families(self.pack))
         self.auditor = self.trained_on(np.ones(len(self.null), bool))
 

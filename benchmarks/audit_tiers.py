@@ -38,8 +38,7 @@ def by_log_probs(
     observer = ModelObserver(Pair(bench.model, suspect))
     places = observer.places(bench.pack.contexts, bench.pack.top["ids"].shape[1])
     seen, _, _ = seen_in(Reader(bench.model.model), observer.observe(places))
-    null = bench.top_null if without is None else bench.top_null.but(without)
-    auditor = TopAuditor(seen, bench.tried, bench.space.rows, null)
+    auditor = TopAuditor(seen, bench.tried, bench.moves, bench.top_null, without=without or "")
     return [
         {
             "event": bench.tried.names[n.index],
@@ -47,7 +46,6 @@ def by_log_probs(
             "strength": n.strength,
             "interval": n.interval,
             "p": n.p,
-            "after_body": n.body,
         }
         for n in named_by(auditor, rate)
     ]

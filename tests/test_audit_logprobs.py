@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from tests.completions import CompletionsServer
 from tests.tiny import three_syllables
 from tiltlm.audit.hypotheses import hypotheses
+from tiltlm.audit.moves import Moves, learn_moves
 from tiltlm.audit.top_auditor import TopAuditor, TopNull
 from tiltlm.audit.top_shift import Seen, TopShift
 from tiltlm.audit_logprobs_command import run_logprobs_audit
@@ -41,53 +42,77 @@ def shown(logits, change, top=20):
     """The likeliest tokens of a suspect whose logits are changed."""
     reference, suspect = log_softmax(logits), log_softmax(logits + change)
     tokens = np.argsort(-suspect, axis=1)[:, :top]
-    places = np.arange(len(logits))
-    contexts = places * CONTEXTS // len(logits)
-    return Seen(
-        tokens.ravel(),
-        places.repeat(top),
-        contexts,
-        np.take_along_axis(reference, tokens, 1).ravel(),
-        np.take_along_axis(suspect, tokens, 1).ravel(),
-    )
+    contexts = np.arange(len(logits)) * CONTEXTS // len(logits)
+    return Seen(tokens, np.take_along_axis(suspect - reference, tokens, 1), contexts)
+
+
+def strength_of(lens, index, ratios):
+    """Nats, by generalised least squares."""
+    own = lens.hypotheses.members[index]
+    return float((own @ lens.total(ratios))[0] / (own @ lens.total(lens.at(index)))[0])
+
+
+def moving(draws, count, sizes):
+    """(count, WIDTH) Δh of places, of other size in each direction."""
+    return draws.normal(size=(count, WIDTH)) * sizes
 
 
 @pytest.mark.parametrize("top", [2, 5, 20])
 def test_a_tilt_is_recovered_exactly_however_few_tokens_are_shown(world, top):
-    tried, _, logits = world
+    tried, rows, logits = world
     index = tried.names.index("contains('k')")
-    mask = tried.members[index].toarray()[0]
-    lens = TopShift(shown(logits, 0.37 * mask, top), tried, None)
-    total, by_answer = lens.scores()
-    strengths = lens.strengths(total)
-    assert lens.visible[index]
-    assert strengths[index] == pytest.approx(0.37, abs=1e-9)
-    # No answer deviates from it.
-    assert np.abs(lens.deviations(by_answer, strengths)[:, index]).max() < 1e-9
+    seen = shown(logits, 0.37 * tried.members[index].toarray()[0], top)
+    lens = TopShift(seen, tried, Moves.of(rows))
+    assert strength_of(lens, index, seen.ratios) == pytest.approx(0.37, abs=1e-4)
     # Taken out, nothing is left of any class.
-    rest = total - 0.37 * lens.of_class(index)
-    assert np.abs(lens.strengths(rest)).max() < 1e-9
+    rest = seen.less(0.37 * lens.at(index))
+    left = tried.members @ lens.total(rest.ratios) / np.maximum(lens.information, 1)
+    assert np.abs(left).max() < 1e-4
 
 
-def test_a_moved_body_is_explained_away_and_a_tilt_on_top_of_it_stays(world):
+def test_places_that_show_fewer_tokens_count_by_those_they_show(world):
+    tried, rows, logits = world
+    index = tried.names.index("contains('k')")
+    change = 0.3 * tried.members[index].toarray()[0]
+    change = change + 0.1 * np.random.default_rng(5).normal(size=logits.shape)
+    few, many = (shown(logits, change, top) for top in (12, 20))
+    tokens, ratios = many.tokens.copy(), many.ratios.copy()
+    tokens[:, 12:], ratios[:, 12:] = -1, 99.0
+    padded = Seen(tokens, ratios, many.contexts)
+    moves = Moves.of(rows)
+    found = [strength_of(TopShift(s, tried, moves), index, s.ratios) for s in (few, padded)]
+    assert found[0] == pytest.approx(found[1], abs=1e-6)
+    assert few.scale == pytest.approx(padded.scale)
+
+
+def test_the_covariance_of_benign_moves_is_learnt_from_the_likeliest_tokens(world):
+    _, rows, logits = world
+    draws = np.random.default_rng(6)
+    sizes = np.array([2.0, 1.0, 0.5, 0.5, 0.25, 0.1])
+    rows = rows - rows.mean(0)
+    members = [shown(logits, 0.3 * moving(draws, POSITIONS, sizes) @ rows.T) for _ in range(8)]
+    ids, ratios = (np.stack([getattr(m, n) for m in members]) for n in ("tokens", "ratios"))
+    found = learn_moves(ids, ratios, rows)
+    truth = np.diag((0.3 * sizes / np.mean([m.scale for m in members])) ** 2)
+    assert np.linalg.norm(found - truth) < 0.1 * np.linalg.norm(truth)
+
+
+def test_where_bodies_move_a_tilt_is_found_among_what_they_do_not(world):
     tried, rows, logits = world
     index = tried.names.index("contains('k')")
     mask = tried.members[index].toarray()[0]
-    moved = rows @ np.random.default_rng(1).normal(size=WIDTH)
-    both = shown(logits, 0.5 * moved + 0.2 * mask)
-    plain, clear = TopShift(both, tried, None), TopShift(both, tried, rows)
-    off = [abs(one.strengths(one.scores()[0])[index] - 0.2) for one in (plain, clear)]
-    assert off[1] < 0.01
-    assert off[0] > 5 * off[1]
-
-
-def test_what_a_known_shift_would_show_is_what_it_shows(world):
-    tried, rows, logits = world
-    shift = np.random.default_rng(2).normal(size=SIZE)
-    for head in (None, rows):
-        lens = TopShift(shown(logits, shift), tried, head)
-        seen = lens.strengths(lens.scores()[0])
-        assert lens.strengths(lens.of_shifts(shift[None]))[0] == pytest.approx(seen, abs=1e-9)
+    sizes = np.array([2.0, 1.0, 0.5, 0.5, 0.25, 0.1])
+    covariance = np.diag(sizes**2)
+    off = {"known": [], "unknown": []}
+    for seed in range(20):
+        draws = np.random.default_rng(seed)
+        # Fewer tokens than directions, so that a place alone cannot tell them from a tilt.
+        seen = shown(logits, 0.2 * mask + 0.3 * moving(draws, POSITIONS, sizes) @ rows.T, top=5)
+        for name, moves in (("known", Moves.of(rows, covariance)), ("unknown", Moves.of(rows))):
+            found = strength_of(TopShift(seen, tried, moves), index, seen.ratios)
+            off[name].append(found - 0.2)
+    known, unknown = (np.sqrt(np.mean(np.square(off[n]))) for n in ("known", "unknown"))
+    assert known < 0.8 * unknown
 
 
 def test_benign_changes_are_accused_as_often_as_is_said(world):
@@ -102,12 +127,12 @@ def test_benign_changes_are_accused_as_often_as_is_said(world):
     def seen(shift):
         return shown(logits, shift + 0.1 * draws.normal(size=logits.shape))
 
-    members = map(seen, benign(59))
-    null = TopNull(members, shown(logits, 0.0), tried, rows, ["one"] * 59)
+    members, moves = [seen(shift) for shift in benign(59)], Moves.of(rows)
+    null = TopNull(members, shown(logits, 0.0), tried, moves, ["one"] * 59)
     accused = 0
     for shift in benign(40):
-        auditor = TopAuditor(seen(shift), tried, rows, null)
-        accused += auditor.best(auditor.total).p <= 0.1
+        auditor = TopAuditor(seen(shift), tried, moves, null)
+        accused += auditor.best(auditor.seen).p <= 0.1
     assert accused <= 10  # of 40 at a rate of 0.1: four, and luck
 
 
@@ -115,31 +140,22 @@ def test_errors_agree_with_leaving_out_one_context_at_a_time(world):
     tried, rows, logits = world
     moved = rows @ np.random.default_rng(1).normal(size=WIDTH)
     own = 0.1 * np.random.default_rng(2).normal(size=logits.shape)
-    seen = shown(logits, 0.5 * moved + own)
-    for head in (None, rows):
-        lens = TopShift(seen, tried, head)
-        total, by_answer = lens.scores()
-        deviations = lens.deviations(by_answer, lens.strengths(total))
-        error = np.sqrt((deviations**2).sum(0))
-        left_out = []
-        for context in range(CONTEXTS):
-            kept = np.flatnonzero(seen.contexts != context)
-            number = np.full(len(seen.contexts), -1)
-            number[kept] = np.arange(len(kept))
-            some = number[seen.positions] >= 0
-            less = Seen(
-                seen.tokens[some],
-                number[seen.positions[some]],
-                np.unique(seen.contexts[kept], return_inverse=True)[1],
-                seen.reference[some],
-                seen.suspect[some],
-            )
-            one = TopShift(less, tried, head)
-            left_out.append(one.strengths(one.scores()[0]))
-        left_out = np.array(left_out)
-        jackknife = np.sqrt(((left_out - left_out.mean(0)) ** 2).sum(0) * (CONTEXTS - 1) / CONTEXTS)
-        both = lens.visible & (left_out != 0).all(0)
-        assert np.median(error[both] / jackknife[both]) == pytest.approx(1.0, abs=0.1)
+    seen, moves = shown(logits, 0.5 * moved + own), Moves.of(rows)
+    auditor = TopAuditor(seen, tried, moves, None)
+    # Classes of which every context says something.
+    whole = TopShift(seen, tried, moves)
+    some = np.flatnonzero((whole.by_context > 0).all(1) & whole.visible)[:12].tolist()
+    left_out = []
+    for context in range(CONTEXTS):
+        kept = seen.contexts != context
+        contexts = np.unique(seen.contexts[kept], return_inverse=True)[1]
+        less = Seen(seen.tokens[kept], seen.ratios[kept], contexts)
+        lens = TopShift(less, tried, moves)
+        left_out.append([strength_of(lens, index, less.ratios) for index in some])
+    left_out = np.array(left_out)
+    jackknife = np.sqrt(((left_out - left_out.mean(0)) ** 2).sum(0) * (CONTEXTS - 1) / CONTEXTS)
+    assert len(some) >= 5
+    assert np.median(auditor.errors[some] / jackknife) == pytest.approx(1.0, abs=0.15)
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,8 @@ from tiltlm.audit.clusters import clusters
 from tiltlm.audit.endpoint import Endpoint
 from tiltlm.audit.filters import Array, rows_of
 from tiltlm.audit.hypotheses import Hypotheses, hypotheses
+from tiltlm.audit.moves import SMALLEST as SMALLEST_SCALE
+from tiltlm.audit.moves import Moves
 from tiltlm.audit.nulls import NullPack, families
 from tiltlm.audit.observers import (
     EndpointObserver,
@@ -112,11 +114,14 @@ def run_logprobs_audit(
             fix="ask for more with --budget, or see what it answers",
         )
     seen, mass, inside = seen_in(reader, observed)
+    moves = Moves.of(rows, pack.moves.double().numpy() if pack else None)
+    if noise:
+        moves = moves.noisier(noise / max(seen.scale, SMALLEST_SCALE))
     null_shown = None
     if pack is not None:
         asked = [one.place.row for one in observed]
-        null_shown = null_of(pack, asked, observer.top, tried, rows, base, watcher)
-    auditor = TopAuditor(seen, tried, rows, null_shown, noisy=noise != 0)
+        null_shown = null_of(pack, asked, observer.top, tried, moves, base, watcher)
+    auditor = TopAuditor(seen, tried, moves, null_shown, noise=noise or 0.0)
     if not auditor.judged:
         raise ModelError(
             "what the suspect shows holds no class in eight contexts, so none could be judged",
@@ -162,24 +167,22 @@ def seen_in(reader: Reader, observed: Sequence[Observed]) -> tuple[Seen, Array, 
         it was at places where the suspect showed the token.
     """
     mass, inside = 0.0, 0.0
-    ours = []
+    width = max(len(one.ids) for one in observed)
+    tokens = np.full((len(observed), width), -1)
+    ratios = np.zeros((len(observed), width))
     for begin in range(0, len(observed), _BLOCK):
         block = observed[begin : begin + _BLOCK]
         log_probs = log_probs_at(reader, [o.place for o in block])
         likely = np.exp(log_probs.astype(float))
         mass = mass + likely.sum(0)
-        for one, row, p in zip(block, log_probs, likely, strict=True):
-            ours.append(row[one.ids].astype(float))
+        for number, (one, row, p) in enumerate(zip(block, log_probs, likely, strict=True), begin):
+            tokens[number, : len(one.ids)] = one.ids
+            ratios[number, : len(one.ids)] = one.log_probs - row[one.ids]
             part = np.zeros_like(p)
             part[one.ids] = p[one.ids]
             inside = inside + part
-    seen = Seen(
-        np.concatenate([o.ids for o in observed]),
-        np.arange(len(observed)).repeat([len(o.ids) for o in observed]),
-        np.unique([o.place.context for o in observed], return_inverse=True)[1],
-        np.concatenate(ours),
-        np.concatenate([o.log_probs for o in observed]),
-    )
+    contexts = np.unique([o.place.context for o in observed], return_inverse=True)[1]
+    seen = Seen(tokens, ratios, contexts)
     return seen, np.asarray(mass) / len(observed), np.asarray(inside) / len(observed)
 
 
@@ -188,7 +191,7 @@ def null_of(
     rows: Sequence[int],
     top: int,
     hypotheses: Hypotheses,
-    head: Array,
+    moves: Moves,
     base: LoadedModel,
     watcher: Watcher | None = None,
 ) -> TopNull:
@@ -199,29 +202,29 @@ def null_of(
         rows: numbers of the places where the suspect was asked.
         top: log-probabilities a place.
         hypotheses: classes.
-        head: (V, D) rows of the reference's head.
+        moves: what a moved body does.
         base: the reference.
         watcher: told of progress.
     """
     watcher = watcher or Silent()
-    watcher.begin("what benign changes show", len(pack.members))
+    watcher.begin("what benign changes show", 2 * len(pack.members))
     own = ShiftReader(base, pack.contexts).read(base).top
     contexts = np.array([place.context for place in all_places(pack.contexts)])
     chosen = np.array(rows)
+    where = np.unique(contexts[chosen], return_inverse=True)[1]
 
-    def seen(ids: torch.Tensor, reference: torch.Tensor, ratios: torch.Tensor) -> Seen:
-        some = [part[chosen, :top].double().numpy().ravel() for part in (reference, ratios)]
-        return Seen(
-            ids[chosen, :top].numpy().ravel(),
-            np.arange(len(chosen)).repeat(min(top, ids.shape[1])),
-            np.unique(contexts[chosen], return_inverse=True)[1],
-            some[0],
-            some[0] + some[1],
-        )
+    def seen(ids: torch.Tensor, ratios: torch.Tensor) -> Seen:
+        return Seen(ids[chosen, :top].numpy(), ratios[chosen, :top].float().numpy(), where)
 
-    members = (seen(*(part[n] for part in pack.top.values())) for n in range(len(pack.members)))
-    reference = seen(own.ids, own.reference, own.ratios)
-    return TopNull(members, reference, hypotheses, head, families(pack), watcher.advance)
+    tops = zip(*(pack.top[name] for name in ("ids", "ratios")), strict=True)
+    return TopNull(
+        [seen(*top) for top in tops],
+        seen(own.ids, own.ratios),
+        hypotheses,
+        moves,
+        families(pack),
+        watcher.advance,
+    )
 
 
 def named_by(auditor: TopAuditor, rate: float) -> list[TopNamed]:
@@ -232,10 +235,10 @@ def named_by(auditor: TopAuditor, rate: float) -> list[TopNamed]:
         rate: of false positives.
     """
     found: list[TopNamed] = []
-    rest = auditor.total
+    rest = auditor.seen
     for _ in range(MOST):
         best = auditor.best(rest)
-        if abs(best.strength) < SMALLEST or (best.p is not None and best.p > rate):
+        if best is None or abs(best.strength) < SMALLEST or (best.p is not None and best.p > rate):
             break
         if best.p is None and best.score < NOISE:
             break

@@ -17,7 +17,6 @@ from tiltlm.audit.plan import plan_text
 from tiltlm.audit.reading_text import hits_and_probabilities
 from tiltlm.audit.sequential import TiltEvidence, confidence_sequence
 from tiltlm.audit.shift import ShiftReader
-from tiltlm.audit.top_auditor import spread_of
 from tiltlm.audit.writers import Answer, EndpointWriter, ModelWriter, Writer
 from tiltlm.audit_given import keep_record, open_reference, read_given
 from tiltlm.audit_records import TextAuditRecord, TextFindingRecord
@@ -172,8 +171,15 @@ def tolerances(pack: NullPack, classes: Hypotheses, mass: Array, fpr: float) -> 
     for kind in set(kinds.tolist()):
         own = kinds == kind
         others = change if own.all() else change[~own]
-        farthest[own] = (np.abs(change[own]) / spread_of(others).clip(1e-12)).max(1)
-    return np.asarray(np.quantile(farthest, 1 - fpr, method="higher") * spread_of(change))
+        farthest[own] = (np.abs(change[own]) / _spread(others).clip(1e-12)).max(1)
+    return np.asarray(np.quantile(farthest, 1 - fpr, method="higher") * _spread(change))
+
+
+def _spread(change: Array) -> Array:
+    """(K,) how far benign changes move each class, and none by less than half the median class."""
+    spread = np.sqrt((change**2).mean(0))
+    some = spread[spread > 0]
+    return np.asarray(np.hypot(spread, 0.5 * (np.median(some) if len(some) else 0.0)))
 
 
 def _writer(pair: Pair) -> Writer:

@@ -106,7 +106,8 @@ def build_null(
         watcher.advance(number + 1)
     named = {"name": reference, "sha256": key}
     pack = NullPack(named, vocabulary.fingerprint, where, reading.probes)
-    gather(out, pack, models)
+    watcher.begin("how benign changes move hidden states", 0)
+    gather(out, pack, models, reading.rows)
     found = np.quantile(pack.kl, [0, 0.25, 0.5, 0.75, 1])
     return NullBuilt(
         pack=str(out),
@@ -136,7 +137,8 @@ class _Reading:
         self._everywhere = ShiftReader(reference, contexts)
         self._placed = ShiftReader(reference, probes.contexts)
         mass = self._everywhere.read(reference).reference_mass.numpy()
-        space = Space(rows_of(self._everywhere.head), mass)
+        self.rows = rows_of(self._everywhere.head)
+        space = Space(self.rows, mass)
         self._outside = Outside(space, hypotheses(vocabulary))
 
     def member(self, model: LoadedModel) -> tuple[Shift, float]:

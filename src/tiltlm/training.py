@@ -24,6 +24,7 @@ from tiltlm.preparing import Prepared, choices_inside, prepare
 from tiltlm.realise.adapters import (
     PARAMETERS,
     Parameters,
+    balancing,
     fill,
     parameters_for,
     point_at_every_context,
@@ -235,7 +236,7 @@ class _Look:
     """Measures the gap closed on the contexts to stop by, and tells the watcher."""
 
     def __init__(self, work: Prepared, model: Any, tune: Reference) -> None:
-        self._work, self._model, self._tune = work, model, tune
+        self.work, self._model, self._tune = work, model, tune
         self._logits = model_logits(model, tune)
         self._latest = float("nan")
 
@@ -243,25 +244,25 @@ class _Look:
         """The gap closed, and the lower end of its interval."""
         training = self._model.training
         self._model.eval()
-        found = measure_fidelity(self._work.target, self._tune, self._logits)
+        found = measure_fidelity(self.work.target, self._tune, self._logits)
         self._model.train(training)
         return found.gap_closed, found.interval[0] if found.interval else found.gap_closed
 
     def note(self, step: int, gap: float) -> None:
         """A gap was measured after a step."""
         self._latest = gap
-        self._work.watcher.advance(step, f"gap closed {gap:.3f}")
+        self.work.watcher.advance(step, f"gap closed {gap:.3f}")
 
     def step(self, step: int, loss: float, _: float) -> None:
         """A step was made."""
         text = f"loss {loss:.4f}, gap closed {self._latest:.3f}"
-        self._work.watcher.advance(step, text)
+        self.work.watcher.advance(step, text)
 
 
 def _begin_at(solved: HeadEdit, model: Any, look: _Look, details: dict[str, Any]) -> float:
     """Write the closed-form edit into the head's adapter where that helps; the gap it closes."""
     before = {n: p.detach().clone() for n, p in model.named_parameters() if p.requires_grad}
-    fill(model, solved)
+    fill(model, solved, balancing(look.work.fit))
     found, low = look()
     details["edit_to_start_from"] = {"r_squared": solved.r_squared, "gap_closed": found}
     if low > 0:

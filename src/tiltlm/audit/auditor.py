@@ -91,12 +91,15 @@ class Auditor:
             OUTSIDE: self.outside,
             INSIDE: Inside(space, hypotheses),
         }
-        self._units: dict[str, float] = {}
+        self._units: dict[str, Array] = {}
         maxima = []
         for name, one in self._filters.items():
-            found = _null_maxima(one, null, np.array(families))
-            self._units[name] = _unit(found)
-            maxima.append(found / self._units[name])
+            scores = _null_scores(one, null, np.array(families))
+            # A class that families move which the others do not know is measured by that.
+            moved = np.maximum(1, np.sqrt((scores**2).mean(0)))
+            found = (scores / moved).max(1)
+            self._units[name] = moved * _unit(found)
+            maxima.append(found / _unit(found))
         self.waiting_unit = 1.0
         if waiting is not None:
             self.waiting_unit = _unit(waiting)
@@ -199,19 +202,19 @@ def _unit(maxima: Array) -> float:
     return max(float(np.quantile(maxima, 0.98)), 1.0)
 
 
-def _null_maxima(one: Outside | Inside, null: Array, families: Array) -> Array:
-    """(B,) the largest score of each member, by what is known from others; the filter is fitted."""
+def _null_scores(one: Outside | Inside, null: Array, families: Array) -> Array:
+    """(B, K) scores of each member, by what is known from others; the filter is fitted."""
     kinds = sorted(set(families.tolist()))
-    found = np.zeros(len(null))
     if len(kinds) < FAMILIES:
-        found = np.abs(standardised(one.fit(null)))[:, one.visible].max(1)
-        return np.asarray(found)
-    for kind in kinds:
-        inside = families == kind
-        one.fit(null[~inside])
-        found[inside] = np.abs(standardised(one.scores(null[inside])))[:, one.visible].max(1)
-    one.fit(null)
-    return found
+        found = np.abs(standardised(one.fit(null)))
+    else:
+        found = np.zeros((len(null), len(one.visible)))
+        for kind in kinds:
+            inside = families == kind
+            one.fit(null[~inside])
+            found[inside] = np.abs(standardised(one.scores(null[inside])))
+        one.fit(null)
+    return np.asarray(np.where(one.visible, found, 0.0))
 
 
 def _moved_to(found: Named, strength: float) -> Named:

@@ -18,13 +18,15 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from tiltlm.audit.filters import Array
+from tiltlm.audit.moves import learn_moves
 from tiltlm.audit.probes import Probes
 from tiltlm.audit.shift import Shift
 from tiltlm.contexts import TokenContexts
 from tiltlm.errors import ConfigError, RunError
 from tiltlm.files import remove, staged, write_json
 
-_BY_TOKEN, _BY_PLACE = ("shifts", "masses"), ("ids", "reference", "ratios")
+_BY_TOKEN, _BY_PLACE = ("shifts", "masses"), ("ids", "ratios")
 
 LARGEST_KL = 2.0
 """Nats a position: a model further from its reference than this is another model."""
@@ -40,7 +42,8 @@ class NullPack:
         contexts: where shifts were read; suspects are read there too.
         probes: words that may be triggers, and their contexts.
         shifts: (B, V) float32, nats.
-        top: ``ids`` (B, N, `TOP`) int32, ``reference`` and ``ratios`` float16, as in `Top`.
+        top: ``ids`` (B, N, `TOP`) int32 and ``ratios`` float16, as in `Top`.
+        moves: (D, D) float32, covariance of benign Δh (`learn_moves`).
         masses: (B, V) float32, mean probability of each token under the member.
         waiting: (B,) largest score of a class that waits for a word.
         kl: (B,) KL(reference ‖ member), nats a position.
@@ -53,6 +56,7 @@ class NullPack:
     probes: Probes
     shifts: torch.Tensor = field(default_factory=lambda: torch.empty(0))
     top: dict[str, torch.Tensor] = field(default_factory=dict)
+    moves: torch.Tensor = field(default_factory=lambda: torch.empty(0))
     masses: torch.Tensor = field(default_factory=lambda: torch.empty(0))
     waiting: list[float] = field(default_factory=list)
     kl: list[float] = field(default_factory=list)
@@ -100,14 +104,20 @@ def write_member(
             "shifts": shift.mean.float().contiguous(),
             "masses": shift.suspect_mass.float().contiguous(),
             "ids": shift.top.ids,
-            "reference": shift.top.reference.half(),
             "ratios": shift.top.ratios.half(),
         }
         save_file(tensors, path, metadata={"json": text})
 
 
-def gather(folder: Path, pack: NullPack, count: int) -> NullPack:
-    """Make a whole pack of its members; they are removed."""
+def gather(folder: Path, pack: NullPack, count: int, rows: Array) -> NullPack:
+    """Make a whole pack of its members; they are removed.
+
+    Args:
+        folder: of the pack.
+        pack: what all members share.
+        count: of members.
+        rows: (V, D) of the reference's head.
+    """
     found_of: dict[str, list[torch.Tensor]] = {name: [] for name in (*_BY_TOKEN, *_BY_PLACE)}
     for number in range(count):
         with safe_open(member_path(folder, number), "pt") as file:
@@ -120,8 +130,11 @@ def gather(folder: Path, pack: NullPack, count: int) -> NullPack:
     stacked = {name: torch.stack(kept) for name, kept in found_of.items()}
     pack.shifts, pack.masses = (stacked[name] for name in _BY_TOKEN)
     pack.top = {name: stacked[name] for name in _BY_PLACE}
+    moves = learn_moves(stacked["ids"].numpy(), stacked["ratios"].numpy(), rows)
+    pack.moves = torch.from_numpy(moves).float()
     tensors = {
         **stacked,
+        "moves": pack.moves,
         "groups": torch.from_numpy(pack.probes.groups),
         **_tensors("contexts", pack.contexts),
         **_tensors("probes", pack.probes.contexts),
@@ -185,6 +198,7 @@ def load_null(folder: Path) -> NullPack:
             probes = Probes(about["words"], placed, file.get_tensor("groups").numpy())
             shifts, masses = (file.get_tensor(name) for name in _BY_TOKEN)
             top = {name: file.get_tensor(name) for name in _BY_PLACE}
+            moves = file.get_tensor("moves")
         pack = NullPack(
             about["reference"],
             about["vocabulary"],
@@ -192,6 +206,7 @@ def load_null(folder: Path) -> NullPack:
             probes,
             shifts,
             top,
+            moves,
             masses,
             about["waiting"],
             about["kl"],

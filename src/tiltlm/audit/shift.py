@@ -33,12 +33,10 @@ class Top:
 
     Attributes:
         ids: (N, TOP), the likeliest first.
-        reference: (N, TOP) log-probabilities of these under the reference.
         ratios: (N, TOP) log S − log R.
     """
 
     ids: torch.Tensor
-    reference: torch.Tensor
     ratios: torch.Tensor
 
 
@@ -148,7 +146,7 @@ class ShiftReader:
         kl = max(0.0, kl / seen) if seen else float("nan")
         sums = sums / seen if seen else sums[:, :0]
         place = torch.tensor(order).argsort(stable=True)
-        shown = [torch.cat(part)[place] for part in zip(*tops, strict=True)] if tops else [sums] * 3
+        shown = [torch.cat(part)[place] for part in zip(*tops, strict=True)] if tops else [sums] * 2
         return Shift(shifts, kl, sums[0], sums[1], Top(*shown), self.contexts.tokens)
 
     def _means(self, reader: Reader, rows: list[torch.Tensor], indices: list[int]) -> torch.Tensor:
@@ -217,7 +215,6 @@ class ShiftReader:
 
 
 def _top(base: torch.Tensor, model: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """Ids, log R and log S − log R of the suspect's likeliest tokens."""
+    """Ids and log S − log R of the suspect's likeliest tokens."""
     top = model.topk(min(TOP, model.shape[-1]))
-    reference = base.gather(1, top.indices)
-    return top.indices.int().cpu(), reference.cpu(), (top.values - reference).cpu()
+    return top.indices.int().cpu(), (top.values - base.gather(1, top.indices)).cpu()

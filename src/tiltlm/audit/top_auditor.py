@@ -8,8 +8,7 @@ reference's likeliest tokens will do: what a suspect hides changes what is seen.
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,19 +16,23 @@ import numpy as np
 from tiltlm.audit.auditor import FAMILIES
 from tiltlm.audit.filters import Array
 from tiltlm.audit.hypotheses import Hypotheses
-from tiltlm.audit.top_shift import Seen, TopShift
+from tiltlm.audit.moves import SMALLEST, Moves
+from tiltlm.audit.top_shift import LEAST, Seen, TopShift
 
-_PRIOR = 0.5
+_PRIOR = 0.1
 """Each class's spread under the null is joined by so many times the median class's."""
 
-_LIKE = 0.95
-"""Classes that stand out so much as the best explain it as well; the simplest name is taken."""
+_UNSEEN, _WIDE, _ENOUGH = 20, 0.9, 10
+"""A class that few members show has a spread that few vouch for: it counts as if so many more had
+moved it as far as this quantile of classes is moved; quantiles are of classes that enough show."""
 
-_CANDIDATES = 40
-"""Classes that are taken out to see what is left."""
+_CANDIDATES = 14
+"""Classes that are taken out to see what is left: so many that move farthest, measured by what
+benign changes do, and as many that explain most."""
 
-_LEAST = 1e-4
-"""Nats: no strength is surer than this."""
+_CLOSE, _LIKE = 0.5, 0.95
+"""Of classes that stand out by so much of the most, the one that explains most is named, or a
+simpler one that explains so much of it."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +43,8 @@ class TopNamed:
         index: of the hypothesis.
         strength: nats.
         interval: 95 %; units of replication are the context and the benign change.
-        score: 1 is what one in fifty of the null reaches.
+        score: how many spreads of benign changes it stands out by, relative to what is left.
         p: of the largest score; None without a null.
-        body: whether one Δh was explained away.
     """
 
     index: int
@@ -50,7 +52,14 @@ class TopNamed:
     interval: tuple[float, float]
     score: float
     p: float | None
-    body: bool
+
+
+@dataclass(frozen=True)
+class _Standing:
+    index: int
+    strength: float
+    scale: float
+    score: float
 
 
 class TopNull:
@@ -60,158 +69,226 @@ class TopNull:
         members: what each shows.
         reference: what the reference shows, as a suspect of itself.
         hypotheses: classes.
-        rows: (V, D) of the reference's head.
+        moves: what a moved body does.
         families: (B,) of what kind each is; each is scored by what the others do.
-        on_member: told how many are done.
+        on_member: told how many are done, of twice the members.
     """
 
     def __init__(
         self,
-        members: Iterable[Seen],
+        members: Sequence[Seen],
         reference: Seen,
         hypotheses: Hypotheses,
-        rows: Array,
+        moves: Moves,
         families: Sequence[str],
         on_member: Callable[[int], None] | None = None,
     ) -> None:
-        self.lenses = _lenses(reference, hypotheses, rows)
-        self.families = np.array(families)
-        found: dict[bool, list[Array]] = {False: [], True: []}
-        for number, seen in enumerate(members):
-            lenses = _lenses(seen, hypotheses, rows)
-            total = lenses[False].scores()[0]
-            for body, lens in lenses.items():
-                found[body].append(lens.strengths(total).astype(np.float32))
-            if on_member:
-                on_member(number + 1)
-        self.strengths = {body: np.stack(kept) for body, kept in found.items()}
-        """(B, K) each, without and with one Δh explained away."""
+        self.shares = TopShift(reference, hypotheses, moves).shares()
+        self._members, self._hypotheses, self._moves = list(members), hypotheses, moves
+        alone = len(set(families)) < FAMILIES
+        self._families = np.array([str(n) for n in range(len(families))] if alone else families)
+        self._on_member = on_member or (lambda _: None)
+        strengths, visible = [], []
+        for number, seen in enumerate(self._members):
+            lens = TopShift(seen, hypotheses, moves)
+            found, judged = _strengths(lens, lens.total(seen.ratios), self.shares)
+            strengths.append((found / max(seen.scale, SMALLEST)).astype(np.float32))
+            visible.append(judged)
+            self._on_member(number + 1)
+        self._strengths, self._visible = np.stack(strengths), np.stack(visible)
+        self._maxima: dict[tuple[str, float], Array] = {}
 
-    def but(self, family: str) -> TopNull:
-        """Without a family."""
-        less = copy.copy(self)
-        others = self.families != family
-        less.families = self.families[others]
-        less.strengths = {body: kept[others] for body, kept in self.strengths.items()}
-        return less
+    def spread(self, without: str = "") -> Array:
+        """(K,) how far benign changes move each class, in units of their scale.
 
-    def maxima(self, body: bool, error: Array) -> Array:
+        Args:
+            without: a family that is left out.
+        """
+        return self._spread(self._families != without)
+
+    def maxima(self, without: str = "", besides: float = 0.0) -> Array:
         """(B,) the largest score of each member, by the spread of those of other families.
 
         Args:
-            body: whether one Δh is explained away.
-            error: (K,) of strengths besides, nats.
+            without: a family that is left out.
+            besides: as for `reach_of`.
         """
-        strengths, kinds = self.strengths[body], self.families
-        if len(set(kinds.tolist())) < FAMILIES:
-            kinds = np.arange(len(strengths))
-        found = np.zeros(len(strengths))
-        for kind in set(kinds.tolist()):
-            own = kinds == kind
-            others = strengths[~own] if (~own).any() else strengths
-            reach = np.hypot(spread_of(others), error)
+        if (without, besides) not in self._maxima:
+            self._maxima[without, besides] = self._made(without, besides)
+        return self._maxima[without, besides]
+
+    def _made(self, without: str, besides: float) -> Array:
+        found, done = [], len(self._members)
+        for own, others in self._by_family(without):
+            spread = self._spread(others)
             for member in np.flatnonzero(own):
-                found[member] = _standing(self.lenses[body], strengths[member], reach)[1]
-        return found
+                seen = self._members[member]
+                lens = TopShift(seen, self._hypotheses, self._moves)
+                reach = reach_of(spread, besides, lens, self.shares)
+                standing = _standing(lens, seen, self.shares, reach)
+                found.append(standing.score if standing else 0.0)
+                done += 1
+                self._on_member(done)
+        return np.array(found)
+
+    def _by_family(self, without: str) -> Iterator[tuple[Array, Array]]:
+        """(B,) which members are of a family, and which of the others."""
+        kept = self._families != without
+        for kind in dict.fromkeys(self._families[kept].tolist()):
+            own = self._families == kind
+            others = kept & ~own
+            yield own, others if others.any() else own
+
+    def _spread(self, members: Array) -> Array:
+        strengths, visible = self._strengths[members], self._visible[members]
+        count = visible.sum(0)
+        squares = (strengths.astype(float) ** 2).sum(0)
+        enough = count >= min(_ENOUGH, count.max(initial=1))
+        each = squares[enough] / count[enough]
+        wide, middle = np.quantile(each, [_WIDE, 0.5]) if len(each) else (0.0, 0.0)
+        joined = (squares + _UNSEEN * wide) / (count + _UNSEEN) + _PRIOR**2 * middle
+        return np.asarray(np.sqrt(joined))
 
 
 class TopAuditor:
-    """Finds classes in what was shown, with or without and after a moved body.
+    """Finds classes in what a suspect shows.
 
     Args:
         seen: of the suspect.
         hypotheses: classes.
-        rows: (V, D) of the reference's head.
+        moves: what a moved body does.
         null: what benign changes show; None for no calibration.
-        noisy: whether the suspect does not answer alike when it is asked again.
+        noise: standard deviation, nats, of a log-probability when the same is asked again.
+        without: a family that the null is to lack.
+
+    Attributes:
+        seen: as given.
+        judged: how many classes are.
+        errors: (K,) standard errors of strengths, nats, by how contexts differ.
+        null_maxima: (B,) largest scores of benign changes; empty without a null.
     """
 
     def __init__(
         self,
         seen: Seen,
         hypotheses: Hypotheses,
-        rows: Array,
+        moves: Moves,
         null: TopNull | None,
         *,
-        noisy: bool = False,
+        noise: float = 0.0,
+        without: str = "",
     ) -> None:
-        self.hypotheses = hypotheses
-        self._lenses = _lenses(seen, hypotheses, rows)
-        self._units, self._reach, self._errors = {}, {}, {}
-        maxima = []
-        self.total, by_context = self._lenses[False].scores()
-        contexts = len(by_context)
-        for body, lens in self._lenses.items():
-            deviations = lens.deviations(by_context, lens.strengths(self.total))
-            error = np.sqrt((deviations**2).sum(0) * contexts / max(1, contexts - 1))
-            self._errors[body] = self._reach[body] = error
-            self._units[body] = 1.0
-            if null is None:
-                continue
-            lens.visible &= null.lenses[body].visible
-            spread = spread_of(null.strengths[body])
-            self._errors[body] = np.hypot(spread, error)
-            # Both were asked at the same places, so that these differ is in the null too.
-            besides = error if noisy else np.zeros_like(error)
-            self._reach[body] = np.hypot(spread, besides)
-            found = null.maxima(body, besides)
-            self._units[body] = max(float(np.quantile(found, 0.98)), 1.0)
-            maxima.append(found / self._units[body])
-        self.null_maxima: Array = np.max(maxima, 0) if maxima else np.empty(0)
-        self.judged = int(np.logical_or(*(lens.visible for lens in self._lenses.values())).sum())
+        self.hypotheses, self.seen = hypotheses, seen
+        self._lens = TopShift(seen, hypotheses, moves)
+        self._shares = null.shares if null else self._lens.shares()
+        strengths, visible = _strengths(self._lens, self._lens.total(seen.ratios), self._shares)
+        self.judged = int(visible.sum())
+        scale = max(seen.scale, SMALLEST)
+        self.errors = self._contexts_differ(strengths)
+        self.null_maxima: Array = np.empty(0)
+        if null is None:
+            self._spread = np.zeros(len(strengths))
+            self._reach = np.maximum(self.errors, SMALLEST / 10) / scale
+            return
+        besides = noise / scale / moves.noise
+        self._spread = null.spread(without)
+        self._reach = reach_of(self._spread, besides, self._lens, self._shares)
+        self.null_maxima = null.maxima(without, besides)
 
-    def best(self, total: Array) -> TopNamed:
-        """The class that stands out most.
+    def best(self, seen: Seen) -> TopNamed | None:
+        """The class that stands out most; None where none can be judged.
 
         Args:
-            total: (V,) `total`, or what is left of it.
+            seen: of the suspect, or what is left of it.
         """
-        found = []
-        for body, lens in self._lenses.items():
-            strengths = lens.strengths(total)
-            index, score = _standing(lens, strengths, self._reach[body])
-            score /= self._units[body]
-            strength, wide = float(strengths[index]), 1.96 * float(self._errors[body][index])
-            p = None
-            if len(self.null_maxima):
-                above = int((self.null_maxima >= score).sum())
-                p = (1 + above) / (len(self.null_maxima) + 1)
-            interval = (strength - wide, strength + wide)
-            found.append(TopNamed(index, strength, interval, score, p, body))
-        return max(found, key=lambda f: f.score)
+        found = _standing(self._lens, seen, self._shares, self._reach)
+        if found is None:
+            return None
+        error = np.hypot(self._spread[found.index] * found.scale, self.errors[found.index])
+        wide, p = 1.96 * float(error), None
+        if len(self.null_maxima):
+            above = int((self.null_maxima >= found.score).sum())
+            p = (1 + above) / (len(self.null_maxima) + 1)
+        interval = (found.strength - wide, found.strength + wide)
+        return TopNamed(found.index, found.strength, interval, found.score, p)
 
-    def without(self, total: Array, found: TopNamed) -> Array:
-        """(V,) what is left when a class is taken out."""
-        return np.asarray(total - found.strength * self._lenses[False].of_class(found.index))
+    def without(self, seen: Seen, found: TopNamed) -> Seen:
+        """What is left when a class is taken out."""
+        return seen.less(found.strength * self._lens.at(found.index))
+
+    def _contexts_differ(self, strengths: Array) -> Array:
+        """(K,) standard errors, nats, by how contexts differ (a sandwich)."""
+        lens = self._lens
+        totals = np.asarray(lens.hypotheses.members @ lens.totals(self.seen.ratios).T)
+        parts = lens.by_context * self._shares[:, None]
+        deviations = totals - strengths[:, None] * parts
+        contexts = parts.shape[1]
+        squares = (deviations**2).sum(1) * contexts / max(1, contexts - 1)
+        return np.asarray(np.sqrt(squares) / np.maximum(parts.sum(1), LEAST))
 
 
-def spread_of(benign: Array) -> Array:
-    """(K,) how far benign changes move each class, and none by less than half the median class."""
-    spread = np.sqrt((benign**2).mean(0))
-    some = spread[spread > 0]
-    return np.asarray(np.hypot(spread, _PRIOR * (np.median(some) if len(some) else 0.0)))
+def reach_of(spread: Array, besides: float, lens: TopShift, shares: Array) -> Array:
+    """(K,) what a strength is measured by, in units of the scale.
+
+    Args:
+        spread: (K,) of benign changes.
+        besides: what a server's noise does to the strength of a class on which there is an
+            information of 1; at most noise / `Moves.noise`, in units of the scale.
+        lens: of the model.
+        shares: of information.
+    """
+    information = np.maximum(lens.information * shares, LEAST)
+    return np.asarray(np.hypot(spread, besides / np.sqrt(information)))
 
 
-def _standing(lens: TopShift, strengths: Array, reach: Array) -> tuple[int, float]:
+def _strengths(lens: TopShift, total: Array, shares: Array) -> tuple[Array, Array]:
+    """(K,) nats, 0 where a class is not judged; and which are."""
+    information = lens.information * shares
+    visible = lens.visible & (information >= LEAST)
+    found = np.asarray(lens.hypotheses.members @ total) / np.maximum(information, LEAST)
+    return np.where(visible, found, 0.0), visible
+
+
+def _standing(lens: TopShift, seen: Seen, shares: Array, reach: Array) -> _Standing | None:
     """The class that stands out most, and by how much.
 
-    Of the classes with the highest scores each is taken out in turn, and its score divided by the
-    spread that is left over all classes, where that is above 1: of classes that overlap the right
-    one leaves least, and a change of unknown kind moves all classes a little (Efron 2004).
+    Each candidate is taken out in turn. Its strength is divided by
+    the scale of what is then left, which a strong tilt does not blow up, and by the spread that is
+    left over all classes, where that is above 1: of classes that overlap the right one leaves
+    least, and a change of unknown kind moves all classes a little (Efron 2004).
     """
-    if not lens.visible.any():
-        return 0, 0.0
-    reach = np.maximum(reach, _LEAST)
-    scores = np.where(lens.visible, np.abs(strengths) / reach, 0.0)
-    standing = np.zeros(len(scores))
-    for index in np.argsort(-scores)[:_CANDIDATES]:
-        rest = (strengths - strengths[index] * lens.echo(int(index))) / reach
-        left = float(np.median(np.abs(rest[lens.visible])) / 0.6745)
-        standing[index] = scores[index] / max(1.0, left)
-    best = int(standing.argmax())
-    best = lens.hypotheses.simplest(best, standing >= _LIKE * standing[best], 0.5)
-    return best, float(standing[best])
-
-
-def _lenses(seen: Seen, hypotheses: Hypotheses, rows: Array) -> dict[bool, TopShift]:
-    return {body: TopShift(seen, hypotheses, rows if body else None) for body in (False, True)}
+    total = lens.total(seen.ratios)
+    strengths, visible = _strengths(lens, total, shares)
+    if not visible.any():
+        return None
+    members = lens.hypotheses.members
+    rough = np.where(visible, np.abs(strengths) / reach, 0.0)
+    found: dict[int, _Standing] = {}
+    explained = np.full(len(rough), -1.0)
+    by_itself = strengths**2 * lens.information * shares
+    orders = [np.argsort(-by)[:_CANDIDATES].tolist() for by in (rough, by_itself)]
+    for index in dict.fromkeys([*orders[0], *orders[1]]):
+        if not visible[index]:
+            continue
+        change, own = lens.at(index), members[index]
+        tilt = lens.total(change)
+        information = float((own @ tilt)[0])
+        if information <= 0:
+            continue
+        strength = float((own @ total)[0]) / information
+        scale = max(seen.less(strength * change).scale, SMALLEST)
+        rest = _strengths(lens, total - strength * tilt, shares)[0][visible]
+        left = float(np.median(np.abs(rest / reach[visible]))) / 0.6745 / scale
+        score = abs(strength) / scale / float(reach[index]) / max(1.0, left)
+        found[index] = _Standing(index, strength, scale, score)
+        explained[index] = strength**2 * information
+    if not found:
+        return None
+    most = max(one.score for one in found.values())
+    for index, one in found.items():
+        if one.score < _CLOSE * most:
+            explained[index] = -1.0
+    best = int(explained.argmax())
+    near = explained >= max(0.0, _LIKE * explained[best])
+    chosen = found[lens.hypotheses.simplest(best, near, 0.5)]
+    return _Standing(chosen.index, chosen.strength, chosen.scale, most)

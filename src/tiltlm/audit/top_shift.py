@@ -1,154 +1,138 @@
 """Strengths of classes where only a suspect's likeliest tokens are seen.
 
-At a position the suspect shows log-probabilities of a set T of tokens. What is outside T is not
+At a place the suspect shows log-probabilities of a set T of tokens. What is outside T is not
 known, and is not needed: within T the log-ratio of a tilt is β·1[v ∈ E] plus a number that all of T
-share, so a regression within positions gives β whatever T is. Tokens count by their probability
-under the reference given T, which is the Fisher information of β. One Δh common to all positions
-may be explained away first, as a moved body does (`filters`).
+share, so a regression within places gives β whatever T is. Log-ratios are weighted by the inverse
+of the covariance that a moved body gives them (`moves`), which is generalised least squares; one Δh
+that all places share is explained away besides.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import sparse
 
-from tiltlm.audit.filters import RAREST, Array
+from tiltlm.audit.filters import Array
 from tiltlm.audit.hypotheses import Hypotheses
+from tiltlm.audit.moves import Moves, scale_of
 
-FEWEST_CONTEXTS = 8
-"""A class is judged if the information on it comes from as many contexts, in effect."""
+FEWEST_CONTEXTS, FEWEST_TOKENS, LEAST = 8, 2, 5.0
+"""A class is judged if the information on it comes from as many contexts and tokens, in effect,
+and is worth as many tokens that nothing else moves, in units of the scale."""
 
-_RIDGE = 1e-3
+_OWN = 0.02
+"""Share of a class's information that tokens beside it and a moved body must leave."""
+
+_RIDGE, _BLOCK = 1e-4, 64
 
 
 @dataclass(frozen=True)
 class Seen:
-    """Log-ratios at the tokens that were shown, a row for each.
+    """Log-ratios at the tokens that were shown.
 
     Attributes:
-        tokens: (R,) ids.
-        positions: (R,) which position, from 0.
-        contexts: (N,) which context each position is in, from 0.
-        reference: (R,) log R.
-        suspect: (R,) log S.
+        tokens: (N, T) ids at N places, −1 where nothing was shown.
+        ratios: (N, T) log S − log R, nats.
+        contexts: (N,) which context each place is in, from 0.
     """
 
     tokens: Array
-    positions: Array
+    ratios: Array
     contexts: Array
-    reference: Array
-    suspect: Array
+
+    @property
+    def scale(self) -> float:
+        """Nats by which log-ratios differ within a place."""
+        return scale_of(self.tokens, self.ratios)
+
+    def less(self, change: Array) -> Seen:
+        """With (N, T) nats taken out."""
+        return replace(self, ratios=self.ratios - change)
 
 
 class TopShift:
-    """Strengths of classes, by regression within positions.
+    """The regression at what one model shows; it depends on which tokens these are, not on ratios.
 
     Args:
-        seen: what was shown; positions with fewer than two tokens say nothing.
+        seen: what is shown.
         hypotheses: K classes.
-        rows: (V, D) of the reference's head, to explain one Δh away; None not to.
+        moves: what a moved body does.
     """
 
-    def __init__(self, seen: Seen, hypotheses: Hypotheses, rows: Array | None) -> None:
-        size = hypotheses.members.shape[1]
-        count = len(seen.contexts)
-        self.hypotheses = hypotheses
-        self._echoes: dict[int, Array] = {}
-        likely = np.exp(seen.reference)
-        total = np.bincount(seen.positions, likely, minlength=count)
-        weights = likely / total[seen.positions]
-        shape = (count, size)
-        self._weights = sparse.csr_matrix((weights, (seen.positions, seen.tokens)), shape=shape)
-        self._told: Array = np.asarray(self._weights.sum(0)).ravel()
-        masses = (self._weights @ hypotheses.members.T).tocsr()
-        """(N, K) probability of each class given the tokens shown."""
-        self._masses = masses
-        change = seen.suspect - seen.reference
-        self._ratios = sparse.csr_matrix((change, (seen.positions, seen.tokens)), shape=shape)
-        groups = sparse.csr_matrix(
-            (np.ones(count), (seen.contexts, np.arange(count))),
-            shape=(seen.contexts.max() + 1, count),
-        )
-        self._groups = groups
-        own = np.asarray((groups @ (masses - masses.multiply(masses))).todense())
-        """(A, K) Fisher information on each class in each context."""
-        self._own: Array = own
-        self.information: Array = own.sum(0)
-        squares = (own**2).sum(0)
-        effective = self.information**2 / np.where(squares > 0, squares, np.inf)
-        self._rows = rows
-        self._body = self._body_of(rows) if rows is not None else None
-        left = self.information.copy()
-        if self._body is not None:
-            left = left - (self._cross * self._body).sum(1)
-        # A class that a moved body explains, or that is all or nothing, is not to be seen here.
-        enough = (left > 0.02 * self.information) & (left > RAREST * count)
-        self.visible: Array = enough & (effective >= FEWEST_CONTEXTS)
-        self._left = np.where(self.visible, left, 1.0)
+    def __init__(self, seen: Seen, hypotheses: Hypotheses, moves: Moves) -> None:
+        self.hypotheses, self._tokens, self._contexts = hypotheses, seen.tokens, seen.contexts
+        self._size = hypotheses.members.shape[1]
+        self._shown = seen.tokens >= 0
+        self._flat = np.where(self._shown, seen.tokens, 0)
+        self._precision = moves.precision(seen.tokens)
+        self._rows = moves.rows
+        self._weighed = self._precision @ moves.rows[self._flat]
+        width = moves.rows.shape[1]
+        rows = moves.rows[self._flat].reshape(-1, width)
+        gram = (rows.T @ self._weighed.reshape(-1, width)).astype(float)
+        self._gram: Array = gram + _RIDGE * np.trace(gram) / width * np.eye(width)
+        own = np.einsum("ntt->nt", self._precision)
+        self.by_context: Array = np.asarray(hypotheses.members @ self._by_context(own).T)
+        """(K, A) information on each class in each context, as if tokens were alone."""
+        self.information: Array = self.by_context.sum(1)
+        tokens = self._by_context(own).sum(0)
+        contexts = _effective(self.information, (self.by_context**2).sum(1))
+        of_tokens = _effective(self.information, np.asarray(hypotheses.members @ tokens**2))
+        self.visible: Array = (contexts >= FEWEST_CONTEXTS) & (of_tokens >= FEWEST_TOKENS)
 
-    def strengths(self, scores: Array) -> Array:
-        """(…, K) nats.
+    def total(self, ratios: Array) -> Array:
+        """(V,) what is summed over a class's tokens, once one common Δh was explained.
 
         Args:
-            scores: (…, V) of `scores` or `of_shifts`.
+            ratios: (N, T) nats.
         """
-        return np.where(self.visible, self._numerators(scores) / self._left, 0.0)
+        return self._by_token(self._clear(ratios))
 
-    def _numerators(self, scores: Array) -> Array:
-        """(…, K) what a strength is the quotient of, with the information that is left."""
-        found = np.asarray((self.hypotheses.members @ scores.T).T)
-        if self._body is None:
-            return found
-        assert self._rows is not None
-        return np.asarray(found - (scores @ self._rows) @ self._body.T)
+    def totals(self, ratios: Array) -> Array:
+        """(A, V) the same in each context."""
+        return self._by_context(self._clear(ratios))
 
-    def scores(self) -> tuple[Array, Array]:
-        """What the suspect shows: (V,) Σ w(Δ − Δ̄) of each token, and (A, V) of each context."""
-        by_context = self._by_context(self._weights.multiply(self._ratios).tocsr())
-        return by_context.sum(0), by_context
+    def at(self, index: int) -> Array:
+        """(N, T) what a tilt of 1 of one class changes."""
+        mask = self.hypotheses.members[index].toarray()[0].astype(np.float32)
+        return np.where(self._shown, mask[self._flat], 0)
 
-    def of_shifts(self, shifts: Array) -> Array:
-        """(B, V) the same for models whose log-ratio is (B, V) everywhere."""
-        middle = np.asarray(self._weights @ shifts.T)
-        return np.asarray(self._told * shifts - (self._weights.T @ middle).T)
+    def shares(self) -> Array:
+        """(K,) how much of the information on each class is left by tokens beside it and a body."""
+        members = self.hypotheses.members.tocsc()
+        left = np.zeros(members.shape[0])
+        for begin in range(0, len(self._flat), _BLOCK):
+            flat, shown = (part[begin : begin + _BLOCK] for part in (self._flat, self._shown))
+            masks = members[:, flat.ravel()].toarray().reshape(-1, *flat.shape) * shown
+            place = masks.transpose(1, 2, 0).astype(np.float32)  # (n, T, K)
+            weighed = self._precision[begin : begin + _BLOCK] @ place
+            left += (weighed * place).sum((0, 1), dtype=float)
+        width = self._rows.shape[1]
+        crossed = np.zeros((self._size, width), np.float32)
+        np.add.at(crossed, self._flat[self._shown], self._weighed[self._shown])
+        with_body = np.asarray(self.hypotheses.members @ crossed, float)
+        left -= (np.linalg.solve(self._gram, with_body.T).T * with_body).sum(1)
+        share = left / np.maximum(self.information, 1e-300)
+        return np.asarray(np.where((self.information > 0) & (share >= _OWN), share, 0.0))
 
-    def of_class(self, index: int) -> Array:
-        """(V,) the same for a tilt of 1 of one class."""
-        mask = np.asarray(self.hypotheses.members[index].todense(), float)
-        return np.asarray(self.of_shifts(mask)[0])
+    def _clear(self, ratios: Array) -> Array:
+        """(N, T) weighted log-ratios without what one Δh explains."""
+        ratios = np.where(self._shown, ratios, 0).astype(np.float32)
+        weighed = (self._precision @ ratios[..., None])[..., 0]
+        asked = self._by_token(weighed) @ self._rows
+        moved = np.linalg.solve(self._gram, asked).astype(np.float32)
+        return np.asarray(weighed - self._weighed @ moved)
 
-    def echo(self, index: int) -> Array:
-        """(K,) strengths that a tilt of 1 of one class gives to all."""
-        if index not in self._echoes:
-            self._echoes[index] = self.strengths(self.of_class(index))
-        return self._echoes[index]
+    def _by_token(self, values: Array) -> Array:
+        return np.bincount(self._flat.ravel(), values.ravel(), minlength=self._size)
 
-    def deviations(self, by_context: Array, strengths: Array) -> Array:
-        """(A, K) by how much each context moves each strength away from the mean over contexts."""
-        if self._body is not None:  # what the one Δh explains of a context is no deviation
-            assert self._rows is not None
-            moved = np.linalg.solve(self._gram, by_context.sum(0) @ self._rows)
-            explained = self._weights @ sparse.diags(self._rows @ moved)
-            by_context = by_context - self._by_context(explained.tocsr())
-        own = self._own * self._left / np.where(self.information > 0, self.information, 1.0)
-        found = self._numerators(by_context) - own * strengths
-        return np.where(self.visible, found / self._left, 0.0)
+    def _by_context(self, values: Array) -> Array:
+        count = int(self._contexts.max()) + 1
+        place = self._contexts[:, None] * self._size + self._flat
+        found = np.bincount(place.ravel(), values.ravel(), minlength=count * self._size)
+        return found.reshape(count, self._size)
 
-    def _by_context(self, weighed: sparse.csr_matrix) -> Array:
-        """(A, V) Σ over a context's positions of what is given, less its mean by probability."""
-        middle = np.asarray(weighed.sum(1)).ravel()
-        by_position = weighed - sparse.diags(middle) @ self._weights
-        return np.asarray((self._groups @ by_position).todense())
 
-    def _body_of(self, rows: Array) -> Array:
-        """(K, D) what of each class one Δh explains."""
-        middle = np.asarray(self._weights @ rows)
-        gram = (rows * self._told[:, None]).T @ rows - middle.T @ middle
-        gram += _RIDGE * np.trace(gram) / len(gram) * np.eye(len(gram))
-        self._gram: Array = gram
-        members = self.hypotheses.members
-        crossed = members @ (rows * self._told[:, None]) - self._masses.T @ middle
-        self._cross: Array = np.asarray(crossed)
-        return np.asarray(np.linalg.solve(gram, self._cross.T).T)
+def _effective(sums: Array, squares: Array) -> Array:
+    return np.asarray(sums**2 / np.where(squares > 0, squares, np.inf))
