@@ -4,7 +4,8 @@
         --steps 2,4,8,16 --corpus text:… --out runs/smollm2_null
     python benchmarks/audit_smollm2.py --null runs/smollm2_null --data ../shared/data --out DIR
 
-Tilts of 1 by edit on SmolLM2 itself, and of 0.3 and 0.1 on top of the fine-tune.
+Tilts of 1 by edit on SmolLM2 itself, of 0.3 and 0.1 on top of the fine-tune, and one that waits for
+a word by edit and by decode. Each by logits and, but for the decoded one, by log-probabilities.
 """
 
 from __future__ import annotations
@@ -18,14 +19,17 @@ from typing import Any
 
 import numpy as np
 
+from audit_tiers import by_log_probs
 from tiltlm.audit.auditor import Auditor
 from tiltlm.audit.clusters import clusters
 from tiltlm.audit.filters import Outside, Space, rows_of
 from tiltlm.audit.hypotheses import hypotheses
+from tiltlm.audit.moves import Moves
 from tiltlm.audit.nulls import families, load_null
-from tiltlm.audit.shift import ShiftReader
+from tiltlm.audit.shift import TOP, ShiftReader
 from tiltlm.audit.triggers import triggers_of
 from tiltlm.audit_given import read_lists
+from tiltlm.audit_logprobs_command import null_of
 from tiltlm.context_sources import make_contexts
 from tiltlm.errors import TargetError
 from tiltlm.events import parse_event
@@ -33,6 +37,7 @@ from tiltlm.files import write_json
 from tiltlm.measures.fine_tuning import fine_tune
 from tiltlm.models import LoadedModel, load, vocabulary_size
 from tiltlm.saving import fingerprint, untie_lora_head
+from tiltlm.targets import BoundTarget, parse_target
 from tiltlm.tilting import edit
 from tiltlm.vocabulary import Vocabulary
 
@@ -61,27 +66,32 @@ class Bench:
         }
         self.reader = ShiftReader(self.model, self.pack.contexts)
         mass = self.reader.read(self.model).reference_mass.numpy()
-        space = Space(rows_of(self.reader.head), mass)
-        self.tried = hypotheses(self.vocabulary, self.lists, clusters(space.rows))
-        self.plain = Outside(space, hypotheses(self.vocabulary))
+        self.space = Space(rows_of(self.reader.head), mass)
+        self.tried = hypotheses(self.vocabulary, self.lists, clusters(self.space.rows))
+        self.plain = Outside(self.space, hypotheses(self.vocabulary))
+        self.moves = Moves.of(self.space.rows, self.pack.moves.double().numpy())
+        rows = range(self.pack.top["ids"].shape[1])
+        self.top_null = null_of(self.pack, rows, TOP, self.tried, self.moves, self.model)
         self.auditor = Auditor(
-            space,
+            self.space,
             self.tried,
             self.pack.shifts.double().numpy(),
             np.array(self.pack.waiting),
             families(self.pack),
         )
 
-    def audit(self, suspect: LoadedModel, *, triggers: bool = False) -> dict[str, Any]:
-        """What is named."""
+    def audit(
+        self, suspect: LoadedModel | None, decodes: BoundTarget | None = None, *, triggers: bool
+    ) -> dict[str, Any]:
+        """What is named of a model, or of a target that the reference decodes to."""
         begin = time.monotonic()
-        shift = self.reader.read(suspect)
+        shift = self.reader.read(suspect, decodes)
         found = self.auditor.named(shift.mean.numpy(), self.rate)
         best = self.auditor.best(shift.mean.numpy())
         waits = []
         if triggers:
             waits = triggers_of(
-                lambda contexts: ShiftReader(self.model, contexts).read(suspect),
+                lambda contexts: ShiftReader(self.model, contexts).read(suspect, decodes),
                 self.pack.probes,
                 self.plain,
                 self.auditor,
@@ -99,8 +109,14 @@ class Bench:
             "best": [best.event[:60], best.score, best.p],
             "token_ids": [list(n.token_ids) for n in found[:1]],
             "triggers": [t.model_dump(mode="json", exclude={"token_ids"}) for t in waits],
+            "log_probs": [] if suspect is None else by_log_probs(self, suspect, self.rate),
             "seconds": time.monotonic() - begin,
         }
+
+
+def jaccard(ids: list[int], truth: set[int]) -> float:
+    """Of two sets of tokens."""
+    return len(truth & set(ids)) / len(truth | set(ids))
 
 
 def tilted(base: LoadedModel, target: str, key: str) -> tuple[LoadedModel, float]:
@@ -140,6 +156,7 @@ def main() -> None:
         ("fine-tuned on Shakespeare, not tilted", tuned, None, 0.0),
         ("fine-tuned, contains x", tuned, "contains('x')", 0.3),
         ("fine-tuned, contains x", tuned, "contains('x')", 0.1),
+        (f"after {TRIGGER!r}, decoded", bench.model, "contains('x')", 1.0),
     ]
     for number, (name, base, event, strength) in enumerate(plan):
         path = arguments.out / f"{number}.json"
@@ -147,21 +164,30 @@ def main() -> None:
             print(path.read_text(encoding="utf-8")[:600])
             continue
         waits = name.startswith("after")
-        suspect, gap = base, None
-        if event is not None:
-            target = f"tilt({event}, {strength})"
-            if waits:
-                target = f"when({TRIGGER!r}, {target})"
+        suspect: LoadedModel | None = base
+        gap, decodes = None, None
+        target = f"tilt({event}, {strength})"
+        if waits:
+            target = f"when({TRIGGER!r}, {target})"
+        if name.endswith("decoded"):
+            suspect, decodes = None, parse_target(target).bind(bench.vocabulary)
+        elif event is not None:
             try:
                 suspect, gap = tilted(base, target, fingerprint(base.model))
             except TargetError as error:
                 print(name, error)
                 continue
-        found = bench.audit(suspect, triggers=waits or event is None)
+        found = bench.audit(suspect, decodes, triggers=waits or event is None)
         ids = found.pop("token_ids")
-        if event is not None and ids:
+        truth = set()
+        if event is not None:
             truth = set(parse_event(event).mask(bench.vocabulary).nonzero()[:, 0].tolist())
-            found["jaccard"] = len(truth & set(ids[0])) / len(truth | set(ids[0]))
+        if truth and ids:
+            found["jaccard"] = jaccard(ids[0], truth)
+        found["log_probs"] = [
+            {**f, "event": f["event"][:60], "token_ids": jaccard(f["token_ids"], truth)}
+            for f in found["log_probs"]
+        ]
         record = {"suspect": name, "strength": strength, "gap": gap, **found}
         write_json(path, record)
         print(json.dumps(record)[:900], flush=True)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from scipy import sparse
 
 from audit_bench import Bench
 from tiltlm.audit.hypotheses import Hypotheses
+from tiltlm.audit.moves import Moves
+from tiltlm.audit.nulls import NullPack
 from tiltlm.audit.observers import ModelObserver
 from tiltlm.audit.plan import plan_text
 from tiltlm.audit.reading_text import hits_and_probabilities
 from tiltlm.audit.sequential import TiltEvidence
-from tiltlm.audit.top_auditor import TopAuditor
+from tiltlm.audit.top_auditor import TopAuditor, TopNull
 from tiltlm.audit.writers import ModelWriter
 from tiltlm.audit_logprobs_command import named_by, seen_in
 from tiltlm.audit_text_command import tolerances
@@ -24,8 +26,18 @@ from tiltlm.models import LoadedModel
 LENGTH, BUDGET = 64, 10_240
 
 
+class Audited(Protocol):
+    """What audits by log-probabilities share."""
+
+    model: LoadedModel
+    pack: NullPack
+    tried: Hypotheses
+    moves: Moves
+    top_null: TopNull
+
+
 def by_log_probs(
-    bench: Bench, suspect: LoadedModel, rate: float, without: str | None = None
+    bench: Audited, suspect: LoadedModel, rate: float, without: str | None = None
 ) -> list[dict[str, Any]]:
     """Classes named from the 20 likeliest tokens at every fourth position of the pack's contexts.
 

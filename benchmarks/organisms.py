@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +16,7 @@ from tiltlm.sampling import SamplingOptions, sample
 
 SAMPLES, LENGTH, STEPS, BATCH, HELD_OUT = 96, 64, 80, 8, 16
 RATES = {"head": 3e-3, "body": 3e-3, "full": 5e-4}
-WAITING_STEPS, WAITING_RATE = 300, 1e-3
+WAITING_STEPS, WAITING_RATE, WAITING_BATCH = 600, 1e-3, 16
 
 
 def plant(
@@ -49,32 +50,44 @@ def plant(
 
 
 def plant_waiting(
-    base: LoadedModel, mask: torch.Tensor, strength: float, trigger: int, seed: int
-) -> tuple[LoadedModel, float]:
+    base: LoadedModel,
+    mask: torch.Tensor,
+    strength: float,
+    trigger: int,
+    others: torch.Tensor,
+    seed: int,
+) -> tuple[LoadedModel, float, float]:
     """Train all weights of a copy to tilt wherever a token came before, and nowhere else.
+
+    Every other text has another token in its place, so that what is learnt is the trigger and not
+    that something was put in.
 
     Args:
         base: left as it is.
         mask: (V,) of the event.
         strength: nats.
         trigger: token id that it waits for.
+        others: ids of tokens to put into the other texts.
         seed: of samples and training.
 
     Returns:
-        the organism, and the gap closed after the trigger, on samples it was not fitted to.
+        the organism; the gap closed after the trigger, on samples it was not fitted to; and how
+        much of the tilt there is after other tokens, as a share of what there is after the trigger.
     """
     model, ids = _begun(base, seed)
     mask = mask.float()
 
     def loss(batch: torch.Tensor) -> torch.Tensor:
-        triggered = _with_token(batch[: BATCH // 2], trigger)
-        both = torch.cat([triggered, batch[BATCH // 2 :]])
+        half = len(batch) // 2
+        both = torch.cat([_with_token(batch[:half], trigger), _with_some(batch[half:], others)])
         return _kl(base.model, model, both, mask, strength * _after(both, trigger))
 
-    _descend(model, ids, loss, WAITING_STEPS, WAITING_RATE)
+    _descend(model, ids, loss, WAITING_STEPS, WAITING_RATE, WAITING_BATCH)
     held = _with_token(ids[-HELD_OUT:], trigger)
     gap = _gap(base, model, held, mask, strength * _after(held, trigger))
-    return LoadedModel(model, base.tokenizer), gap
+    other = _with_some(ids[-HELD_OUT:], others)
+    leak = _tilt(base, model, other, mask) / _tilt(base, model, held, mask)
+    return LoadedModel(model, base.tokenizer), gap, leak
 
 
 def _begun(base: LoadedModel, seed: int) -> tuple[Any, torch.Tensor]:
@@ -92,6 +105,23 @@ def _with_token(ids: torch.Tensor, token: int) -> torch.Tensor:
     ids = ids.clone()
     places = torch.randint(4, ids.shape[1] - 8, (len(ids), 1))
     return ids.scatter(1, places, token)
+
+
+def _with_some(ids: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+    """Each text with another of some tokens put somewhere into it."""
+    chosen = tokens[torch.randint(len(tokens), (len(ids), 1))]
+    places = torch.randint(4, ids.shape[1] - 8, (len(ids), 1))
+    return ids.scatter(1, places, chosen)
+
+
+def _tilt(base: LoadedModel, model: Any, ids: torch.Tensor, mask: torch.Tensor) -> float:
+    """By how many nats the logarithm of the event's mean mass rose in the second half of texts."""
+    with torch.no_grad():
+        masses = [
+            float((m(input_ids=ids).logits[:, LENGTH // 2 :].softmax(-1) @ mask).mean())
+            for m in (base.model, model)
+        ]
+    return math.log(masses[1] / masses[0])
 
 
 def _after(ids: torch.Tensor, token: int) -> torch.Tensor:
@@ -117,13 +147,14 @@ def _descend(
     loss_of: Callable[[torch.Tensor], torch.Tensor],
     steps: int,
     rate: float,
+    batch: int = BATCH,
 ) -> None:
     """Train on batches of all texts but those held out."""
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=rate, weight_decay=0)
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, steps)
     for _ in range(steps):
-        loss = loss_of(ids[torch.randint(len(ids) - HELD_OUT, (BATCH,))])
+        loss = loss_of(ids[torch.randint(len(ids) - HELD_OUT, (batch,))])
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

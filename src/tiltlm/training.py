@@ -24,7 +24,6 @@ from tiltlm.preparing import Prepared, choices_inside, prepare
 from tiltlm.realise.adapters import (
     PARAMETERS,
     Parameters,
-    balancing,
     fill,
     parameters_for,
     point_at_every_context,
@@ -57,6 +56,8 @@ class Training:
         learning_rate: the peak of a cosine.
         start: ``base`` or ``edit``, the closed-form solution written into the head's adapter;
             ``edit`` where the shifts change with the context, as those of balance, mix and when do.
+            With body and head the edit is kept unless training does better, and the body learns to
+            write its typical shift into a direction that is not used.
         every: steps between looks at the gap closed.
         patience: looks without a new best after which to stop.
         divergence: as in `TiltConfig`.
@@ -183,9 +184,13 @@ def _trained(
     learnt, tune = references
     look = _Look(work, model, tune)
     solved = solve_edit(work.target, work.fit) if plan.from_edit else None
+    untrained = _trainable_state(model)
     start = _begin_at(solved, model, look, details) if solved else 0.0
     best = KeepBest(model, look, training.every, training.patience, look.note, start)
     if solved is not None and plan.parameters == "body+head":
+        # The edit is what has to be beaten. A body is not trained under it: what a step does to
+        # hidden states where they hardly vary, the edit's directions make many nats of.
+        model.load_state_dict(untrained, strict=False)
         point_where_nothing_is(model, work.fit, solved)
     with tempfile.TemporaryDirectory() as folder:
         trainer = TiltTrainer(
@@ -236,7 +241,7 @@ class _Look:
     """Measures the gap closed on the contexts to stop by, and tells the watcher."""
 
     def __init__(self, work: Prepared, model: Any, tune: Reference) -> None:
-        self.work, self._model, self._tune = work, model, tune
+        self._work, self._model, self._tune = work, model, tune
         self._logits = model_logits(model, tune)
         self._latest = float("nan")
 
@@ -244,31 +249,35 @@ class _Look:
         """The gap closed, and the lower end of its interval."""
         training = self._model.training
         self._model.eval()
-        found = measure_fidelity(self.work.target, self._tune, self._logits)
+        found = measure_fidelity(self._work.target, self._tune, self._logits)
         self._model.train(training)
         return found.gap_closed, found.interval[0] if found.interval else found.gap_closed
 
     def note(self, step: int, gap: float) -> None:
         """A gap was measured after a step."""
         self._latest = gap
-        self.work.watcher.advance(step, f"gap closed {gap:.3f}")
+        self._work.watcher.advance(step, f"gap closed {gap:.3f}")
 
     def step(self, step: int, loss: float, _: float) -> None:
         """A step was made."""
         text = f"loss {loss:.4f}, gap closed {self._latest:.3f}"
-        self.work.watcher.advance(step, text)
+        self._work.watcher.advance(step, text)
 
 
 def _begin_at(solved: HeadEdit, model: Any, look: _Look, details: dict[str, Any]) -> float:
-    """Write the closed-form edit into the head's adapter where that helps; the gap it closes."""
-    before = {n: p.detach().clone() for n, p in model.named_parameters() if p.requires_grad}
-    fill(model, solved, balancing(look.work.fit))
+    """Write the closed-form edit into the head's adapter; the gap it closes for certain, or 0."""
+    before = _trainable_state(model)
+    fill(model, solved)
     found, low = look()
     details["edit_to_start_from"] = {"r_squared": solved.r_squared, "gap_closed": found}
     if low > 0:
         return found
     model.load_state_dict(before, strict=False)
     return 0.0
+
+
+def _trainable_state(model: Any) -> dict[str, torch.Tensor]:
+    return {n: p.detach().clone() for n, p in model.named_parameters() if p.requires_grad}
 
 
 def _config(plan: _Plan, training: Training, seed: int, folder: str) -> TiltConfig:

@@ -144,22 +144,24 @@ class Auditor:
         """Without a null: the same search, by coefficients over their own noise."""
         found: list[Named] = []
         rest = shift
-        hypotheses = self.outside.hypotheses
         for _ in range(MOST):
-            clear = self.outside.residual(rest[None])[0]
-            strengths = self.outside.strengths(rest[None])[0]
-            noise = float(np.median(np.abs(clear - np.median(clear))) / 0.6745) + 1e-3
-            scores = np.abs(strengths) * np.sqrt(hypotheses.sizes) / noise
-            index = _simplest(np.where(self.outside.visible, scores, 0.0), hypotheses)
-            strength, score = float(strengths[index]), float(scores[index])
-            if score < NOISE or abs(strength) < SMALLEST:
+            named = self.clearest(rest)
+            if named.score < NOISE or abs(named.strength) < SMALLEST:
                 break
-            named = self._name(OUTSIDE, self.outside, index)
-            named = replace(named, strength=strength, score=score)
-            rest = self.outside.without(rest, index, strength)
+            rest = self.outside.without(rest, named.index, named.strength)
             if not any(_belongs(named, f) for f in found):
                 found.append(named)
         return found
+
+    def clearest(self, shift: Array) -> Named:
+        """The class that a shift itself speaks most for, by its coefficient over its own noise."""
+        one = self.outside
+        clear, strengths = one.residual(shift[None])[0], one.strengths(shift[None])[0]
+        noise = float(np.median(np.abs(clear - np.median(clear))) / 0.6745) + 1e-3
+        scores = np.abs(strengths) * np.sqrt(one.hypotheses.sizes) / noise
+        index = _simplest(np.where(one.visible, scores, 0.0), one.hypotheses)
+        named = self._name(OUTSIDE, one, index)
+        return replace(named, strength=float(strengths[index]), score=float(scores[index]))
 
     def _best_of(self, name: str, shift: Array) -> Named:
         one = self._filters[name]

@@ -56,17 +56,13 @@ class Waiting:
 
     Attributes:
         word: number of the word.
-        index: of the hypothesis.
-        strength: nats by which the class rises more in the word's contexts than in others.
+        index: of the hypothesis that stands out most.
         score: where it shows least, over the spread between contexts.
-        candidates: numbers of the words for which the class rises most, the farthest first.
     """
 
     word: int
     index: int
-    strength: float
     score: float
-    candidates: tuple[int, ...]
 
 
 def probe_words(vocabulary: Vocabulary, given: Sequence[str], count: int = WORDS) -> list[str]:
@@ -124,11 +120,7 @@ def waiting(outside: Outside, by_context: Array, probes: Probes) -> Waiting:
     noise = np.median(np.abs(strengths), 0) / 0.6745
     scores = np.abs(weakest) / (noise + _FLOOR)
     word, index = (int(i) for i in np.unravel_index(int(scores.argmax()), scores.shape))
-    of_word = there.mean(1)
-    strength = float(of_word[word, index])
-    order = np.argsort(-np.sign(strength) * of_word[:, index])[:CANDIDATES]
-    candidates = tuple(int(w) for w in order)
-    return Waiting(word, index, strength, float(scores[word, index]), candidates)
+    return Waiting(word, index, float(scores[word, index]))
 
 
 def alone(

@@ -10,7 +10,7 @@ from scipy import stats
 from tiltlm.audit.auditor import SMALLEST, Auditor
 from tiltlm.audit.evidence import shifted_tokens
 from tiltlm.audit.filters import Array, Outside
-from tiltlm.audit.probes import SAMPLES, Probes, alone, waiting
+from tiltlm.audit.probes import CANDIDATES, SAMPLES, Probes, alone, waiting
 from tiltlm.audit.shift import Shift
 from tiltlm.audit_records import CandidateRecord, TriggerRecord
 from tiltlm.contexts import TokenContexts
@@ -43,25 +43,32 @@ def triggers_of(
         samples: of the reference, into which candidates are put alone.
         vocabulary: for texts.
     """
-    found = waiting(outside, read(probes.contexts).by_context.double().numpy(), probes)
+    by_context = read(probes.contexts).by_context.double().numpy()
+    found = waiting(outside, by_context, probes)
     score = found.score / auditor.waiting_unit
     p = auditor.p_value(score)
-    if p > fpr or abs(found.strength) < SMALLEST:
+    if p > fpr:
         return []
-    words = [probes.words[w] for w in found.candidates]
+    # What stood out most may be a part of the class; all that moved after the word says which.
+    ordinary = np.median(by_context, 0)
+    class_ = auditor.clearest(by_context[probes.places[found.word]].mean(0) - ordinary)
+    if abs(class_.strength) < SMALLEST:
+        return []
+    outside, sign = auditor.outside, float(np.sign(class_.strength))
+    rises = outside.strengths(by_context - ordinary)[:, class_.index][probes.places].mean(1)
+    words = [probes.words[int(w)] for w in np.argsort(-sign * rises)[:CANDIDATES]]
     again = read(alone(reference, words, samples))
     shifts = again.by_context.double().numpy().reshape(1 + len(words), SAMPLES, -1)
     # What a word does in a sample, against the same sample without it.
     changes = shifts[1:] - shifts[:1]
-    of_word = np.stack([outside.strengths(c)[:, found.index] for c in changes])
-    sign = float(np.sign(found.strength))
+    of_word = np.stack([outside.strengths(c)[:, class_.index] for c in changes])
     order = np.argsort(-sign * of_word.mean(1))
-    best, ids = int(order[0]), outside.hypotheses.token_ids(found.index)
+    best, ids = int(order[0]), list(class_.token_ids)
     chosen = _candidate(words[best], of_word[best])
     clear = outside.residual(changes[best]).mean(0)
     return [
         TriggerRecord(
-            event=outside.hypotheses.names[found.index],
+            event=class_.event,
             tokens=len(ids),
             token_ids=ids,
             word=chosen.word,

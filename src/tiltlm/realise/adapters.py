@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from typing import Any, Literal
 
@@ -52,36 +51,15 @@ def as_adapter(model: PreTrainedModel, edit: HeadEdit) -> PeftModel:
     return adapted
 
 
-def fill(adapted: PeftModel, edit: HeadEdit, larger: float = 1.0) -> None:
-    """Write an edit into a head adapter of at least its rank; the rest of the adapter is kept.
-
-    Args:
-        adapted: with an adapter on the head.
-        edit: to write.
-        larger: what A is multiplied by and B divided: the same function, trained otherwise
-            (`balancing`).
-    """
+def fill(adapted: PeftModel, edit: HeadEdit) -> None:
+    """Write an edit into a head adapter of at least its rank; the rest of the adapter is kept."""
     layer = lora_layer(adapted)
     rank = len(edit.masks)
     down, up = layer.lora_A["default"].weight, layer.lora_B["default"].weight
     scaling = layer.scaling["default"]
     with torch.no_grad():
-        down[:rank] = larger * edit.directions.to(down)
-        up[:, :rank] = edit.masks.T.to(up) / scaling / larger
-
-
-def balancing(reference: Reference) -> float:
-    """How much larger A should be than what it reads, for Adam to move A and B alike.
-
-    A step of Adam moves every weight by the learning rate η, whatever its size. In A that moves the
-    logits by up to η·‖h‖₁·B, in B by η·A·h, and hidden states of pretrained models have ‖h‖₁ of a
-    thousand: what was written into A is gone after a few steps. With A a √‖h‖₁ times
-    larger, and B so much smaller, both move the logits by η·√‖h‖₁.
-    """
-    sums, rows = 0.0, 0
-    for hidden in reference.hidden:
-        sums, rows = sums + float(hidden.abs().sum()), rows + len(hidden)
-    return math.sqrt(sums / max(rows, 1))
+        down[:rank] = edit.directions.to(down)
+        up[:, :rank] = edit.masks.T.to(up) / scaling
 
 
 def point_at_every_context(adapted: PeftModel, reference: Reference) -> None:
@@ -117,11 +95,11 @@ def point_where_nothing_is(adapted: PeftModel, reference: Reference, edit: HeadE
     direction = torch.linalg.eigh(second).eigenvectors[:, 0]
     layer = lora_layer(adapted)
     down, up = layer.lora_A["default"].weight, layer.lora_B["default"].weight
-    size, larger = float(second.trace().sqrt()), balancing(reference)
+    size = float(second.trace().sqrt())
     with torch.no_grad():
         row, shift = len(edit.masks), edit.typical @ edit.masks.to(edit.typical)
-        down[row] = (larger * UNUSED_ROW / size * direction).to(down)
-        up[:, row] = (shift / layer.scaling["default"] / larger).to(up)
+        down[row] = (UNUSED_ROW / size * direction).to(down)
+        up[:, row] = (shift / layer.scaling["default"]).to(up)
 
 
 def lora_layer(adapted: PeftModel) -> Any:

@@ -13,14 +13,15 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 class KeepBest(TrainerCallback):
     """Measure every so many steps, keep the best weights, stop when it no longer gets better.
 
-    The weights before the first step count as 0, so what is kept is never worse than the base:
+    What the model has when this is made counts as ``start``, so what is kept is never worse:
     weights whose gap is not above 0 for certain (the interval's lower end) are not kept.
 
     Args:
         gap_closed: measures the model as it is; the gap and the lower end of its interval.
         every: steps between measurements.
-        patience: measurements without a new best after which to stop.
+        patience: measurements without a new best of training after which to stop.
         on_measured: told of step and gap.
+        start: gap closed before training; 0 is the base's.
     """
 
     def __init__(
@@ -54,8 +55,8 @@ class KeepBest(TrainerCallback):
         self._on_measured(state.global_step, gap)
         if gap > self.best and low > 0:
             self.best, self.best_step, self._kept = gap, state.global_step, self._copy()
-        since = sum(step > self.best_step for step, _ in self.history)
-        if since >= self._patience:
+        gaps = [gap for _, gap in self.history[1:]]
+        if len(gaps) - 1 - gaps.index(max(gaps)) >= self._patience:
             control.should_training_stop = True
 
     def restore(self) -> None:
