@@ -15,8 +15,8 @@ from tiltlm.audit.filters import Outside, Space, rows_of
 from tiltlm.audit.hypotheses import Hypotheses, hypotheses
 from tiltlm.audit.moves import Moves
 from tiltlm.audit.nulls import NullPack, families, load_null
+from tiltlm.audit.seeing import null_of
 from tiltlm.audit.shift import TOP, ShiftReader
-from tiltlm.audit_logprobs_command import null_of
 from tiltlm.context_sources import make_contexts
 from tiltlm.events import parse_event
 from tiltlm.models import LoadedModel, vocabulary_size

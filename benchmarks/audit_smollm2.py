@@ -26,10 +26,10 @@ from tiltlm.audit.filters import Outside, Space, rows_of
 from tiltlm.audit.hypotheses import hypotheses
 from tiltlm.audit.moves import Moves
 from tiltlm.audit.nulls import families, load_null
+from tiltlm.audit.seeing import null_of
 from tiltlm.audit.shift import TOP, ShiftReader
 from tiltlm.audit.triggers import triggers_of
 from tiltlm.audit_given import read_lists
-from tiltlm.audit_logprobs_command import null_of
 from tiltlm.context_sources import make_contexts
 from tiltlm.errors import TargetError
 from tiltlm.events import parse_event

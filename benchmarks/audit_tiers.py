@@ -15,10 +15,12 @@ from tiltlm.audit.nulls import NullPack
 from tiltlm.audit.observers import ModelObserver
 from tiltlm.audit.plan import plan_text
 from tiltlm.audit.reading_text import hits_and_probabilities
+from tiltlm.audit.seeing import seen_in
 from tiltlm.audit.sequential import TiltEvidence
-from tiltlm.audit.top_auditor import TopAuditor, TopNull
+from tiltlm.audit.top_auditor import TopAuditor
+from tiltlm.audit.top_null import TopNull
 from tiltlm.audit.writers import ModelWriter
-from tiltlm.audit_logprobs_command import named_by, seen_in
+from tiltlm.audit_logprobs_command import named_by
 from tiltlm.audit_text_command import tolerances
 from tiltlm.measures.pair import Pair, Reader
 from tiltlm.models import LoadedModel

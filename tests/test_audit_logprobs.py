@@ -11,7 +11,8 @@ from tests.completions import CompletionsServer
 from tests.tiny import three_syllables
 from tiltlm.audit.hypotheses import hypotheses
 from tiltlm.audit.moves import Moves, learn_moves
-from tiltlm.audit.top_auditor import TopAuditor, TopNull
+from tiltlm.audit.top_auditor import TopAuditor
+from tiltlm.audit.top_null import TopNull
 from tiltlm.audit.top_shift import Seen, TopShift
 from tiltlm.audit_logprobs_command import run_logprobs_audit
 from tiltlm.cli import app

@@ -7,35 +7,34 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from tiltlm.audit.auditor import MOST, NOISE, SMALLEST
 from tiltlm.audit.clusters import clusters
 from tiltlm.audit.endpoint import Endpoint
+from tiltlm.audit.evidence import shown_name
 from tiltlm.audit.filters import Array, rows_of
 from tiltlm.audit.hypotheses import Hypotheses, hypotheses
 from tiltlm.audit.moves import SMALLEST as SMALLEST_SCALE
 from tiltlm.audit.moves import Moves
-from tiltlm.audit.nulls import NullPack, families
+from tiltlm.audit.nulls import NullPack
 from tiltlm.audit.observers import (
     EndpointObserver,
     ModelObserver,
     Observed,
     Observer,
     Place,
-    all_places,
-    log_probs_at,
 )
-from tiltlm.audit.shift import ShiftReader
-from tiltlm.audit.top_auditor import TopAuditor, TopNamed, TopNull
+from tiltlm.audit.seeing import null_of, seen_in
+from tiltlm.audit.top_auditor import TopAuditor, TopNamed
+from tiltlm.audit.top_evidence import seen_contexts, seen_tokens
 from tiltlm.audit.top_shift import Seen
 from tiltlm.audit_command import CONTEXTS, LENGTH
 from tiltlm.audit_given import UNCALIBRATED, keep_record, open_reference, read_given
-from tiltlm.audit_records import LogprobsAuditRecord, LogprobsFindingRecord
+from tiltlm.audit_records import LogprobsAuditRecord, LogprobsFindingRecord, ShiftedContext
 from tiltlm.context_sources import make_contexts
 from tiltlm.errors import ModelError
 from tiltlm.measures.pair import Reader
-from tiltlm.models import LoadedModel, vocabulary_size
+from tiltlm.models import vocabulary_size
 from tiltlm.saving import fingerprint
 from tiltlm.versions import versions
 from tiltlm.vocabulary import Vocabulary
@@ -66,7 +65,7 @@ def run_logprobs_audit(
     Args:
         suspect: a model, or, with ``endpoint``, its name there.
         reference: what it should be like; all of it is known.
-        out: a new folder for ``result.json``; None to write nothing.
+        out: a new folder for ``result.json`` and ``audit.html``; None to write nothing.
         endpoint: of an OpenAI-compatible server; without one the suspect is loaded here and 20
             log-probabilities a place are looked at.
         null: a pack of benign changes of the reference; without one nothing is called found.
@@ -128,7 +127,14 @@ def run_logprobs_audit(
             where=suspect,
             fix="ask for more with --budget",
         )
-    named = named_by(auditor, fpr)
+    named, best = named_by(auditor, fpr), auditor.best(seen)
+    numbers = np.unique([one.place.context for one in observed])
+
+    findings, rest = [], seen
+    for one in named:
+        shown_in = seen_contexts(auditor, rest, one, numbers, where, base)
+        findings.append(_finding(one, rest, tried, mass, inside, vocabulary, shown_in))
+        rest = auditor.without(rest, one)
     notes += [*_notes(pack, noise), *observer.notes]
     verdict = "uncalibrated" if pack is None else "found" if named else "none"
     record = LogprobsAuditRecord(
@@ -138,7 +144,9 @@ def run_logprobs_audit(
         reference={"name": reference, "sha256": key},
         fpr=fpr,
         null=given.null_record,
-        findings=[_finding(n, tried, mass, inside) for n in named],
+        score=None if pack is None or best is None else best.score,
+        null_scores=auditor.null_maxima.tolist(),
+        findings=findings,
         classes=auditor.judged,
         top=observer.top,
         noise_nats=noise,
@@ -151,80 +159,10 @@ def run_logprobs_audit(
         seconds={"total": time.monotonic() - begin},
     )
     if out is not None:
-        keep_record(out, record)
+        from tiltlm.report.audit_page import render_logprobs_audit
+
+        keep_record(out, record, {"audit.html": render_logprobs_audit(record)})
     return record
-
-
-def seen_in(reader: Reader, observed: Sequence[Observed]) -> tuple[Seen, Array, Array]:
-    """What a suspect shows beside what the reference makes of the same places.
-
-    Args:
-        reader: of the reference.
-        observed: at N places.
-
-    Returns:
-        log-ratios; (V,) mean probability of each token under the reference; and (V,) how much of
-        it was at places where the suspect showed the token.
-    """
-    mass, inside = 0.0, 0.0
-    width = max(len(one.ids) for one in observed)
-    tokens = np.full((len(observed), width), -1)
-    ratios = np.zeros((len(observed), width))
-    for begin in range(0, len(observed), _BLOCK):
-        block = observed[begin : begin + _BLOCK]
-        log_probs = log_probs_at(reader, [o.place for o in block])
-        likely = np.exp(log_probs.astype(float))
-        mass = mass + likely.sum(0)
-        for number, (one, row, p) in enumerate(zip(block, log_probs, likely, strict=True), begin):
-            tokens[number, : len(one.ids)] = one.ids
-            ratios[number, : len(one.ids)] = one.log_probs - row[one.ids]
-            part = np.zeros_like(p)
-            part[one.ids] = p[one.ids]
-            inside = inside + part
-    contexts = np.unique([o.place.context for o in observed], return_inverse=True)[1]
-    seen = Seen(tokens, ratios, contexts)
-    return seen, np.asarray(mass) / len(observed), np.asarray(inside) / len(observed)
-
-
-def null_of(
-    pack: NullPack,
-    rows: Sequence[int],
-    top: int,
-    hypotheses: Hypotheses,
-    moves: Moves,
-    base: LoadedModel,
-    watcher: Watcher | None = None,
-) -> TopNull:
-    """What a pack's members show.
-
-    Args:
-        pack: of benign changes.
-        rows: numbers of the places where the suspect was asked.
-        top: log-probabilities a place.
-        hypotheses: classes.
-        moves: what a moved body does.
-        base: the reference.
-        watcher: told of progress.
-    """
-    watcher = watcher or Silent()
-    watcher.begin("what benign changes show", 2 * len(pack.members))
-    own = ShiftReader(base, pack.contexts).read(base).top
-    contexts = np.array([place.context for place in all_places(pack.contexts)])
-    chosen = np.array(rows)
-    where = np.unique(contexts[chosen], return_inverse=True)[1]
-
-    def seen(ids: torch.Tensor, ratios: torch.Tensor) -> Seen:
-        return Seen(ids[chosen, :top].numpy(), ratios[chosen, :top].float().numpy(), where)
-
-    tops = zip(*(pack.top[name] for name in ("ids", "ratios")), strict=True)
-    return TopNull(
-        [seen(*top) for top in tops],
-        seen(own.ids, own.ratios),
-        hypotheses,
-        moves,
-        families(pack),
-        watcher.advance,
-    )
 
 
 def named_by(auditor: TopAuditor, rate: float) -> list[TopNamed]:
@@ -239,6 +177,8 @@ def named_by(auditor: TopAuditor, rate: float) -> list[TopNamed]:
     for _ in range(MOST):
         best = auditor.best(rest)
         if best is None or abs(best.strength) < SMALLEST or (best.p is not None and best.p > rate):
+            break
+        if best.interval[0] <= 0 <= best.interval[1]:
             break
         if best.p is None and best.score < NOISE:
             break
@@ -273,11 +213,19 @@ def _observe(
 
 
 def _finding(
-    named: TopNamed, tried: Hypotheses, mass: Array, inside: Array
+    named: TopNamed,
+    seen: Seen,
+    tried: Hypotheses,
+    mass: Array,
+    inside: Array,
+    vocabulary: Vocabulary,
+    contexts: list[ShiftedContext],
 ) -> LogprobsFindingRecord:
     ids = tried.token_ids(named.index)
+    evidence = seen_tokens(seen, ids, vocabulary)
     return LogprobsFindingRecord(
         event=tried.names[named.index],
+        shown=shown_name(tried.names[named.index], [t.id for t in evidence], vocabulary),
         tokens=len(ids),
         token_ids=ids,
         strength_nats=named.strength,
@@ -285,6 +233,8 @@ def _finding(
         mass_reference=float(mass[ids].sum()),
         seen_share=float(inside[ids].sum() / max(mass[ids].sum(), 1e-300)),
         p=named.p,
+        evidence=evidence,
+        contexts=contexts,
     )
 
 

@@ -193,6 +193,10 @@ class TextAuditRecord(Record):
     fpr: float
     null: NullRecord | None
     findings: list[TextFindingRecord]
+    course: list[tuple[int, float]] = Field(
+        description="tokens read, and the logarithm to base 10 of the largest e-value then"
+    )
+    decided_at: float = Field(description="where that decides: log10 of classes over α")
     classes: int
     tokens_read: int
     answers: int
@@ -206,10 +210,20 @@ class TextAuditRecord(Record):
     seconds: dict[str, float]
 
 
+class SeenToken(Record):
+    """One token of a class, where it was among the likeliest."""
+
+    id: int
+    text: str
+    strength_nats: float = Field(description="mean log-ratio less that of the others at its places")
+    places: int = Field(description="at which it was shown")
+
+
 class LogprobsFindingRecord(Record):
     """A class of tokens that was shifted, as far as the likeliest tokens show."""
 
     event: str
+    shown: str = Field(description="the same for people: of a cluster, a few of its tokens")
     tokens: int
     token_ids: list[int]
     strength_nats: float
@@ -223,6 +237,8 @@ class LogprobsFindingRecord(Record):
         "rest is censored"
     )
     p: float | None = Field(description="adjusted for all classes; null without a pack")
+    evidence: list[SeenToken]
+    contexts: list[ShiftedContext]
 
 
 class LogprobsAuditRecord(Record):
@@ -237,6 +253,10 @@ class LogprobsAuditRecord(Record):
     reference: dict[str, str]
     fpr: float
     null: NullRecord | None
+    score: float | None = Field(
+        description="of the class that stands out most; null without a pack"
+    )
+    null_scores: list[float] = Field(description="the same of every benign change")
     findings: list[LogprobsFindingRecord]
     classes: int = Field(description="on which there was enough to judge them by")
     top: int = Field(description="log-probabilities a position")

@@ -97,7 +97,7 @@ def print_text_audit(record: TextAuditRecord, out: Path | None) -> None:
         f"{record.fpr:g}, whenever one stops",
         highlight=False,
     )
-    _end(console, record.notes, "" if out is None else str(out / "result.json"))
+    _end(console, record.notes, "" if out is None else str(out / "audit.html"))
 
 
 def print_logprobs_audit(record: LogprobsAuditRecord, out: Path | None) -> None:
@@ -126,7 +126,7 @@ def print_logprobs_audit(record: LogprobsAuditRecord, out: Path | None) -> None:
             f"{record.null.models} benign changes show where the reference's likeliest tokens are",
             highlight=False,
         )
-    _end(console, record.notes, "" if out is None else str(out / "result.json"))
+    _end(console, record.notes, "" if out is None else str(out / "audit.html"))
 
 
 def _end(console: Console, notes: Sequence[str], last: str) -> None:

@@ -54,7 +54,7 @@ def run_text_audit(
     Args:
         suspect: a model, or, with ``endpoint``, its name there.
         reference: what it should be like; its probabilities are known.
-        out: a new folder for ``result.json``; None to write nothing.
+        out: a new folder for ``result.json`` and ``audit.html``; None to write nothing.
         endpoint: of an OpenAI-compatible server.
         events: to test; by default all classes that the vocabulary has, which takes more text.
         null: a pack; what its members do of themselves is then not accused.
@@ -91,6 +91,7 @@ def run_text_audit(
         tolerance = tolerances(pack, classes, mass, luck)
     evidence = TiltEvidence(tolerance)
     answers: list[Answer] = []
+    course: list[tuple[int, float]] = []
     partial, notes = False, []
     reader = Reader(base.model)
     clear = np.log(len(classes) / luck)
@@ -108,6 +109,7 @@ def run_text_audit(
             answers += batch
             for hits, likely in hits_and_probabilities(reader, batch, classes):
                 evidence.update(hits, likely)
+                course.append((evidence.tokens, float(evidence.log_e.max() / np.log(10))))
             watcher.advance(min(evidence.tokens, budget))
             if any(a.ids for a in batch):
                 continue
@@ -137,6 +139,8 @@ def run_text_audit(
         fpr=fpr,
         null=given.null_record,
         findings=found or findings[:1],
+        course=course,
+        decided_at=float(clear / np.log(10)),
         classes=len(classes),
         tokens_read=evidence.tokens,
         answers=len(answers),
@@ -148,7 +152,9 @@ def run_text_audit(
         seconds={"total": time.monotonic() - begin},
     )
     if out is not None:
-        keep_record(out, record)
+        from tiltlm.report.audit_page import render_text_audit
+
+        keep_record(out, record, {"audit.html": render_text_audit(record)})
     return record
 
 

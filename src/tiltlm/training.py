@@ -51,7 +51,7 @@ class Training:
 
     Attributes:
         parameters: ``head``, ``body+head`` (LoRA) or ``full``.
-        steps: at most; 60 for the head alone, 300 for choices, else 150.
+        steps: at most; 60 for the head alone, 500 for choices, else 150.
         batch: contexts a step; 4, and 8 where the target changes with the text.
         learning_rate: the peak of a cosine.
         start: ``base`` or ``edit``, the closed-form solution written into the head's adapter;
@@ -103,7 +103,7 @@ class _Plan:
                     fix="parameters head or body+head, or start base",
                 )
         wanted = training.start == "edit" or (training.start is None and _varies(target))
-        steps = 60 if parameters == "head" else 300 if choices_inside(target) else 150
+        steps = 60 if parameters == "head" else 500 if choices_inside(target) else 150
         rates = {"head": 3e-3, "body+head": 1e-3, "full": 1e-4}
         return cls(
             parameters,

@@ -43,7 +43,7 @@ def finding_of(
     half = len(by_context) // 2
     return FindingRecord(
         event=named.event,
-        shown=_shown(named.event, order, vocabulary),
+        shown=shown_name(named.event, order, vocabulary),
         tokens=len(ids),
         token_ids=ids,
         seen="inside" if named.seen == INSIDE else "outside",
@@ -68,7 +68,7 @@ def finding_of(
     )
 
 
-def _shown(event: str, ids: list[int], vocabulary: Vocabulary) -> str:
+def shown_name(event: str, ids: list[int], vocabulary: Vocabulary) -> str:
     """A cluster has no name; a few of its tokens say more than all of its ids."""
     if not event.startswith("tokens("):
         return event

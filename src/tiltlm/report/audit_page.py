@@ -1,8 +1,8 @@
-"""One self-contained HTML page from what `tiltlm audit` found; computes nothing."""
+"""Self-contained HTML pages from what `tiltlm audit` found; compute nothing."""
 
 from __future__ import annotations
 
-from tiltlm.audit_records import AuditRecord
+from tiltlm.audit_records import AuditRecord, LogprobsAuditRecord, TextAuditRecord
 from tiltlm.report import audit_plots as plots
 from tiltlm.report.page import templates
 
@@ -19,3 +19,22 @@ def render_audit(record: AuditRecord) -> str:
             token_plots=[plots.token_plot(found) for found in record.findings[:3]],
         )
     )
+
+
+def render_logprobs_audit(record: LogprobsAuditRecord) -> str:
+    """The page of an audit by log-probabilities."""
+    return (
+        templates()
+        .get_template("audit_logprobs.html")
+        .render(
+            record=record,
+            null_plot=plots.null_plot(record) if record.null_scores else None,
+            strength_plot=plots.strength_plot(record) if record.findings else None,
+        )
+    )
+
+
+def render_text_audit(record: TextAuditRecord) -> str:
+    """The page of an audit by text."""
+    page = templates().get_template("audit_text.html")
+    return page.render(record=record, course_plot=plots.course_plot(record))

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from tiltlm.audit_records import AuditRecord, FindingRecord
+from collections.abc import Sequence
+
+from tiltlm.audit_records import (
+    AuditRecord,
+    FindingRecord,
+    LogprobsAuditRecord,
+    LogprobsFindingRecord,
+    TextAuditRecord,
+)
 from tiltlm.report.drawing import AFTER, BEFORE, new_figure, reach, styled, svg_of
 
 
-def null_plot(record: AuditRecord) -> str:
+def null_plot(record: AuditRecord | LogprobsAuditRecord) -> str:
     """The largest score of every benign change, and the suspect's."""
     return styled(_null, record)
 
 
-def strength_plot(record: AuditRecord) -> str:
+def strength_plot(record: AuditRecord | LogprobsAuditRecord) -> str:
     """Strength of each finding with its interval."""
     return styled(_strengths, record)
 
@@ -21,7 +29,12 @@ def token_plot(found: FindingRecord) -> str:
     return styled(_tokens, found)
 
 
-def _null(record: AuditRecord) -> str:
+def course_plot(record: TextAuditRecord) -> str:
+    """The largest e-value as text came in, and where it decides."""
+    return styled(_course, record)
+
+
+def _null(record: AuditRecord | LogprobsAuditRecord) -> str:
     figure, axes = new_figure(6.0, 2.8)
     axes.hist(record.null_scores, bins=30, color=BEFORE)
     axes.set_xlabel("largest score over all classes")
@@ -45,8 +58,8 @@ def _null(record: AuditRecord) -> str:
     return svg_of(figure)
 
 
-def _strengths(record: AuditRecord) -> str:
-    found = record.findings[::-1]
+def _strengths(record: AuditRecord | LogprobsAuditRecord) -> str:
+    found: Sequence[FindingRecord | LogprobsFindingRecord] = record.findings[::-1]
     figure, axes = new_figure(6.0, 0.9 + 0.36 * len(found))
     axes.axvline(0, color=BEFORE, linewidth=0.8)
     for place, one in enumerate(found):
@@ -74,6 +87,19 @@ def _tokens(found: FindingRecord) -> str:
     axes.set_xlabel("shift of a token, nats")
     axes.set_ylabel("share of tokens")
     axes.legend(frameon=False, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+    return svg_of(figure)
+
+
+def _course(record: TextAuditRecord) -> str:
+    figure, axes = new_figure(6.0, 2.8)
+    tokens, evidence = zip(*[(0, 0.0), *record.course], strict=True)
+    axes.plot(tokens, evidence, color=AFTER, linewidth=1.8, marker="o", markersize=3)
+    axes.axhline(record.decided_at, color=BEFORE, linewidth=1, linestyle="--")
+    axes.text(0, record.decided_at, " decided", color=BEFORE, va="bottom")
+    axes.set_ylim(min(0.0, *evidence) - 0.2, max(record.decided_at, *evidence) * 1.15)
+    axes.set_xlim(left=0)
+    axes.set_xlabel("tokens read")
+    axes.set_ylabel("evidence, powers of ten")
     return svg_of(figure)
 
 
