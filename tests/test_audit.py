@@ -99,6 +99,27 @@ def test_benign_changes_are_accused_as_often_as_was_said(simulated):
         assert abs((p <= rate).mean() - rate) < room
 
 
+def test_a_class_that_one_family_moves_does_not_set_the_threshold_of_all_others(simulated):
+    auditor, benign, tried = simulated
+    space = Space(auditor._filters["inside"]._rows, np.full(SIZE, 1 / SIZE))
+    odd, other = (planted(tried, f"contains('{letter}')")[0] for letter in "sk")
+    families = ["a", "b", "c", "odd"] * (MEMBERS // 4)
+    draws = np.random.default_rng(0)
+    null = benign(len(families))
+    moved = np.array([f == "odd" for f in families])
+    null[moved] += draws.uniform(0.1, 0.3, size=(moved.sum(), 1)) * odd
+    mixed = Auditor(space, tried, null, families=families)
+    plain = Auditor(space, tried, benign(len(families)), families=families)
+    # What the odd family does is benign, and of another class as little is named as without it.
+    accused = [mixed.best(s + 0.2 * odd).p <= 0.01 for s in benign(20)]
+    assert sum(accused) <= 2
+    for strength in (0.04, 0.06):
+        named = [
+            [len(a.named(s + strength * other, 0.01)) for s in benign(20)] for a in (plain, mixed)
+        ]
+        assert sum(map(bool, named[1])) >= sum(map(bool, named[0])) - 4
+
+
 def test_without_a_null_shifts_are_listed_and_none_has_a_p(words, simulated):
     auditor, benign, tried = simulated
     bare = Auditor(Space(auditor._filters["inside"]._rows, np.full(SIZE, 1 / SIZE)), tried, None)

@@ -181,6 +181,12 @@ def test_a_tilted_model_is_named_and_its_reference_is_not(pack, suspect, tmp_pat
     assert record.verdict == "found"
     assert right(record)
     assert 0 < record.seen_mass < 1
+    first = record.findings[0]
+    assert all("k" in token.text and token.places > 0 for token in first.evidence)
+    assert np.mean([token.strength_nats for token in first.evidence]) == pytest.approx(1, abs=0.1)
+    assert len(first.contexts) == 3
+    assert record.score > max(record.null_scores)
+    assert "Evidence" in (tmp_path / "out" / "audit.html").read_text()
     assert json.loads((tmp_path / "out" / "result.json").read_text())["access"] == "logprobs"
     same = run_logprobs_audit(reference, reference, null=null, fpr=0.05)
     assert same.verdict == "none"

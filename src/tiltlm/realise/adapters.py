@@ -85,10 +85,6 @@ def point_where_nothing_is(adapted: PeftModel, reference: Reference, edit: HeadE
     all that the body has to learn is to write u where the shift is wanted. From B = 0 it would
     learn nothing before the head reads something, and the head nothing before the body writes it.
 
-    A step of Adam moves every weight by the learning rate η. In A that moves the logits by up to
-    η·‖h‖₁·B, in B by η·A·h, and ‖h‖₁ is a thousand: u would be gone after a few steps. So A is
-    √‖h‖₁ times larger, and B as much smaller; both then move the logits alike.
-
     Args:
         adapted: with an adapter on the head, of a rank above the edit's.
         reference: over the fitting contexts.
@@ -100,11 +96,10 @@ def point_where_nothing_is(adapted: PeftModel, reference: Reference, edit: HeadE
     layer = lora_layer(adapted)
     down, up = layer.lora_A["default"].weight, layer.lora_B["default"].weight
     size = float(second.trace().sqrt())
-    larger = float(hidden.abs().sum(1).mean().sqrt())
     with torch.no_grad():
         row, shift = len(edit.masks), edit.typical @ edit.masks.to(edit.typical)
-        down[row] = (larger * UNUSED_ROW / size * direction).to(down)
-        up[:, row] = (shift / layer.scaling["default"] / larger).to(up)
+        down[row] = (UNUSED_ROW / size * direction).to(down)
+        up[:, row] = (shift / layer.scaling["default"]).to(up)
 
 
 def lora_layer(adapted: PeftModel) -> Any:
