@@ -92,13 +92,14 @@ class Auditor:
             INSIDE: Inside(space, hypotheses),
         }
         self._units: dict[str, Array] = {}
+        self._moved: dict[str, Array] = {}
         maxima = []
         for name, one in self._filters.items():
             scores = _null_scores(one, null, np.array(families))
             # A class that families move which the others do not know is measured by that.
             moved = np.maximum(1, np.sqrt((scores**2).mean(0)))
             found = (scores / moved).max(1)
-            self._units[name] = moved * _unit(found)
+            self._moved[name], self._units[name] = moved, moved * _unit(found)
             maxima.append(found / _unit(found))
         self.waiting_unit = 1.0
         if waiting is not None:
@@ -166,7 +167,10 @@ class Auditor:
     def _best_of(self, name: str, shift: Array) -> Named:
         one = self._filters[name]
         scores = self._scores(name, shift)
-        index = _simplest(scores, one.hypotheses)
+        # Of classes that are as sure, the one that stands out most by its own spread.
+        sure = self._counts(scores) == self._counts(scores.max(keepdims=True))
+        plain = np.where(sure, scores * self._moved[name], 0.0)
+        index = _simplest(plain, one.hypotheses)
         strength = float(one.strengths(shift[None])[0, index])
         reach = 1.96 * one.error(shift, index)
         return replace(
@@ -176,6 +180,11 @@ class Auditor:
             score=float(scores[index]),
             p=self.p_value(float(scores[index])),
         )
+
+    def _counts(self, scores: Array) -> Array:
+        """How many of the null reach each score."""
+        ordered = np.sort(self.null_maxima)
+        return np.asarray(len(ordered) - np.searchsorted(ordered, scores, side="left"))
 
     def _scores(self, name: str, shift: Array) -> Array:
         one = self._filters[name]
