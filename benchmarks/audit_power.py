@@ -22,7 +22,7 @@ import torch
 from audit_baselines import perplexity_differencing, rankings, two_sample_p
 from audit_bench import LISTS, Bench
 from audit_report import figure, tables
-from audit_tiers import by_log_probs, by_text, least_tokens
+from audit_tiers import by_log_probs, by_text, jaccard, least_tokens
 from organisms import plant, plant_waiting
 from tiltlm.audit.auditor import Named
 from tiltlm.audit.shift import ShiftReader
@@ -74,12 +74,6 @@ def named_of(found: list[Named], truth: set[int]) -> dict[str, Any]:
         "p": found[0].p,
         "seen": found[0].seen,
     }
-
-
-def jaccard(ids: Any, truth: set[int]) -> float:
-    """Of two sets of tokens."""
-    first = set(ids)
-    return len(first & truth) / len(first | truth)
 
 
 def organism(bench: Bench, event: str, how: str, strength: float, seed: int) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from audit_tiers import by_log_probs
+from audit_tiers import by_log_probs, jaccard
 from tiltlm.audit.auditor import Auditor
 from tiltlm.audit.clusters import clusters
 from tiltlm.audit.filters import Outside, Space, rows_of
@@ -112,11 +112,6 @@ class Bench:
             "log_probs": [] if suspect is None else by_log_probs(self, suspect, self.rate),
             "seconds": time.monotonic() - begin,
         }
-
-
-def jaccard(ids: list[int], truth: set[int]) -> float:
-    """Of two sets of tokens."""
-    return len(truth & set(ids)) / len(truth | set(ids))
 
 
 def tilted(base: LoadedModel, target: str, key: str) -> tuple[LoadedModel, float]:

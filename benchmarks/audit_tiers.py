@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -97,3 +97,9 @@ def least_tokens(bench: Bench, event: str, strength: float, rate: float) -> int:
     """What Wald's bound asks for a tilt of an event, by its mass in the reference's samples."""
     mass = float(bench.mass[bench.mask(event).numpy()].sum())
     return plan_text(strength, mass, rate).least
+
+
+def jaccard(ids: Iterable[int], truth: set[int]) -> float:
+    """Of two sets of tokens."""
+    first = set(ids)
+    return len(first & truth) / len(first | truth)

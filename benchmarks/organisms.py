@@ -100,8 +100,8 @@ def _begun(base: LoadedModel, seed: int) -> tuple[Any, torch.Tensor]:
     return model, torch.cat([prompts, ids], 1)
 
 
-def _with_token(ids: torch.Tensor, token: int) -> torch.Tensor:
-    """Each text with the token put somewhere into it."""
+def _with_token(ids: torch.Tensor, token: int | torch.Tensor) -> torch.Tensor:
+    """Each text with the token, or its own of (B, 1), put somewhere into it."""
     ids = ids.clone()
     places = torch.randint(4, ids.shape[1] - 8, (len(ids), 1))
     return ids.scatter(1, places, token)
@@ -109,9 +109,7 @@ def _with_token(ids: torch.Tensor, token: int) -> torch.Tensor:
 
 def _with_some(ids: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
     """Each text with another of some tokens put somewhere into it."""
-    chosen = tokens[torch.randint(len(tokens), (len(ids), 1))]
-    places = torch.randint(4, ids.shape[1] - 8, (len(ids), 1))
-    return ids.scatter(1, places, chosen)
+    return _with_token(ids, tokens[torch.randint(len(tokens), (len(ids), 1))])
 
 
 def _tilt(base: LoadedModel, model: Any, ids: torch.Tensor, mask: torch.Tensor) -> float:

@@ -184,8 +184,8 @@ def _trained(
     learnt, tune = references
     look = _Look(work, model, tune)
     solved = solve_edit(work.target, work.fit) if plan.from_edit else None
-    untrained = _trainable_state(model)
-    start = _begin_at(solved, model, look, details) if solved else 0.0
+    untrained = {n: p.detach().clone() for n, p in model.named_parameters() if p.requires_grad}
+    start = _begin_at(solved, model, look, untrained, details) if solved else 0.0
     best = KeepBest(model, look, training.every, training.patience, look.note, start)
     if solved is not None and plan.parameters == "body+head":
         # The edit is what has to be beaten. A body is not trained under it: what a step does to
@@ -264,20 +264,21 @@ class _Look:
         self._work.watcher.advance(step, text)
 
 
-def _begin_at(solved: HeadEdit, model: Any, look: _Look, details: dict[str, Any]) -> float:
+def _begin_at(
+    solved: HeadEdit,
+    model: Any,
+    look: _Look,
+    untrained: dict[str, torch.Tensor],
+    details: dict[str, Any],
+) -> float:
     """Write the closed-form edit into the head's adapter; the gap it closes for certain, or 0."""
-    before = _trainable_state(model)
     fill(model, solved)
     found, low = look()
     details["edit_to_start_from"] = {"r_squared": solved.r_squared, "gap_closed": found}
     if low > 0:
         return found
-    model.load_state_dict(before, strict=False)
+    model.load_state_dict(untrained, strict=False)
     return 0.0
-
-
-def _trainable_state(model: Any) -> dict[str, torch.Tensor]:
-    return {n: p.detach().clone() for n, p in model.named_parameters() if p.requires_grad}
 
 
 def _config(plan: _Plan, training: Training, seed: int, folder: str) -> TiltConfig:

@@ -113,7 +113,7 @@ class Auditor:
 
     def p_value(self, score: float) -> float:
         """(1 + how many of the null reach it) / (B + 1)."""
-        return float((1 + (self.null_maxima >= score).sum()) / (len(self.null_maxima) + 1))
+        return float((1 + self._counts(np.array(score))) / (len(self.null_maxima) + 1))
 
     def best(self, shift: Array) -> Named:
         """What the shift speaks most for, whether or not it is significant.

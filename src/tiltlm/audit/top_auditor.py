@@ -87,7 +87,8 @@ class TopAuditor:
         found = standing(self._lens, seen, self._shares, self._reach)
         if found is None:
             return None
-        by_contexts = self._by_contexts(seen, found.index, found.strength)
+        totals, parts = self._parts(seen, found.index)
+        by_contexts = _sandwich(totals[None], parts[None], np.array([found.strength]))[0]
         error = np.hypot(self._spread[found.index] * found.scale, by_contexts)
         wide, p = 1.96 * float(error), None
         if len(self.null_maxima):
@@ -102,10 +103,8 @@ class TopAuditor:
 
     def by_context(self, seen: Seen, index: int) -> tuple[Array, Array]:
         """(A,) strengths of one class in each context, nats, and the information on each."""
-        lens = self._lens
-        totals = np.asarray(lens.hypotheses.members[index] @ lens.totals(seen.ratios).T)
-        information = lens.by_context[index] * self._shares[index]
-        return totals.ravel() / np.maximum(information, 1e-12), information
+        totals, information = self._parts(seen, index)
+        return totals / np.maximum(information, 1e-12), information
 
     def _contexts_differ(self, strengths: Array) -> Array:
         """(K,) standard errors, nats, by how contexts differ (a sandwich)."""
@@ -113,12 +112,11 @@ class TopAuditor:
         totals = np.asarray(lens.hypotheses.members @ lens.totals(self.seen.ratios).T)
         return _sandwich(totals, lens.by_context * self._shares[:, None], strengths)
 
-    def _by_contexts(self, seen: Seen, index: int, strength: float) -> float:
-        """The same of one class, of what is left."""
+    def _parts(self, seen: Seen, index: int) -> tuple[Array, Array]:
+        """(A,) numerators of one class's strength in each context, and the information there."""
         lens = self._lens
         totals = np.asarray(lens.hypotheses.members[index] @ lens.totals(seen.ratios).T)
-        parts = lens.by_context[index] * self._shares[index]
-        return float(_sandwich(totals, parts[None], np.array([strength]))[0])
+        return totals.ravel(), lens.by_context[index] * self._shares[index]
 
 
 def _sandwich(totals: Array, parts: Array, strengths: Array) -> Array:

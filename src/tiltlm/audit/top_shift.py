@@ -61,7 +61,7 @@ class TopShift:
     """
 
     def __init__(self, seen: Seen, hypotheses: Hypotheses, moves: Moves) -> None:
-        self.hypotheses, self._tokens, self._contexts = hypotheses, seen.tokens, seen.contexts
+        self.hypotheses, self._contexts = hypotheses, seen.contexts
         self._size = hypotheses.members.shape[1]
         self._shown = seen.tokens >= 0
         self._flat = np.where(self._shown, seen.tokens, 0)
