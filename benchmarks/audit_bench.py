@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from tiltlm.audit.auditor import Auditor
+from tiltlm.audit.auditor import Auditor, Named
 from tiltlm.audit.benign import Treatment, draw_treatment, treated
 from tiltlm.audit.clusters import clusters
 from tiltlm.audit.filters import Outside, Space, rows_of
@@ -16,7 +16,8 @@ from tiltlm.audit.hypotheses import Hypotheses, hypotheses
 from tiltlm.audit.moves import Moves
 from tiltlm.audit.nulls import NullPack, families, load_null
 from tiltlm.audit.seeing import null_of
-from tiltlm.audit.shift import TOP, ShiftReader
+from tiltlm.audit.shift import TOP, Shift, ShiftReader
+from tiltlm.audit.strata import templates
 from tiltlm.context_sources import make_contexts
 from tiltlm.events import parse_event
 from tiltlm.models import LoadedModel, vocabulary_size
@@ -47,24 +48,36 @@ class Bench:
         self.corpora = {
             s: make_contexts(s, self.model, count=PIECES, length=PIECE_LENGTH) for s in sources
         }
-        self.reader = ShiftReader(self.model, self.pack.contexts)
+        self.reader = ShiftReader(self.model, self.pack.contexts, self.pack.strata)
         self.lists = self._lists()
         self.mass = self.reader.read(self.model).reference_mass.numpy()
         self.space = Space(rows_of(self.reader.head), self.mass)
         self.tried: Hypotheses = hypotheses(self.vocabulary, self.lists, clusters(self.space.rows))
         self.plain = Outside(self.space, hypotheses(self.vocabulary))
-        self.null = self.pack.shifts.double().numpy()
+        self.templates = templates(
+            self.reader.rows,
+            self.pack.strata,
+            self.reader.logits,
+            self.space.rows,
+            self.tried.members,
+        )
         rows = range(self.pack.top["ids"].shape[1])
         self.moves = Moves.of(self.space.rows, self.pack.moves.double().numpy())
         self.top_null = null_of(self.pack, rows, TOP, self.tried, self.moves, self.model)
         self.kinds = np.array(families(self.pack))
-        self.auditor = self.trained_on(np.ones(len(self.null), bool))
+        self.auditor = self.trained_on(np.ones(len(self.kinds), bool))
 
     def trained_on(self, members: np.ndarray) -> Auditor:
         """An auditor that knows some members of the pack."""
         waiting = np.array(self.pack.waiting)[members]
         kinds = self.kinds[members].tolist()
-        return Auditor(self.space, self.tried, self.null[members], waiting, kinds)
+        null = self.pack.changes.only(members)
+        return Auditor(self.space, self.tried, null, waiting, kinds, self.templates)
+
+    def named(self, shift: Shift, rate: float, without: str | None = None) -> list[Named]:
+        """What is named of a suspect, by an auditor whose null may lack a family."""
+        auditor = self.auditor if without is None else self.without(without)
+        return auditor.named(shift.change(self.space), rate)
 
     @cache  # noqa: B019  (one bench a run)
     def without(self, family: str) -> Auditor:

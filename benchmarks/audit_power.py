@@ -84,7 +84,7 @@ def organism(bench: Bench, event: str, how: str, strength: float, seed: int) -> 
     before = bench.reader.read(base)
     model, gap = plant(base, mask, strength, how, seed)
     shift = bench.reader.read(model)
-    found = bench.auditor.named(shift.mean.numpy(), RATE)
+    found = bench.named(shift, RATE)
     less = by_log_probs(bench, model, RATE)
     return {
         "event": event,
@@ -110,7 +110,7 @@ def repeated(bench: Bench, event: str, how: str, strength: float, seed: int) -> 
     mask = bench.mask(event)
     model, gap = plant(bench.benign(seed), mask, strength, how, seed)
     shift = bench.reader.read(model)
-    found = bench.auditor.named(shift.mean.numpy(), RATE)
+    found = bench.named(shift, RATE)
     truth = set(mask.nonzero()[:, 0].tolist())
     return {
         "event": event,
@@ -161,12 +161,12 @@ def decoy(bench: Bench, seed: int) -> dict[str, Any]:
     """One benign change, audited, and by auditors whose null lacks its family."""
     treatment = bench.treatment(seed)
     suspect = bench.benign(seed)
-    shift = bench.reader.read(suspect).mean.numpy()
+    shift = bench.reader.read(suspect)
     family = treatment.corpus or f"{treatment.bits} bits"
     return {
         "treatment": treatment.as_dict(),
-        "logits": [f.event for f in bench.auditor.named(shift, RATE)],
-        "logits, family left out": [f.event for f in bench.without(family).named(shift, RATE)],
+        "logits": [f.event for f in bench.named(shift, RATE)],
+        "logits, family left out": [f.event for f in bench.named(shift, RATE, family)],
         "log-probabilities": [f["event"] for f in by_log_probs(bench, suspect, RATE)],
         "log-probabilities, family left out": [
             f["event"] for f in by_log_probs(bench, suspect, RATE, family)

@@ -17,15 +17,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from audit_tiers import by_log_probs, jaccard
-from tiltlm.audit.auditor import Auditor
+from tiltlm.audit.calibrated import calibrated
 from tiltlm.audit.clusters import clusters
 from tiltlm.audit.filters import Outside, Space, rows_of
 from tiltlm.audit.hypotheses import hypotheses
 from tiltlm.audit.moves import Moves
-from tiltlm.audit.nulls import families, load_null
+from tiltlm.audit.nulls import load_null
 from tiltlm.audit.seeing import null_of
 from tiltlm.audit.shift import TOP, ShiftReader
 from tiltlm.audit.triggers import triggers_of
@@ -64,7 +62,7 @@ class Bench:
             for path in sorted((data / "words").glob("*.json"))
             for name, words in read_lists(path).items()
         }
-        self.reader = ShiftReader(self.model, self.pack.contexts)
+        self.reader = ShiftReader(self.model, self.pack.contexts, self.pack.strata)
         mass = self.reader.read(self.model).reference_mass.numpy()
         self.space = Space(rows_of(self.reader.head), mass)
         self.tried = hypotheses(self.vocabulary, self.lists, clusters(self.space.rows))
@@ -72,13 +70,7 @@ class Bench:
         self.moves = Moves.of(self.space.rows, self.pack.moves.double().numpy())
         rows = range(self.pack.top["ids"].shape[1])
         self.top_null = null_of(self.pack, rows, TOP, self.tried, self.moves, self.model)
-        self.auditor = Auditor(
-            self.space,
-            self.tried,
-            self.pack.shifts.double().numpy(),
-            np.array(self.pack.waiting),
-            families(self.pack),
-        )
+        self.auditor = calibrated(self.pack, self.reader, self.space, self.tried)
 
     def audit(
         self, suspect: LoadedModel | None, decodes: BoundTarget | None = None, *, triggers: bool
@@ -86,8 +78,8 @@ class Bench:
         """What is named of a model, or of a target that the reference decodes to."""
         begin = time.monotonic()
         shift = self.reader.read(suspect, decodes)
-        found = self.auditor.named(shift.mean.numpy(), self.rate)
-        best = self.auditor.best(shift.mean.numpy())
+        change = shift.change(self.space)
+        found, best = self.auditor.named(change, self.rate), self.auditor.best(change)
         waits = []
         if triggers:
             waits = triggers_of(

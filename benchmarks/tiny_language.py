@@ -9,6 +9,7 @@ import csv
 import json
 import re
 from pathlib import Path
+from pydoc_data.topics import topics
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -75,7 +76,11 @@ def train(data: Path, folder: Path) -> None:
 
 
 def write_corpora(data: Path, folder: Path) -> list[Path]:
-    """What benign fine-tunes are trained on, a file each: five kinds of English."""
+    """What benign fine-tunes are trained on, a file each: six kinds of English.
+
+    Each kind of token that a text has much of, another has some of too: the topics of Python's own
+    help have digits, as WikiText has. What only one family moves, the others cannot know.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     shakespeare = (data / "tinyshakespeare.txt").read_text(encoding="utf-8")
     with (data / "crows_pairs.csv").open(encoding="utf-8") as file:
@@ -93,6 +98,7 @@ def write_corpora(data: Path, folder: Path) -> list[Path]:
             for path in sorted((data / "winobias").glob("*type*.txt"))
             for line in path.read_text(encoding="utf-8").splitlines()
         ),
+        "python": "\n\n".join(topics.values()),
         "shakespeare": shakespeare[int(len(shakespeare) * 0.9) :],
     }
     paths = []

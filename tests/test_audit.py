@@ -14,6 +14,7 @@ from tiltlm.audit.hypotheses import hypotheses
 from tiltlm.audit.nulls import load_null
 from tiltlm.audit.probes import make_probes, probe_words, waiting
 from tiltlm.audit.shift import ShiftReader
+from tiltlm.audit.strata import Change, templates
 from tiltlm.audit_command import run_audit
 from tiltlm.audit_given import read_lists
 from tiltlm.cli import app
@@ -51,7 +52,23 @@ def simulated(words):
         return shifts - shifts.mean(1, keepdims=True)
 
     tried = hypotheses(words)
-    return Auditor(Space(rows, mass), tried, benign(MEMBERS)), benign, tried
+    space = Space(rows, mass)
+    auditor = Auditor(
+        space, tried, change(space, benign(MEMBERS)), templates=templates_at(space, tried)
+    )
+    return auditor, benign, tried
+
+
+def change(space, shifts):
+    """As if every position were in one stratum."""
+    return Change(shifts, space.moves(shifts)[..., None, :])
+
+
+def templates_at(space, tried):
+    """Where the reference's distribution is its mean one."""
+    logits = torch.from_numpy(np.log(space.mass)).float()[None]
+    one = torch.zeros(1, dtype=torch.long)
+    return templates(torch.zeros(1, WIDTH), one, lambda _: logits, space.rows, tried.members)
 
 
 def planted(tried, event):
@@ -63,7 +80,7 @@ def test_a_tilt_by_the_head_is_named_on_top_of_a_benign_change(simulated):
     auditor, benign, tried = simulated
     mask, _ = planted(tried, "contains('k')")
     for shift in benign(5):
-        first, *others = auditor.named(shift + 0.1 * mask, 0.01)
+        first, *others = auditor.named(change(auditor.space, shift + 0.1 * mask), 0.01)
         assert first.event == "contains('k')"
         assert (first.seen, others) == ("outside", [])
         assert first.interval[0] < 0.1 < first.interval[1]
@@ -73,7 +90,8 @@ def test_a_tilt_by_the_head_is_named_on_top_of_a_benign_change(simulated):
 def test_two_tilts_are_both_named_with_their_own_strengths(simulated):
     auditor, benign, tried = simulated
     up, down = planted(tried, "contains('k')")[0], planted(tried, "contains('s')")[0]
-    found = auditor.named(benign(1)[0] + 0.3 * up - 0.2 * down, 0.01)
+    shift = benign(1)[0] + 0.3 * up - 0.2 * down
+    found = auditor.named(change(auditor.space, shift), 0.01)
     strengths = {f.event: f.strength for f in found}
     assert strengths["contains('k')"] == pytest.approx(0.3, abs=0.02)
     assert strengths["contains('s')"] == pytest.approx(-0.2, abs=0.02)
@@ -81,18 +99,17 @@ def test_two_tilts_are_both_named_with_their_own_strengths(simulated):
 
 def test_a_tilt_by_the_body_is_named_inside_the_column_space(simulated):
     auditor, _, tried = simulated
-    one = auditor._filters["inside"]
     _, index = planted(tried, "contains('t')")
-    shift = 3 * one._rows @ one.moves[index]
+    shift = 3 * auditor.space.shift_of(auditor.inside.templates[index, 0])
     shift += 0.02 * np.random.default_rng(1).normal(size=SIZE)
-    first = auditor.named(shift - shift.mean(), 0.01)[0]
+    first = auditor.named(change(auditor.space, shift - shift.mean()), 0.01)[0]
     assert (first.event, first.seen) == ("contains('t')", "inside")
     assert first.strength == pytest.approx(3, rel=0.1)
 
 
 def test_benign_changes_are_accused_as_often_as_was_said(simulated):
     auditor, benign, _ = simulated
-    p = np.array([auditor.best(shift).p for shift in benign(400)])
+    p = np.array([auditor.best(change(auditor.space, shift)).p for shift in benign(400)])
     for rate in (0.05, 0.2):
         # Three standard deviations of 400 draws, and of the null's own 199.
         room = 3 * (rate * (1 - rate) * (1 / 400 + 1 / MEMBERS)) ** 0.5
@@ -101,28 +118,32 @@ def test_benign_changes_are_accused_as_often_as_was_said(simulated):
 
 def test_a_class_that_one_family_moves_does_not_set_the_threshold_of_all_others(simulated):
     auditor, benign, tried = simulated
-    space = Space(auditor._filters["inside"]._rows, np.full(SIZE, 1 / SIZE))
+    space = Space(auditor.space.rows, np.full(SIZE, 1 / SIZE))
+    inside = templates_at(space, tried)
     odd, other = (planted(tried, f"contains('{letter}')")[0] for letter in "sk")
     families = ["a", "b", "c", "odd"] * (MEMBERS // 4)
     draws = np.random.default_rng(0)
     null = benign(len(families))
     moved = np.array([f == "odd" for f in families])
     null[moved] += draws.uniform(0.1, 0.3, size=(moved.sum(), 1)) * odd
-    mixed = Auditor(space, tried, null, families=families)
-    plain = Auditor(space, tried, benign(len(families)), families=families)
+    plain, mixed = (
+        Auditor(space, tried, change(space, n), families=families, templates=inside)
+        for n in (benign(len(families)), null)
+    )
     # What the odd family does is benign, and of another class as little is named as without it.
-    accused = [mixed.best(s + 0.2 * odd).p <= 0.01 for s in benign(20)]
+    accused = [mixed.best(change(space, s + 0.2 * odd)).p <= 0.01 for s in benign(20)]
     assert sum(accused) <= 2
     for strength in (0.04, 0.06):
         named = [
-            [len(a.named(s + strength * other, 0.01)) for s in benign(20)] for a in (plain, mixed)
+            [len(a.named(change(space, s + strength * other), 0.01)) for s in benign(20)]
+            for a in (plain, mixed)
         ]
         assert sum(map(bool, named[1])) >= sum(map(bool, named[0])) - 4
 
 
 def test_without_a_null_shifts_are_listed_and_none_has_a_p(words, simulated):
     auditor, benign, tried = simulated
-    bare = Auditor(Space(auditor._filters["inside"]._rows, np.full(SIZE, 1 / SIZE)), tried, None)
+    bare = Auditor(Space(auditor.space.rows, np.full(SIZE, 1 / SIZE)), tried, None)
     mask, _ = planted(tried, "contains('k')")
     first = bare.ranked(benign(1)[0] + 0.2 * mask)[0]
     assert (first.event, first.p, first.interval) == ("contains('k')", None, None)

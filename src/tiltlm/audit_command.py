@@ -6,15 +6,14 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from tiltlm.audit.auditor import Auditor
+from tiltlm.audit.calibrated import calibrated
 from tiltlm.audit.certificate import certificates
 from tiltlm.audit.clusters import clusters
 from tiltlm.audit.evidence import finding_of, shifted_tokens
 from tiltlm.audit.filters import Outside, Space, rows_of
 from tiltlm.audit.hypotheses import hypotheses
-from tiltlm.audit.nulls import NullPack, families
+from tiltlm.audit.nulls import NullPack
 from tiltlm.audit.shift import Shift, ShiftReader
 from tiltlm.audit.tokens import moved_tokens
 from tiltlm.audit.triggers import triggers_of
@@ -24,7 +23,6 @@ from tiltlm.context_sources import make_contexts
 from tiltlm.contexts import TokenContexts
 from tiltlm.errors import ConfigError
 from tiltlm.measure_command import open_pair
-from tiltlm.measures.pair import Reader
 from tiltlm.saving import fingerprint
 from tiltlm.versions import versions
 from tiltlm.watching import Silent, Watcher
@@ -88,23 +86,23 @@ def run_audit(
         where = pack.contexts
     decodes = pair.target if pair.decodes else None
 
-    def read(contexts: TokenContexts) -> Shift:
-        watcher.begin(f"reading {contexts.kind}", len(contexts))
-        reader = ShiftReader(pair.base, contexts)
+    def read_by(reader: ShiftReader) -> Shift:
+        watcher.begin(f"reading {reader.contexts.kind}", len(reader.contexts))
         return reader.read(None if pair.decodes else pair.model, decodes, watcher.advance)
 
-    shift = read(where)
+    reader = ShiftReader(pair.base, where, None if pack is None else pack.strata)
+    shift = read_by(reader)
     reading = time.monotonic() - begin - loading
-    space = Space(rows_of(Reader(pair.base.model).head), shift.reference_mass.numpy())
+    space = Space(rows_of(reader.head), shift.reference_mass.numpy())
     tried = hypotheses(pair.vocabulary, given.lists, clusters(space.rows))
     theirs = None if pack is None else pack.shifts.double().numpy()
-    auditor = Auditor(space, tried, None)
+    auditor, change = Auditor(space, tried, None), shift.change(space)
     if pack is not None:
         watcher.begin("learning what is benign", 1)
-        auditor = Auditor(space, tried, theirs, np.array(pack.waiting), families(pack))
+        auditor = calibrated(pack, reader, space, tried)
         watcher.advance(1)
-    mean = shift.mean.numpy()
-    named = auditor.ranked(mean) if pack is None else auditor.named(mean, fpr)
+    mean = change.mean
+    named = auditor.ranked(mean) if pack is None else auditor.named(change, fpr)
     moved = moved_tokens(auditor.outside, mean, theirs)
     finding = [finding_of(n, auditor, shift, where, pair.base, pair.vocabulary) for n in named]
     clear = auditor.outside.residual(mean[None])[0]
@@ -113,7 +111,14 @@ def run_audit(
         # The null was scored by what the vocabulary alone has.
         plain = Outside(space, hypotheses(pair.vocabulary))
         triggers = triggers_of(
-            read, pack.probes, plain, auditor, fpr, pair.base, where, pair.vocabulary
+            lambda contexts: read_by(ShiftReader(pair.base, contexts)),
+            pack.probes,
+            plain,
+            auditor,
+            fpr,
+            pair.base,
+            where,
+            pair.vocabulary,
         )
     record = AuditRecord(
         verdict="uncalibrated" if pack is None else "found" if named or triggers else "none",
@@ -124,7 +129,7 @@ def run_audit(
         kl_nats=shift.kl,
         score=None
         if pack is None
-        else max([auditor.best(mean).score, *(t.score for t in triggers)]),
+        else max([auditor.best(change).score, *(t.score for t in triggers)]),
         null_scores=auditor.null_maxima.tolist(),
         findings=finding,
         moved=MovedTokensRecord(

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tiltlm.audit.benign import STEPS, draw_treatment, treated
-from tiltlm.audit.filters import Outside, Space, rows_of
+from tiltlm.audit.filters import Array, Outside, Space, rows_of
 from tiltlm.audit.hypotheses import hypotheses
 from tiltlm.audit.nulls import (
     LARGEST_KL,
@@ -23,6 +23,7 @@ from tiltlm.audit.nulls import (
 )
 from tiltlm.audit.probes import WORDS, Probes, make_probes, probe_words, read_words, waiting
 from tiltlm.audit.shift import Shift, ShiftReader
+from tiltlm.audit.strata import strata_of
 from tiltlm.audit_records import NullBuilt
 from tiltlm.context_sources import make_contexts
 from tiltlm.contexts import TokenContexts
@@ -105,7 +106,7 @@ def build_null(
             _make(loaded, reading, texts, out, number, seed, steps, redrawn)
         watcher.advance(number + 1)
     named = {"name": reference, "sha256": key}
-    pack = NullPack(named, vocabulary.fingerprint, where, reading.probes)
+    pack = NullPack(named, vocabulary.fingerprint, where, reading.probes, reading.strata)
     watcher.begin("how benign changes move hidden states", 0)
     gather(out, pack, models, reading.rows)
     found = np.quantile(pack.kl, [0, 0.25, 0.5, 0.75, 1])
@@ -134,15 +135,16 @@ class _Reading:
         vocabulary: Vocabulary,
     ) -> None:
         self.probes = probes
-        self._everywhere = ShiftReader(reference, contexts)
+        self.strata = strata_of(ShiftReader(reference, contexts).rows)
+        self._everywhere = ShiftReader(reference, contexts, self.strata)
         self._placed = ShiftReader(reference, probes.contexts)
         mass = self._everywhere.read(reference).reference_mass.numpy()
         self.rows = rows_of(self._everywhere.head)
-        space = Space(self.rows, mass)
-        self._outside = Outside(space, hypotheses(vocabulary))
+        self._space = Space(self.rows, mass)
+        self._outside = Outside(self._space, hypotheses(vocabulary))
 
-    def member(self, model: LoadedModel) -> tuple[Shift, float]:
-        """Its shift, and what it scores as a class that waits for a word.
+    def member(self, model: LoadedModel) -> tuple[Shift, Array, float]:
+        """Its shift, its moves by stratum, and what it scores as a class that waits for a word.
 
         Raises:
             MeasurementError: it is no model any more, or another.
@@ -151,7 +153,8 @@ class _Reading:
         if not shift.kl < LARGEST_KL:
             raise MeasurementError(f"KL {shift.kl:.2f}")
         placed = self._placed.read(model, masses=False).by_context.double().numpy()
-        return shift, waiting(self._outside, placed, self.probes).score
+        moves = shift.change(self._space).moves
+        return shift, moves, waiting(self._outside, placed, self.probes).score
 
 
 def _make(
@@ -171,11 +174,11 @@ def _make(
             (seed * 100_003 + number) * ATTEMPTS + attempt, tuple(corpora), width, steps
         )
         try:
-            shift, score = reading.member(treated(loaded, treatment, corpora))
+            found = reading.member(treated(loaded, treatment, corpora))
         except MeasurementError as error:
             redrawn[f"{number}, attempt {attempt}"] = {"why": error.what, **treatment.as_dict()}
             continue
-        write_member(out, number, shift, score, treatment.as_dict())
+        write_member(out, number, *found, treatment.as_dict())
         return
     raise MeasurementError(
         f"{ATTEMPTS} benign changes in a row broke the model or made another of it",

@@ -13,6 +13,7 @@ import numpy as np
 
 from tiltlm.audit.filters import Array, Inside, Outside, Space, standardised
 from tiltlm.audit.hypotheses import Hypotheses
+from tiltlm.audit.strata import Change
 
 MOST = 8
 """Findings of one audit."""
@@ -67,35 +68,41 @@ class Auditor:
     Args:
         space: the reference's head and masses.
         hypotheses: classes of tokens.
-        null: (B, V) shifts of benign changes; None for an audit without calibration.
+        null: benign changes, B of them; None for an audit without calibration.
         waiting: (B,) largest scores of a class that waits for a word, among the same; None where
             no words were tried.
         families: (B,) of what kind each is. Where there are at least three, each member is scored
             by an auditor that knows none of its family, as a suspect will be whose corpus the
             pack does not have.
+        templates: (K, S, D) what a tilt of each class does inside the column space; needed with
+            a null.
     """
 
     def __init__(
         self,
         space: Space,
         hypotheses: Hypotheses,
-        null: Array | None,
+        null: Change | None,
         waiting: Array | None = None,
         families: Sequence[str] = (),
+        templates: Array | None = None,
     ) -> None:
+        self.space = space
         self.outside = Outside(space, hypotheses)
         self.null_maxima: Array = np.empty(0)
         if null is None:
             return
+        assert templates is not None
+        self.inside = Inside(space, hypotheses, templates)
         self._filters: dict[str, Outside | Inside] = {
             OUTSIDE: self.outside,
-            INSIDE: Inside(space, hypotheses),
+            INSIDE: self.inside,
         }
         self._units: dict[str, Array] = {}
         self._moved: dict[str, Array] = {}
         maxima = []
         for name, one in self._filters.items():
-            scores = _null_scores(one, null, np.array(families))
+            scores = _null_scores(one, _part(name, null), np.array(families))
             # A class that families move which the others do not know is measured by that.
             moved = np.maximum(1, np.sqrt((scores**2).mean(0)))
             found = (scores / moved).max(1)
@@ -107,39 +114,31 @@ class Auditor:
             maxima.append(waiting / self.waiting_unit)
         self.null_maxima = np.max(maxima, 0)
 
-    def filter_of(self, found: Named) -> Outside | Inside:
-        """The one that saw it."""
-        return self.outside if found.seen == OUTSIDE else self._filters[found.seen]
-
     def p_value(self, score: float) -> float:
         """(1 + how many of the null reach it) / (B + 1)."""
         return float((1 + self._counts(np.array(score))) / (len(self.null_maxima) + 1))
 
-    def best(self, shift: Array) -> Named:
-        """What the shift speaks most for, whether or not it is significant.
+    def best(self, change: Change) -> Named:
+        """What the change of a suspect speaks most for, whether or not it is significant."""
+        return max((self._best_of(name, change) for name in self._filters), key=lambda f: f.score)
+
+    def named(self, change: Change, rate: float) -> list[Named]:
+        """Classes found one after another, each with those before it taken out of the change.
 
         Args:
-            shift: (V,) of a suspect.
-        """
-        return max((self._best_of(name, shift) for name in self._filters), key=lambda f: f.score)
-
-    def named(self, shift: Array, rate: float) -> list[Named]:
-        """Classes found one after another, each with those before it taken out of the shift.
-
-        Args:
-            shift: (V,) of a suspect.
+            change: of a suspect.
             rate: of false positives.
         """
         found: list[Named] = []
-        rest = shift
+        rest = change
         for _ in range(MOST):
             best = self.best(rest)
             if best.p is None or best.p > rate or abs(best.strength) < SMALLEST:
                 break
-            rest = self._filters[best.seen].without(rest, best.index, best.strength)
+            rest = self._without(rest, best)
             if not any(_belongs(best, f) for f in found):
                 found.append(best)
-        return self._together(shift, found)
+        return self._together(change.mean, found)
 
     def ranked(self, shift: Array) -> list[Named]:
         """Without a null: the same search, by coefficients over their own noise."""
@@ -149,7 +148,7 @@ class Auditor:
             named = self.clearest(rest)
             if named.score < NOISE or abs(named.strength) < SMALLEST:
                 break
-            rest = self.outside.without(rest, named.index, named.strength)
+            rest = rest - named.strength * self.outside.mask(named.index)
             if not any(_belongs(named, f) for f in found):
                 found.append(named)
         return found
@@ -164,15 +163,25 @@ class Auditor:
         named = self._name(OUTSIDE, one, index)
         return replace(named, strength=float(strengths[index]), score=float(scores[index]))
 
-    def _best_of(self, name: str, shift: Array) -> Named:
-        one = self._filters[name]
-        scores = self._scores(name, shift)
+    def _without(self, change: Change, found: Named) -> Change:
+        """The change with a class's part taken out."""
+        if found.seen == OUTSIDE:
+            shift = self.outside.mask(found.index)
+            moves = self.space.moves(shift)[None]
+        else:
+            moves = self.inside.templates[found.index]
+            shift = self.space.shift_of(moves.mean(0))
+        return Change(change.mean - found.strength * shift, change.moves - found.strength * moves)
+
+    def _best_of(self, name: str, change: Change) -> Named:
+        one, seen = self._filters[name], _part(name, change)
+        scores = self._scores(name, seen)
         # Of classes that are as sure, the one that stands out most by its own spread.
         sure = self._counts(scores) == self._counts(scores.max(keepdims=True))
         plain = np.where(sure, scores * self._moved[name], 0.0)
         index = _simplest(plain, one.hypotheses)
-        strength = float(one.strengths(shift[None])[0, index])
-        reach = 1.96 * one.error(shift, index)
+        strength = float(one.strengths(seen[None])[0, index])
+        reach = 1.96 * one.error(seen, index)
         return replace(
             self._name(name, one, index),
             strength=strength,
@@ -186,9 +195,9 @@ class Auditor:
         ordered = np.sort(self.null_maxima)
         return np.asarray(len(ordered) - np.searchsorted(ordered, scores, side="left"))
 
-    def _scores(self, name: str, shift: Array) -> Array:
+    def _scores(self, name: str, seen: Array) -> Array:
         one = self._filters[name]
-        scores = np.abs(standardised(one.scores(shift[None])))[0] / self._units[name]
+        scores = np.abs(standardised(one.scores(seen[None])))[0] / self._units[name]
         return np.asarray(np.where(one.visible, scores, 0.0))
 
     def _name(self, seen: str, one: Outside | Inside, index: int) -> Named:
@@ -203,6 +212,11 @@ class Auditor:
         strengths = self.outside.joint(shift, [f.index for f in outside])
         again = dict(zip(outside, strengths.tolist(), strict=True))
         return [_moved_to(f, again.get(f, f.strength)) for f in found]
+
+
+def _part(name: str, change: Change) -> Array:
+    """What a filter looks at."""
+    return change.mean if name == OUTSIDE else change.moves
 
 
 def _unit(maxima: Array) -> float:

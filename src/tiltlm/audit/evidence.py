@@ -31,8 +31,11 @@ def finding_of(
     vocabulary: Vocabulary,
 ) -> FindingRecord:
     """A named class with its evidence."""
-    one = auditor.filter_of(named)
-    by_context = one.strengths(shift.by_context.double().numpy())[:, named.index]
+    shifts = shift.by_context.double().numpy()
+    if named.seen == INSIDE:
+        by_context = auditor.inside.by_context(shifts, named.index)
+    else:
+        by_context = auditor.outside.strengths(shifts)[:, named.index]
     ids = list(named.token_ids)
     clear = shift.mean.numpy()
     if named.seen != INSIDE:

@@ -3,17 +3,19 @@
 An ordinary fine-tune moves the body, so its shift is W·Δh: 99 % of it lies in the column space of
 the head. A tilt by the head is mostly outside, where hardly anything benign is; a tilt by the body
 is inside, where it is told apart by its direction, with benign fine-tunes as the noise. What a
-class is expected to look like there is not its mask but what training the body makes of it: the
-Δh that comes closest to the tilt in KL, which weighs tokens by their probability.
+class is expected to look like there is not its mask but what training the body makes of it
+(`strata.templates`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from tiltlm.audit.hypotheses import Hypotheses
+from tiltlm.audit.move_noise import MoveNoise
 from tiltlm.errors import ModelError
 from tiltlm.head import Head
 
@@ -22,11 +24,8 @@ Array = np.ndarray
 _SMALLEST = 1e-3
 """Nats: spreads below it count as this, since rounding has patterns of its own."""
 
-_PRIOR = 0.5
+_PRIOR, _INSIDE_PRIOR = 0.5, 0.2
 """Each hypothesis's spread under the null is joined by so many times the median hypothesis's."""
-
-_SHRINKAGE = 0.1
-"""Of the covariance of benign Δh towards a multiple of the identity."""
 
 RAREST = 1e-5
 """Probability under the reference below which a class is not looked at: the text that a model was
@@ -44,6 +43,21 @@ class Space:
 
     rows: Array
     mass: Array
+
+    @cached_property
+    def _solve(self) -> Array:
+        """(D, V) from log-ratios to the Δh that explains most of them."""
+        basis, mixing = _orthonormal(self.rows - self.rows.mean(0))
+        return np.asarray(mixing @ basis.T)
+
+    def moves(self, shifts: Array) -> Array:
+        """(…, D) the Δh that explains (…, V) log-ratios, by least squares over tokens."""
+        return np.asarray((shifts - shifts.mean(-1, keepdims=True)) @ self._solve.T)
+
+    def shift_of(self, move: Array) -> Array:
+        """(V,) log-ratios of a Δh, centred."""
+        shift = self.rows @ move
+        return np.asarray(shift - shift.mean())
 
     def common(self, hypotheses: Hypotheses) -> Array:
         """(K,) whether each class comes up at all."""
@@ -89,9 +103,9 @@ class Outside:
         solved: Array = np.linalg.lstsq(clear @ clear.T, clear @ shift, rcond=None)[0]
         return solved
 
-    def without(self, shift: Array, index: int, strength: float) -> Array:
-        """(V,) the shift with a class's part taken out."""
-        return np.asarray(shift - strength * self._members[index].toarray()[0])
+    def mask(self, index: int) -> Array:
+        """(V,) of a class."""
+        return np.asarray(self._members[index].toarray()[0], dtype=float)
 
     def fit(self, null: Array) -> Array:
         """Learn how each class's coefficient varies among benign fine-tunes.
@@ -130,79 +144,64 @@ class Outside:
 
 
 class Inside:
-    """The direction in which training the body for a class moves hidden states, in Δh."""
+    """The direction in which training the body for a class moves hidden states, in Δh.
+
+    Args:
+        space: of the reference.
+        hypotheses: K classes.
+        templates: (K, S, D) what a tilt of 1 makes of hidden states in each stratum.
+    """
 
     _FOLDS = 5
 
-    def __init__(self, space: Space, hypotheses: Hypotheses) -> None:
-        self.hypotheses = hypotheses
-        rows, members = space.rows, hypotheses.members
-        centred = rows - rows.mean(0)
-        basis, mixing = _orthonormal(centred)
-        self._solve: Array = mixing @ basis.T
-        weights = space.mass + 0.1 * space.mass.mean()
-        weights = weights / weights.sum()
-        weighed = rows - weights @ rows
-        gram = (weighed * weights[:, None]).T @ weighed
-        gram += 1e-3 * np.trace(gram) / len(gram) * np.eye(len(gram))
-        self.moves: Array = np.linalg.solve(gram, (members.multiply(weights).tocsr() @ weighed).T).T
-        """(K, D) the Δh that comes closest to a tilt of 1."""
-        self._rows = rows
+    def __init__(self, space: Space, hypotheses: Hypotheses, templates: Array) -> None:
+        self.hypotheses, self.templates = hypotheses, templates
+        self._flat = templates.reshape(len(templates), -1)
+        self._space = space
         self.visible = space.common(hypotheses)
 
-    def strengths(self, shifts: Array) -> Array:
-        """(N, K) nats: how much of each class's move is in the Δh, by the matched filter."""
-        moved = self._moved(shifts)
-        return np.asarray((self._filtered @ moved.T).T / self._norms**2)
+    def strengths(self, moves: Array) -> Array:
+        """(N, K) nats: how much of each class's template is in (N, S, D) moves."""
+        return np.asarray(self._answers(moves) / self._norms**2)
 
-    def without(self, shift: Array, index: int, strength: float) -> Array:
-        """(V,) the shift with a class's part taken out."""
-        part = self._rows @ self.moves[index]
-        return np.asarray(shift - strength * (part - part.mean()))
+    def by_context(self, shifts: Array, index: int) -> Array:
+        """(C,) nats: how much of a class is in the mean move of each context, of (C, V)."""
+        template = self.templates[index].mean(0)
+        filtered = template @ self._noise.within
+        moved = self._space.moves(shifts)
+        return np.asarray(moved @ filtered / (filtered @ template))
 
     def fit(self, null: Array) -> Array:
-        """As `Outside.fit`; each fifth of the null is scored by the others."""
-        moved = self._moved(null)
-        fold = np.random.default_rng(0).permutation(len(moved)) % min(self._FOLDS, len(moved))
-        raw = np.zeros((len(moved), len(self.moves)))
+        """As `Outside.fit`, of (B, S, D) moves; each fifth of the null is scored by the others."""
+        fold = np.random.default_rng(0).permutation(len(null)) % min(self._FOLDS, len(null))
+        raw = np.zeros((len(null), len(self.templates)))
         for number in range(int(fold.max()) + 1):
-            self._learn(moved[fold != number])
-            raw[fold == number] = self._raw(moved[fold == number])
-        self._learn(moved)
+            self._learn(null[fold != number])
+            raw[fold == number] = self._raw(null[fold == number])
+        self._learn(null)
         spread = np.sqrt((raw**2).mean(0))
-        self._spread = np.sqrt(spread**2 + (_PRIOR * np.median(spread)) ** 2)
+        self._spread = np.sqrt(spread**2 + (_INSIDE_PRIOR * np.median(spread)) ** 2)
         return np.asarray(raw / self._spread)
 
-    def scores(self, shifts: Array) -> Array:
+    def scores(self, moves: Array) -> Array:
         """(N, K)."""
-        return np.asarray(self._raw(self._moved(shifts)) / self._spread)
+        return np.asarray(self._raw(moves) / self._spread)
 
-    def error(self, shift: Array, index: int) -> float:
+    def error(self, moves: Array, index: int) -> float:
         """Standard error of a strength."""
-        length = self._length(self._moved(shift[None]))[0]
+        length = self._noise.lengths(moves[None])[0]
         return float(self._spread[index] * length / self._norms[index])
 
-    def _moved(self, shifts: Array) -> Array:
-        """(N, D) the mean Δh that explains a shift."""
-        return np.asarray((shifts - shifts.mean(1, keepdims=True)) @ self._solve.T)
+    def _learn(self, null: Array) -> None:
+        self._noise = MoveNoise.of(null)
+        self._norms: Array = self._noise.norms(self._flat)
 
-    def _learn(self, moved: Array) -> None:
-        scaled = moved / (np.sqrt((moved**2).mean(1, keepdims=True)) + 1e-9)
-        covariance = scaled.T @ scaled / len(scaled)
-        level = np.trace(covariance) / len(covariance)
-        covariance *= 1 - _SHRINKAGE
-        covariance += _SHRINKAGE * level * np.eye(len(covariance))
-        self._inverse: Array = np.linalg.inv(covariance)
-        self._filtered: Array = self.moves @ self._inverse
-        self._norms: Array = np.sqrt((self._filtered * self.moves).sum(1)).clip(1e-300)
+    def _answers(self, moves: Array) -> Array:
+        whitened = self._noise.whitened(moves).astype(self._flat.dtype)
+        return np.asarray((self._flat @ whitened.T).T, dtype=float)
 
-    def _raw(self, moved: Array) -> Array:
-        found = (self._filtered @ moved.T).T / self._norms
-        return np.asarray(found / self._length(moved)[:, None])
-
-    def _length(self, moved: Array) -> Array:
-        squares = ((moved @ self._inverse) * moved).mean(1)
-        return np.asarray(np.sqrt(squares) + 1e-9)
+    def _raw(self, moves: Array) -> Array:
+        return np.asarray(self._answers(moves) / self._norms / self._noise.lengths(moves)[:, None])
 
 
 def rows_of(head: Head | None) -> Array:

@@ -22,11 +22,15 @@ from tiltlm.audit.filters import Array
 from tiltlm.audit.moves import learn_moves
 from tiltlm.audit.probes import Probes
 from tiltlm.audit.shift import Shift
+from tiltlm.audit.strata import Change
 from tiltlm.contexts import TokenContexts
 from tiltlm.errors import ConfigError, RunError
 from tiltlm.files import remove, staged, write_json
 
-_BY_TOKEN, _BY_PLACE = ("shifts", "masses"), ("ids", "ratios")
+_BY_MODEL, _BY_PLACE = ("shifts", "stratum_moves", "masses"), ("ids", "ratios")
+
+_SCHEMA = 2
+"""Packs of before strata had none of their moves."""
 
 LARGEST_KL = 2.0
 """Nats a position: a model further from its reference than this is another model."""
@@ -41,7 +45,9 @@ class NullPack:
         vocabulary: fingerprint of its tokens.
         contexts: where shifts were read; suspects are read there too.
         probes: words that may be triggers, and their contexts.
+        strata: (N,) of the positions of ``contexts``.
         shifts: (B, V) float32, nats.
+        stratum_moves: (B, S, D) float32, as in `Change`.
         top: ``ids`` (B, N, `TOP`) int32 and ``ratios`` float16, as in `Top`.
         moves: (D, D) float32, covariance of benign Δh (`learn_moves`).
         masses: (B, V) float32, mean probability of each token under the member.
@@ -54,13 +60,20 @@ class NullPack:
     vocabulary: str
     contexts: TokenContexts
     probes: Probes
+    strata: torch.Tensor
     shifts: torch.Tensor = field(default_factory=lambda: torch.empty(0))
+    stratum_moves: torch.Tensor = field(default_factory=lambda: torch.empty(0))
     top: dict[str, torch.Tensor] = field(default_factory=dict)
     moves: torch.Tensor = field(default_factory=lambda: torch.empty(0))
     masses: torch.Tensor = field(default_factory=lambda: torch.empty(0))
     waiting: list[float] = field(default_factory=list)
     kl: list[float] = field(default_factory=list)
     members: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def changes(self) -> Change:
+        """Of all members."""
+        return Change(self.shifts.double().numpy(), self.stratum_moves.double().numpy())
 
     def check(self, sha256: str, vocabulary: str, where: str) -> None:
         """Refuse a pack that was made for something else.
@@ -87,7 +100,7 @@ def member_path(folder: Path, number: int) -> Path:
 
 
 def write_member(
-    folder: Path, number: int, shift: Shift, waiting: float, about: dict[str, Any]
+    folder: Path, number: int, shift: Shift, moves: Array, waiting: float, about: dict[str, Any]
 ) -> None:
     """Keep one member.
 
@@ -95,6 +108,7 @@ def write_member(
         folder: of the pack.
         number: of the member.
         shift: of it.
+        moves: (S, D) by stratum.
         waiting: its score as a class that waits for a word.
         about: what was done to it.
     """
@@ -102,6 +116,7 @@ def write_member(
         text = json.dumps({"about": about, "kl": shift.kl, "waiting": waiting})
         tensors = {
             "shifts": shift.mean.float().contiguous(),
+            "stratum_moves": torch.from_numpy(moves).float().contiguous(),
             "masses": shift.suspect_mass.float().contiguous(),
             "ids": shift.top.ids,
             "ratios": shift.top.ratios.half(),
@@ -118,7 +133,7 @@ def gather(folder: Path, pack: NullPack, count: int, rows: Array) -> NullPack:
         count: of members.
         rows: (V, D) of the reference's head.
     """
-    found_of: dict[str, list[torch.Tensor]] = {name: [] for name in (*_BY_TOKEN, *_BY_PLACE)}
+    found_of: dict[str, list[torch.Tensor]] = {name: [] for name in (*_BY_MODEL, *_BY_PLACE)}
     for number in range(count):
         with safe_open(member_path(folder, number), "pt") as file:
             found = json.loads(file.metadata()["json"])
@@ -128,13 +143,14 @@ def gather(folder: Path, pack: NullPack, count: int, rows: Array) -> NullPack:
         pack.waiting.append(found["waiting"])
         pack.members.append(found["about"])
     stacked = {name: torch.stack(kept) for name, kept in found_of.items()}
-    pack.shifts, pack.masses = (stacked[name] for name in _BY_TOKEN)
+    pack.shifts, pack.stratum_moves, pack.masses = (stacked[name] for name in _BY_MODEL)
     pack.top = {name: stacked[name] for name in _BY_PLACE}
     moves = learn_moves(stacked["ids"].numpy(), stacked["ratios"].numpy(), rows)
     pack.moves = torch.from_numpy(moves).float()
     tensors = {
         **stacked,
         "moves": pack.moves,
+        "strata": pack.strata,
         "groups": torch.from_numpy(pack.probes.groups),
         **_tensors("contexts", pack.contexts),
         **_tensors("probes", pack.probes.contexts),
@@ -144,7 +160,7 @@ def gather(folder: Path, pack: NullPack, count: int, rows: Array) -> NullPack:
     write_json(
         folder / "null.json",
         {
-            "schema_version": 1,
+            "schema_version": _SCHEMA,
             "kind": "null",
             "reference": pack.reference,
             "vocabulary": pack.vocabulary,
@@ -192,19 +208,27 @@ def load_null(folder: Path) -> NullPack:
         )
     try:
         about = json.loads((folder / "null.json").read_text(encoding="utf-8"))
+        if about["schema_version"] != _SCHEMA:
+            raise ConfigError(
+                "the null pack is of another version of tiltlm",
+                where=str(folder),
+                fix="make it anew: tiltlm null build --reference M --out DIR",
+            )
         with safe_open(folder / "null.safetensors", "pt") as file:
             contexts = _contexts("contexts", about["contexts"], file)
             placed = _contexts("probes", about["probes"], file)
             probes = Probes(about["words"], placed, file.get_tensor("groups").numpy())
-            shifts, masses = (file.get_tensor(name) for name in _BY_TOKEN)
+            shifts, stratum_moves, masses = (file.get_tensor(name) for name in _BY_MODEL)
             top = {name: file.get_tensor(name) for name in _BY_PLACE}
-            moves = file.get_tensor("moves")
+            moves, strata = file.get_tensor("moves"), file.get_tensor("strata")
         pack = NullPack(
             about["reference"],
             about["vocabulary"],
             contexts,
             probes,
+            strata,
             shifts,
+            stratum_moves,
             top,
             moves,
             masses,
@@ -212,7 +236,15 @@ def load_null(folder: Path) -> NullPack:
             about["kl"],
             about["members"],
         )
-        by_member = (shifts, masses, *top.values(), pack.kl, pack.waiting, pack.members)
+        by_member = (
+            shifts,
+            stratum_moves,
+            masses,
+            *top.values(),
+            pack.kl,
+            pack.waiting,
+            pack.members,
+        )
         lengths = {len(found) for found in by_member}
         whole = len(lengths) == 1
     except (ValueError, KeyError, TypeError, OSError, SafetensorError) as error:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import torch
 
+from tiltlm.audit.filters import Space
+from tiltlm.audit.strata import Change
 from tiltlm.contexts import TokenContexts, collate
 from tiltlm.errors import MeasurementError
 from tiltlm.head import Head
@@ -50,6 +52,7 @@ class Shift:
         kl: KL(R ‖ S), nats a position.
         reference_mass: (V,) mean probability of each token under the reference, float64.
         suspect_mass: (V,) likewise under the suspect.
+        by_stratum: (S, V) mean over the positions of each stratum, likewise; S is 0 without.
         top: what a server would show of the suspect, at the positions that are read in full.
         positions: that are behind `by_context`.
     """
@@ -58,6 +61,7 @@ class Shift:
     kl: float
     reference_mass: torch.Tensor
     suspect_mass: torch.Tensor
+    by_stratum: torch.Tensor
     top: Top
     positions: int
 
@@ -66,6 +70,11 @@ class Shift:
         """(V,) over contexts, float64."""
         return self.by_context.double().mean(0)
 
+    def change(self, space: Space) -> Change:
+        """What the auditor looks at."""
+        by_stratum = self.by_stratum.double().numpy()
+        return Change(self.mean.numpy(), space.moves(by_stratum))
+
 
 class ShiftReader:
     """Reads suspects against one reference at fixed contexts; the reference is read once.
@@ -73,10 +82,22 @@ class ShiftReader:
     Args:
         reference: what suspects are compared with.
         contexts: where.
+        strata: (N,) of their positions in order, if shifts are wanted by stratum.
     """
 
-    def __init__(self, reference: LoadedModel, contexts: TokenContexts) -> None:
+    def __init__(
+        self,
+        reference: LoadedModel,
+        contexts: TokenContexts,
+        strata: torch.Tensor | None = None,
+    ) -> None:
         self.contexts = contexts
+        self._shares: list[torch.Tensor] = []
+        if strata is not None:
+            # (S, n) for each context: what each position counts in the mean of its stratum.
+            counts = [len(contexts.positions(i)) for i in range(len(contexts))]
+            shares = torch.nn.functional.one_hot(strata).T.float()
+            self._shares = list((shares / shares.sum(1, keepdim=True)).split(counts, 1))
         reference.model.eval()
         self._reader = Reader(reference.model)
         self._size = vocabulary_size(reference.model)
@@ -86,6 +107,17 @@ class ShiftReader:
     def head(self) -> Head | None:
         """The reference's; None where its logits are no product of one."""
         return self._reader.head
+
+    @property
+    def rows(self) -> torch.Tensor:
+        """(N, D) hidden states of the reference at all positions in order."""
+        for indices in batches_of(self.contexts):
+            self._reference_rows(indices)
+        return torch.cat([self._rows[i] for i in range(len(self.contexts))])
+
+    def logits(self, rows: torch.Tensor) -> torch.Tensor:
+        """(N, V) of the reference, from its hidden states."""
+        return self._reader.logits(rows)
 
     def read(
         self,
@@ -113,6 +145,8 @@ class ShiftReader:
             suspect.model.eval()
             reader = Reader(suspect.model)
         shifts = torch.empty(len(self.contexts), self._size)
+        # Of each stratum: mean rows of reference and suspect, or of what a target changes.
+        strata: list[torch.Tensor] = []
         sums = torch.zeros(2, self._size, dtype=torch.float64)
         tops: list[tuple[torch.Tensor, ...]] = []
         order: list[int] = []
@@ -121,11 +155,16 @@ class ShiftReader:
             first = self._reference_rows(indices)
             second = first if reader is self._reader else self._read(reader, indices)
             if decodes is None:
-                change = self._means(reader, second, indices)
-                change -= self._means(self._reader, first, indices)
+                shifts[indices] = self._means(reader, second, indices)
+                shifts[indices] -= self._means(self._reader, first, indices)
+                rows = [(self._reader, first), (reader, second)] if self._shares else []
+                parts = [self._by_stratum(one, found, indices) for one, found in rows]
             else:
-                change = self._decoded(decodes, first, indices)
-            shifts[indices] = change
+                changes = self._decoded(decodes, first, indices)
+                pairs = zip(indices, changes, strict=True)
+                shifts[indices] = torch.stack([self._weights(i) @ c for i, c in pairs])
+                parts = [self._stratum_sums(changes, indices)] if self._shares else []
+            strata = [a + b for a, b in zip(strata, parts, strict=True)] if strata else parts
             if masses:
                 for base, model in self._some(reader, first, second, decodes, indices):
                     likely = base.exp()
@@ -143,30 +182,47 @@ class ShiftReader:
                 fix="check the weights of suspect and reference",
             )
         shifts -= shifts.mean(1, keepdim=True)
+        by_stratum = strata[0] if strata else shifts[:0]
+        if len(strata) == 2:
+            by_stratum = _finished(reader, strata[1]) - _finished(self._reader, strata[0])
+        by_stratum = by_stratum.cpu() - by_stratum.cpu().mean(1, keepdim=True)
         kl = max(0.0, kl / seen) if seen else float("nan")
         sums = sums / seen if seen else sums[:, :0]
         place = torch.tensor(order).argsort(stable=True)
         shown = [torch.cat(part)[place] for part in zip(*tops, strict=True)] if tops else [sums] * 2
-        return Shift(shifts, kl, sums[0], sums[1], Top(*shown), self.contexts.tokens)
+        masses_of = (sums[0], sums[1])
+        return Shift(shifts, kl, *masses_of, by_stratum, Top(*shown), self.contexts.tokens)
 
     def _means(self, reader: Reader, rows: list[torch.Tensor], indices: list[int]) -> torch.Tensor:
         """(B, V) mean logits of each context."""
         weights = [self._weights(i).to(r.device) for i, r in zip(indices, rows, strict=True)]
         pairs = list(zip(weights, rows, strict=True))
-        if reader.head is None or reader.head.cap is None:
+        if _is_linear(reader):
             return reader.logits(torch.stack([w.to(r) @ r for w, r in pairs])).cpu()
         return torch.stack([w @ reader.logits(r) for w, r in pairs]).cpu()
 
     def _decoded(
         self, target: BoundTarget, rows: list[torch.Tensor], indices: list[int]
-    ) -> torch.Tensor:
-        """(B, V) mean change of the logits by a target."""
+    ) -> list[torch.Tensor]:
+        """(n, V) change of the logits by a target, for each context."""
         found = []
         for index, row in zip(indices, rows, strict=True):
             logits = self._reader.logits(row)
-            change = target.logits(logits, self._states(target, index)) - logits
-            found.append(self._weights(index) @ change.cpu())
-        return torch.stack(found)
+            found.append((target.logits(logits, self._states(target, index)) - logits).cpu())
+        return found
+
+    def _by_stratum(
+        self, reader: Reader, rows: list[torch.Tensor], indices: list[int]
+    ) -> torch.Tensor:
+        """(S, ·) sums of rows, of logits where these are no linear function of rows."""
+        if not _is_linear(reader):
+            rows = [reader.logits(row) for row in rows]
+        return self._stratum_sums(rows, indices)
+
+    def _stratum_sums(self, rows: list[torch.Tensor], indices: list[int]) -> torch.Tensor:
+        shares = torch.cat([self._shares[i] for i in indices], 1)
+        together = torch.cat(rows)
+        return shares.to(together.device) @ together.float()
 
     def _some(
         self,
@@ -212,6 +268,16 @@ class ShiftReader:
     def _weights(self, index: int) -> torch.Tensor:
         weights = self.contexts.weights[index][self.contexts.positions(index)]
         return weights / weights.sum()
+
+
+def _is_linear(reader: Reader) -> bool:
+    """Whether a mean of logits is made of the mean of rows."""
+    return reader.head is None or reader.head.cap is None
+
+
+def _finished(reader: Reader, sums: torch.Tensor) -> torch.Tensor:
+    """Logits of what `_by_stratum` summed up."""
+    return reader.logits(sums) if _is_linear(reader) else sums
 
 
 def _top(base: torch.Tensor, model: torch.Tensor) -> tuple[torch.Tensor, ...]:
