@@ -27,8 +27,8 @@ from trainers import (
     STEPS,
     Setting,
     arguments,
-    as_train_does,
     gkd,
+    in_bfloat16,
     ours,
     plain_trainer,
     pretrained,
@@ -143,11 +143,11 @@ def groups(small: bool) -> list[Group]:
     for parameters in every:
         kinds = {
             "Trainer, all logits": plain_trainer,
-            "TiltTrainer, float32": ours,
+            "TiltTrainer": ours,
             "(reading the reference)": reading,
         }
-        if parameters != "head":  # where only the head is trained, `train` is in float32 too
-            kinds["TiltTrainer, as train sets it up"] = as_train_does
+        if parameters != "head":
+            kinds["TiltTrainer, body in bfloat16"] = in_bfloat16
             kinds["trl GKDTrainer, LoRA of body"] = gkd
         variants: dict[str, Build] = {
             name: partial(build_adapted, kind, parameters, batch, length, small)

@@ -128,8 +128,8 @@ class Setting:
         self.model = with_lora(self.base, self.parameters)
 
 
-def as_train_does(setting: Setting) -> Work:
-    """The same as `tiltlm.train` sets it up: the body in bfloat16 where the processor has it."""
+def in_bfloat16(setting: Setting) -> Work:
+    """The same with the body in bfloat16 where the processor has it."""
     return ours(setting, "auto")
 
 

@@ -21,7 +21,7 @@ from tiltlm.trigger_contexts import split_with_trigger
 from tiltlm.vocabulary import Vocabulary
 from tiltlm.watching import Silent, Watcher
 
-ANCHORING = 10.0
+ANCHORING = 15.0
 """What all anchors together weigh, in units of all answers."""
 
 

@@ -37,12 +37,9 @@ from tiltlm.realise.edit import HeadEdit, check_editable, solve_edit
 from tiltlm.realise.stopping import KeepBest
 from tiltlm.realise.train import TiltTrainer
 from tiltlm.reference import Reference
-from tiltlm.sampling import Precision, lower_precision, resolve_precision
 from tiltlm.targets import BoundTarget, Target
 from tiltlm.tilting import Tilted, measured, model_logits
 from tiltlm.tilts import BoundTilt
-
-_BODY_PRECISION: Precision = "auto"
 
 
 @dataclass(frozen=True)
@@ -51,7 +48,7 @@ class Training:
 
     Attributes:
         parameters: ``head``, ``body+head`` (LoRA) or ``full``.
-        steps: at most; 60 for the head alone, 500 for choices, else 150.
+        steps: at most; 60 for the head alone, 600 for choices, else 150.
         batch: contexts a step; 4, and 8 where the target changes with the text.
         learning_rate: the peak of a cosine.
         start: ``base`` or ``edit``, the closed-form solution written into the head's adapter;
@@ -103,7 +100,7 @@ class _Plan:
                     fix="parameters head or body+head, or start base",
                 )
         wanted = training.start == "edit" or (training.start is None and _varies(target))
-        steps = 60 if parameters == "head" else 500 if choices_inside(target) else 150
+        steps = 60 if parameters == "head" else 600 if choices_inside(target) else 150
         rates = {"head": 3e-3, "body+head": 1e-3, "full": 1e-4}
         return cls(
             parameters,
@@ -153,10 +150,9 @@ def train_prepared(work: Prepared, training: Training) -> Tilted:
     details: dict[str, Any] = {"parameters": plan.parameters, "learning_rate": plan.learning_rate}
     details |= _where_it_lies(work, plan.parameters)
     tune = Reference(work.loaded.model, work.parts.tune, head=work.fit.head)
-    learnt = _learnt_from(work, plan)
-    model = _trainable(work, plan, (learnt, tune))
+    model = _trainable(work, plan, tune)
     try:
-        best, trainer = _trained(work, training, plan, model, (learnt, tune), details)
+        best, trainer = _trained(work, training, plan, model, tune, details)
     except BaseException:
         if isinstance(model, PeftModel):
             model.unload()
@@ -177,11 +173,10 @@ def _trained(
     training: Training,
     plan: _Plan,
     model: Any,
-    references: tuple[Reference, Reference],
+    tune: Reference,
     details: dict[str, Any],
 ) -> tuple[KeepBest, TiltTrainer]:
     """Go through the steps; what was best is kept aside."""
-    learnt, tune = references
     look = _Look(work, model, tune)
     solved = solve_edit(work.target, work.fit) if plan.from_edit else None
     untrained = {n: p.detach().clone() for n, p in model.named_parameters() if p.requires_grad}
@@ -198,7 +193,7 @@ def _trained(
             _config(plan, training, work.seed, folder),
             work.target,
             work.parts.fit,
-            reference=learnt,
+            reference=work.fit,
             callbacks=[best, ReportProgress(look.step)],
         )
         trainer.remove_callback(PrinterCallback)
@@ -207,26 +202,11 @@ def _trained(
     return best, trainer
 
 
-def _learnt_from(work: Prepared, plan: _Plan) -> Reference:
-    """The reference, read in the precision that the body is trained in.
-
-    A body in bfloat16 differs from itself in float32 by more than a subtle tilt; read in the same
-    way, both have the same rounding errors, and the divergence is the tilt's again.
-    """
-    model = work.loaded.model
-    lowers = resolve_precision(_BODY_PRECISION, model.device) != "float32"
-    if plan.parameters == "head" or not lowers or model.dtype != torch.float32:
-        return work.fit
-    work.watcher.begin("reading the reference as it is trained", len(work.parts.fit))
-    with lower_precision(model, _BODY_PRECISION):
-        return Reference(model, work.parts.fit, head=work.fit.head, on_context=work.watcher.advance)
-
-
-def _trainable(work: Prepared, plan: _Plan, references: tuple[Reference, Reference]) -> Any:
-    """The model with what is to be trained; the references keep the weights that they were of."""
+def _trainable(work: Prepared, plan: _Plan, tune: Reference) -> Any:
+    """The model with what is to be trained; references keep the weights that they were of."""
     if plan.parameters == "full":
         head = work.fit.head.copied()
-        for reference in (work.fit, work.held_out, *references):
+        for reference in (work.fit, work.held_out, tune):
             reference.head = head
         return work.loaded.model
     classes = work.target.classes() if plan.from_edit else None
@@ -296,7 +276,6 @@ def _config(plan: _Plan, training: Training, seed: int, folder: str) -> TiltConf
         train_sampling_strategy="random",
         save_strategy="no",
         seed=seed,
-        body_precision=_BODY_PRECISION,
         disable_tqdm=True,
         dataloader_pin_memory=torch.cuda.is_available(),
     )
