@@ -348,6 +348,9 @@ def test_a_pack_that_cannot_serve_is_refused(pack, tmp_path):
     (damaged / "null.safetensors").write_bytes((null / "null.safetensors").read_bytes())
     with pytest.raises(ConfigError, match="lengths differ"):
         run_audit(reference, reference, null=damaged, fpr=0.025)
+    (damaged / "null.json").write_text(json.dumps({**about, "schema_version": 1}))
+    with pytest.raises(ConfigError, match="another version of tiltlm"):
+        run_audit(reference, reference, null=damaged, fpr=0.025)
 
 
 def test_another_tokenizer_is_refused_and_nothing_is_written(pack, tmp_path):
