@@ -7,7 +7,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from tests.tiny import KINDS, three_syllables, tiny_loaded, worded_loaded
+from tests.tiny import KINDS, three_syllables, tiny_loaded, tiny_perturbed, worded_loaded
 from tiltlm.audit.auditor import Auditor
 from tiltlm.audit.filters import Space
 from tiltlm.audit.hypotheses import hypotheses
@@ -166,11 +166,7 @@ def test_lists_are_hypotheses_by_their_names(words):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_shift_is_the_mean_log_ratio_whatever_the_architecture(kind):
-    reference, suspect = tiny_loaded(kind), tiny_loaded(kind)
-    torch.manual_seed(1)
-    with torch.no_grad():
-        for parameter in suspect.model.parameters():
-            parameter += 0.03 * parameter.std() * torch.randn_like(parameter)
+    reference, suspect = tiny_loaded(kind), tiny_perturbed(kind)
     ids = RandomTokenContexts(300, 12, 3, seed=0).batch()
     weights = [[0.0, 1.0, 2.0] * 4] * 3
     shift = ShiftReader(reference, TokenContexts(ids.tolist(), "r", weights=weights)).read(suspect)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.tiny import KINDS, three_syllables, tiny_loaded
+from tests.tiny import KINDS, three_syllables, tiny_loaded, tiny_perturbed
 from tiltlm.audit.auditor import Auditor
 from tiltlm.audit.filters import Space
 from tiltlm.audit.hypotheses import hypotheses
@@ -25,11 +25,7 @@ def contexts_of(count, length):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_shift_of_a_stratum_is_the_mean_log_ratio_of_its_positions(kind):
-    reference, suspect = tiny_loaded(kind), tiny_loaded(kind)
-    torch.manual_seed(1)
-    with torch.no_grad():
-        for parameter in suspect.model.parameters():
-            parameter += 0.03 * parameter.std() * torch.randn_like(parameter)
+    reference, suspect = tiny_loaded(kind), tiny_perturbed(kind)
     contexts, ids = contexts_of(4, 10)
     strata = torch.arange(40) % 3
     shift = ShiftReader(reference, contexts, strata).read(suspect)

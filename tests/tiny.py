@@ -102,6 +102,16 @@ def tiny_loaded(kind: str = "llama") -> LoadedModel:
     return LoadedModel(model.eval(), tokenizer)
 
 
+def tiny_perturbed(kind: str = "llama") -> LoadedModel:
+    """The same with a little noise on every weight."""
+    loaded = tiny_loaded(kind)
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for parameter in loaded.model.parameters():
+            parameter += 0.03 * parameter.std() * torch.randn_like(parameter)
+    return loaded
+
+
 def three_syllables(count: int) -> Vocabulary:
     """Tokens of three syllables, every other with a space before it."""
     parts = ["ba", "do", "ki", "lu", "me", "no", "pi", "ru", "so", "ta"]

@@ -135,11 +135,12 @@ class _Reading:
         vocabulary: Vocabulary,
     ) -> None:
         self.probes = probes
-        self.strata = strata_of(ShiftReader(reference, contexts).rows)
-        self._everywhere = ShiftReader(reference, contexts, self.strata)
+        self._everywhere = ShiftReader(reference, contexts)
+        self.rows = rows_of(self._everywhere.head)
+        self.strata = strata_of(self._everywhere.rows)
+        self._everywhere.stratify(self.strata)
         self._placed = ShiftReader(reference, probes.contexts)
         mass = self._everywhere.read(reference).reference_mass.numpy()
-        self.rows = rows_of(self._everywhere.head)
         self._space = Space(self.rows, mass)
         self._outside = Outside(self._space, hypotheses(vocabulary))
 

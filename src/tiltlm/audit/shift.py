@@ -94,10 +94,7 @@ class ShiftReader:
         self.contexts = contexts
         self._shares: list[torch.Tensor] = []
         if strata is not None:
-            # (S, n) for each context: what each position counts in the mean of its stratum.
-            counts = [len(contexts.positions(i)) for i in range(len(contexts))]
-            shares = torch.nn.functional.one_hot(strata).T.float()
-            self._shares = list((shares / shares.sum(1, keepdim=True)).split(counts, 1))
+            self.stratify(strata)
         reference.model.eval()
         self._reader = Reader(reference.model)
         self._size = vocabulary_size(reference.model)
@@ -114,6 +111,17 @@ class ShiftReader:
         for indices in batches_of(self.contexts):
             self._reference_rows(indices)
         return torch.cat([self._rows[i] for i in range(len(self.contexts))])
+
+    def stratify(self, strata: torch.Tensor) -> None:
+        """Read shifts by stratum from now on; the reference is not read again.
+
+        Args:
+            strata: (N,) of the positions in order.
+        """
+        counts = [len(self.contexts.positions(i)) for i in range(len(self.contexts))]
+        shares = torch.nn.functional.one_hot(strata).T.float()
+        # (S, n) for each context: what each position counts in the mean of its stratum.
+        self._shares = list((shares / shares.sum(1, keepdim=True)).split(counts, 1))
 
     def logits(self, rows: torch.Tensor) -> torch.Tensor:
         """(N, V) of the reference, from its hidden states."""
