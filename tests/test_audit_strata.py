@@ -96,7 +96,9 @@ def test_the_noise_of_moves_is_the_inverse_of_what_it_says_it_is():
     flat = scaled.reshape(9, -1)
     product = np.kron(*_factors(scaled))
     direct = np.linalg.inv((1 - _OWN) * product + _OWN * flat.T @ flat / 9)
-    assert np.allclose(noise.whitened(moves), moves.reshape(5, -1) @ direct, rtol=1e-6)
+    rows = moves.reshape(5, -1)
+    assert np.allclose(noise.whitened(moves), rows @ direct, rtol=1e-6)
+    assert np.allclose(noise.norms(rows) ** 2, ((rows @ direct) * rows).sum(1), rtol=1e-4)
     assert 0 < _BETWEEN < _WITHIN < 1
 
 

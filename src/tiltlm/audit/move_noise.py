@@ -67,12 +67,17 @@ class MoveNoise:
 
     def norms(self, flat: Array) -> Array:
         """(K,) of (K, S·D) templates, in units of the noise."""
-        shape = (len(self.between), len(self.within))
-        found = [
-            (self.whitened(block.reshape(-1, *shape).astype(float)) * block).sum(1)
-            for block in np.split(flat, range(_BLOCK, len(flat), _BLOCK))
-        ]
-        return np.asarray(np.sqrt(np.concatenate(found).clip(1e-300)))
+        # Of thousands of templates, for every fold of every family: in single precision.
+        between, within, spanned, inner = (
+            a.astype(np.float32) for a in (self.between, self.within, self.spanned, self.inner)
+        )
+        squares = []
+        for block in np.split(flat, range(_BLOCK, len(flat), _BLOCK)):
+            templates = block.reshape(-1, len(between), len(within)).astype(np.float32)
+            known = block @ spanned.T
+            plain = (between @ (templates @ within) * templates).sum((1, 2))
+            squares.append(plain - (known @ inner * known).sum(1))
+        return np.asarray(np.sqrt(np.concatenate(squares).astype(float).clip(1e-300)))
 
 
 def _factors(scaled: Array) -> tuple[Array, Array]:
