@@ -28,6 +28,7 @@ from tiltlm.targets import parse_target
 from tiltlm.tilt_command import run_tilt
 from tiltlm.tilt_recipe import recipe_of
 from tiltlm.vocabulary import Vocabulary
+from tiltlm.watching import Silent
 
 SIZE, WIDTH, MEMBERS = 600, 64, 199
 
@@ -251,9 +252,25 @@ def test_what_tilt_plants_audit_names(pack, tmp_path):
     assert saved["null"]["models"] == 39
 
 
+class Heard(Silent):
+    """What a watcher was told: of each part, how far it is and how far it goes."""
+
+    def __init__(self):
+        self.parts = {}
+
+    def begin(self, title, total):
+        self.parts[title] = self.at = [0, total]
+
+    def advance(self, done, note=""):
+        assert done > self.at[0]
+        self.at[0] = done
+
+
 def test_the_reference_itself_is_accused_of_nothing(pack):
-    reference = str(pack / "model")
-    record = run_audit(reference, reference, null=pack / "null", fpr=0.025)
+    reference, heard = str(pack / "model"), Heard()
+    record = run_audit(reference, reference, null=pack / "null", fpr=0.025, watcher=heard)
+    assert heard.parts["learning what is benign"][1] > 3
+    assert all(done == total for done, total in heard.parts.values())
     assert (record.verdict, record.findings, record.triggers) == ("none", [], [])
     assert record.kl_nats == 0
 

@@ -98,9 +98,7 @@ def run_audit(
     theirs = None if pack is None else pack.shifts.double().numpy()
     auditor, change = Auditor(space, tried, None), shift.change(space)
     if pack is not None:
-        watcher.begin("learning what is benign", 1)
-        auditor = calibrated(pack, reader, space, tried)
-        watcher.advance(1)
+        auditor = calibrated(pack, reader, space, tried, watcher)
     mean = change.mean
     named = auditor.ranked(mean) if pack is None else auditor.named(change, fpr)
     moved = moved_tokens(auditor.outside, mean, theirs)

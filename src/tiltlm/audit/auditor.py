@@ -6,7 +6,7 @@ changes (Westfall and Young 1993), so the false-positive rate is that of the who
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -76,6 +76,7 @@ class Auditor:
             pack does not have.
         templates: (K, S, D) what a tilt of each class does inside the column space; needed with
             a null.
+        on_family: called when the members of a family are scored, by each of the two filters.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class Auditor:
         waiting: Array | None = None,
         families: Sequence[str] = (),
         templates: Array | None = None,
+        on_family: Callable[[], None] = lambda: None,
     ) -> None:
         self.space = space
         self.outside = Outside(space, hypotheses)
@@ -102,7 +104,7 @@ class Auditor:
         self._moved: dict[str, Array] = {}
         maxima = []
         for name, one in self._filters.items():
-            scores = _null_scores(one, _part(name, null), np.array(families))
+            scores = _null_scores(one, _part(name, null), np.array(families), on_family)
             # A class that families move which the others do not know is measured by that.
             moved = np.maximum(1, np.sqrt((scores**2).mean(0)))
             found = (scores / moved).max(1)
@@ -227,17 +229,22 @@ def _unit(maxima: Array) -> float:
     return max(float(np.quantile(maxima, 0.98)), 1.0)
 
 
-def _null_scores(one: Outside | Inside, null: Array, families: Array) -> Array:
+def _null_scores(
+    one: Outside | Inside, null: Array, families: Array, on_family: Callable[[], None]
+) -> Array:
     """(B, K) scores of each member, by what is known from others; the filter is fitted."""
     kinds = sorted(set(families.tolist()))
     if len(kinds) < FAMILIES:
         found = np.abs(standardised(one.fit(null)))
+        for _ in kinds:
+            on_family()
     else:
         found = np.zeros((len(null), len(one.visible)))
         for kind in kinds:
             inside = families == kind
             one.fit(null[~inside])
             found[inside] = np.abs(standardised(one.scores(null[inside])))
+            on_family()
         one.fit(null)
     return np.asarray(np.where(one.visible, found, 0.0))
 
