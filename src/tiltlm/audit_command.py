@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tiltlm.audit.auditor import Auditor
@@ -17,12 +17,13 @@ from tiltlm.audit.nulls import NullPack
 from tiltlm.audit.shift import Shift, ShiftReader
 from tiltlm.audit.tokens import moved_tokens
 from tiltlm.audit.triggers import triggers_of
-from tiltlm.audit_given import UNCALIBRATED, keep_record, read_given
-from tiltlm.audit_records import AuditRecord, MovedTokensRecord
+from tiltlm.audit_given import UNCALIBRATED, Given, keep_record, read_given
+from tiltlm.audit_records import AuditRecord, MovedTokensRecord, TriggerRecord
 from tiltlm.context_sources import make_contexts
 from tiltlm.contexts import TokenContexts
 from tiltlm.errors import ConfigError
 from tiltlm.measure_command import open_pair
+from tiltlm.measures.pair import Pair
 from tiltlm.saving import fingerprint
 from tiltlm.versions import versions
 from tiltlm.watching import Silent, Watcher
@@ -66,8 +67,7 @@ def run_audit(
     begin, watcher = time.monotonic(), watcher or Silent()
     given = read_given(fpr, out, lists, null)
     given.check_rate(fpr)
-    pack = given.pack
-    if pack is not None and contexts is not None:
+    if null is not None and contexts is not None:
         raise ConfigError(
             "a null pack was read at contexts of its own, and only there are suspects "
             "comparable with it",
@@ -78,46 +78,29 @@ def run_audit(
     key = fingerprint(pair.base.model)
     given.check_reference(key, pair.vocabulary)
     loading = time.monotonic() - begin
-    if pack is None:
-        source = contexts or f"own:{CONTEXTS}"
-        length = LENGTH if contexts is None else 128
-        where = make_contexts(source, pair.base, length=length, seed=seed, key=key)
-    else:
-        where = pack.contexts
-    decodes = pair.target if pair.decodes else None
 
-    def read_by(reader: ShiftReader) -> Shift:
+    def read(reader: ShiftReader) -> Shift:
         watcher.begin(f"reading {reader.contexts.kind}", len(reader.contexts))
+        decodes = pair.target if pair.decodes else None
         return reader.read(None if pair.decodes else pair.model, decodes, watcher.advance)
 
+    pack = given.pack
+    where = _some_contexts(contexts, pair, seed, key) if pack is None else pack.contexts
     reader = ShiftReader(pair.base, where, None if pack is None else pack.strata)
-    shift = read_by(reader)
+    shift = read(reader)
     reading = time.monotonic() - begin - loading
-    space = Space(rows_of(reader.head), shift.reference_mass.numpy())
-    tried = hypotheses(pair.vocabulary, given.lists, clusters(space.rows))
-    theirs = None if pack is None else pack.shifts.double().numpy()
-    auditor, change = Auditor(space, tried, None), shift.change(space)
-    if pack is not None:
-        auditor = calibrated(pack, reader, space, tried, watcher)
-    mean = change.mean
-    named = auditor.ranked(mean) if pack is None else auditor.named(change, fpr)
-    moved = moved_tokens(auditor.outside, mean, theirs)
-    finding = [finding_of(n, auditor, shift, where, pair.base, pair.vocabulary) for n in named]
-    clear = auditor.outside.residual(mean[None])[0]
-    triggers = []
-    if pack is not None:
-        # The null was scored by what the vocabulary alone has.
-        plain = Outside(space, hypotheses(pair.vocabulary))
-        triggers = triggers_of(
-            lambda contexts: read_by(ShiftReader(pair.base, contexts)),
-            pack.probes,
-            plain,
-            auditor,
-            fpr,
-            pair.base,
-            where,
-            pair.vocabulary,
-        )
+    auditor = _auditor(given, pair, reader, shift, watcher)
+    change = shift.change(auditor.space)
+    if pack is None:
+        named, triggers, best = auditor.ranked(change.mean), [], None
+    else:
+        named = auditor.named(change, fpr)
+        triggers = _triggers(read, pack, pair, auditor, fpr)
+        best = max([auditor.best(change).score, *(t.score for t in triggers)])
+    moved = moved_tokens(
+        auditor.outside, change.mean, None if pack is None else pack.shifts.double().numpy()
+    )
+    clear = auditor.outside.residual(change.mean[None])[0]
     record = AuditRecord(
         verdict="uncalibrated" if pack is None else "found" if named or triggers else "none",
         suspect=suspect,
@@ -125,18 +108,16 @@ def run_audit(
         fpr=fpr,
         null=given.null_record,
         kl_nats=shift.kl,
-        score=None
-        if pack is None
-        else max([auditor.best(change).score, *(t.score for t in triggers)]),
+        score=best,
         null_scores=auditor.null_maxima.tolist(),
-        findings=finding,
+        findings=[finding_of(n, auditor, shift, where, pair.base, pair.vocabulary) for n in named],
         moved=MovedTokensRecord(
             p=moved.p, tokens=shifted_tokens(moved.ids, clear, shift, pair.vocabulary)
         ),
         triggers=triggers,
         certificates=certificates(pair, where, events, within, CERTIFICATE_ERROR) if events else [],
         words=0 if pack is None else len(pack.probes.words),
-        hypotheses=len(tried),
+        hypotheses=len(auditor.outside.hypotheses),
         contexts=where.kind,
         positions=where.tokens,
         notes=_notes(pack, shift, where),
@@ -153,6 +134,40 @@ def run_audit(
 
         keep_record(out, record, {"audit.html": render_audit(record)})
     return record
+
+
+def _some_contexts(source: str | None, pair: Pair, seed: int, key: str) -> TokenContexts:
+    """Where to look without a pack, which has contexts of its own."""
+    length = LENGTH if source is None else 128
+    source = source or f"own:{CONTEXTS}"
+    return make_contexts(source, pair.base, length=length, seed=seed, key=key)
+
+
+def _auditor(
+    given: Given, pair: Pair, reader: ShiftReader, shift: Shift, watcher: Watcher
+) -> Auditor:
+    """With every class to try and, where there is a pack, what it knows."""
+    space = Space(rows_of(reader.head), shift.reference_mass.numpy())
+    tried = hypotheses(pair.vocabulary, given.lists, clusters(space.rows))
+    if given.pack is None:
+        return Auditor(space, tried, None)
+    return calibrated(given.pack, reader, space, tried, watcher)
+
+
+def _triggers(
+    read: Callable[[ShiftReader], Shift], pack: NullPack, pair: Pair, auditor: Auditor, fpr: float
+) -> list[TriggerRecord]:
+    """Classes that wait for a word; the null was scored by what the vocabulary alone has."""
+    return triggers_of(
+        lambda contexts: read(ShiftReader(pair.base, contexts)),
+        pack.probes,
+        Outside(auditor.space, hypotheses(pair.vocabulary)),
+        auditor,
+        fpr,
+        pair.base,
+        pack.contexts,
+        pair.vocabulary,
+    )
 
 
 def _notes(pack: NullPack | None, shift: Shift, where: TokenContexts) -> list[str]:
