@@ -37,6 +37,19 @@ def test_a_cluster_without_weight_changes_nothing():
     assert ratio_test([1.0, 2.0, 0.0], [1.0, 1.0, 0.0]) == ratio_test([1.0, 2.0], [1.0, 1.0])
 
 
+def test_an_interval_holds_where_half_of_the_clusters_add_to_the_numerator_alone():
+    generator = np.random.default_rng(0)
+    hits = 0
+    for _ in range(400):
+        bottoms = generator.uniform(1, 3, 40) * (np.arange(40) % 2)
+        tops = 0.3 * bottoms * generator.exponential(size=40) + generator.exponential(0.2, size=40)
+        low, high = ratio_student(tops.tolist(), bottoms.tolist())
+        assert low < tops.sum() / bottoms.sum() < high
+        hits += low < 0.3 + 0.2 * 40 / (2 * 20) < high
+    assert 0.92 < hits / 400 < 0.99
+    assert ratio_test([1.0, 2.0], [1.0, 0.0]) is None
+
+
 def test_one_large_cluster_is_not_taken_for_many():
     few = ratio_test([100.0, 1.0, 1.2], [100.0, 1.0, 1.0])
     assert few is not None

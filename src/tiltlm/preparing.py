@@ -130,9 +130,11 @@ def _contexts(
     if isinstance(contexts, TokenContexts):
         return contexts
     watcher.begin("making contexts", count)
-    return make_contexts(
+    made = make_contexts(
         contexts or "own", loaded, count=count, seed=seed, key=key, on_context=watcher.advance
     )
+    watcher.advance(count)  # at once, where they were in the cache
+    return made
 
 
 def _where_it_is_met(

@@ -12,7 +12,7 @@ import torch
 
 from tiltlm.divergences import precise_kl
 from tiltlm.errors import MeasurementError
-from tiltlm.measures.intervals import Estimate, Interval, ratio_student, student
+from tiltlm.measures.intervals import Estimate, Interval, ratio_student
 from tiltlm.reference import ROWS, Reference
 from tiltlm.targets import BoundTarget
 
@@ -191,6 +191,5 @@ def _summary(target: BoundTarget, reference: Reference, sums: _Sums) -> Fidelity
 
 
 def _estimate(sums: list[float], weights: list[float]) -> Estimate:
-    """Mean over positions, with an interval over contexts."""
-    means = [s / w for s, w in zip(sums, weights, strict=True) if w > 0]
-    return Estimate(sum(sums) / sum(weights), student(means))
+    """Mean over positions, with an interval over contexts, which may have few or many of them."""
+    return Estimate(sum(sums) / sum(weights), ratio_student(sums, weights))

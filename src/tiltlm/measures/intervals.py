@@ -96,11 +96,13 @@ def ratio_test(
     top, bottom = np.asarray(numerators, float), np.asarray(denominators, float)
     if len(top) == 0 or not bottom.sum() > 0:
         raise MeasurementError("no values were measured, so there is no ratio")
-    top, bottom = top[bottom > 0], bottom[bottom > 0]
+    # A cluster may add to the numerator alone, as leakage does where a trigger never comes.
+    there = (top != 0) | (bottom > 0)
+    top, bottom = top[there], bottom[there]
     ratio, share = float(top.sum() / bottom.sum()), bottom / bottom.sum()
     deviations = (top - ratio * bottom) / bottom.mean()
     scale = max(1e-300, float(np.abs(top).max() / bottom.mean()))
-    if len(top) < 2 or float(np.abs(deviations).max()) <= 1e-12 * scale:
+    if int((bottom > 0).sum()) < 2 or float(np.abs(deviations).max()) <= 1e-12 * scale:
         return None
     error = float(np.sqrt(((deviations / (1 - share)) ** 2).sum())) / len(top)
     return ratio, error, max(1.0, 1 / float((share**2).sum()) - 1)
