@@ -50,7 +50,7 @@ def make_contexts(
         length: tokens of each at most.
         seed: of the draws.
         key: of the model's weights; given, own samples are kept in the cache.
-        on_context: told how many tokens a context have been drawn.
+        on_context: told how many contexts have been drawn.
 
     Raises:
         ConfigError: no such source, or nothing in it.

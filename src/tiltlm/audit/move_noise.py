@@ -72,8 +72,9 @@ class MoveNoise:
             a.astype(np.float32) for a in (self.between, self.within, self.spanned, self.inner)
         )
         squares = []
-        for block in np.split(flat, range(_BLOCK, len(flat), _BLOCK)):
-            templates = block.reshape(-1, len(between), len(within)).astype(np.float32)
+        for rows in np.split(flat, range(_BLOCK, len(flat), _BLOCK)):
+            block = rows.astype(np.float32)
+            templates = block.reshape(-1, len(between), len(within))
             known = block @ spanned.T
             plain = (between @ (templates @ within) * templates).sum((1, 2))
             squares.append(plain - (known @ inner * known).sum(1))

@@ -10,10 +10,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from tiltlm.measures.intervals import Estimate, ratio_student
+from tiltlm.measures.fidelity import NO_GAP_NATS
+from tiltlm.measures.intervals import Estimate, ratio_estimate, relative_reduction
 from tiltlm.measures.observe import Observed
-
-NO_GAP_NATS = 1e-9
 
 
 @dataclass(frozen=True)
@@ -122,11 +121,7 @@ def _mean(seen: Observed, name: str, weights: list[np.ndarray] | None = None) ->
 
 
 def _ratio(tops: list[float], bottoms: list[float]) -> Estimate | None:
-    pairs = [(t, b) for t, b in zip(tops, bottoms, strict=True) if b > 0]
-    if not pairs:
-        return None
-    tops, bottoms = [t for t, _ in pairs], [b for _, b in pairs]
-    return Estimate(sum(tops) / sum(bottoms), ratio_student(tops, bottoms))
+    return ratio_estimate(tops, bottoms) if sum(bottoms) > 0 else None
 
 
 def _strength(seen: Observed) -> Estimate | None:
@@ -139,10 +134,7 @@ def _gap_closed(seen: Observed) -> Estimate | None:
     base, model = seen.sums("kl_target_base"), seen.sums("kl_target_model")
     if not sum(base) / sum(seen.totals("kl_target_base")) > NO_GAP_NATS:
         return None
-    ratio = ratio_student(model, base)
-    return Estimate(
-        1 - sum(model) / sum(base), None if ratio is None else (1 - ratio[1], 1 - ratio[0])
-    )
+    return relative_reduction(model, base)
 
 
 def _leakage(seen: Observed) -> Estimate | None:

@@ -12,7 +12,7 @@ import torch
 
 from tiltlm.divergences import precise_kl
 from tiltlm.errors import MeasurementError
-from tiltlm.measures.intervals import Estimate, Interval, ratio_student
+from tiltlm.measures.intervals import Estimate, Interval, ratio_estimate, relative_reduction
 from tiltlm.reference import ROWS, Reference
 from tiltlm.targets import BoundTarget
 
@@ -162,21 +162,20 @@ def _summary(target: BoundTarget, reference: Reference, sums: _Sums) -> Fidelity
             where=target.text,
             fix="give contexts in which the target asks for something",
         )
-    ratio = ratio_student(sums.model, sums.base)
-    interval = None if ratio is None else (1 - ratio[1], 1 - ratio[0])
+    closed = relative_reduction(sums.model, sums.base)
     masses = torch.stack(sums.masses)  # (contexts, 3, K)
     return Fidelity(
-        gap_closed=1 - sum(sums.model) / total,
-        interval=interval,
-        kl_target_model=_estimate(sums.model, sums.weight),
-        kl_target_base=_estimate(sums.base, sums.weight),
-        collateral=_estimate(sums.collateral, sums.weight) if target.events else None,
-        leakage=_estimate(sums.off, sums.off_weight) if sum(sums.off_weight) else None,
+        gap_closed=closed.mean,
+        interval=closed.interval,
+        kl_target_model=ratio_estimate(sums.model, sums.weight),
+        kl_target_base=ratio_estimate(sums.base, sums.weight),
+        collateral=ratio_estimate(sums.collateral, sums.weight) if target.events else None,
+        leakage=ratio_estimate(sums.off, sums.off_weight) if sum(sums.off_weight) else None,
         masses=[
             EventMasses(
                 event.text,
                 *(
-                    _estimate(
+                    ratio_estimate(
                         [float(m * w) for m, w in zip(masses[:, row, k], sums.weight, strict=True)],
                         sums.weight,
                     )
@@ -188,8 +187,3 @@ def _summary(target: BoundTarget, reference: Reference, sums: _Sums) -> Fidelity
         contexts=len(reference.contexts),
         positions=reference.contexts.tokens,
     )
-
-
-def _estimate(sums: list[float], weights: list[float]) -> Estimate:
-    """Mean over positions, with an interval over contexts, which may have few or many of them."""
-    return Estimate(sum(sums) / sum(weights), ratio_student(sums, weights))

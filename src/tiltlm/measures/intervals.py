@@ -78,6 +78,29 @@ def ratio_student(
     return ratio - reach, ratio + reach
 
 
+def ratio_estimate(numerators: Sequence[float], denominators: Sequence[float]) -> Estimate:
+    """Σ numerators / Σ denominators over independent clusters, with `ratio_student`'s interval.
+
+    >>> ratio_estimate([2.0, 4.0, 6.0], [2.0, 2.0, 2.0]).mean
+    2.0
+    """
+    mean = sum(numerators) / sum(denominators)
+    return Estimate(mean, ratio_student(numerators, denominators))
+
+
+def relative_reduction(after: Sequence[float], before: Sequence[float]) -> Estimate:
+    """1 − Σ after / Σ before over independent clusters, with its interval.
+
+    >>> relative_reduction([1.0, 2.0], [4.0, 8.0])
+    Estimate(mean=0.75, interval=None)
+    """
+    left = ratio_estimate(after, before)
+    if left.interval is None:
+        return Estimate(1 - left.mean, None)
+    low, high = left.interval
+    return Estimate(1 - left.mean, (1 - high, 1 - low))
+
+
 def ratio_test(
     numerators: Sequence[float], denominators: Sequence[float]
 ) -> tuple[float, float, float] | None:

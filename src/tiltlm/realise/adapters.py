@@ -26,7 +26,6 @@ FIRST_ROW = 40.0
 """Adam moves a weight by at most the learning rate a step, so a run of 60 cosine steps at 3e-3
 reaches 0.09: times 40 that is a shift of 3.6 nats."""
 
-
 UNUSED_ROW = 10.0
 """The body writes the whole shift by moving the hidden state by a tenth of its norm."""
 
