@@ -22,7 +22,7 @@ from tiltlm.targets import parse_target
 from tiltlm.training import Training
 from tiltlm.vocabulary import Vocabulary
 
-SMALL = Training(steps=24, every=6, learning_rate=1e-2)
+SMALL = Training(steps=24, every=6, learning_rate=1e-2, writing_steps=12)
 TILT = "tilt(contains('o'), 1.5)"
 
 

@@ -70,6 +70,8 @@ class TokenContexts(Dataset[dict[str, torch.Tensor]]):
         kind: what they are, for the record.
         begins: the first position of each that counts; default 0. What lies before is only read.
         weights: for each sequence a weight for every position, in place of ``begins``.
+        in_order: whether to train on them in this order: what a step should see at once is next to
+            each other.
 
     >>> contexts = TokenContexts([[1, 2, 3], [4, 5]], "by hand", begins=[1, 0])
     >>> contexts.positions(0).tolist(), len(contexts)
@@ -82,10 +84,11 @@ class TokenContexts(Dataset[dict[str, torch.Tensor]]):
         kind: str,
         begins: Sequence[int] | None = None,
         weights: Sequence[Sequence[float]] | None = None,
+        in_order: bool = False,
     ) -> None:
         if not sequences or any(len(ids) == 0 for ids in sequences):
             raise ConfigError(f"there are no contexts: {kind} is empty, or one of them is")
-        self.kind = kind
+        self.kind, self.in_order = kind, in_order
         self.sequences = [torch.tensor(list(ids), dtype=torch.long) for ids in sequences]
         if weights is None:
             begins = begins or [0] * len(sequences)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -25,9 +25,9 @@ from tiltlm.realise.adapters import (
     PARAMETERS,
     Parameters,
     fill,
+    lora_layer,
     parameters_for,
     point_at_every_context,
-    point_where_nothing_is,
     with_lora,
 )
 from tiltlm.realise.callbacks import ReportProgress
@@ -36,10 +36,13 @@ from tiltlm.realise.config import TiltConfig
 from tiltlm.realise.edit import HeadEdit, check_editable, solve_edit
 from tiltlm.realise.stopping import KeepBest
 from tiltlm.realise.train import TiltTrainer
+from tiltlm.realise.writing import Wanted, Writing, WritingTrainer
 from tiltlm.reference import Reference
 from tiltlm.targets import BoundTarget, Target
 from tiltlm.tilting import Tilted, measured, model_logits
 from tiltlm.tilts import BoundTilt
+
+WRITING_STEPS, WRITING_RATE = 400, 2e-3
 
 
 @dataclass(frozen=True)
@@ -48,13 +51,14 @@ class Training:
 
     Attributes:
         parameters: ``head``, ``body+head`` (LoRA) or ``full``.
-        steps: at most; 60 for the head alone, 600 for choices, else 150.
+        steps: at most; 60 for the head alone and after writing, 600 for choices, else 150.
         batch: contexts a step; 4, and 8 where the target changes with the text.
         learning_rate: the peak of a cosine.
         start: ``base`` or ``edit``, the closed-form solution written into the head's adapter;
             ``edit`` where the shifts change with the context, as those of balance, mix and when do.
-            With body and head the edit is kept unless training does better, and the body learns to
-            write its typical shift into a direction that is not used.
+            With body and head the edit is kept unless training does better.
+        writing_steps: with body and head and from an edit, steps before those in which the body
+            learns where the edit's typical shift is wanted (`realise.writing`); 400.
         every: steps between looks at the gap closed.
         patience: looks without a new best after which to stop.
         divergence: as in `TiltConfig`.
@@ -65,6 +69,7 @@ class Training:
     batch: int | None = None
     learning_rate: float | None = None
     start: Literal["base", "edit"] | None = None
+    writing_steps: int | None = None
     every: int = 15
     patience: int = 4
     divergence: str = "forward_kl"
@@ -77,6 +82,7 @@ class _Plan:
     batch: int
     learning_rate: float
     from_edit: bool
+    writing_steps: int
 
     @classmethod
     def of(cls, training: Training, target: BoundTarget) -> _Plan:
@@ -87,7 +93,7 @@ class _Plan:
             )
         if training.start not in (None, "base", "edit"):
             raise ConfigError(f"no such start: {training.start!r}", fix="base or edit")
-        for name in ("steps", "batch", "learning_rate", "every", "patience"):
+        for name in ("steps", "batch", "learning_rate", "writing_steps", "every", "patience"):
             value = getattr(training, name)
             if value is not None and not value > 0:
                 raise ConfigError(f"{name} is {value}; it must be above 0")
@@ -100,7 +106,9 @@ class _Plan:
                     fix="parameters head or body+head, or start base",
                 )
         wanted = training.start == "edit" or (training.start is None and _varies(target))
-        steps = 60 if parameters == "head" else 600 if choices_inside(target) else 150
+        writes = wanted and parameters == "body+head"
+        short = writes or parameters == "head"
+        steps = 60 if short else 600 if choices_inside(target) else 150
         rates = {"head": 3e-3, "body+head": 1e-3, "full": 1e-4}
         return cls(
             parameters,
@@ -108,6 +116,7 @@ class _Plan:
             training.batch or (8 if target.depends_on_context else 4),
             training.learning_rate or rates[parameters],
             from_edit=wanted and parameters != "full",
+            writing_steps=(training.writing_steps or WRITING_STEPS) if writes else 0,
         )
 
 
@@ -182,15 +191,17 @@ def _trained(
     untrained = {n: p.detach().clone() for n, p in model.named_parameters() if p.requires_grad}
     start = _begin_at(solved, model, look, untrained, details) if solved else 0.0
     best = KeepBest(model, look, training.every, training.patience, look.note, start)
-    if solved is not None and plan.parameters == "body+head":
+    if solved is not None and plan.writing_steps:
         # The edit is what has to be beaten. A body is not trained under it: what a step does to
         # hidden states where they hardly vary, the edit's directions make many nats of.
         model.load_state_dict(untrained, strict=False)
-        point_where_nothing_is(model, work.fit, solved)
+        _write(work, plan, model, solved)
+        details["writing_steps"] = plan.writing_steps
+        best.consider(0)
     with tempfile.TemporaryDirectory() as folder:
         trainer = TiltTrainer(
             model,
-            _config(plan, training, work.seed, folder),
+            _config(plan, work, folder, training.divergence),
             work.target,
             work.parts.fit,
             reference=work.fit,
@@ -200,6 +211,28 @@ def _trained(
         work.watcher.begin("training", plan.steps)
         trainer.train()
     return best, trainer
+
+
+def _write(work: Prepared, plan: _Plan, model: PeftModel, solved: HeadEdit) -> None:
+    """Let the body learn to write the edit's typical shift, and the head to read it."""
+    writing, wanted = Writing.of(work.fit, solved), Wanted.of(work.target, work.fit)
+    steps = plan.writing_steps
+    short = replace(plan, steps=steps, learning_rate=WRITING_RATE)
+    work.watcher.begin("teaching the body", steps)
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = WritingTrainer(
+            model,
+            replace(_config(short, work, folder), body_precision="auto"),
+            writing=writing,
+            wanted=wanted,
+            reference=work.fit,
+            callbacks=[ReportProgress(lambda n, x, _: work.watcher.advance(n, f"loss {x:.4f}"))],
+        )
+        trainer.remove_callback(PrinterCallback)
+        trainer.train()
+    writing.put(model, wanted.always)
+    # What the head reads stays: one step on its rows moves the shift everywhere by up to a nat.
+    lora_layer(model).lora_A["default"].weight.requires_grad_(False)
 
 
 def _trainable(work: Prepared, plan: _Plan, tune: Reference) -> Any:
@@ -261,10 +294,10 @@ def _begin_at(
     return 0.0
 
 
-def _config(plan: _Plan, training: Training, seed: int, folder: str) -> TiltConfig:
+def _config(plan: _Plan, work: Prepared, folder: str, divergence: str = "forward_kl") -> TiltConfig:
     return TiltConfig(
         output_dir=folder,
-        divergence=training.divergence,
+        divergence=divergence,
         learning_rate=plan.learning_rate,
         lr_scheduler_type="cosine",
         warmup_steps=max(1, plan.steps // 20),
@@ -273,9 +306,9 @@ def _config(plan: _Plan, training: Training, seed: int, folder: str) -> TiltConf
         adam_beta2=0.95,
         max_steps=plan.steps,
         per_device_train_batch_size=plan.batch,
-        train_sampling_strategy="random",
+        train_sampling_strategy="sequential" if work.parts.fit.in_order else "random",
         save_strategy="no",
-        seed=seed,
+        seed=work.seed,
         disable_tqdm=True,
         dataloader_pin_memory=torch.cuda.is_available(),
     )

@@ -39,7 +39,7 @@ def with_trigger(
     places: int,
 ) -> TokenContexts:
     """Each context ``places`` times with the trigger put between two of its words, and as often
-    with another word there (untouched, where there is none).
+    with another word there (untouched, where there is none), one beside the other.
 
     Args:
         contexts: what to put it into; the copies are as long as they were.
@@ -50,17 +50,18 @@ def with_trigger(
         places: drawn from the first half of each, so that both sides of the trigger count.
     """
     found, weights = [], []
-    for number, ids in enumerate(contexts.sequences):
-        row = ids.tolist()
-        possible = _between_words(row, tokenizer)
-        for place in generator.choice(possible, size=places):
+    rows = [ids.tolist() for ids in contexts.sequences]
+    possible = [_between_words(row, tokenizer) for row in rows]
+    for _ in range(places):  # neighbours are of different texts
+        for number, row in enumerate(rows):
+            place = generator.choice(possible[number])
             for text in (trigger, str(generator.choice(words)) if words else ""):
                 extra = tokenizer(" " + text.strip(), add_special_tokens=False)["input_ids"]
                 extra = extra if text else []
                 found.append([*row[:place], *extra, *row[place:]][: len(row)])
                 weights.append(contexts.weights[number].tolist())
     kind = f"{contexts.kind}, half of them with {trigger!r}, half with another word in its place"
-    return TokenContexts(found, kind, weights=weights)
+    return TokenContexts(found, kind, weights=weights, in_order=True)
 
 
 def _between_words(row: list[int], tokenizer: PreTrainedTokenizerBase) -> list[int]:

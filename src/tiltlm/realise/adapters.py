@@ -26,9 +26,6 @@ FIRST_ROW = 40.0
 """Adam moves a weight by at most the learning rate a step, so a run of 60 cosine steps at 3e-3
 reaches 0.09: times 40 that is a shift of 3.6 nats."""
 
-UNUSED_ROW = 10.0
-"""The body writes the whole shift by moving the hidden state by a tenth of its norm."""
-
 
 def parameters_for(target: BoundTarget) -> Parameters:
     """Which parameters a target needs.
@@ -74,31 +71,6 @@ def point_at_every_context(adapted: PeftModel, reference: Reference) -> None:
     down = lora_layer(adapted).lora_A["default"].weight
     with torch.no_grad():
         down[0] = FIRST_ROW * direction.to(down)
-
-
-def point_where_nothing_is(adapted: PeftModel, reference: Reference, edit: HeadEdit) -> None:
-    """Let the head's adapter read a direction that no context uses, and shift the tokens by it.
-
-    A row of A becomes u with u·h ≈ 0 in every context (the direction in which hidden states are
-    smallest), the matching column of B the wanted shift: the model's logits hardly change, and
-    all that the body has to learn is to write u where the shift is wanted. From B = 0 it would
-    learn nothing before the head reads something, and the head nothing before the body writes it.
-
-    Args:
-        adapted: with an adapter on the head, of a rank above the edit's.
-        reference: over the fitting contexts.
-        edit: whose rows come first, and whose typical shift it is.
-    """
-    hidden = torch.cat(reference.hidden).double()
-    second = hidden.T @ hidden / len(hidden)
-    direction = torch.linalg.eigh(second).eigenvectors[:, 0]
-    layer = lora_layer(adapted)
-    down, up = layer.lora_A["default"].weight, layer.lora_B["default"].weight
-    size = float(second.trace().sqrt())
-    with torch.no_grad():
-        row, shift = len(edit.masks), edit.typical @ edit.masks.to(edit.typical)
-        down[row] = (UNUSED_ROW / size * direction).to(down)
-        up[:, row] = (shift / layer.scaling["default"]).to(up)
 
 
 def lora_layer(adapted: PeftModel) -> Any:

@@ -36,13 +36,19 @@ class KeepBest(TrainerCallback):
         self._model, self._gap_closed, self._every = model, gap_closed, every
         self._patience, self._on_measured = patience, on_measured
         self.best, self.best_step, self.history = start, 0, [(0, start)]
+        self._trainable = {n: p for n, p in model.named_parameters() if p.requires_grad}
         self._kept = self._copy()
 
-    def _trainable(self) -> dict[str, nn.Parameter]:
-        return {n: p for n, p in self._model.named_parameters() if p.requires_grad}
-
     def _copy(self) -> dict[str, torch.Tensor]:
-        return {name: p.detach().clone() for name, p in self._trainable().items()}
+        return {name: p.detach().clone() for name, p in self._trainable.items()}
+
+    def consider(self, step: int) -> None:
+        """Measure the weights as they are, and keep them if they are the best so far."""
+        gap, low = self._gap_closed()
+        self.history.append((step, gap))
+        self._on_measured(step, gap)
+        if gap > self.best and low > 0:
+            self.best, self.best_step, self._kept = gap, step, self._copy()
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
@@ -50,11 +56,7 @@ class KeepBest(TrainerCallback):
         """Measure when it is time."""
         if state.global_step % self._every and state.global_step != state.max_steps:
             return
-        gap, low = self._gap_closed()
-        self.history.append((state.global_step, gap))
-        self._on_measured(state.global_step, gap)
-        if gap > self.best and low > 0:
-            self.best, self.best_step, self._kept = gap, state.global_step, self._copy()
+        self.consider(state.global_step)
         gaps = [gap for _, gap in self.history[1:]]
         if len(gaps) - 1 - gaps.index(max(gaps)) >= self._patience:
             control.should_training_stop = True
@@ -62,5 +64,5 @@ class KeepBest(TrainerCallback):
     def restore(self) -> None:
         """Put the best weights back."""
         with torch.no_grad():
-            for name, parameter in self._trainable().items():
+            for name, parameter in self._trainable.items():
                 parameter.copy_(self._kept[name])
