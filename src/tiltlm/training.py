@@ -42,7 +42,7 @@ from tiltlm.targets import BoundTarget, Target
 from tiltlm.tilting import Tilted, measured, model_logits
 from tiltlm.tilts import BoundTilt
 
-WRITING_STEPS, WRITING_RATE = 400, 2e-3
+WRITING_STEPS, WRITING_RATE = 500, 3e-3
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Training:
             ``edit`` where the shifts change with the context, as those of balance, mix and when do.
             With body and head the edit is kept unless training does better.
         writing_steps: with body and head and from an edit, steps before those in which the body
-            learns where the edit's typical shift is wanted (`realise.writing`); 400.
+            learns where the edit's typical shift is wanted (`realise.writing`); 500.
         every: steps between looks at the gap closed.
         patience: looks without a new best after which to stop.
         divergence: as in `TiltConfig`.
@@ -114,7 +114,7 @@ class _Plan:
             parameters,
             training.steps or steps,
             training.batch or (8 if target.depends_on_context else 4),
-            training.learning_rate or rates[parameters],
+            training.learning_rate or (5e-4 if writes else rates[parameters]),
             from_edit=wanted and parameters != "full",
             writing_steps=(training.writing_steps or WRITING_STEPS) if writes else 0,
         )
