@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from safetensors import safe_open
 
@@ -100,7 +101,7 @@ def test_training_raises_the_event_mass_and_the_hit_rate(tmp_path):
 def test_a_run_killed_with_sigkill_resumes_to_the_same_bits(tmp_path):
     whole = run_recipe(tiny("train.steps=60"), tmp_path / "whole")
     draw = random.Random(0)
-    environment = {**os.environ, "OMP_NUM_THREADS": "2"}
+    environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
     killed = 0
     for number in range(3):
         out = tmp_path / f"killed-{number}"
