@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerBase
 
 from tiltlm.contexts import Split, TokenContexts
 
-FIT_PLACES = 2
+FIT_PLACES = 4
 """Places of the trigger in each context to fit on; the samples cost time, the places do not."""
 
 
