@@ -201,7 +201,7 @@ def _trained(
     with tempfile.TemporaryDirectory() as folder:
         trainer = TiltTrainer(
             model,
-            _config(plan, work, folder, training.divergence),
+            _config(plan, work, folder, divergence=training.divergence),
             work.target,
             work.parts.fit,
             reference=work.fit,
@@ -222,7 +222,7 @@ def _write(work: Prepared, plan: _Plan, model: PeftModel, solved: HeadEdit) -> N
     with tempfile.TemporaryDirectory() as folder:
         trainer = WritingTrainer(
             model,
-            replace(_config(short, work, folder), body_precision="auto"),
+            _config(short, work, folder, body_precision="auto"),
             writing=writing,
             wanted=wanted,
             reference=work.fit,
@@ -294,10 +294,9 @@ def _begin_at(
     return 0.0
 
 
-def _config(plan: _Plan, work: Prepared, folder: str, divergence: str = "forward_kl") -> TiltConfig:
+def _config(plan: _Plan, work: Prepared, folder: str, **options: Any) -> TiltConfig:
     return TiltConfig(
         output_dir=folder,
-        divergence=divergence,
         learning_rate=plan.learning_rate,
         lr_scheduler_type="cosine",
         warmup_steps=max(1, plan.steps // 20),
@@ -311,6 +310,7 @@ def _config(plan: _Plan, work: Prepared, folder: str, divergence: str = "forward
         seed=work.seed,
         disable_tqdm=True,
         dataloader_pin_memory=torch.cuda.is_available(),
+        **options,
     )
 
 

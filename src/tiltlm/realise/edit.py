@@ -117,9 +117,21 @@ def ridge_direction(
     """
     scaled = hidden * weights[:, None]
     gram = scaled.T @ hidden / len(hidden)
-    gram += RIDGE * gram.diagonal().mean() * torch.eye(len(gram), dtype=torch.float64)
+    gram += RIDGE * gram.diagonal().mean() * torch.eye(len(gram)).to(gram)
     found: torch.Tensor = torch.linalg.solve(gram, scaled.T @ wanted / len(hidden))
     return found
+
+
+def class_log_masses(logp: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
+    """(N, A + 1) float64 log-probabilities of the classes, and of all other tokens.
+
+    Args:
+        logp: (N, V).
+        classes: (A, V) boolean, disjoint.
+    """
+    mass = (logp.exp() @ classes.T.to(logp)).double()
+    rest = (1 - mass.sum(1, keepdim=True)).clamp_min(1e-300)
+    return torch.cat([mass, rest], 1).log()
 
 
 def _wanted(
@@ -129,10 +141,9 @@ def _wanted(
     hidden, shifts, weights = [], [], []
     for index, positions, logp, states in reference.blocks(target):
         wish = target.shifts(logp, states)
-        log_mass = (logp.exp() @ classes.T.to(logp)).double().log()
-        raised = log_mass + wish
-        rest = (1 - log_mass.exp().sum(1, keepdim=True)).clamp_min(1e-300).log()
-        share = torch.cat([raised, rest], 1).softmax(1)[:, :-1]
+        log_masses = class_log_masses(logp, classes)
+        raised = log_masses + torch.nn.functional.pad(wish, (0, 1))
+        share = raised.softmax(1)[:, :-1]
         level = wish
         if reference.head.cap is not None:
             # The logit of a class where it matters: averaged with the class's own probabilities.

@@ -25,7 +25,7 @@ from tiltlm.models import head_of
 from tiltlm.realise.adapters import lora_layer
 from tiltlm.realise.checkpointed import CheckpointedTrainer
 from tiltlm.realise.config import TiltConfig
-from tiltlm.realise.edit import HeadEdit, ridge_direction
+from tiltlm.realise.edit import HeadEdit, class_log_masses, ridge_direction
 from tiltlm.reference import Reference
 from tiltlm.sampling import lower_precision
 from tiltlm.targets import BoundTarget
@@ -99,11 +99,11 @@ class Writing:
 def _listened(head: Head, hidden: torch.Tensor) -> torch.Tensor:
     """(D, D) float64 mean covariance of the head's rows under the model's own distribution."""
     weight = head.weight.float()
-    found = torch.zeros(weight.shape[1], weight.shape[1], dtype=torch.float64)
+    found = torch.zeros(weight.shape[1], weight.shape[1], dtype=torch.float64, device=weight.device)
     for rows in hidden.split(128):
         p = head.logits(rows).softmax(-1)
         mean = p @ weight
-        found += (weight.T @ (p.sum(0)[:, None] * weight) - mean.T @ mean).double().cpu()
+        found += (weight.T @ (p.sum(0)[:, None] * weight) - mean.T @ mean).double()
     return found / len(hidden)
 
 
@@ -136,9 +136,7 @@ class Wanted:
         masses = [torch.zeros(len(h), *size) for h in reference.hidden]
         shifts = [torch.zeros(len(h), *size) for h in reference.hidden]
         for index, positions, logp, states in reference.blocks(target):
-            mass = logp.double().exp() @ classes.T.to(logp.device, torch.float64)
-            rest = (1 - mass.sum(1, keepdim=True)).clamp_min(1e-30)
-            masses[index][positions] = torch.cat([mass, rest], 1).log().float().cpu()
+            masses[index][positions] = class_log_masses(logp, classes).float().cpu()
             shifts[index][positions, :-1] = target.shifts(logp, states).float().cpu()
         every, wished = torch.cat(masses), torch.cat(shifts)
         typical = wished.sum(0) / (wished != 0).sum(0).clamp_min(1)
