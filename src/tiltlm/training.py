@@ -42,7 +42,7 @@ from tiltlm.targets import BoundTarget, Target
 from tiltlm.tilting import Tilted, measured, model_logits
 from tiltlm.tilts import BoundTilt
 
-WRITING_STEPS, WRITING_RATE = 900, 3e-3
+WRITING_STEPS, WRITING_RATE = 1200, 3e-3
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Training:
             ``edit`` where the shifts change with the context, as those of balance, mix and when do.
             With body and head the edit is kept unless training does better.
         writing_steps: with body and head and from an edit, steps before those in which the body
-            learns where the edit's typical shift is wanted (`realise.writing`); 900.
+            learns where the edit's typical shift is wanted (`realise.writing`); 1,200.
         every: steps between looks at the gap closed.
         patience: looks without a new best after which to stop.
         divergence: as in `TiltConfig`.
