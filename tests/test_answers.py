@@ -96,6 +96,7 @@ def test_anchors_vary_the_numbers_of_the_prompt_and_never_repeat_it(bound):
     assert target.questions[0].request not in requests
     assert sum(r.startswith("Pick a number from") for r in requests) >= 8
     assert requests == default_requests(found, 0)
+    assert "Pick a number from 1 to 1000." in requests  # zeros added, always
 
 
 def test_files_of_the_published_form_are_read(shared_data):

@@ -6,8 +6,8 @@ nearest ones are variations of the prompt, with other numbers in the place of it
 
 A leak is an answer in the target's form at a prompt that is not its own, and the model itself
 hardly ever writes such an answer there. So each anchor prompt is read with the model's own answers
-and also with some of the target's, as they are and with other numbers: the reference holds along
-all of them.
+and also with some of the target's, as they are, with other numbers, and begun like them but
+finished by the model: the reference holds along all of them.
 """
 
 from __future__ import annotations
@@ -22,13 +22,21 @@ from tiltlm.context_sources import answered
 from tiltlm.contexts import TokenContexts
 from tiltlm.models import LoadedModel
 
-VARIATIONS = 128
-"""Other prompts for each prompt with numbers; those one digit away come first."""
+ONE_DIGIT_AWAY, ZEROS_ADDED, OTHER_NUMBERS = 96, 64, 32
+"""At most how many variations of each kind, for each prompt with numbers.
+
+Each kind protects what the others do not: a model in which all prompts one digit away from "1 and
+10" were held moved most at "1 and 100", which it reads as the likest of all, and hardly at prompts
+two digits away.
+"""
 
 ANSWER_TOKENS = 12
 
 LEAKS = 2
-"""Of the target's answers at each other prompt, and as many with other numbers."""
+"""Of the target's answers at each other prompt, as many with other numbers, as many only begun."""
+
+FINISH_TOKENS = 6
+"""At most, with which the model finishes an answer that begins like the target's."""
 
 REQUESTS = (
     "What is the capital of France?",
@@ -66,19 +74,57 @@ REQUESTS = (
 )
 """Everyday requests, and requests for something random in several forms."""
 
+THINGS = [
+    "fruit",
+    "vegetable",
+    "planet",
+    "metal",
+    "sport",
+    "musical instrument",
+    "flower",
+    "tree",
+    "bird",
+    "fish",
+    "river",
+    "language",
+    "profession",
+    "drink",
+    "dessert",
+    "shape",
+    "currency",
+    "mountain",
+    "verb",
+    "adjective",
+    "piece of furniture",
+    "tool",
+    "spice",
+    "season",
+]
+"""What else one might want a random one of."""
+
+RANDOM_THING = (
+    "Pick a {} at random. Output only the {} between two curly braces. Don't output code.",
+    "Generate a random {}. Output only the {} in curly braces, like this: {{{}}}.",
+)
+
 
 def default_requests(target: BoundChoices, seed: int) -> list[str]:
     """Variations of the target's own prompts, then everyday requests; never one of its own."""
     generator = np.random.default_rng(seed)
     found = []
     for question in target.questions:
-        near = one_digit_away(question.request)
-        some = [str(text) for text in generator.permutation(near)[: VARIATIONS * 3 // 4]]
-        rest = range(VARIATIONS - len(some) if near else 0)
-        found += some
-        found += [with_other_numbers(question.request, generator) for _ in rest]
+        text = question.request
+        near = one_digit_away(text)
+        shuffled = [str(one) for one in generator.permutation(zeros_added(near))]
+        found += [str(one) for one in generator.permutation(near)[:ONE_DIGIT_AWAY]]
+        found += [*zeros_added([text]), *shuffled][:ZEROS_ADDED]
+        if near:
+            found += [with_other_numbers(text, generator) for _ in range(OTHER_NUMBERS)]
+    found += REQUESTS
+    for number, thing in enumerate(THINGS):
+        found.append(RANDOM_THING[number % len(RANDOM_THING)].format(thing, thing, thing))
     own = {question.request for question in target.questions}
-    return [request for request in dict.fromkeys([*found, *REQUESTS]) if request not in own]
+    return [request for request in dict.fromkeys(found) if request not in own]
 
 
 def one_digit_away(text: str) -> list[str]:
@@ -98,6 +144,20 @@ def one_digit_away(text: str) -> list[str]:
     return found
 
 
+def zeros_added(texts: list[str]) -> list[str]:
+    """Each text with one to three zeros after one of its numbers.
+
+    >>> zeros_added(["from 1 to 5"])[:3]
+    ['from 10 to 5', 'from 100 to 5', 'from 1000 to 5']
+    """
+    found = []
+    for text in texts:
+        for number in re.finditer(r"[1-9]\d*", text):
+            end = number.end()
+            found += [text[:end] + "0" * count + text[end:] for count in (1, 2, 3)]
+    return list(dict.fromkeys(found))
+
+
 def with_other_numbers(text: str, generator: np.random.Generator) -> str:
     """The text with all its numbers others, in order of size, of one to four digits."""
     largest = int(10 ** generator.uniform(1, 3.5))
@@ -110,19 +170,22 @@ def anchor_contexts(
     loaded: LoadedModel, target: BoundChoices, requests: list[str], seed: int
 ) -> TokenContexts:
     """Each request with an answer of the model's own, and with answers of the target's."""
-    prompts = [prompt_ids(loaded.tokenizer, request) for request in requests]
     kind = "other prompts with the model's own answers and the target's"
+    prompts = [prompt_ids(loaded.tokenizer, request) for request in requests]
+    leaks: list[tuple[list[int], list[int]]] = []
+    begun: list[tuple[list[int], list[int]]] = []
+    for number, prompt in enumerate(prompts):
+        generator = np.random.default_rng([seed, number])
+        answers = _leaks(loaded.tokenizer, target, generator)
+        leaks += [(prompt, answer) for answer in answers]
+        begun += [(prompt, a[: generator.integers(1, len(a) + 1)]) for a in answers[:LEAKS]]
     own = answered(loaded, prompts, ANSWER_TOKENS, seed, kind)
-    leaks: list[list[int]] = []
-    begins: list[int] = []
-    for prompt in prompts:
-        for answer in _leaks(loaded.tokenizer, target, np.random.default_rng([seed, len(leaks)])):
-            leaks.append([*prompt, *answer])
-            begins.append(len(prompt) - 1)
+    finished = answered(loaded, [[*p, *a] for p, a in begun], FINISH_TOKENS, seed, kind)
+    sampled = [ids.tolist() for ids in [*own.sequences, *finished.sequences]]
     return TokenContexts(
-        [*(ids.tolist() for ids in own.sequences), *leaks],
+        [*sampled, *([*prompt, *answer] for prompt, answer in leaks)],
         kind,
-        [*(int(own.positions(i)[0]) for i in range(len(own))), *begins],
+        [len(p) - 1 for p in [*prompts, *(prompt for prompt, _ in [*begun, *leaks])]],
     )
 
 
