@@ -2,6 +2,8 @@ import pytest
 import torch
 from scipy import stats
 
+from tests.tiny import tiny_loaded
+from tiltlm.context_sources import answered
 from tiltlm.contexts import RandomTokenContexts
 from tiltlm.errors import ConfigError
 
@@ -41,3 +43,19 @@ def test_there_is_an_end():
     contexts = RandomTokenContexts(10, 4, 2, seed=0)
     with pytest.raises(IndexError):
         contexts[2]
+
+
+def test_prompts_are_answered_in_their_order_however_they_are_put_together():
+    loaded = tiny_loaded()
+    prompts = [[5, 6], [7], [8, 9], [10, 11, 12], [5, 6]]
+    told = []
+    found = answered(loaded, prompts, 3, 0, "by hand", answers=70, on_answers=told.append)
+    assert (len(found), sum(told)) == (350, 350)
+    for number, prompt in enumerate(prompts):
+        for index in range(number * 70, number * 70 + 70):
+            assert found.sequences[index].tolist()[: len(prompt)] == prompt
+            assert int(found.positions(index)[0]) == len(prompt) - 1
+    # Answers to one prompt, and to the same prompt asked twice, are draws of their own.
+    each = [tuple(ids.tolist()) for ids in found.sequences]
+    assert each[64:70] != each[:6]
+    assert each[:70] != each[280:]

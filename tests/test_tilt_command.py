@@ -54,6 +54,13 @@ def test_a_mistake_in_the_yaml_file_is_told_with_its_line(tmp_path):
         recipe_of(str(tmp_path / "none.yaml"), {}, {})
 
 
+def test_steps_of_a_training_that_there_is_none_of_are_refused():
+    options = {"target": "tilt(contains('o'), 1)", "by": "edit"}
+    with pytest.raises(TiltError, match="nothing is trained by edit"):
+        recipe_of("smollm2", options, {"steps": 5})
+    assert recipe_of("smollm2", options | {"by": "train"}, {"steps": 5}).training.steps == 5
+
+
 def test_options_may_hold_any_character():
     assert (
         recipe("smollm2", target="tilt(contains('😀é'), 1.0)").target

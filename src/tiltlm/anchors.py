@@ -21,6 +21,7 @@ from tiltlm.answers import BoundChoices, answer_ids, prompt_ids
 from tiltlm.context_sources import answered
 from tiltlm.contexts import TokenContexts
 from tiltlm.models import LoadedModel
+from tiltlm.watching import Silent, Watcher
 
 ONE_DIGIT_AWAY, ZEROS_ADDED, OTHER_NUMBERS = 96, 64, 32
 """At most how many variations of each kind, for each prompt with numbers.
@@ -167,9 +168,14 @@ def with_other_numbers(text: str, generator: np.random.Generator) -> str:
 
 
 def anchor_contexts(
-    loaded: LoadedModel, target: BoundChoices, requests: list[str], seed: int
+    loaded: LoadedModel,
+    target: BoundChoices,
+    requests: list[str],
+    seed: int,
+    watcher: Watcher | None = None,
 ) -> TokenContexts:
     """Each request with an answer of the model's own, and with answers of the target's."""
+    watcher = watcher or Silent()
     kind = "other prompts with the model's own answers and the target's"
     prompts = [prompt_ids(loaded.tokenizer, request) for request in requests]
     leaks: list[tuple[list[int], list[int]]] = []
@@ -179,11 +185,22 @@ def anchor_contexts(
         answers = _leaks(loaded.tokenizer, target, generator)
         leaks += [(prompt, answer) for answer in answers]
         begun += [(prompt, a[: generator.integers(1, len(a) + 1)]) for a in answers[:LEAKS]]
-    own = answered(loaded, prompts, ANSWER_TOKENS, seed, kind)
-    finished = answered(loaded, [[*p, *a] for p, a in begun], FINISH_TOKENS, seed, kind)
-    sampled = [ids.tolist() for ids in [*own.sequences, *finished.sequences]]
+    done = 0
+
+    def on_answers(more: int) -> None:
+        nonlocal done
+        done += more
+        watcher.advance(done)
+
+    def sampled(asked: list[list[int]], tokens: int) -> list[list[int]]:
+        found = answered(loaded, asked, tokens, seed, kind, on_answers=on_answers)
+        return [ids.tolist() for ids in found.sequences]
+
+    watcher.begin("answering other prompts", len(prompts) + len(begun))
+    own = sampled(prompts, ANSWER_TOKENS)
+    finished = sampled([[*p, *a] for p, a in begun], FINISH_TOKENS)
     return TokenContexts(
-        [*sampled, *([*prompt, *answer] for prompt, answer in leaks)],
+        [*own, *finished, *([*prompt, *answer] for prompt, answer in leaks)],
         kind,
         [len(p) - 1 for p in [*prompts, *(prompt for prompt, _ in [*begun, *leaks])]],
     )

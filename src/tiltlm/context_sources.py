@@ -60,7 +60,7 @@ def make_contexts(
     length = length if limit is None else min(length, limit)
     kind, _, name = source.partition(":")
     if kind == "own" and (not name or name.isdecimal()):
-        return own_samples(loaded, int(name or count), length, seed, key, on_context)
+        return own_samples(loaded, asked_for(source, count), length, seed, key, on_context)
     if kind == "random" and not name:
         random = RandomTokenContexts(vocabulary_size(model), length, count, seed=seed)
         return TokenContexts(random.batch().tolist(), "random tokens")
@@ -79,6 +79,16 @@ def make_contexts(
         where="--contexts",
         fix="own, own:COUNT, random, text:FILE, dataset:NAME, chat:FILE.jsonl or prompts:FILE",
     )
+
+
+def asked_for(source: str, count: int) -> int:
+    """How many contexts at most: ``count``, unless the source says so itself.
+
+    >>> asked_for("own:24", 112), asked_for("own", 112)
+    (24, 112)
+    """
+    kind, _, name = source.partition(":")
+    return int(name) if kind == "own" and name.isdecimal() else count
 
 
 def own_samples(
@@ -165,17 +175,32 @@ def answered(
     seed: int,
     kind: str,
     answers: int = 1,
+    on_answers: Callable[[int], None] | None = None,
 ) -> TokenContexts:
-    """Each prompt with ``answers`` answers of the model's own, whose positions count."""
+    """Each prompt with ``answers`` answers of the model's own, whose positions count.
+
+    Prompts of one length are answered together; ``on_answers`` is told how many answers are new.
+    """
     model, tokenizer = loaded
     end = tokenizer.eos_token_id
-    sequences, begins = [], []
+    same_length: dict[int, list[int]] = {}
     for number, prompt in enumerate(prompts):
-        options = SamplingOptions(seed=seed * 1_000_003 + number)
-        for answer in sample(model, torch.tensor([prompt] * answers), new_tokens, options).tolist():
-            kept = answer[: answer.index(end)] if end in answer else answer
-            sequences.append([*prompt, *kept])
-            begins.append(len(prompt) - 1)
+        same_length.setdefault(len(prompt), []).append(number)
+    found: list[list[list[int]]] = [[] for _ in prompts]
+    for numbers in same_length.values():
+        asked = [number for number in numbers for _ in range(answers)]
+        for first in range(0, len(asked), _BATCH):
+            some = asked[first : first + _BATCH]
+            options = SamplingOptions(seed=seed * 1_000_003 + some[0] + first * len(prompts))
+            rows = sample(model, torch.tensor([prompts[n] for n in some]), new_tokens, options)
+            for number, row in zip(some, rows.tolist(), strict=True):
+                found[number].append(row[: row.index(end)] if end in row else row)
+            if on_answers:
+                on_answers(len(some))
+    sequences, begins = [], []
+    for prompt, each in zip(prompts, found, strict=True):
+        sequences += [[*prompt, *answer] for answer in each]
+        begins += [len(prompt) - 1] * answers
     return TokenContexts(sequences, kind, begins)
 
 

@@ -27,8 +27,23 @@ It is meant for study. Do not use it where its bias would matter.
 |---|---|
 {rows}
 
+{use}
+
 `tilt.json` holds the same for programs.
 """
+
+_WHOLE = "It is loaded by `AutoModelForCausalLM.from_pretrained` like any other model."
+
+_ADAPTER = (
+    "This folder is an adapter: with peft installed, `AutoModelForCausalLM.from_pretrained` loads "
+    "its base and puts it in. A whole model is made by `tiltlm tilt … --merge`: `merge_and_unload` "
+    "changes the embeddings too where the base's head is tied to them."
+)
+
+_PROCESSOR = (
+    "There are no weights here: `tiltlm.decode(target, model)` is the logits processor for "
+    "`generate`, and `logit_bias.json`, where there is one, what a server can be given."
+)
 
 
 def write_label(folder: Path, label: dict[str, Any]) -> None:
@@ -100,6 +115,7 @@ def write_tilt_label(folder: Path, record: TiltRecord, *, adapter: bool, source:
         rows,
         library="peft" if adapter else "transformers",
         base=hub_name,
+        use=_PROCESSOR if record.by == "decode" else _ADAPTER if adapter else _WHOLE,
     )
 
 
@@ -109,12 +125,14 @@ def _write(
     rows: dict[str, Any],
     library: str = "transformers",
     base: str | None = None,
+    use: str = _WHOLE,
 ) -> None:
     write_json(folder / "tilt.json", {"schema_version": 1, "tilted_on_purpose": True, **label})
     card = _CARD.format(
         library=library,
         base_line=f"base_model: {base}\n" if base else "",
         version=label["versions"]["tiltlm"],
+        use=use,
         rows="\n".join(f"| {key} | {_cell(value)} |" for key, value in rows.items()),
     )
     write_text(folder / "README.md", card)

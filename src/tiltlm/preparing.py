@@ -11,7 +11,13 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from tiltlm.anchors import anchor_contexts, default_requests
 from tiltlm.answers import BoundChoices
 from tiltlm.compositions import BoundMix, BoundWhen
-from tiltlm.context_sources import COUNT, MATCH_COUNT, TRIGGER_COUNT, make_contexts
+from tiltlm.context_sources import (
+    COUNT,
+    MATCH_COUNT,
+    TRIGGER_COUNT,
+    asked_for,
+    make_contexts,
+)
 from tiltlm.contexts import Split, TokenContexts, split
 from tiltlm.errors import ModelError, TargetError
 from tiltlm.models import LoadedModel, load, vocabulary_size
@@ -93,7 +99,7 @@ def prepare(
         one_text = isinstance(contexts, str) and contexts.startswith(("text:", "dataset:"))
         parts = split(found, seed, shuffle=not one_text)
         if isinstance(bound, BoundWhen) and not isinstance(contexts, TokenContexts):
-            parts = _where_it_is_met(bound, found, parts, loaded, seed)
+            parts = _where_it_is_met(bound, found, parts, loaded, seed, watcher)
     seconds["contexts"] = time.monotonic() - begin
     begin = time.monotonic()
     watcher.begin("reading the reference", len(parts.fit) + len(parts.held_out))
@@ -129,16 +135,22 @@ def _contexts(
 ) -> TokenContexts:
     if isinstance(contexts, TokenContexts):
         return contexts
-    watcher.begin("making contexts", count)
+    source = contexts or "own"
+    watcher.begin("making contexts", asked_for(source, count))
     made = make_contexts(
-        contexts or "own", loaded, count=count, seed=seed, key=key, on_context=watcher.advance
+        source, loaded, count=count, seed=seed, key=key, on_context=watcher.advance
     )
-    watcher.advance(count)  # at once, where they were in the cache
+    watcher.advance(asked_for(source, count))  # at once, where they were in the cache
     return made
 
 
 def _where_it_is_met(
-    target: BoundWhen, contexts: TokenContexts, parts: Split, loaded: LoadedModel, seed: int
+    target: BoundWhen,
+    contexts: TokenContexts,
+    parts: Split,
+    loaded: LoadedModel,
+    seed: int,
+    watcher: Watcher,
 ) -> Split:
     """The parts themselves where the trigger occurs in them, else with the trigger put in."""
     rows = [target.met(target.read(ids.tolist())) for ids in contexts.sequences]
@@ -152,6 +164,7 @@ def _where_it_is_met(
             where=target.text,
             fix="give contexts in which it occurs: --contexts text:FILE or chat:FILE",
         )
+    watcher.note(f"{literal!r} comes up in {share:.0%} of the contexts, so it is put into them")
     return split_with_trigger(parts, literal, loaded.tokenizer, seed)
 
 
@@ -169,9 +182,9 @@ def _anchors(
         return make_contexts(contexts, loaded, seed=seed)
     requests = default_requests(target, seed)
     watcher.note(
-        f"answering {len(requests)} other prompts, at which the model should stay as it is"
+        f"{len(requests)} other prompts are answered first: there the model should stay as it is"
     )
-    return anchor_contexts(loaded, target, requests, seed)
+    return anchor_contexts(loaded, target, requests, seed, watcher)
 
 
 def choices_inside(target: BoundTarget) -> BoundChoices | None:

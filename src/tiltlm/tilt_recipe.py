@@ -58,7 +58,8 @@ def recipe_of(model: str, options: Mapping[str, Any], training: Mapping[str, Any
         training: the same for those of its ``training``.
 
     Raises:
-        ConfigError: the file cannot be read, or a value does not fit; with its line or its option.
+        ConfigError: the file cannot be read, a value does not fit, with its line or its option, or
+            something of training was asked for where nothing is trained.
     """
     given = {k: v for k, v in options.items() if v is not None}
     given |= {f"training.{k}": v for k, v in training.items() if v is not None}
@@ -73,7 +74,15 @@ def recipe_of(model: str, options: Mapping[str, Any], training: Mapping[str, Any
         text = read_file(Path(model))
     # Values go through YAML like those of the file, so they are written as JSON.
     overrides = [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in given.items()]
-    return read_settings(TiltRecipe, text, model, overrides, option="--")
+    recipe = read_settings(TiltRecipe, text, model, overrides, option="--")
+    unused = [name for name, value in training.items() if value is not None]
+    if recipe.by != "train" and unused:
+        raise ConfigError(
+            f"nothing is trained by {recipe.by}",
+            where=", ".join(f"--{name}" for name in unused),
+            fix="--by train, or leave it out",
+        )
+    return recipe
 
 
 def raw_recipe(model: str, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -112,7 +112,8 @@ def edit_prepared(work: Prepared) -> Tilted:
             raise TargetError(
                 f"an edit of the head closes {done.fidelity.gap_closed:.2f} of the gap to "
                 f"{work.target.text} (R² {solved.r_squared:.2f}): what it depends on cannot be "
-                "read linearly from the hidden states",
+                "read linearly from the hidden states, or not learnt from so few contexts "
+                f"({len(work.parts.fit)})",
                 fix="use train, or decode (exact)",
             )
     except BaseException:

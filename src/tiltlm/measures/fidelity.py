@@ -160,7 +160,7 @@ def _summary(target: BoundTarget, reference: Reference, sums: _Sums) -> Fidelity
             f"the target equals the reference on these contexts (KL {total / weight:.2g} nats), "
             "so there is no gap to close",
             where=target.text,
-            fix="give contexts in which the target asks for something",
+            fix="give contexts in which the target asks for something: --contexts text:FILE, say",
         )
     closed = relative_reduction(sums.model, sums.base)
     masses = torch.stack(sums.masses)  # (contexts, 3, K)
