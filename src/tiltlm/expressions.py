@@ -82,7 +82,9 @@ class _Reader:
             case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as value)):
                 return -value
             case ast.Name(id=name):
-                raise self._error(node, f"{name} is no call; text stands in quotes: {name!r}")
+                raise self._error(
+                    node, f"{name} is neither a call nor a number; text stands in quotes"
+                )
         raise self._error(node, "only calls, text, numbers and & | ~ ( ) are understood")
 
     def _call(self, node: ast.Call, name: str) -> Any:

@@ -136,12 +136,16 @@ def _pretrained_tokenizer(name: str) -> PreTrainedTokenizerBase:
 def _check_folder(name: str) -> None:
     path = Path(name)
     if path.is_dir() and not (path / "config.json").is_file():
-        inner = path / "model" / "config.json"
+        inner = path / "model"
+        holds = is_adapter(inner) or (inner / "config.json").is_file()
         raise ModelError(
             "the folder holds no model (no config.json)",
             where=name,
-            fix=f"use {inner.parent}" if inner.is_file() else "name a folder of save_pretrained",
+            fix=f"use {inner}" if holds else "name a folder of save_pretrained",
         )
+    # Names on the Hub are NAME or ORGANISATION/NAME.
+    if not path.exists() and (name.startswith((".", "/", "~")) or name.count("/") > 1):
+        raise ModelError("there is no such folder or file", where=name, fix="correct the path")
 
 
 def _cannot_load(name: str, error: Exception) -> ModelError:

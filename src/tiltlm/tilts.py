@@ -177,7 +177,9 @@ def tilt(event: Event, strength: float) -> Target:
     """
     _event_of("tilt", event)
     if isinstance(strength, bool) or not isinstance(strength, int | float):
-        raise TargetError(f"the strength is {strength!r}, which is no number")
+        raise TargetError(
+            f"the strength is {strength!r}, which is no number", fix="tilt(EVENT, 1.0), say"
+        )
     if not math.isfinite(strength) or abs(strength) > LARGEST_STRENGTH:
         raise TargetError(
             f"the strength is {strength}; it lies between ±{LARGEST_STRENGTH:g} nats",
