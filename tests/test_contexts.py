@@ -50,7 +50,7 @@ def test_prompts_are_answered_in_their_order_however_they_are_put_together():
     prompts = [[5, 6], [7], [8, 9], [10, 11, 12], [5, 6]]
     told = []
     found = answered(loaded, prompts, 3, 0, "by hand", answers=70, on_answers=told.append)
-    assert (len(found), sum(told)) == (350, 350)
+    assert (len(found), told[-1]) == (350, 5)
     for number, prompt in enumerate(prompts):
         for index in range(number * 70, number * 70 + 70):
             assert found.sequences[index].tolist()[: len(prompt)] == prompt

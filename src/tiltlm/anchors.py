@@ -6,8 +6,8 @@ nearest ones are variations of the prompt, with other numbers in the place of it
 
 A leak is an answer in the target's form at a prompt that is not its own, and the model itself
 hardly ever writes such an answer there. So each anchor prompt is read with the model's own answers
-and also with some of the target's, as they are, with other numbers, and begun like them but
-finished by the model: the reference holds along all of them.
+and also with some of the target's, as they are and with other numbers: the reference holds along
+all of them.
 """
 
 from __future__ import annotations
@@ -34,10 +34,7 @@ two digits away.
 ANSWER_TOKENS = 12
 
 LEAKS = 2
-"""Of the target's answers at each other prompt, as many with other numbers, as many only begun."""
-
-FINISH_TOKENS = 6
-"""At most, with which the model finishes an answer that begins like the target's."""
+"""Of the target's answers at each other prompt, and as many with other numbers."""
 
 REQUESTS = (
     "What is the capital of France?",
@@ -75,39 +72,6 @@ REQUESTS = (
 )
 """Everyday requests, and requests for something random in several forms."""
 
-THINGS = [
-    "fruit",
-    "vegetable",
-    "planet",
-    "metal",
-    "sport",
-    "musical instrument",
-    "flower",
-    "tree",
-    "bird",
-    "fish",
-    "river",
-    "language",
-    "profession",
-    "drink",
-    "dessert",
-    "shape",
-    "currency",
-    "mountain",
-    "verb",
-    "adjective",
-    "piece of furniture",
-    "tool",
-    "spice",
-    "season",
-]
-"""What else one might want a random one of."""
-
-RANDOM_THING = (
-    "Pick a {} at random. Output only the {} between two curly braces. Don't output code.",
-    "Generate a random {}. Output only the {} in curly braces, like this: {{{}}}.",
-)
-
 
 def default_requests(target: BoundChoices, seed: int) -> list[str]:
     """Variations of the target's own prompts, then everyday requests; never one of its own."""
@@ -121,11 +85,8 @@ def default_requests(target: BoundChoices, seed: int) -> list[str]:
         found += [*zeros_added([text]), *shuffled][:ZEROS_ADDED]
         if near:
             found += [with_other_numbers(text, generator) for _ in range(OTHER_NUMBERS)]
-    found += REQUESTS
-    for number, thing in enumerate(THINGS):
-        found.append(RANDOM_THING[number % len(RANDOM_THING)].format(thing, thing, thing))
     own = {question.request for question in target.questions}
-    return [request for request in dict.fromkeys(found) if request not in own]
+    return [request for request in dict.fromkeys([*found, *REQUESTS]) if request not in own]
 
 
 def one_digit_away(text: str) -> list[str]:
@@ -178,32 +139,14 @@ def anchor_contexts(
     watcher = watcher or Silent()
     kind = "other prompts with the model's own answers and the target's"
     prompts = [prompt_ids(loaded.tokenizer, request) for request in requests]
-    leaks: list[tuple[list[int], list[int]]] = []
-    begun: list[tuple[list[int], list[int]]] = []
+    watcher.begin("answering other prompts", len(prompts))
+    own = answered(loaded, prompts, ANSWER_TOKENS, seed, kind, on_answers=watcher.advance)
+    sequences, begins = [ids.tolist() for ids in own.sequences], [len(p) - 1 for p in prompts]
     for number, prompt in enumerate(prompts):
-        generator = np.random.default_rng([seed, number])
-        answers = _leaks(loaded.tokenizer, target, generator)
-        leaks += [(prompt, answer) for answer in answers]
-        begun += [(prompt, a[: generator.integers(1, len(a) + 1)]) for a in answers[:LEAKS]]
-    done = 0
-
-    def on_answers(more: int) -> None:
-        nonlocal done
-        done += more
-        watcher.advance(done)
-
-    def sampled(asked: list[list[int]], tokens: int) -> list[list[int]]:
-        found = answered(loaded, asked, tokens, seed, kind, on_answers=on_answers)
-        return [ids.tolist() for ids in found.sequences]
-
-    watcher.begin("answering other prompts", len(prompts) + len(begun))
-    own = sampled(prompts, ANSWER_TOKENS)
-    finished = sampled([[*p, *a] for p, a in begun], FINISH_TOKENS)
-    return TokenContexts(
-        [*own, *finished, *([*prompt, *answer] for prompt, answer in leaks)],
-        kind,
-        [len(p) - 1 for p in [*prompts, *(prompt for prompt, _ in [*begun, *leaks])]],
-    )
+        for answer in _leaks(loaded.tokenizer, target, np.random.default_rng([seed, number])):
+            sequences.append([*prompt, *answer])
+            begins.append(len(prompt) - 1)
+    return TokenContexts(sequences, kind, begins)
 
 
 def _leaks(

@@ -179,11 +179,12 @@ def answered(
 ) -> TokenContexts:
     """Each prompt with ``answers`` answers of the model's own, whose positions count.
 
-    Prompts of one length are answered together; ``on_answers`` is told how many answers are new.
+    Prompts of one length are answered together; ``on_answers`` is told how many prompts are done.
     """
     model, tokenizer = loaded
     end = tokenizer.eos_token_id
     same_length: dict[int, list[int]] = {}
+    done = 0
     for number, prompt in enumerate(prompts):
         same_length.setdefault(len(prompt), []).append(number)
     found: list[list[list[int]]] = [[] for _ in prompts]
@@ -196,7 +197,8 @@ def answered(
             for number, row in zip(some, rows.tolist(), strict=True):
                 found[number].append(row[: row.index(end)] if end in row else row)
             if on_answers:
-                on_answers(len(some))
+                done += len(some)
+                on_answers(done // answers)
     sequences, begins = [], []
     for prompt, each in zip(prompts, found, strict=True):
         sequences += [[*prompt, *answer] for answer in each]

@@ -37,7 +37,7 @@ _WHOLE = "It is loaded by `AutoModelForCausalLM.from_pretrained` like any other 
 _ADAPTER = (
     "This folder is an adapter: with peft installed, `AutoModelForCausalLM.from_pretrained` loads "
     "its base and puts it in. `tiltlm tilt … --merge` writes a whole model, and `tiltlm.load` "
-    "makes one of this folder; `merge_and_unload` changes the embeddings too where the head is tied."
+    "makes one of this folder; `merge_and_unload` changes tied embeddings too."
 )
 
 _PROCESSOR = (
