@@ -72,7 +72,13 @@ TARGETS = {
 def test_every_target_is_decoded_exactly(target):
     loaded = tiny_loaded()
     work = tilting.prepare(loaded, target, small_contexts(loaded))
-    assert tilting.decode_prepared(work).fidelity.gap_closed == pytest.approx(1, abs=1e-6)
+    done = tilting.decode_prepared(work)
+    assert done.fidelity.gap_closed == pytest.approx(1, abs=1e-6)
+    if done.fidelity.leakage is not None:
+        assert done.fidelity.leakage.mean == pytest.approx(0, abs=1e-6)
+    # What is ruled out is infinitely unlikely, and no record can hold an infinity or a NaN.
+    record = record_of(done, "tiny", "0" * 64, 0, "in words")
+    json.dumps(record.model_dump(mode="json"), allow_nan=False)
 
 
 @pytest.mark.parametrize("target", TARGETS)

@@ -5,6 +5,7 @@ Every figure is taken at positions of held-out contexts; the unit of replication
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -43,7 +44,7 @@ class Fidelity:
         kl_target_model: nats a position.
         kl_target_base: nats a position.
         collateral: KL of base to model, both conditioned on no event; nats a position; None for
-            targets without events.
+            targets without events, and for those that rule all other tokens out.
         leakage: KL(base ‖ model) where the target asks for nothing, such as before a trigger or at
             other prompts; None where it asks everywhere.
         masses: of each event.
@@ -123,9 +124,11 @@ def _measure_context(
         found["base"] += float((weight * precise_kl(wish, base)).sum())
         met = target.met(there)
         if met is not None:
-            off = weight * ~torch.tensor(met)
-            found["off"] += float((off * precise_kl(base, model)).sum())
-            found["off_weight"] += float(off.sum())
+            off = ~torch.tensor(
+                met
+            )  # where it is met the model may rule tokens out: KL is infinite
+            found["off"] += float((weight[off] * precise_kl(base[off], model[off])).sum())
+            found["off_weight"] += float(weight[off].sum())
         if target.events:
             events = target.event_masks(there)  # (K, N or 1, V)
             for row, logp in enumerate((base, wish.expand_as(base), model)):
@@ -163,13 +166,15 @@ def _summary(target: BoundTarget, reference: Reference, sums: _Sums) -> Fidelity
             fix="give contexts in which the target asks for something: --contexts text:FILE, say",
         )
     closed = relative_reduction(sums.model, sums.base)
+    # A target that rules all others out leaves nothing of them to compare.
+    compares_others = bool(target.events) and math.isfinite(sum(sums.collateral))
     masses = torch.stack(sums.masses)  # (contexts, 3, K)
     return Fidelity(
         gap_closed=closed.mean,
         interval=closed.interval,
         kl_target_model=ratio_estimate(sums.model, sums.weight),
         kl_target_base=ratio_estimate(sums.base, sums.weight),
-        collateral=ratio_estimate(sums.collateral, sums.weight) if target.events else None,
+        collateral=ratio_estimate(sums.collateral, sums.weight) if compares_others else None,
         leakage=ratio_estimate(sums.off, sums.off_weight) if sum(sums.off_weight) else None,
         masses=[
             EventMasses(
