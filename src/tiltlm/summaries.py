@@ -29,7 +29,7 @@ def tilt_summary(record: TiltRecord, out: Path) -> str:
     if record.collateral_nats is not None:
         lines.append(f"  collateral {record.collateral_nats:.2g} nats a token outside the event")
     if record.leakage_nats is not None:
-        lines.append(f"  leakage where the trigger is not met: {record.leakage_nats:.2g} nats")
+        lines.append(f"  leakage where nothing is asked for: {record.leakage_nats:.2g} nats")
     lines.append(f"\n{out if record.by == 'decode' else out / 'model'}")
     return "\n".join(lines)
 
