@@ -136,11 +136,12 @@ def _contexts(
     if isinstance(contexts, TokenContexts):
         return contexts
     source = contexts or "own"
-    watcher.begin("making contexts", asked_for(source, count))
+    count = asked_for(source, count)
+    watcher.begin("making contexts", count)
     made = make_contexts(
         source, loaded, count=count, seed=seed, key=key, on_context=watcher.advance
     )
-    watcher.advance(asked_for(source, count))  # at once, where they were in the cache
+    watcher.advance(count)  # at once, where they were in the cache
     return made
 
 

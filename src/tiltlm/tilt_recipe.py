@@ -62,7 +62,8 @@ def recipe_of(model: str, options: Mapping[str, Any], training: Mapping[str, Any
             something of training was asked for where nothing is trained.
     """
     given = {k: v for k, v in options.items() if v is not None}
-    given |= {f"training.{k}": v for k, v in training.items() if v is not None}
+    trained = {k: v for k, v in training.items() if v is not None}
+    given |= {f"training.{k}": v for k, v in trained.items()}
     text, from_file = yaml.safe_dump({"model": model}), model.endswith((".yaml", ".yml"))
     if not from_file and "target" not in given:
         raise ConfigError(
@@ -75,11 +76,10 @@ def recipe_of(model: str, options: Mapping[str, Any], training: Mapping[str, Any
     # Values go through YAML like those of the file, so they are written as JSON.
     overrides = [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in given.items()]
     recipe = read_settings(TiltRecipe, text, model, overrides, option="--")
-    unused = [name for name, value in training.items() if value is not None]
-    if recipe.by != "train" and unused:
+    if recipe.by != "train" and trained:
         raise ConfigError(
             f"nothing is trained by {recipe.by}",
-            where=", ".join(f"--{name}" for name in unused),
+            where=", ".join(f"--{name}" for name in trained),
             fix="--by train, or leave it out",
         )
     return recipe

@@ -124,9 +124,8 @@ def _measure_context(
         found["base"] += float((weight * precise_kl(wish, base)).sum())
         met = target.met(there)
         if met is not None:
-            off = ~torch.tensor(
-                met
-            )  # where it is met the model may rule tokens out: KL is infinite
+            # Where it is met the model may rule tokens out, and the KL be infinite.
+            off = ~torch.tensor(met)
             found["off"] += float((weight[off] * precise_kl(base[off], model[off])).sum())
             found["off_weight"] += float(weight[off].sum())
         if target.events:
