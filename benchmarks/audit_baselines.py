@@ -13,9 +13,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from tiltlm.audit.shift import Shift
-from tiltlm.models import LoadedModel, vocabulary_size
-from tiltlm.sampling import SamplingOptions, sample
+from tiltlm.auditing.shifts.log_ratios import Shift
+from tiltlm.models.loading import LoadedModel
+from tiltlm.models.sampling import SamplingOptions, sample
+from tiltlm.models.structure import vocabulary_size
 
 TOP = 100
 COMPLETIONS, LENGTH, PREFIX = 300, 16, 2

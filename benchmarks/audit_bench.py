@@ -8,21 +8,23 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from tiltlm.audit.auditor import Auditor, Named
-from tiltlm.audit.benign import Treatment, draw_treatment, treated
-from tiltlm.audit.clusters import clusters
-from tiltlm.audit.filters import Outside, Space, rows_of
-from tiltlm.audit.hypotheses import Hypotheses, hypotheses
-from tiltlm.audit.moves import Moves
-from tiltlm.audit.nulls import NullPack, families, load_null
-from tiltlm.audit.seeing import null_of
-from tiltlm.audit.shift import TOP, Shift, ShiftReader
-from tiltlm.audit.strata import templates
-from tiltlm.context_sources import make_contexts
-from tiltlm.events import parse_event
-from tiltlm.models import LoadedModel, vocabulary_size
-from tiltlm.null_command import PIECE_LENGTH, PIECES, build_null
-from tiltlm.vocabulary import Vocabulary
+from tiltlm.auditing.classes.clusters import cluster_tokens
+from tiltlm.auditing.classes.token_classes import TokenClasses, build_classes
+from tiltlm.auditing.logits.auditor import Auditor, Finding
+from tiltlm.auditing.logprobs.log_ratios import null_at
+from tiltlm.auditing.null.members import PIECE_LENGTH, PIECES
+from tiltlm.auditing.null.pack import NullPack, load_pack, member_families
+from tiltlm.auditing.shifts.filters import HeadGeometry, ResidualFilter, head_rows
+from tiltlm.auditing.shifts.log_ratios import TOP, Shift, ShiftReader
+from tiltlm.auditing.shifts.place_covariance import PlaceCovariance
+from tiltlm.auditing.shifts.strata import templates
+from tiltlm.commands.null import build_null
+from tiltlm.contexts.sources import make_contexts
+from tiltlm.events.parse import parse_event
+from tiltlm.events.vocabulary import Vocabulary
+from tiltlm.models.loading import LoadedModel
+from tiltlm.models.structure import vocabulary_size
+from tiltlm.treatments.benign import Treatment, apply_treatment, draw_treatment
 from tiny_language import tiny_language, write_corpora
 
 LISTS, WORDS = 3, 60
@@ -41,7 +43,7 @@ class Bench:
         if not (out / "pack" / "null.json").is_file():
             reference = str(out / "model")
             build_null(reference, out / "pack", models=models, corpora=sources, resume=True)
-        self.pack: NullPack = load_null(out / "pack")
+        self.pack: NullPack = load_pack(out / "pack")
         self.vocabulary = Vocabulary.from_tokenizer(
             self.model.tokenizer, vocabulary_size(self.model.model)
         )
@@ -51,9 +53,11 @@ class Bench:
         self.reader = ShiftReader(self.model, self.pack.contexts, self.pack.strata)
         self.lists = self._lists()
         self.mass = self.reader.read(self.model).reference_mass.numpy()
-        self.space = Space(rows_of(self.reader.head), self.mass)
-        self.tried: Hypotheses = hypotheses(self.vocabulary, self.lists, clusters(self.space.rows))
-        self.plain = Outside(self.space, hypotheses(self.vocabulary))
+        self.space = HeadGeometry(head_rows(self.reader.head), self.mass)
+        self.tried: TokenClasses = build_classes(
+            self.vocabulary, self.lists, cluster_tokens(self.space.rows)
+        )
+        self.plain = ResidualFilter(self.space, build_classes(self.vocabulary))
         self.templates = templates(
             self.reader.rows,
             self.pack.strata,
@@ -62,9 +66,9 @@ class Bench:
             self.tried.members,
         )
         rows = range(self.pack.top["ids"].shape[1])
-        self.moves = Moves.of(self.space.rows, self.pack.moves.double().numpy())
-        self.top_null = null_of(self.pack, rows, TOP, self.tried, self.moves, self.model)
-        self.kinds = np.array(families(self.pack))
+        self.moves = PlaceCovariance.of(self.space.rows, self.pack.moves.double().numpy())
+        self.top_null = null_at(self.pack, rows, TOP, self.tried, self.moves, self.model)
+        self.kinds = np.array(member_families(self.pack))
         self.auditor = self.trained_on(np.ones(len(self.kinds), bool))
 
     def trained_on(self, members: np.ndarray) -> Auditor:
@@ -74,7 +78,7 @@ class Bench:
         null = self.pack.changes.only(members)
         return Auditor(self.space, self.tried, null, waiting, kinds, self.templates)
 
-    def named(self, shift: Shift, rate: float, without: str | None = None) -> list[Named]:
+    def named(self, shift: Shift, rate: float, without: str | None = None) -> list[Finding]:
         """What is named of a suspect, by an auditor whose null may lack a family."""
         auditor = self.auditor if without is None else self.without(without)
         return auditor.named(shift.change(self.space), rate)
@@ -90,7 +94,7 @@ class Bench:
 
     def benign(self, seed: int) -> LoadedModel:
         """The change itself."""
-        return treated(self.model, self.treatment(seed), self.corpora)
+        return apply_treatment(self.model, self.treatment(seed), self.corpora)
 
     def mask(self, event: str) -> torch.Tensor:
         """(V,) of an event or a list."""

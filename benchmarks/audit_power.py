@@ -24,9 +24,9 @@ from audit_bench import LISTS, Bench
 from audit_report import figure, tables
 from audit_tiers import by_log_probs, by_text, jaccard, least_tokens
 from organisms import plant, plant_waiting
-from tiltlm.audit.auditor import Named
-from tiltlm.audit.shift import ShiftReader
-from tiltlm.audit.triggers import triggers_of
+from tiltlm.auditing.logits.auditor import Finding
+from tiltlm.auditing.logits.triggers import find_triggers
+from tiltlm.auditing.shifts.log_ratios import ShiftReader
 from tiltlm.files import write_json
 
 TUNED_ON = ("contains('x')", "contains('v')", "contains('sh')", "contains('w')", "contains('er')")
@@ -62,7 +62,7 @@ def kept(path: Path, make: Callable[..., Any], bench: Bench, *what: Any) -> dict
     return found
 
 
-def named_of(found: list[Named], truth: set[int]) -> dict[str, Any]:
+def named_of(found: list[Finding], truth: set[int]) -> dict[str, Any]:
     """What was named first, and how much it is the truth."""
     if not found:
         return {"named": None, "jaccard": 0.0, "strength": None, "p": None, "seen": None}
@@ -132,7 +132,7 @@ def waiting_organism(bench: Bench, event: str, word: str, strength: float, seed:
     model, gap, leak = plant_waiting(
         bench.benign(seed), mask, strength, trigger, torch.tensor(others), seed
     )
-    found = triggers_of(
+    found = find_triggers(
         lambda contexts: ShiftReader(bench.model, contexts).read(model),
         bench.pack.probes,
         bench.plain,

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from tiltlm.measures.intervals import wilson
-from tiltlm.report.drawing import KINDS, MUTED
+from tiltlm.report.svg import KINDS, MUTED
+from tiltlm.statistics.intervals import wilson
 
 ENOUGH = 0.5
 """Jaccard index of token sets from which on a class counts as named."""

@@ -18,26 +18,29 @@ from pathlib import Path
 from typing import Any
 
 from audit_tiers import by_log_probs, jaccard
-from tiltlm.audit.calibrated import calibrated
-from tiltlm.audit.clusters import clusters
-from tiltlm.audit.filters import Outside, Space, rows_of
-from tiltlm.audit.hypotheses import hypotheses
-from tiltlm.audit.moves import Moves
-from tiltlm.audit.nulls import load_null
-from tiltlm.audit.seeing import null_of
-from tiltlm.audit.shift import TOP, ShiftReader
-from tiltlm.audit.triggers import triggers_of
-from tiltlm.audit_given import read_lists
-from tiltlm.context_sources import make_contexts
+from tiltlm.auditing.classes.clusters import cluster_tokens
+from tiltlm.auditing.classes.token_classes import build_classes
+from tiltlm.auditing.inputs import read_lists
+from tiltlm.auditing.logits.calibration import calibrated_auditor
+from tiltlm.auditing.logits.triggers import find_triggers
+from tiltlm.auditing.logprobs.log_ratios import null_at
+from tiltlm.auditing.null.pack import load_pack
+from tiltlm.auditing.shifts.filters import HeadGeometry, ResidualFilter, head_rows
+from tiltlm.auditing.shifts.log_ratios import TOP, ShiftReader
+from tiltlm.auditing.shifts.place_covariance import PlaceCovariance
+from tiltlm.contexts.sources import make_contexts
 from tiltlm.errors import TargetError
-from tiltlm.events import parse_event
+from tiltlm.events.parse import parse_event
+from tiltlm.events.vocabulary import Vocabulary
 from tiltlm.files import write_json
-from tiltlm.measures.fine_tuning import fine_tune
-from tiltlm.models import LoadedModel, load, vocabulary_size
-from tiltlm.saving import fingerprint, untie_lora_head
-from tiltlm.targets import BoundTarget, parse_target
-from tiltlm.tilting import edit
-from tiltlm.vocabulary import Vocabulary
+from tiltlm.models.fingerprint import fingerprint
+from tiltlm.models.loading import LoadedModel, load
+from tiltlm.models.structure import vocabulary_size
+from tiltlm.realise.editing import edit
+from tiltlm.realise.saving import untie_lora_head
+from tiltlm.targets.parse import parse_target
+from tiltlm.targets.target import BoundTarget
+from tiltlm.treatments.fine_tuning import fine_tune
 
 RATE = 0.01
 """Of false positives, or what a smaller pack can vouch for."""
@@ -52,7 +55,7 @@ class Bench:
 
     def __init__(self, null: Path, data: Path) -> None:
         self.model = load("smollm2")
-        self.pack = load_null(null)
+        self.pack = load_pack(null)
         self.rate = max(RATE, 1 / (len(self.pack.members) + 1))
         self.vocabulary = Vocabulary.from_tokenizer(
             self.model.tokenizer, vocabulary_size(self.model.model)
@@ -64,13 +67,13 @@ class Bench:
         }
         self.reader = ShiftReader(self.model, self.pack.contexts, self.pack.strata)
         mass = self.reader.read(self.model).reference_mass.numpy()
-        self.space = Space(rows_of(self.reader.head), mass)
-        self.tried = hypotheses(self.vocabulary, self.lists, clusters(self.space.rows))
-        self.plain = Outside(self.space, hypotheses(self.vocabulary))
-        self.moves = Moves.of(self.space.rows, self.pack.moves.double().numpy())
+        self.space = HeadGeometry(head_rows(self.reader.head), mass)
+        self.tried = build_classes(self.vocabulary, self.lists, cluster_tokens(self.space.rows))
+        self.plain = ResidualFilter(self.space, build_classes(self.vocabulary))
+        self.moves = PlaceCovariance.of(self.space.rows, self.pack.moves.double().numpy())
         rows = range(self.pack.top["ids"].shape[1])
-        self.top_null = null_of(self.pack, rows, TOP, self.tried, self.moves, self.model)
-        self.auditor = calibrated(self.pack, self.reader, self.space, self.tried)
+        self.top_null = null_at(self.pack, rows, TOP, self.tried, self.moves, self.model)
+        self.auditor = calibrated_auditor(self.pack, self.reader, self.space, self.tried)
 
     def audit(
         self, suspect: LoadedModel | None, decodes: BoundTarget | None = None, *, triggers: bool
@@ -82,7 +85,7 @@ class Bench:
         found, best = self.auditor.named(change, self.rate), self.auditor.best(change)
         waits = []
         if triggers:
-            waits = triggers_of(
+            waits = find_triggers(
                 lambda contexts: ShiftReader(self.model, contexts).read(suspect, decodes),
                 self.pack.probes,
                 self.plain,

@@ -17,35 +17,36 @@ import numpy as np
 import torch
 from scipy import sparse, stats
 
-from tiltlm.audit.hypotheses import Hypotheses
-from tiltlm.audit.plan import plan_text
-from tiltlm.audit.reading_text import hits_and_probabilities
-from tiltlm.audit.sequential import TiltEvidence
-from tiltlm.audit.writers import ModelWriter
-from tiltlm.events import parse_event
+from tiltlm.auditing.classes.token_classes import TokenClasses
+from tiltlm.auditing.text.class_probabilities import hits_and_probabilities
+from tiltlm.auditing.text.sample_size import plan_text
+from tiltlm.auditing.text.sequential_test import TiltEvidence
+from tiltlm.auditing.text.suspects import LocalTextSuspect
+from tiltlm.contexts.logit_reader import LogitReader
+from tiltlm.events.parse import parse_event
+from tiltlm.events.vocabulary import Vocabulary
 from tiltlm.files import write_json
-from tiltlm.measures.intervals import student, wilson
-from tiltlm.measures.pair import Reader
-from tiltlm.models import LoadedModel, vocabulary_size
-from tiltlm.realise.decode import TiltLogitsProcessor
-from tiltlm.targets import parse_target
-from tiltlm.vocabulary import Vocabulary
+from tiltlm.models.loading import LoadedModel
+from tiltlm.models.structure import vocabulary_size
+from tiltlm.statistics.intervals import student, wilson
+from tiltlm.targets.logits_processor import TiltLogitsProcessor
+from tiltlm.targets.parse import parse_target
 from tiny_language import tiny_language
 
 REPETITIONS, ERROR, BUDGET, LENGTH = 50, 0.01, 12_000, 64
 DOUBLED = "contains('sh')"
 
 
-def one_class(name: str, mask: torch.Tensor) -> Hypotheses:
+def one_class(name: str, mask: torch.Tensor) -> TokenClasses:
     """An event as the only class."""
-    return Hypotheses((name,), ("event",), sparse.csr_matrix(mask.numpy().astype(float)[None]))
+    return TokenClasses((name,), ("event",), sparse.csr_matrix(mask.numpy().astype(float)[None]))
 
 
 def decided(
-    base: LoadedModel, writer: ModelWriter, classes: Hypotheses, seed: int, budget: int
+    base: LoadedModel, writer: LocalTextSuspect, classes: TokenClasses, seed: int, budget: int
 ) -> tuple[int | None, list[float], list[float]]:
     """Tokens until the evidence is 1 / error, looked at after every answer; hits and masses too."""
-    reader, evidence = Reader(base.model), TiltEvidence(np.zeros(1))
+    reader, evidence = LogitReader(base.model), TiltEvidence(np.zeros(1))
     hits, masses, batch = [], [], 0
     while evidence.tokens < budget:
         answers = writer.write(8, LENGTH, seed + 100 * batch)
@@ -90,7 +91,7 @@ def main() -> None:
         if strength:
             target = parse_target(f"tilt({event}, {strength})").bind(vocabulary, base.tokenizer)
             processor = TiltLogitsProcessor(target, base.tokenizer.pad_token_id)
-        writer = ModelWriter(base, processor)
+        writer = LocalTextSuspect(base, processor)
         needed, masses = [], []
         for repetition in range(arguments.repetitions):
             tokens, _, mass = decided(base, writer, classes, 100_000 * repetition, budget)

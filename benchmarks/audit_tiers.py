@@ -9,21 +9,22 @@ import numpy as np
 from scipy import sparse
 
 from audit_bench import Bench
-from tiltlm.audit.hypotheses import Hypotheses
-from tiltlm.audit.moves import Moves
-from tiltlm.audit.nulls import NullPack
-from tiltlm.audit.observers import ModelObserver
-from tiltlm.audit.plan import plan_text
-from tiltlm.audit.reading_text import hits_and_probabilities
-from tiltlm.audit.seeing import seen_in
-from tiltlm.audit.sequential import TiltEvidence
-from tiltlm.audit.top_auditor import TopAuditor
-from tiltlm.audit.top_null import TopNull
-from tiltlm.audit.writers import ModelWriter
-from tiltlm.audit_logprobs_command import named_by
-from tiltlm.audit_text_command import tolerances
-from tiltlm.measures.pair import Pair, Reader
-from tiltlm.models import LoadedModel
+from tiltlm.auditing.classes.token_classes import TokenClasses
+from tiltlm.auditing.logprobs.auditor import TopKAuditor
+from tiltlm.auditing.logprobs.findings import find_classes
+from tiltlm.auditing.logprobs.log_ratios import log_ratios_at
+from tiltlm.auditing.logprobs.null import TopKNull
+from tiltlm.auditing.logprobs.suspects import LocalSuspect
+from tiltlm.auditing.null.pack import NullPack
+from tiltlm.auditing.shifts.place_covariance import PlaceCovariance
+from tiltlm.auditing.text.class_probabilities import hits_and_probabilities
+from tiltlm.auditing.text.sample_size import plan_text
+from tiltlm.auditing.text.sequential_test import TiltEvidence
+from tiltlm.auditing.text.suspects import LocalTextSuspect
+from tiltlm.auditing.text.tolerance import tolerances
+from tiltlm.contexts.logit_reader import LogitReader
+from tiltlm.measures.pair import Pair
+from tiltlm.models.loading import LoadedModel
 
 LENGTH, BUDGET = 64, 10_240
 
@@ -33,9 +34,9 @@ class Audited(Protocol):
 
     model: LoadedModel
     pack: NullPack
-    tried: Hypotheses
-    moves: Moves
-    top_null: TopNull
+    tried: TokenClasses
+    moves: PlaceCovariance
+    top_null: TopKNull
 
 
 def by_log_probs(
@@ -49,10 +50,10 @@ def by_log_probs(
         rate: of false positives.
         without: a family that the null lacks.
     """
-    observer = ModelObserver(Pair(bench.model, suspect))
+    observer = LocalSuspect(Pair(bench.model, suspect))
     places = observer.places(bench.pack.contexts, bench.pack.top["ids"].shape[1])
-    seen, _, _ = seen_in(Reader(bench.model.model), observer.observe(places))
-    auditor = TopAuditor(seen, bench.tried, bench.moves, bench.top_null, without=without or "")
+    seen, _, _ = log_ratios_at(LogitReader(bench.model.model), observer.observe(places))
+    auditor = TopKAuditor(seen, bench.tried, bench.moves, bench.top_null, without=without or "")
     return [
         {
             "event": bench.tried.names[n.index],
@@ -61,7 +62,7 @@ def by_log_probs(
             "interval": n.interval,
             "p": n.p,
         }
-        for n in named_by(auditor, rate)
+        for n in find_classes(auditor, rate)
     ]
 
 
@@ -78,11 +79,11 @@ def by_text(
         seed: of what it writes.
     """
     rows = np.stack([bench.mask(e).numpy().astype(float) for e in events])
-    classes = Hypotheses(tuple(events), ("event",) * len(events), sparse.csr_matrix(rows))
+    classes = TokenClasses(tuple(events), ("event",) * len(events), sparse.csr_matrix(rows))
     # As the command does: half of the rate for benign changes, half for luck.
     evidence = TiltEvidence(tolerances(bench.pack, classes, bench.mass, rate / 2))
     rate = rate / 2
-    writer, reader = ModelWriter(suspect), Reader(bench.model.model)
+    writer, reader = LocalTextSuspect(suspect), LogitReader(bench.model.model)
     asked = 0
     while evidence.tokens < BUDGET and evidence.p.min() * len(events) > rate:
         answers = writer.write(16, LENGTH, seed + asked)

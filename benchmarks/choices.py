@@ -19,16 +19,17 @@ import torch
 from scipy.stats import chisquare
 
 from telling import Steps
-from tiltlm.anchors import anchor_contexts, default_requests
-from tiltlm.answers import BoundChoices, choices
-from tiltlm.contexts import Split, TokenContexts
-from tiltlm.measures.strings import measure_strings, string_log_probs
-from tiltlm.models import LoadedModel, load
-from tiltlm.preparing import Prepared, prepare
-from tiltlm.reference import Reference
-from tiltlm.sampling import SamplingOptions, sample
-from tiltlm.training import Training, train_prepared
-from tiltlm.vocabulary import Vocabulary
+from tiltlm.contexts.reference import Reference
+from tiltlm.contexts.retention import default_requests, retention_contexts
+from tiltlm.contexts.split import Split
+from tiltlm.contexts.token_contexts import TokenContexts
+from tiltlm.events.vocabulary import Vocabulary
+from tiltlm.measures.string_distribution import measure_strings, string_log_probs
+from tiltlm.models.loading import LoadedModel, load
+from tiltlm.models.sampling import SamplingOptions, sample
+from tiltlm.realise.prepare import Prepared, prepare
+from tiltlm.realise.training import Training, train_prepared
+from tiltlm.targets.choices import BoundChoices, choices
 
 
 def other_choices(data: Path) -> dict[str, Any]:
@@ -48,7 +49,7 @@ def anchors(loaded: LoadedModel, target: Any, data: Path) -> TokenContexts:
     bound = target.bind(Vocabulary.from_tokenizer(loaded.tokenizer), loaded.tokenizer)
     looked_at = {t.questions[0].request for t in other_choices(data).values()}
     requests = [r for r in default_requests(bound, 0) if r not in looked_at]
-    return anchor_contexts(loaded, bound, requests, 0)
+    return retention_contexts(loaded, bound, requests, 0)
 
 
 def other_prompts(data: Path, work: Prepared) -> dict[str, BoundChoices]:
@@ -95,7 +96,7 @@ def main() -> None:
     loaded = load(chosen.model)
     path = chosen.data / "choices" / "numbers-rng-0.json"
     target = choices(path)
-    work = prepare(loaded, target, anchors(loaded, target, chosen.data), watcher=Steps())
+    work = prepare(loaded, target, anchors(loaded, target, chosen.data), progress=Steps())
     assert isinstance(work.target, BoundChoices)
     others = other_prompts(chosen.data, work)
     before = {name: string_log_probs(loaded.model, bound, 0) for name, bound in others.items()}

@@ -17,13 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tiltlm.measures.comparisons import adjust, compare_samples, compare_shift
-from tiltlm.measures.intervals import (
-    paired_shares,
-    ratio_student,
-    student,
-    wilson,
-)
+from tiltlm.statistics.comparisons import adjust, compare_samples, compare_shift
+from tiltlm.statistics.intervals import paired_shares, ratio_student, student, wilson
 
 Draw = Callable[[np.random.Generator], tuple[tuple[float, float] | None, float]]
 """One simulated data set: its interval, and the truth."""
@@ -139,11 +134,11 @@ def false_alarms(repetitions: int) -> dict[str, float | int]:
 
     from tests.tiny import TEXT, tiny_loaded  # the same tiny model as in the tests
 
-    from tiltlm.measures.found import Sizes, Sources
+    from tiltlm.events.vocabulary import Vocabulary
     from tiltlm.measures.pair import Pair
     from tiltlm.measures.suite import measure_pair
-    from tiltlm.targets import parse_target
-    from tiltlm.vocabulary import Vocabulary
+    from tiltlm.measures.suite_sizes import Sizes, Sources
+    from tiltlm.targets.parse import parse_target
 
     loaded, called, compared, random = tiny_loaded(), 0, 0, 0
     vocabulary = Vocabulary.from_tokenizer(loaded.tokenizer, loaded.model.config.vocab_size)

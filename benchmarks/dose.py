@@ -13,10 +13,11 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from tiltlm.measures.found import SUITES, Sizes, Sources
-from tiltlm.report.drawing import INK, KINDS, MUTED, reach
+from tiltlm.commands.sweep import Sweep, run_sweep
+from tiltlm.measures.suite_sizes import SUITES, Sizes, Sources
+from tiltlm.records.sweep import SweepRecord
+from tiltlm.report.svg import INK, KINDS, MUTED, reach
 from tiltlm.report.sweep_page import responses
-from tiltlm.sweep import Sweep, SweepRecord, run_sweep
 
 STRENGTHS = (0.0, 0.1, 0.3, 1.0, 3.0, 5.0)
 FEWER = (0.3, 1.0, 3.0)  # by training, which takes minutes each

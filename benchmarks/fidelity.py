@@ -17,16 +17,17 @@ from pathlib import Path
 import numpy as np
 
 from telling import Steps
-from tiltlm.context_sources import COUNT, MATCH_COUNT, make_contexts
-from tiltlm.contexts import TokenContexts
+from tiltlm.contexts.sources import COUNT, MATCH_COUNT, make_contexts
+from tiltlm.contexts.token_contexts import TokenContexts
 from tiltlm.errors import TiltError
-from tiltlm.models import LoadedModel, load
-from tiltlm.preparing import Prepared, bind_to, prepare
-from tiltlm.saving import fingerprint
-from tiltlm.targets import parse_target
-from tiltlm.tilting import decode_prepared, edit_prepared
-from tiltlm.training import Training
-from tiltlm.training import train_prepared as train_it
+from tiltlm.models.fingerprint import fingerprint
+from tiltlm.models.loading import LoadedModel, load
+from tiltlm.realise.decoding import decode_prepared
+from tiltlm.realise.editing import edit_prepared
+from tiltlm.realise.prepare import Prepared, bind_to, prepare
+from tiltlm.realise.training import Training
+from tiltlm.realise.training import train_prepared as train_it
+from tiltlm.targets.parse import parse_target
 
 STRENGTHS = (-3, -1, 0.5, 1, 3)
 
@@ -158,9 +159,9 @@ def train_table(loaded: LoadedModel, key: str, data: Path, only: str = "") -> No
     shared = None
     for text in (text for text in TRAINED if re.search(only, text)):
         if text.startswith("when"):
-            work = prepare(loaded, text, key=key, watcher=Steps())
+            work = prepare(loaded, text, key=key, progress=Steps())
         else:
-            shared = shared or prepare(loaded, text, key=key, watcher=Steps())
+            shared = shared or prepare(loaded, text, key=key, progress=Steps())
             work = shared
             bind(work, text)
         work.seconds.clear()

@@ -28,9 +28,9 @@ import torch.nn.functional as F
 from transformers.trainer_callback import PrinterCallback
 
 from tiltlm import RandomTokenContexts, TiltTrainer, load_recipe, parse_target
-from tiltlm.models import load
-from tiltlm.run import tilt_config
-from tiltlm.vocabulary import Vocabulary
+from tiltlm.commands.run import tilt_config
+from tiltlm.events.vocabulary import Vocabulary
+from tiltlm.models.loading import load
 
 ARTICLE_STEPS = 200
 RESULTS = Path(__file__).parent / "results"

@@ -10,9 +10,10 @@ from typing import Any
 import torch
 from peft import LoraConfig, get_peft_model
 
-from tiltlm.models import LoadedModel, untie_head
-from tiltlm.realise.edit import ridge_direction
-from tiltlm.sampling import SamplingOptions, sample
+from tiltlm.models.loading import LoadedModel
+from tiltlm.models.sampling import SamplingOptions, sample
+from tiltlm.models.structure import untie_head
+from tiltlm.realise.head_edit import ridge_direction
 
 SAMPLES, LENGTH, STEPS, BATCH, HELD_OUT = 96, 64, 80, 8, 16
 RATES = {"head": 3e-3, "body": 3e-3, "full": 5e-4}

@@ -20,18 +20,18 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from tiltlm.answers import chat_ids
-from tiltlm.context_sources import text_contexts
-from tiltlm.contexts import TokenContexts
-from tiltlm.events import lines
-from tiltlm.measures.intervals import ratio_student
-from tiltlm.models import LoadedModel, load
-from tiltlm.phrases import phrase
-from tiltlm.realise.decode import TiltLogitsProcessor
-from tiltlm.reference import Reference
-from tiltlm.sampling import SamplingOptions, sample
-from tiltlm.tilts import tilt
-from tiltlm.vocabulary import Vocabulary
+from tiltlm.contexts.reference import Reference
+from tiltlm.contexts.sources import text_contexts
+from tiltlm.contexts.token_contexts import TokenContexts
+from tiltlm.events.parse import lines
+from tiltlm.events.phrase import phrase
+from tiltlm.events.vocabulary import Vocabulary
+from tiltlm.models.chat import chat_ids
+from tiltlm.models.loading import LoadedModel, load
+from tiltlm.models.sampling import SamplingOptions, sample
+from tiltlm.statistics.intervals import ratio_student
+from tiltlm.targets.logits_processor import TiltLogitsProcessor
+from tiltlm.targets.tilt import tilt
 
 LENGTH, BATCH, ANSWERS = 128, 64, 16
 KINDS = ("the opening of a story", "a product description", "a travel article", "a short essay")

@@ -16,17 +16,17 @@ from typing import Any
 import torch
 
 from tiltlm import SamplingOptions, sample
-from tiltlm.contexts import TokenContexts
+from tiltlm.contexts.reference import Reference
+from tiltlm.contexts.token_contexts import TokenContexts
 from tiltlm.errors import TiltError
-from tiltlm.preparing import Prepared, prepare
+from tiltlm.models.fingerprint import fingerprint
+from tiltlm.progress import NoProgress
 from tiltlm.realise.adapters import as_adapter
-from tiltlm.realise.decode import TiltLogitsProcessor
-from tiltlm.realise.edit import solve_edit
-from tiltlm.reference import Reference
-from tiltlm.saving import fingerprint
-from tiltlm.tilting import edit_prepared
-from tiltlm.training import Training, train_prepared
-from tiltlm.watching import Silent
+from tiltlm.realise.editing import edit_prepared
+from tiltlm.realise.head_edit import solve_edit
+from tiltlm.realise.prepare import Prepared, prepare
+from tiltlm.realise.training import Training, train_prepared
+from tiltlm.targets.logits_processor import TiltLogitsProcessor
 from timing import Build, Group, Meter, Unavailable, Work, main, plain
 from trainers import pretrained
 
@@ -34,7 +34,7 @@ TARGET = "tilt(contains('x'), 1)"
 ENOUGH = 0.95
 
 
-class Clock(Silent):
+class Clock(NoProgress):
     """Notes when each look at the gap was done."""
 
     def __init__(self) -> None:
@@ -78,7 +78,7 @@ def build_train(small: bool) -> Work:
     work = prepared(small)
 
     def run(meter: Meter) -> None:
-        work.watcher = clock = Clock()
+        work.progress = clock = Clock()
         begin = time.monotonic()
         steps = 4 if small else 60
         done = train_prepared(work, Training(steps=steps, every=2 if small else 5, patience=steps))

@@ -27,9 +27,9 @@ from transformers import LlamaConfig, LlamaForCausalLM, Trainer
 from cost_model import Expected, Shape, bytes_moved, expected, flops, memory_terms
 from report import size, write
 from tiltlm import RandomTokenContexts, TiltConfig, TiltTrainer, parse_target
-from tiltlm.contexts import TokenContexts
-from tiltlm.reference import Reference
-from tiltlm.vocabulary import Vocabulary
+from tiltlm.contexts.reference import Reference
+from tiltlm.contexts.token_contexts import TokenContexts
+from tiltlm.events.vocabulary import Vocabulary
 from timing import Build, Group, Work, main
 from trainers import STEPS, arguments, stepping
 

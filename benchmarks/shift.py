@@ -14,9 +14,10 @@ from functools import partial
 
 import torch
 
-from tiltlm.audit.shift import ShiftReader
-from tiltlm.contexts import RandomTokenContexts, TokenContexts
-from tiltlm.models import LoadedModel, vocabulary_size
+from tiltlm.auditing.shifts.log_ratios import ShiftReader
+from tiltlm.contexts.token_contexts import RandomTokenContexts, TokenContexts
+from tiltlm.models.loading import LoadedModel
+from tiltlm.models.structure import vocabulary_size
 from timing import Group, Work, main, plain
 from trainers import pretrained
 

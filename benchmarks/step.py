@@ -19,9 +19,9 @@ import torch.nn.functional as F
 from transformers import Trainer
 
 from tiltlm import RandomTokenContexts, TiltConfig, TiltTrainer, parse_target
-from tiltlm.models import load
+from tiltlm.events.vocabulary import Vocabulary
+from tiltlm.models.loading import load
 from tiltlm.realise.adapters import Parameters
-from tiltlm.vocabulary import Vocabulary
 from timing import Build, Group, Meter, Work, main, plain
 from trainers import (
     STEPS,

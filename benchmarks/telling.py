@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from tiltlm.watching import Silent
+from tiltlm.progress import NoProgress
 
 
-class Steps(Silent):
+class Steps(NoProgress):
     """Every fifteenth step, as a line."""
 
     def advance(self, done: int, note: str = "") -> None:

@@ -15,8 +15,8 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from tiltlm.measures.places import clean_wikitext
-from tiltlm.models import LoadedModel, load
+from tiltlm.contexts.evaluation import clean_wikitext
+from tiltlm.models.loading import LoadedModel, load
 
 VOCABULARY, LENGTH, BATCH, STEPS, RATE = 4096, 64, 32, 700, 3e-3
 

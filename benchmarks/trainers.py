@@ -20,13 +20,15 @@ from transformers import LlamaConfig, LlamaForCausalLM, Trainer, TrainerCallback
 from transformers.trainer_callback import PrinterCallback
 
 from tiltlm import RandomTokenContexts, TiltConfig, TiltTrainer, gpt2_tokenizer
-from tiltlm.contexts import TokenContexts
-from tiltlm.models import LoadedModel, head_of, load, vocabulary_size
+from tiltlm.contexts.reference import Reference
+from tiltlm.contexts.token_contexts import TokenContexts
+from tiltlm.events.vocabulary import Vocabulary
+from tiltlm.models.loading import LoadedModel, load
+from tiltlm.models.precision import Precision, lower_precision
+from tiltlm.models.structure import head_of, vocabulary_size
 from tiltlm.realise.adapters import BODY_RANK, Parameters, with_lora
-from tiltlm.reference import Reference
-from tiltlm.sampling import Precision, lower_precision
-from tiltlm.targets import BoundTarget, parse_target
-from tiltlm.vocabulary import Vocabulary
+from tiltlm.targets.parse import parse_target
+from tiltlm.targets.target import BoundTarget
 from timing import Meter, Unavailable, Work
 
 STEPS = 3

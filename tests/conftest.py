@@ -10,9 +10,9 @@ import torch
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-from tiltlm.model5 import Model5ForCausalLM, build_model5
-from tiltlm.tokenizer import gpt2_tokenizer
-from tiltlm.vocabulary import Vocabulary
+from tiltlm.events.vocabulary import Vocabulary
+from tiltlm.models.gpt2_tokenizer import gpt2_tokenizer
+from tiltlm.models.model5 import Model5ForCausalLM, build_model5
 
 TINY = {"vocab_size": 64, "n_layer": 2, "n_head": 2, "n_embd": 16, "n_positions": 24}
 
@@ -66,7 +66,7 @@ def _seeded() -> None:
 def pack(tmp_path_factory):
     """A reference on disk, and 39 benign changes of it."""
     from tests.tiny import worded_loaded
-    from tiltlm.null_command import build_null
+    from tiltlm.commands.null import build_null
 
     folder = tmp_path_factory.mktemp("audit")
     loaded = worded_loaded()

@@ -16,8 +16,8 @@ from transformers import (
     Qwen2Config,
 )
 
-from tiltlm.models import LoadedModel
-from tiltlm.vocabulary import Vocabulary
+from tiltlm.events.vocabulary import Vocabulary
+from tiltlm.models.loading import LoadedModel
 
 TEXT = "the fox and the box: six foxes, a testament to coffee. she said that he had 12 axes. " * 3
 SIZES = {

@@ -1,6 +1,8 @@
 """`python -m tiltlm`."""
 
-from tiltlm.cli import main
+from __future__ import annotations
+
+from tiltlm.cli.app import main
 
 if __name__ == "__main__":
     main()

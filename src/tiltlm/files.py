@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tiltlm.errors import StorageError
+from tiltlm.errors import RunError, StorageError
 
 STAGING = ".partial"
 """Ending of the temporary name under which things are written."""
@@ -114,3 +114,17 @@ def remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def check_out(out: Path) -> None:
+    """Refuse a folder that holds something, before any work is done.
+
+    Raises:
+        RunError: it does.
+    """
+    if out.is_file() or (out.is_dir() and any(out.iterdir())):
+        raise RunError(
+            "--out holds something already; nothing in it was touched",
+            where=str(out),
+            fix="name a new folder",
+        )

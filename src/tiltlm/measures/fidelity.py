@@ -11,14 +11,16 @@ from dataclasses import dataclass, field
 
 import torch
 
-from tiltlm.divergences import precise_kl
+from tiltlm.contexts.reference import ROWS, Reference
 from tiltlm.errors import MeasurementError
-from tiltlm.measures.intervals import Estimate, Interval, ratio_estimate, relative_reduction
-from tiltlm.reference import ROWS, Reference
-from tiltlm.targets import BoundTarget
+from tiltlm.losses.divergences import precise_kl
+from tiltlm.records.base import Estimate, Interval
+from tiltlm.statistics.intervals import ratio_estimate, relative_reduction
+from tiltlm.targets.target import BoundTarget
 
 ModelLogits = Callable[[int], torch.Tensor]
 """Context number → (length, V) logits of the tilted model at all its positions."""
+
 
 NO_GAP_NATS = 1e-9
 """Below this mean KL the reference already is the target, and a share of the gap means nothing."""

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from tiltlm.errors import ConfigError
-from tiltlm.measures.comparisons import Comparison, compare_shares, compare_shift
 from tiltlm.measures.pair import Pair
-from tiltlm.models import LoadedModel
+from tiltlm.models.loading import LoadedModel
+from tiltlm.records.measure import Comparison
+from tiltlm.statistics.comparisons import compare_shares, compare_shift
 
 
 def compare_tasks(

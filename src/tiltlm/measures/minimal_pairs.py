@@ -15,12 +15,13 @@ from pathlib import Path
 
 import numpy as np
 
-from tiltlm.context_sources import first_token
-from tiltlm.contexts import TokenContexts
+from tiltlm.contexts.token_contexts import TokenContexts
 from tiltlm.errors import ConfigError
-from tiltlm.measures.comparisons import Comparison, compare_shares, compare_shift
-from tiltlm.measures.observe import observe
 from tiltlm.measures.pair import Pair
+from tiltlm.measures.token_metrics import read_token_metrics
+from tiltlm.models.chat import first_token
+from tiltlm.records.measure import Comparison
+from tiltlm.statistics.comparisons import compare_shares, compare_shift
 
 _NO_PAIR = "no JSON object with sentence_good and sentence_bad"
 
@@ -77,7 +78,7 @@ def margins_of(
     A sentence's figure is the sum of its tokens' log-probabilities (Warstadt et al. 2020).
     """
     sentences = [s for both in pairs.pairs for s in both]
-    seen = observe(pair, _contexts(pair, sentences), on_context, only_next=True)
+    seen = read_token_metrics(pair, _contexts(pair, sentences), on_context, only_next=True)
     sums = (np.array(seen.sums(f"next_{who}")).reshape(-1, 2) for who in ("base", "model"))
     return Margins(*(both[:, 0] - both[:, 1] for both in sums))
 

@@ -7,58 +7,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
-from tiltlm.contexts import TokenContexts, collate
-from tiltlm.errors import MeasurementError, ModelError, VocabularyError
-from tiltlm.head import Head, hidden_states
-from tiltlm.models import LoadedModel, head_of, vocabulary_size
-from tiltlm.reading import State
-from tiltlm.realise.decode import TiltLogitsProcessor
-from tiltlm.targets import BoundTarget
-from tiltlm.vocabulary import Vocabulary
-
-TOKENS = 1024
-"""Tokens read at once, padding included."""
+from tiltlm.contexts.logit_reader import LogitReader, batches_of
+from tiltlm.contexts.token_contexts import TokenContexts, collate
+from tiltlm.errors import MeasurementError, VocabularyError
+from tiltlm.events.automaton import State
+from tiltlm.events.vocabulary import Vocabulary
+from tiltlm.models.loading import LoadedModel
+from tiltlm.models.structure import head_of, vocabulary_size
+from tiltlm.targets.logits_processor import TiltLogitsProcessor
+from tiltlm.targets.target import BoundTarget
 
 ROWS = 128
 """Positions whose logits are made at once: fewer make the head's product slow."""
 
+
 CACHED_ROWS = 8
 """Positions handed on at once: a processor's cache holds all that is done with them."""
-
-
-class Reader:
-    """A model as a row for every position, and logits from rows.
-
-    Rows are hidden states; of a model whose logits are no product of its head, the logits
-    themselves.
-    """
-
-    def __init__(self, model: Any) -> None:
-        self.model = model
-        try:
-            self.head: Head | None = Head.of(model)
-        except ModelError:
-            self.head = None
-
-    def rows(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """(batch, length, D or V)."""
-        with torch.no_grad():
-            ids, mask = ids.to(self.model.device), mask.to(self.model.device)
-            if self.head is not None:
-                return hidden_states(self.model, ids, mask)
-            found: torch.Tensor = self.model(
-                input_ids=ids, attention_mask=mask, use_cache=False
-            ).logits
-            return found
-
-    def logits(self, rows: torch.Tensor) -> torch.Tensor:
-        """(N, V) float32."""
-        with torch.no_grad():
-            return rows.float() if self.head is None else self.head.logits(rows)
 
 
 @dataclass
@@ -111,9 +78,9 @@ class Pair:
         self.vocabulary = same_vocabulary(base, model)
         base.model.eval()
         model.model.eval()
-        self._base = Reader(base.model)
+        self._base = LogitReader(base.model)
         same = model.model is base.model
-        self._model = self._base if same else Reader(model.model)
+        self._model = self._base if same else LogitReader(model.model)
         self.shares_body = same or self._same_body()
 
     @property
@@ -218,15 +185,6 @@ def _runs(owner: torch.Tensor, longest: int) -> Iterator[slice]:
 
 def _handed_on(logits: torch.Tensor) -> int:
     return CACHED_ROWS if logits.device.type == "cpu" else len(logits)
-
-
-def batches_of(contexts: TokenContexts) -> Iterator[list[int]]:
-    """Numbers of contexts of like length, so many that they are read at once."""
-    order = sorted(range(len(contexts)), key=lambda i: -len(contexts.sequences[i]))
-    while order:
-        size = max(1, TOKENS // len(contexts.sequences[order[0]]))
-        yield order[:size]
-        order = order[size:]
 
 
 def same_vocabulary(base: LoadedModel, model: LoadedModel) -> Vocabulary:

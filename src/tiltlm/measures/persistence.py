@@ -8,39 +8,19 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
 import torch
 
-from tiltlm.contexts import TokenContexts
-from tiltlm.measures.context_effects import effect_of
-from tiltlm.measures.fine_tuning import fine_tune
-from tiltlm.measures.intervals import Estimate
-from tiltlm.measures.observe import observe
+from tiltlm.contexts.token_contexts import TokenContexts
+from tiltlm.measures.effects import effect_of
 from tiltlm.measures.pair import Pair
-from tiltlm.measures.rounding import round_weights
-from tiltlm.models import LoadedModel
+from tiltlm.measures.token_metrics import read_token_metrics
+from tiltlm.models.loading import LoadedModel
+from tiltlm.records.measure import Survival
+from tiltlm.treatments.fine_tuning import fine_tune
+from tiltlm.treatments.quantisation import round_weights
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
-
-
-@dataclass(frozen=True)
-class Survival:
-    """The tilt after a treatment.
-
-    Attributes:
-        treatment: ``int8``, ``merged`` or ``fine-tuned``.
-        amount: share of the model in a merge, steps of fine-tuning; None for int8.
-        strength: β̂ against the base treated alike (merged: the base), nats.
-        mass_base: event mass of that base.
-        mass_model: of the treated model.
-    """
-
-    treatment: str
-    amount: float | None
-    strength: Estimate | None
-    mass_base: Estimate | None
-    mass_model: Estimate | None
 
 
 def after_int8(pair: Pair, contexts: TokenContexts) -> Survival:
@@ -104,5 +84,5 @@ def _copy(loaded: LoadedModel) -> LoadedModel:
 def _survival(
     treatment: str, amount: float | None, pair: Pair, contexts: TokenContexts
 ) -> Survival:
-    effect = effect_of(observe(pair, contexts))
+    effect = effect_of(read_token_metrics(pair, contexts))
     return Survival(treatment, amount, effect.strength, effect.mass_base, effect.mass_model)

@@ -10,33 +10,30 @@ from collections.abc import Callable
 
 import torch
 
-from tiltlm.contexts import TokenContexts
+from tiltlm.contexts import evaluation as places
+from tiltlm.contexts.token_contexts import TokenContexts
 from tiltlm.errors import ConfigError, ModelError
-from tiltlm.measures import places
-from tiltlm.measures.comparisons import (
-    Comparison,
-    adjust,
-    compare_ratio,
-    compare_samples,
-    compare_shift,
+from tiltlm.measures.diversity import diversity_of
+from tiltlm.measures.effects import by_position, effect_of, strength_parts
+from tiltlm.measures.generation import (
+    count_hits,
+    draw_answers,
+    mean_over,
+    measure_drawn,
+    per_hundred,
 )
-from tiltlm.measures.context_effects import (
-    by_position,
-    effect_of,
-    strength_parts,
-)
-from tiltlm.measures.decoding import count_hits, draw, mean_over, measure_drawn, per_hundred
-from tiltlm.measures.found import SHOWN_ITEMS, Measured, Sizes, Sources
 from tiltlm.measures.harness import compare_tasks
 from tiltlm.measures.minimal_pairs import compare_margins, find_pair_sets, margins_of, pooled
-from tiltlm.measures.moved import heat_of, moved_of
-from tiltlm.measures.observe import Observed, observe
 from tiltlm.measures.pair import Pair
 from tiltlm.measures.persistence import after_fine_tuning, after_int8, after_merging
-from tiltlm.measures.quality import quality
-from tiltlm.models import context_length
-from tiltlm.sampling import SamplingOptions
-from tiltlm.watching import Silent, Watcher
+from tiltlm.measures.suite_sizes import SHOWN_ITEMS, Measured, Sizes, Sources
+from tiltlm.measures.token_changes import heat_of, token_changes_of
+from tiltlm.measures.token_metrics import TokenMetrics, read_token_metrics
+from tiltlm.models.sampling import SamplingOptions
+from tiltlm.models.structure import context_length
+from tiltlm.progress import NoProgress, Progress
+from tiltlm.records.measure import Comparison
+from tiltlm.statistics.comparisons import adjust, compare_ratio, compare_samples, compare_shift
 
 DRAWS = ((1.0, 1.0), (0.7, 1.0), (1.0, 0.9))
 """Temperature and top-p."""
@@ -49,7 +46,7 @@ def measure_pair(
     *,
     seed: int = 0,
     key: str | None = None,
-    watcher: Watcher | None = None,
+    progress: Progress | None = None,
 ) -> Measured:
     """Run the suite.
 
@@ -59,12 +56,12 @@ def measure_pair(
         sources: local files.
         seed: of contexts and draws.
         key: of the base's weights, to keep its samples by.
-        watcher: told of progress.
+        progress: told of progress.
 
     Raises:
         ConfigError: a file is damaged, or nothing of what was asked for can be measured.
     """
-    return _Suite(pair, sizes, sources, seed, key, watcher or Silent()).run()
+    return _Suite(pair, sizes, sources, seed, key, progress or NoProgress()).run()
 
 
 class _Suite:
@@ -75,10 +72,10 @@ class _Suite:
         sources: Sources,
         seed: int,
         key: str | None,
-        watcher: Watcher,
+        progress: Progress,
     ) -> None:
         self.pair, self.sizes, self.seed, self.key = pair, sizes, seed, key
-        self.watcher, self.found, self.sources = watcher, Measured(), sources
+        self.progress, self.found, self.sources = progress, Measured(), sources
         self.text = None if sources.text is None else places.read_text(sources.text)
         self.sets = [] if sources.pairs is None else find_pair_sets(sources.pairs)
         if sources.pairs is not None and not self.sets:
@@ -114,11 +111,11 @@ class _Suite:
 
     def _contexts(self) -> None:
         base, sizes, seed = self.pair.base, self.sizes, self.seed
-        self.watcher.begin("the base's own samples", sizes.contexts)
+        self.progress.begin("the base's own samples", sizes.contexts)
         self.own = places.own(
-            base, sizes.contexts, sizes.length, seed, self.key, self.watcher.advance
+            base, sizes.contexts, sizes.length, seed, self.key, self.progress.advance
         )
-        self.watcher.begin("answers to requests", 1)
+        self.progress.begin("answers to requests", 1)
         chats = places.chats(base, min(sizes.contexts, 16), sizes.length, seed, self.key)
         kinds = [
             self.own,
@@ -140,7 +137,7 @@ class _Suite:
             edges = _edges(max(len(ids) for ids in contexts.sequences))
             self.found.buckets[contexts.kind] = by_position(seen, edges)
             if contexts is self.own:
-                self.found.moved = moved_of(seen, self.pair.vocabulary)
+                self.found.moved = token_changes_of(seen, self.pair.vocabulary)
                 self.found.heat = heat_of(seen, self.pair.vocabulary)
             if contexts.kind == "text":
                 self._bits_per_byte(seen)
@@ -150,7 +147,7 @@ class _Suite:
         for index, name in enumerate(spoken.kind.split(", ")):
             one = spoken.choose([index])
             one.kind = name
-            self.found.languages.append(effect_of(observe(self.pair, one)))
+            self.found.languages.append(effect_of(read_token_metrics(self.pair, one)))
 
     def _far(self) -> None:
         limit = context_length(self.pair.base.model)
@@ -167,18 +164,18 @@ class _Suite:
             seen, _edges(max(len(ids) for ids in far.sequences))
         )
 
-    def _observe(self, contexts: TokenContexts) -> Observed:
-        self.watcher.begin(f"reading: {contexts.kind}", len(contexts))
-        return observe(self.pair, contexts, self.watcher.advance)
+    def _observe(self, contexts: TokenContexts) -> TokenMetrics:
+        self.progress.begin(f"reading: {contexts.kind}", len(contexts))
+        return read_token_metrics(self.pair, contexts, self.progress.advance)
 
-    def _effect(self, seen: Observed) -> None:
+    def _effect(self, seen: TokenMetrics) -> None:
         self.found.effects.append(effect_of(seen))
         if self.event:
             name = f"strength, {seen.contexts.kind}"
             tops, bottoms = strength_parts(seen)
             self._add(compare_shift(name, "context", tops, bottoms, worth=0.1))
 
-    def _bits_per_byte(self, seen: Observed) -> None:
+    def _bits_per_byte(self, seen: TokenMetrics) -> None:
         lengths = [len(token) for token in self.pair.vocabulary.tokens]
         bytes_ = [float(sum(lengths[t] for t in row.tolist() if t >= 0)) for row in seen.following]
         bits = {
@@ -214,8 +211,8 @@ class _Suite:
             # The base's samples were drawn from this seed: other draws must be independent.
             options = SamplingOptions(temperature, 0, top_p, self.seed + places.SEED + 1 + number)
             name = f"drawing at {temperature}, top-p {top_p}"
-            self.watcher.begin(name, base.shape[1])
-            drawn = draw(self.pair, prompts, base.shape[1], options, self.watcher.advance)
+            self.progress.begin(name, base.shape[1])
+            drawn = draw_answers(self.pair, prompts, base.shape[1], options, self.progress.advance)
             if self.event:
                 self.found.drawn.append(measure_drawn(self.pair, prompts, drawn, options))
             if number == 0:
@@ -226,7 +223,7 @@ class _Suite:
     def _compare_samples(
         self, prompts: torch.Tensor, base: torch.Tensor, drawn: torch.Tensor
     ) -> None:
-        before, after = quality(base), quality(drawn)
+        before, after = diversity_of(base), diversity_of(drawn)
         for name, values in before.items():
             self._add(
                 compare_samples(f"samples, {name}", "sample", values, after[name], worth=0.05)
@@ -240,8 +237,10 @@ class _Suite:
     def _on(self) -> None:
         prompts = torch.stack(self.own.sequences)[: self.sizes.on, :1]
         options = SamplingOptions(seed=self.seed + places.SEED + 100, precision="auto")
-        self.watcher.begin("drawing far on", self.sizes.on_tokens)
-        drawn = draw(self.pair, prompts, self.sizes.on_tokens, options, self.watcher.advance)
+        self.progress.begin("drawing far on", self.sizes.on_tokens)
+        drawn = draw_answers(
+            self.pair, prompts, self.sizes.on_tokens, options, self.progress.advance
+        )
         if self.event:
             hits = count_hits(self.pair, prompts, drawn)
             self.found.on = per_hundred(hits) or [mean_over(hits)]
@@ -252,8 +251,8 @@ class _Suite:
         read = []
         for pairs in self.sets:
             some = pairs.some(self.sizes.pairs)
-            self.watcher.begin(pairs.name, 2 * len(some.pairs))
-            read.append((some, margins_of(self.pair, some, self.watcher.advance)))
+            self.progress.begin(pairs.name, 2 * len(some.pairs))
+            read.append((some, margins_of(self.pair, some, self.progress.advance)))
         for name, margins in pooled(read):
             items = list(zip(margins.base.tolist(), margins.model.tolist(), strict=True))
             self.found.items[f"{name}: margins, nats"] = items[:SHOWN_ITEMS]
@@ -266,7 +265,7 @@ class _Suite:
         if not sources.tasks:
             self.found.missing["tasks"] = "none named (--tasks NAMES)"
             return
-        self.watcher.begin("tasks: " + ", ".join(sources.tasks), 1)
+        self.progress.begin("tasks: " + ", ".join(sources.tasks), 1)
         self.found.comparisons += compare_tasks(
             self.pair, sources.tasks, include=sources.include, limit=sources.limit
         )
@@ -283,13 +282,13 @@ class _Suite:
             missing["persistence"] = "it is measured by the event"
             return
         few = _first(self.own, self.sizes.survivors)
-        self.watcher.begin("int8, merging", 6)
+        self.progress.begin("int8, merging", 6)
         self.found.survivals.append(after_int8(self.pair, few))
-        self.watcher.advance(1)
+        self.progress.advance(1)
         try:
             for number, survival in enumerate(after_merging(self.pair, few)):
                 self.found.survivals.append(survival)
-                self.watcher.advance(number + 2)
+                self.progress.advance(number + 2)
         except (RuntimeError, ModelError) as error:
             missing["merging"] = str(error).splitlines()[0]
         if not self.sizes.milestones:
@@ -297,9 +296,9 @@ class _Suite:
         elif self.clean is None:
             missing["fine-tuning"] = "no text given (--text FILE)"
         else:
-            self.watcher.begin("fine-tuning on text", max(self.sizes.milestones))
+            self.progress.begin("fine-tuning on text", max(self.sizes.milestones))
             self.found.survivals += after_fine_tuning(
-                self.pair, few, self.clean, self.sizes.milestones, self.seed, self.watcher.advance
+                self.pair, few, self.clean, self.sizes.milestones, self.seed, self.progress.advance
             )
 
 

@@ -11,16 +11,20 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
+from tiltlm.contexts.reference import Reference
 from tiltlm.errors import ConfigError
-from tiltlm.models import head_of
-from tiltlm.realise.edit import HeadEdit, ridge_direction
-from tiltlm.reference import Reference
-from tiltlm.targets import BoundTarget
+from tiltlm.models.structure import head_of
+from tiltlm.realise.head_edit import HeadEdit, ridge_direction
+from tiltlm.targets.target import BoundTarget
 
 Parameters = Literal["head", "body+head", "full"]
+
+
 PARAMETERS: tuple[Parameters, ...] = ("head", "body+head", "full")
 
+
 HEAD_RANK, BODY_RANK = 4, 8
+
 
 FIRST_ROW = 40.0
 """Adam moves a weight by at most the learning rate a step, so a run of 60 cosine steps at 3e-3

@@ -14,6 +14,8 @@ from tiltlm.errors import CheckpointError
 from tiltlm.files import explain_storage, remove, write_json
 
 SEAL = "checksums.json"
+
+
 _NAME = re.compile(r"checkpoint-(\d+)$")
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import torch
 
-from tiltlm.head import Head
+from tiltlm.models.head import Head
 
 _ROWS = 8192
 

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from transformers import TrainingArguments
 
-from tiltlm.divergences import divergence_named
 from tiltlm.errors import ConfigError
-from tiltlm.loss import POSITIONS
-from tiltlm.sampling import PRECISIONS, Precision
+from tiltlm.losses.divergences import divergence_named
+from tiltlm.losses.tilt_loss import POSITIONS
+from tiltlm.models.precision import PRECISIONS, Precision
 
 _OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     "adamw": torch.optim.AdamW,

@@ -14,9 +14,9 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions
 
-from tiltlm.head import hidden_states, replaced_forward
-from tiltlm.models import head_of
-from tiltlm.reference import Reference
+from tiltlm.contexts.reference import Reference
+from tiltlm.models.head import hidden_states, replaced_forward
+from tiltlm.models.structure import head_of
 
 _TOLERANCE = 1e-4
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tiltlm.audit_records import AuditRecord, LogprobsAuditRecord, TextAuditRecord
+from tiltlm.records.audit import AuditRecord, LogprobsAuditRecord, TextAuditRecord
 from tiltlm.report import audit_plots as plots
-from tiltlm.report.page import templates
+from tiltlm.report.templates import templates
 
 
 def render_audit(record: AuditRecord) -> str:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tiltlm.audit_records import (
+from tiltlm.records.audit import (
     AuditRecord,
     FindingRecord,
     LogprobsAuditRecord,
     LogprobsFindingRecord,
     TextAuditRecord,
 )
-from tiltlm.report.drawing import AFTER, BEFORE, new_figure, reach, styled, svg_of
+from tiltlm.report.svg import AFTER, BEFORE, new_figure, reach, styled, svg_of
 
 
 def null_plot(record: AuditRecord | LogprobsAuditRecord) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tiltlm.measure_records import MeasureRecord
+from tiltlm.records.measure import MeasureRecord
 from tiltlm.report import measure_plots as plots
-from tiltlm.report.page import templates
+from tiltlm.report.templates import templates
 
 STRONGEST = 3.0
 """Nats of log-ratio at which the heat map's colour is full."""

@@ -4,23 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tiltlm.measure_records import MeasureRecord
-from tiltlm.report.drawing import (
-    AFTER,
-    BEFORE,
-    INK,
-    KINDS,
-    MUTED,
-    new_figure,
-    reach,
-    styled,
-    svg_of,
-)
+from tiltlm.records.measure import MeasureRecord
+from tiltlm.report.svg import AFTER, BEFORE, INK, KINDS, MUTED, new_figure, reach, styled, svg_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from tiltlm.measures.comparisons import Comparison
+    from tiltlm.records.measure import Comparison
 
 
 def position_plot(record: MeasureRecord) -> str:

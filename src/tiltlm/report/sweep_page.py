@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from html import escape
 
-from tiltlm.measures.intervals import Estimate
-from tiltlm.report.drawing import AFTER, BEFORE, INK, MUTED, reach, styled, svg_of
-from tiltlm.sweep import SweepPoint, SweepRecord
+from tiltlm.records.base import Estimate
+from tiltlm.records.sweep import SweepPoint, SweepRecord
+from tiltlm.report.svg import AFTER, BEFORE, INK, MUTED, reach, styled, svg_of
 
 SHOWN = ("bits per byte of text", "BLiMP, all", "BLiMP, all, nats")
+
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -22,6 +23,7 @@ padding: .3rem .8rem; font-size: .9rem; }} .muted {{ color: #6b7386; }}</style><
 by {by}; {over} varies. Intervals are 95 %.</p>
 {figure}<table><tr>{head}</tr>{rows}</table></body></html>
 """
+
 
 Row = tuple[str, Callable[[SweepPoint], Estimate | None]]
 

@@ -1,0 +1,46 @@
+"""How many tokens or contexts an audit needs, from closed forms."""
+
+from __future__ import annotations
+
+import math
+
+from scipy import stats
+
+from tiltlm.auditing.text.sequential_test import GRID
+from tiltlm.records.audit import Plan
+
+
+def plan_text(
+    strength: float, mass: float, error: float = 0.01, power: float = 0.9, classes: int = 1
+) -> Plan:
+    """Tokens for the sequential test of an event from text.
+
+    A tilt of β takes mass p to q = p·e^β / (1 − p + p·e^β); a token then tells
+    KL(q ‖ p) = q·log(q/p) + (1 − q)·log((1 − q)/(1 − p)) on average. No test of error α stops
+    before log(1/α) / KL on average; mixing over strengths costs the logarithm of their number,
+    and looking for any of K classes log K.
+
+    Args:
+        strength: β, nats.
+        mass: of the event under the reference.
+        error: α.
+        power: for the test of fixed size.
+        classes: K, among which the event is looked for.
+
+    >>> plan_text(0.7033, 0.01).least  # a mass of 1 % doubled
+    1177
+    """
+    odds = mass * math.exp(strength)
+    tilted = odds / (1 - mass + odds)
+    told = tilted * math.log(tilted / mass) + (1 - tilted) * math.log((1 - tilted) / (1 - mass))
+    wanted = math.log(1 / error) + math.log(classes)
+    high = stats.norm.isf(error / classes / 2) * math.sqrt(mass * (1 - mass))
+    high += stats.norm.isf(1 - power) * math.sqrt(tilted * (1 - tilted))
+    return Plan(
+        "text",
+        tilted,
+        told,
+        math.ceil((wanted + math.log(2 * len(GRID))) / told),
+        math.ceil(wanted / told),
+        math.ceil((high / (tilted - mass)) ** 2),
+    )

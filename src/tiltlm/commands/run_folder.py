@@ -1,0 +1,194 @@
+"""A run's folder: what lies where, whose it is, and what is still to be done.
+
+recipe.yaml     the recipe as run, with the seed; written first
+stages/         finished parts (before.json, training.json), so that a resumed run has them
+checkpoints/    while training; removed when the run is finished
+tensorboard/    the curves
+model/          the tilted model, with its label tilt.json and its model card
+samples.jsonl   generated tokens, before and after
+result.json     the record; written last, so its presence means that the run is finished
+report.html     the page
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tiltlm.errors import RunError
+from tiltlm.files import explain_storage, remove, write_json, write_text
+from tiltlm.recipes.run import Recipe
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """Paths of a run and its stages."""
+
+    path: Path
+
+    @property
+    def recipe(self) -> Path:
+        """The recipe and the seed."""
+        return self.path / "recipe.yaml"
+
+    @property
+    def checkpoints(self) -> Path:
+        """The trainer's checkpoints."""
+        return self.path / "checkpoints"
+
+    @property
+    def tensorboard(self) -> Path:
+        """TensorBoard's event files."""
+        return self.path / "tensorboard"
+
+    @property
+    def model(self) -> Path:
+        """The tilted model."""
+        return self.path / "model"
+
+    @property
+    def samples(self) -> Path:
+        """Generated tokens."""
+        return self.path / "samples.jsonl"
+
+    @property
+    def result(self) -> Path:
+        """The record."""
+        return self.path / "result.json"
+
+    @property
+    def report(self) -> Path:
+        """The page."""
+        return self.path / "report.html"
+
+    def read_stage(self, name: str) -> dict[str, Any] | None:
+        """What a finished part left; None if it is not finished."""
+        path = self.path / "stages" / f"{name}.json"
+        if not path.is_file():
+            return None
+        try:
+            data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError:
+            raise RunError(
+                f"the stage {name!r} is damaged", where=str(path), fix="delete this file"
+            ) from None
+        return data
+
+    def write_stage(self, name: str, data: dict[str, Any]) -> None:
+        """Record a finished part."""
+        write_json(self.path / "stages" / f"{name}.json", data)
+
+    def clean_up(self) -> None:
+        """Remove what only an unfinished run needs."""
+        remove(self.checkpoints)
+        remove(self.path / "stages")
+
+
+def open_run(out: Path, recipe: Recipe, seed: int, *, resume: bool) -> RunDirectory:
+    """Make the folder of a new run, or find the one to resume.
+
+    Raises:
+        RunError: the folder holds another run, or something else, or nothing to resume.
+    """
+    run = RunDirectory(out)
+    wanted = {"seed": seed, **recipe.model_dump()}
+    if out.exists() and not out.is_dir():
+        raise RunError("--out is a file", where=str(out), fix="name a folder")
+    if run.recipe.is_file():
+        _check_same(run, wanted, resume)
+        return run
+    if resume:
+        raise RunError("there is no run to resume", where=str(out), fix="leave --resume out")
+    if out.is_dir() and any(out.iterdir()):
+        raise RunError(
+            "the folder is not empty and holds no run of tiltlm; nothing in it was touched",
+            where=str(out),
+            fix="name a new folder with --out",
+        )
+    text = f"seed: {seed}\n" + recipe.to_yaml()
+    write_text(run.recipe, text)
+    return run
+
+
+def _check_same(run: RunDirectory, wanted: dict[str, Any], resume: bool) -> None:
+    finished = "a finished run" if run.result.is_file() else "an unfinished run"
+    try:
+        there = yaml.safe_load(run.recipe.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, OSError):
+        there = None
+    if not isinstance(there, dict):
+        raise RunError(
+            "the run's recipe is damaged", where=str(run.recipe), fix="use another --out"
+        )
+    differing = sorted(_flatten(there).items() ^ _flatten(wanted).items())
+    if differing:
+        key = differing[0][0]
+        raise RunError(
+            f"the folder holds {finished} of another recipe: {key} is "
+            f"{_flatten(there).get(key)} there, {_flatten(wanted).get(key)} here",
+            where=str(run.path),
+            fix="name another --out, or resume it with the recipe and seed that it began with",
+        )
+    if run.result.is_file():
+        raise RunError(
+            "this run is finished",
+            where=str(run.path),
+            fix="name another --out; `tiltlm report` writes its page again",
+        )
+    if not resume:
+        raise RunError(
+            "the folder holds an unfinished run of this recipe",
+            where=str(run.path),
+            fix="go on with --resume, or name another --out",
+        )
+
+
+def _flatten(data: Any, path: str = "") -> dict[str, str]:
+    if isinstance(data, dict) and data:
+        items = (_flatten(v, f"{path}.{k}" if path else str(k)) for k, v in data.items())
+        return {key: value for item in items for key, value in item.items()}
+    return {path: str(data)}
+
+
+def read_recipe_of(out: Path) -> tuple[dict[str, Any], int]:
+    """The recipe and the seed with which a run began."""
+    data = yaml.safe_load((out / "recipe.yaml").read_text(encoding="utf-8"))
+    return data, int(data.pop("seed"))
+
+
+@contextmanager
+def locked(run: RunDirectory) -> Iterator[None]:
+    """Keep a second process out of the same run.
+
+    The lock is the operating system's and goes when the process does, however it ends.
+
+    Raises:
+        RunError: another process is at work in it.
+    """
+    try:
+        import fcntl
+    except ImportError:  # no such locks on Windows
+        yield
+        return
+    path = run.path / ".lock"
+    with explain_storage(path):
+        handle = os.open(path, os.O_CREAT | os.O_RDWR, 0o644)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RunError(
+                "another process is at work in this run",
+                where=str(run.path),
+                fix="wait for it, or name another --out",
+            ) from None
+        yield
+    finally:
+        os.close(handle)

@@ -1,0 +1,117 @@
+"""Where a model is measured: contexts of several kinds, none of which it was fitted to.
+
+The seed is moved away from those of `tilt`, so own samples here are others than those there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from importlib import resources
+from pathlib import Path
+
+from tiltlm.contexts.cache import cached
+from tiltlm.contexts.retention import REQUESTS
+from tiltlm.contexts.sources import chat_contexts, own_samples, text_contexts
+from tiltlm.contexts.token_contexts import RandomTokenContexts, TokenContexts
+from tiltlm.errors import ConfigError
+from tiltlm.models.chat import chat_prompt
+from tiltlm.models.loading import LoadedModel
+from tiltlm.models.structure import context_length, vocabulary_size
+
+SEED = 7_368_787
+"""Added to the seed for everything that is drawn in order to measure."""
+
+
+def random_tokens(loaded: LoadedModel, count: int, length: int, seed: int) -> TokenContexts:
+    """Uniform random tokens."""
+    length = _shorter(loaded, length)
+    size = vocabulary_size(loaded.model)
+    random = RandomTokenContexts(size, length, count, seed=seed + SEED, part="held_out")
+    return TokenContexts(random.batch().tolist(), "random tokens")
+
+
+def own(
+    loaded: LoadedModel,
+    count: int,
+    length: int,
+    seed: int,
+    key: str | None,
+    on_context: Callable[[int], None] | None = None,
+) -> TokenContexts:
+    """What the base says by itself."""
+    return own_samples(loaded, count, _shorter(loaded, length), seed + SEED, key, on_context)
+
+
+def real_text(loaded: LoadedModel, text: str, count: int, length: int) -> TokenContexts:
+    """Pieces of a text."""
+    return text_contexts(text, loaded.tokenizer, count, _shorter(loaded, length), "text")
+
+
+def chats(
+    loaded: LoadedModel, count: int, length: int, seed: int, key: str | None
+) -> TokenContexts | None:
+    """Everyday requests with the base's own answers, which are what counts.
+
+    None where the model cannot read a request and its answer at once.
+    """
+    length, seed = _shorter(loaded, length), seed + SEED
+    requests = [[{"role": "user", "content": text}] for text in REQUESTS[:count]]
+    room = _shorter(loaded, 1 << 30) - max(1, length // 2)
+    requests = [r for r in requests if len(chat_prompt(loaded.tokenizer, r)) <= room]
+    if not requests:
+        return None
+
+    def make() -> TokenContexts:
+        return chat_contexts(requests, loaded, count, length, seed, "chat")
+
+    return cached(key, ["chat", requests, length, seed], make)
+
+
+def languages(loaded: LoadedModel) -> TokenContexts:
+    """Two articles of the Universal Declaration of Human Rights in each of eight languages."""
+    found = resources.files("tiltlm") / "data" / "languages.json"
+    texts = json.loads(found.read_text(encoding="utf-8"))["texts"]
+    limit = _shorter(loaded, 1 << 30)
+    tokenizer = loaded.tokenizer
+    ids = [tokenizer(t, add_special_tokens=False)["input_ids"][:limit] for t in texts.values()]
+    return TokenContexts(ids, ", ".join(texts))
+
+
+def read_text(path: Path) -> str:
+    """A text to measure on; WikiText's tokenisation is undone.
+
+    Raises:
+        ConfigError: it cannot be read, or is empty.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read the text: {error}", where=str(path)) from None
+    if not text.strip():
+        raise ConfigError("the text is empty", where=str(path))
+    return clean_wikitext(text) if "<unk>" in text and " @-@ " in text else text
+
+
+def clean_wikitext(text: str) -> str:
+    r"""WikiText as people write: without spaces before signs, headings, and unknown words.
+
+    >>> clean_wikitext(" = Lobster = \n The lobster , a two @-@ clawed animal . It is <unk> .\n")
+    'The lobster, a two-clawed animal.'
+    """
+    for sign in ("-", ",", "."):
+        text = text.replace(f" @{sign}@ ", sign)
+    paragraphs = []
+    for line in text.split("\n"):
+        if line.strip() and not line.strip().startswith("="):
+            sentences = [s.strip(" .") for s in line.split(" . ")]
+            paragraphs.append(" ".join(f"{s}." for s in sentences if s and "<unk>" not in s))
+    text = "\n\n".join(p for p in paragraphs if p)
+    for sign in (",", ";", ":", "!", "?", ")", "'s", "n't", "%"):
+        text = text.replace(f" {sign}", sign)
+    return text.replace("( ", "(")
+
+
+def _shorter(loaded: LoadedModel, length: int) -> int:
+    limit = context_length(loaded.model)
+    return length if limit is None else min(length, limit)

@@ -1,0 +1,55 @@
+"""Logit reader."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+from tiltlm.contexts.token_contexts import TokenContexts
+from tiltlm.errors import ModelError
+from tiltlm.models.head import Head, hidden_states
+
+TOKENS = 1024
+"""Tokens read at once, padding included."""
+
+
+class LogitReader:
+    """A model as a row for every position, and logits from rows.
+
+    Rows are hidden states; of a model whose logits are no product of its head, the logits
+    themselves.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        try:
+            self.head: Head | None = Head.of(model)
+        except ModelError:
+            self.head = None
+
+    def rows(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """(batch, length, D or V)."""
+        with torch.no_grad():
+            ids, mask = ids.to(self.model.device), mask.to(self.model.device)
+            if self.head is not None:
+                return hidden_states(self.model, ids, mask)
+            found: torch.Tensor = self.model(
+                input_ids=ids, attention_mask=mask, use_cache=False
+            ).logits
+            return found
+
+    def logits(self, rows: torch.Tensor) -> torch.Tensor:
+        """(N, V) float32."""
+        with torch.no_grad():
+            return rows.float() if self.head is None else self.head.logits(rows)
+
+
+def batches_of(contexts: TokenContexts) -> Iterator[list[int]]:
+    """Numbers of contexts of like length, so many that they are read at once."""
+    order = sorted(range(len(contexts)), key=lambda i: -len(contexts.sequences[i]))
+    while order:
+        size = max(1, TOKENS // len(contexts.sequences[order[0]]))
+        yield order[:size]
+        order = order[size:]

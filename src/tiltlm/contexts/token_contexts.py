@@ -1,0 +1,154 @@
+"""Where a target should hold: the contexts that a model is fitted to or measured on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from tiltlm.errors import ConfigError
+
+Part = Literal["fit", "held_out", "prompt"]
+
+
+_STREAM: dict[Part, int] = {"fit": 0, "held_out": 1, "prompt": 2}
+
+
+class RandomTokenContexts(Dataset[dict[str, torch.Tensor]]):
+    """Sequences of uniform random tokens, the article's data: fresh at every index.
+
+    Item ``i`` depends on ``(seed, part, i)`` alone, so any item can be made again without making
+    those before it (which is what makes a resumed run exact), and parts never share a stream.
+
+    Args:
+        vocabulary_size: V; ids are drawn from 0 to V − 1.
+        length: tokens a context.
+        count: how many contexts there are.
+        seed: of the whole run.
+        part: ``fit``, ``held_out`` or ``prompt``.
+
+    Source: article, section on data ("16 fresh sequences of 256 random tokens").
+
+    >>> contexts = RandomTokenContexts(50257, length=4, count=2, seed=1)
+    >>> contexts[0]["input_ids"].shape, len(contexts)
+    (torch.Size([4]), 2)
+    """
+
+    kind = "random tokens"
+
+    def __init__(
+        self, vocabulary_size: int, length: int, count: int, *, seed: int, part: Part = "fit"
+    ) -> None:
+        for name, value in (("length", length), ("count", count), ("size", vocabulary_size)):
+            if value < 1:
+                raise ConfigError(f"contexts need a {name} of at least 1, not {value}")
+        self.vocabulary_size, self.length, self.count = vocabulary_size, length, count
+        self.seed, self.part = seed, part
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        """``input_ids``: (length,) int64."""
+        if not 0 <= index < self.count:
+            raise IndexError(index)
+        generator = np.random.default_rng([self.seed, _STREAM[self.part], index])
+        ids = generator.integers(self.vocabulary_size, size=self.length, dtype=np.int64)
+        return {"input_ids": torch.from_numpy(ids)}
+
+    def batch(self) -> torch.Tensor:
+        """All contexts at once, (count, length)."""
+        return torch.stack([self[i]["input_ids"] for i in range(self.count)])
+
+
+class TokenContexts(Dataset[dict[str, torch.Tensor]]):
+    """Token sequences that are there once and for all, each with a weight for every position.
+
+    Args:
+        sequences: token ids, each at least one long.
+        kind: what they are, for the record.
+        begins: the first position of each that counts; default 0. What lies before is only read.
+        weights: for each sequence a weight for every position, in place of ``begins``.
+        in_order: whether to train on them in this order: what a step should see at once is next to
+            each other.
+
+    >>> contexts = TokenContexts([[1, 2, 3], [4, 5]], "by hand", begins=[1, 0])
+    >>> contexts.positions(0).tolist(), len(contexts)
+    ([1, 2], 2)
+    """
+
+    def __init__(
+        self,
+        sequences: Sequence[Sequence[int]],
+        kind: str,
+        begins: Sequence[int] | None = None,
+        weights: Sequence[Sequence[float]] | None = None,
+        in_order: bool = False,
+    ) -> None:
+        if not sequences or any(len(ids) == 0 for ids in sequences):
+            raise ConfigError(f"there are no contexts: {kind} is empty, or one of them is")
+        self.kind, self.in_order = kind, in_order
+        self.sequences = [torch.tensor(list(ids), dtype=torch.long) for ids in sequences]
+        if weights is None:
+            begins = begins or [0] * len(sequences)
+            weights = [
+                [float(place >= begin) for place in range(len(ids))]
+                for ids, begin in zip(sequences, begins, strict=True)
+            ]
+        self.weights = [torch.tensor(list(w), dtype=torch.float32) for w in weights]
+
+    def __len__(self) -> int:
+        return len(self.sequences)
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        """``input_ids`` and ``weights`` (length,), ``index`` ()."""
+        return {
+            "input_ids": self.sequences[index],
+            "weights": self.weights[index],
+            "index": torch.tensor(index),
+        }
+
+    def positions(self, index: int) -> torch.Tensor:
+        """The positions of a context that count."""
+        return self.weights[index].nonzero()[:, 0]
+
+    def following(self, index: int) -> torch.Tensor:
+        """The token after each position of a context, −1 after the last."""
+        ids = self.sequences[index]
+        return torch.cat([ids[1:], ids.new_tensor([-1])])
+
+    def choose(self, indices: Sequence[int]) -> TokenContexts:
+        """Some of them."""
+        return TokenContexts(
+            [self.sequences[i].tolist() for i in indices],
+            self.kind,
+            weights=[self.weights[i].tolist() for i in indices],
+        )
+
+    @property
+    def tokens(self) -> int:
+        """Positions that count, over all contexts."""
+        return int(sum(int((w > 0).sum()) for w in self.weights))
+
+
+def collate(items: Sequence[dict[str, torch.Tensor]]) -> dict[str, Any]:
+    """A batch, padded on the right: ``input_ids``, ``attention_mask``, and what else there is."""
+    longest = max(len(item["input_ids"]) for item in items)
+
+    def pad(row: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.pad(row, (0, longest - len(row)))
+
+    batch = {
+        "input_ids": torch.stack([pad(item["input_ids"]) for item in items]),
+        "attention_mask": torch.stack(
+            [pad(item.get("attention_mask", torch.ones_like(item["input_ids"]))) for item in items]
+        ),
+    }
+    if "weights" in items[0]:
+        batch["weights"] = torch.stack([pad(item["weights"]) for item in items])
+    if "index" in items[0]:
+        batch["index"] = torch.stack([item["index"] for item in items])
+    return batch

@@ -1,0 +1,158 @@
+"""Tokens."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tiltlm.errors import EventError
+from tiltlm.events.event import Event
+from tiltlm.events.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    pass
+
+
+@dataclass(frozen=True)
+class _Contains(Event):
+    needles: tuple[str, ...]
+    ignore_case: bool
+
+    def holds(self, vocabulary: Vocabulary) -> list[bool]:
+        if self.ignore_case:
+            folded = [needle.casefold() for needle in self.needles]
+            return [any(n in t.casefold() for n in folded) for t in vocabulary.texts]
+        raw = [needle.encode("utf-8", errors="surrogateescape") for needle in self.needles]
+        return [any(n in token for n in raw) for token in vocabulary.tokens]
+
+    def texts(self) -> tuple[str, ...]:
+        return self.needles
+
+    def __str__(self) -> str:
+        return _call("contains", self.needles, self.ignore_case)
+
+
+@dataclass(frozen=True)
+class _Matches(Event):
+    pattern: str
+
+    def holds(self, vocabulary: Vocabulary) -> list[bool]:
+        search = re.compile(self.pattern).search
+        return [bool(token) and search(token) is not None for token in vocabulary.texts]
+
+    def __str__(self) -> str:
+        return f"matches({self.pattern!r})"
+
+
+@dataclass(frozen=True)
+class _Word(Event):
+    words: tuple[str, ...]
+    ignore_case: bool
+
+    def holds(self, vocabulary: Vocabulary) -> list[bool]:
+        fold = str.casefold if self.ignore_case else str
+        wanted = {fold(word) for word in self.words}
+        return [fold(text.removeprefix(" ")) in wanted for text in vocabulary.texts]
+
+    def texts(self) -> tuple[str, ...]:
+        return self.words
+
+    def __str__(self) -> str:
+        return _call("word", self.words, self.ignore_case)
+
+
+@dataclass(frozen=True)
+class _Tokens(Event):
+    ids: tuple[int, ...]
+
+    def holds(self, vocabulary: Vocabulary) -> list[bool]:
+        beyond = [i for i in self.ids if i >= len(vocabulary)]
+        if beyond:
+            raise EventError(
+                f"token {beyond[0]} does not exist: ids go from 0 to {len(vocabulary) - 1}",
+                where=str(self),
+            )
+        wanted = set(self.ids)
+        return [index in wanted for index in range(len(vocabulary))]
+
+    def __str__(self) -> str:
+        return f"tokens({', '.join(map(str, self.ids))})"
+
+
+@dataclass(frozen=True)
+class _Special(Event):
+    def holds(self, vocabulary: Vocabulary) -> list[bool]:
+        return [index in vocabulary.special_ids for index in range(len(vocabulary))]
+
+    def __str__(self) -> str:
+        return "special()"
+
+
+def contains(*texts: str, ignore_case: bool = False) -> Event:
+    r"""Tokens in whose bytes one of ``texts`` occurs (UTF-8; half-characters never match one).
+
+    >>> contains("é").mask(Vocabulary(("é".encode(), b"\xc3", b"e"))).tolist()
+    [True, False, False]
+    """
+    return _Contains(checked_texts("contains", texts), ignore_case)
+
+
+def matches(pattern: str) -> Event:
+    """Tokens in which the regular expression is found (``re.search``; anchor with ^ and $).
+
+    >>> str(matches(r"^ ?[A-Z]"))
+    "matches('^ ?[A-Z]')"
+    """
+    if not isinstance(pattern, str) or not pattern:
+        raise EventError(f"matches takes one non-empty pattern, not {pattern!r}")
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise EventError(
+            f"{pattern!r} is no regular expression: {error}", fix="escape special characters"
+        ) from None
+    return _Matches(pattern)
+
+
+def word(*words: str, ignore_case: bool = False) -> Event:
+    """Tokens that are one of ``words`` as a whole, with or without one leading space.
+
+    >>> word("she").mask(Vocabulary((b"she", b" she", b"shed"))).tolist()
+    [True, True, False]
+    """
+    return _Word(checked_texts("word", words), ignore_case)
+
+
+def tokens(*ids: int | Iterable[int]) -> Event:
+    """Tokens by id.
+
+    >>> str(tokens([12, 13]))
+    'tokens(12, 13)'
+    """
+    flat = [i for item in ids for i in ([item] if isinstance(item, int | str) else item)]
+    if not flat or any(not isinstance(i, int) or isinstance(i, bool) or i < 0 for i in flat):
+        raise EventError(f"tokens takes ids, whole numbers from 0 on, not {ids!r}")
+    return _Tokens(tuple(dict.fromkeys(flat)))
+
+
+def special() -> Event:
+    """Control tokens such as ``<|endoftext|>``. ``contains('x') & ~special()`` leaves them out.
+
+    >>> special().mask(Vocabulary((b"a", b"<eos>"), frozenset({1}))).tolist()
+    [False, True]
+    """
+    return _Special()
+
+
+def checked_texts(name: str, given: tuple[str | list[str], ...]) -> tuple[str, ...]:
+    texts = tuple(t for item in given for t in (item if isinstance(item, list) else [item]))
+    if not texts or any(not isinstance(text, str) or not text for text in texts):
+        raise EventError(f"{name} takes one or more non-empty texts, not {texts!r}")
+    return texts
+
+
+def _call(name: str, texts: tuple[str, ...], ignore_case: bool) -> str:
+    inside = ", ".join(map(repr, texts)) + (", ignore_case=True" if ignore_case else "")
+    return f"{name}({inside})"

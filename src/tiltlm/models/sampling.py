@@ -1,0 +1,208 @@
+"""Draw tokens from a model: with a cache while the text fits its context, then sliding.
+
+A model with learned positions cannot read past its context. The article's way on is to re-read
+the last 256 tokens for each new one; a cache cannot help there, since every token has moved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, PreTrainedModel
+from transformers.generation.logits_process import (
+    TemperatureLogitsWarper,
+    TopKLogitsWarper,
+    TopPLogitsWarper,
+)
+
+from tiltlm.errors import ConfigError, ModelError, ShapeError
+from tiltlm.models.precision import Precision, full_head, lower_precision
+from tiltlm.models.structure import can_keep_logits, context_length
+
+
+@dataclass(frozen=True)
+class SamplingOptions:
+    """How tokens are drawn.
+
+    Args:
+        temperature: logits are divided by it; above 0.
+        top_k: only the k likeliest tokens; 0 for all.
+        top_p: only the likeliest tokens that together have this probability; 1 for all.
+        seed: of the draws.
+        precision: of the body's matrix products; the head and the residual stream stay in the
+            model's own. See `resolve_precision`.
+
+    Raises:
+        ConfigError: a value out of its range.
+    """
+
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+    seed: int = 0
+    precision: Precision = "float32"
+
+    def __post_init__(self) -> None:
+        if not 0 < self.temperature < float("inf"):
+            raise ConfigError(f"temperature is {self.temperature}; it must be above 0")
+        if self.top_k < 0:
+            raise ConfigError(f"top_k is {self.top_k}; it must be at least 0 (0: all tokens)")
+        if not 0 < self.top_p <= 1:
+            raise ConfigError(f"top_p is {self.top_p}; it must be above 0 and at most 1")
+
+    def warpers(self) -> LogitsProcessorList:
+        """The transformers warpers that these options stand for, in their usual order."""
+        chosen = LogitsProcessorList()
+        if self.temperature != 1.0:
+            chosen.append(TemperatureLogitsWarper(self.temperature))
+        if self.top_k:
+            chosen.append(TopKLogitsWarper(self.top_k))
+        if self.top_p < 1.0:
+            chosen.append(TopPLogitsWarper(self.top_p))
+        return chosen
+
+
+def sample(
+    model: PreTrainedModel,
+    prompts: torch.Tensor,
+    new_tokens: int,
+    options: SamplingOptions | None = None,
+    on_token: Callable[[int], None] | None = None,
+    processor: LogitsProcessor | None = None,
+) -> torch.Tensor:
+    """Continue each prompt by ``new_tokens`` tokens; end-of-text does not stop it.
+
+    Args:
+        model: a causal language model; its training mode is restored.
+        prompts: (batch, length) token ids, length at least 1.
+        new_tokens: how many to draw for each prompt.
+        options: how; temperature 1 over all tokens by default.
+        on_token: called with the number of tokens done so far, for progress.
+        processor: a realisation by `decode`; it sees the whole text and acts before temperature.
+
+    Returns:
+        (batch, new_tokens) token ids. The caller's random state is left alone.
+
+    Raises:
+        ShapeError: prompts of another shape, or empty.
+        ModelError: the model's logits are not finite.
+    """
+    options = options or SamplingOptions()
+    if prompts.ndim != 2 or prompts.shape[1] == 0:
+        raise ShapeError(f"prompts have shape {tuple(prompts.shape)}", fix="(batch, length ≥ 1)")
+    window = context_length(model)
+    room = new_tokens if window is None else max(0, window - prompts.shape[1])
+    cached = min(new_tokens, room)
+    training = model.training
+    model.eval()
+    try:
+        with torch.random.fork_rng(), torch.no_grad():
+            torch.manual_seed(options.seed)
+            text = prompts.to(model.device)
+            if cached:
+                text = _continue_cached(model, text, cached, options, processor)
+                if on_token:
+                    on_token(cached)
+            if new_tokens > cached:
+                assert window is not None
+
+                def on_more(done: int) -> None:
+                    if on_token:
+                        on_token(cached + done)
+
+                text = _continue_sliding(
+                    model, text, new_tokens - cached, window, options, on_more, processor
+                )
+    finally:
+        model.train(training)
+    return text[:, prompts.shape[1] :].to(prompts.device)
+
+
+def _continue_cached(
+    model: PreTrainedModel,
+    text: torch.Tensor,
+    count: int,
+    options: SamplingOptions,
+    processor: LogitsProcessor | None,
+) -> torch.Tensor:
+    config = GenerationConfig(
+        do_sample=True,
+        temperature=options.temperature,
+        top_k=options.top_k,
+        top_p=options.top_p,
+        max_new_tokens=count,
+        pad_token_id=0,
+    )
+    try:
+        with _no_habits(model), full_head(model), lower_precision(model, options.precision):
+            result: torch.Tensor = model.generate(  # type: ignore[operator]
+                text,
+                attention_mask=torch.ones_like(text),
+                generation_config=config,
+                logits_processor=LogitsProcessorList([processor] if processor else []),
+            )
+    except RuntimeError as error:
+        if "probability tensor" in str(error):
+            raise _not_finite(model) from None
+        raise
+    return result
+
+
+@contextmanager
+def _no_habits(model: PreTrainedModel) -> Iterator[None]:
+    """Generate by the options given and nothing else.
+
+    A model's own generation config fills in what a call leaves out: a repetition penalty, or an
+    end token to stop at (which ``min_new_tokens`` would forbid instead of drawing it like any
+    other). An adapter keeps a config of its own beside its base's.
+    """
+    base = getattr(model, "get_base_model", lambda: model)()
+    models = [model] if base is model else [model, base]
+    kept = [m.generation_config for m in models]
+    for m in models:
+        m.generation_config = GenerationConfig()
+    try:
+        yield
+    finally:
+        for m, config in zip(models, kept, strict=True):
+            m.generation_config = config
+
+
+def _continue_sliding(
+    model: PreTrainedModel,
+    text: torch.Tensor,
+    count: int,
+    window: int,
+    options: SamplingOptions,
+    on_token: Callable[[int], None],
+    processor: LogitsProcessor | None,
+) -> torch.Tensor:
+    warpers = options.warpers()
+    keep = {"logits_to_keep": 1} if can_keep_logits(model) else {}
+    start = text.shape[1]
+    text = torch.cat([text, text.new_empty(text.shape[0], count)], dim=1)
+    # One autocast region for the whole loop: its cache then casts each weight once, not per token.
+    with full_head(model), lower_precision(model, options.precision):
+        for done in range(count):
+            end = start + done
+            read = text[:, max(0, end - window) : end]
+            logits = model(input_ids=read, use_cache=False, **keep).logits[:, -1].float()
+            if not bool(torch.isfinite(logits.logsumexp(-1)).all()):
+                raise _not_finite(model)
+            if processor is not None:
+                logits = processor(text[:, :end], logits)
+            probabilities = warpers(read, logits).softmax(-1)  # type: ignore[arg-type]
+            text[:, end] = torch.multinomial(probabilities, 1)[:, 0]
+            on_token(done + 1)
+    return text
+
+
+def _not_finite(model: PreTrainedModel) -> ModelError:
+    return ModelError(
+        "the model's logits are not finite, so nothing can be drawn from them",
+        where=type(model).__name__,
+        fix="check its weights; a diverged training run leaves such a model",
+    )

@@ -1,0 +1,59 @@
+"""Structure."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any
+
+from tiltlm.errors import ModelError
+
+if TYPE_CHECKING:
+    from torch import nn
+    from transformers import PreTrainedModel
+
+
+def vocabulary_size(model: PreTrainedModel) -> int:
+    """Rows of the model's head."""
+    return int(model.config.get_text_config().vocab_size)
+
+
+def context_length(model: PreTrainedModel) -> int | None:
+    """Tokens the model can read at once; None where its config sets no limit."""
+    limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    return None if limit is None else int(limit)
+
+
+def head_of(model: nn.Module) -> tuple[str, Any]:
+    """The output head with its dotted name.
+
+    Raises:
+        ModelError: the model has no linear head.
+    """
+    find: Any = model.get_output_embeddings
+    head = find()
+    for name, module in model.named_modules():
+        if module is head and getattr(head, "weight", None) is not None:
+            return name, module
+    raise ModelError(
+        "the model has no linear output head",
+        where=type(model).__name__,
+        fix="use decode, which needs none",
+    )
+
+
+def untie_head(model: PreTrainedModel) -> None:
+    """Give the head a weight of its own where it shares the input embedding's."""
+    from torch import nn
+
+    _, head = head_of(model)
+    head = getattr(head, "base_layer", head)  # under an adapter
+    inputs: Any = model.get_input_embeddings()
+    if head.weight is inputs.weight:
+        head.weight = nn.Parameter(head.weight.detach().clone())
+    for config in {id(c): c for c in (model.config, model.config.get_text_config())}.values():
+        config.tie_word_embeddings = False
+
+
+def can_keep_logits(model: nn.Module) -> bool:
+    """Whether the model's head can be applied to chosen positions only (``logits_to_keep``)."""
+    return "logits_to_keep" in inspect.signature(model.forward).parameters

@@ -1,0 +1,74 @@
+"""Tilt."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from tiltlm.records.base import Interval, Record
+
+
+class EstimateRecord(Record):
+    """A mean with its interval."""
+
+    mean: float = Field(description="over all positions")
+    interval: Interval | None = Field(description="95 % Student interval over contexts")
+
+
+class FidelityRecord(Record):
+    """How close the model comes to its target, on held-out contexts."""
+
+    gap_closed: float = Field(
+        description="1 − KL(Q‖P)/KL(Q‖P0): 1 is perfect, 0 is the base, negative is worse than it"
+    )
+    interval: Interval | None = Field(description="95 %, Student's, of a ratio over contexts")
+    kl_target_model_nats: float = Field(description="KL(Q‖P), nats a position")
+    kl_target_base_nats: float = Field(description="KL(Q‖P0), nats a position")
+
+
+class EventMassRecord(Record):
+    """P(event | context) under base, target and model, mean over positions."""
+
+    base: float
+    target: float
+    model: float
+
+
+class EventDetailRecord(Record):
+    """The same of one event, with intervals."""
+
+    event: str
+    base: EstimateRecord
+    target: EstimateRecord
+    model: EstimateRecord
+
+
+class TiltRecord(Record):
+    """``result.json`` of ``tiltlm tilt``."""
+
+    schema_version: Literal[1] = 1
+    kind: Literal["tilt"] = "tilt"
+    by: Literal["decode", "edit", "train"]
+    target: str = Field(description="as it can be written again")
+    sentence: str = Field(description="the target in words")
+    fidelity: FidelityRecord
+    event_mass: EventMassRecord | None = Field(
+        description="of the first event; null for targets about strings"
+    )
+    events: list[EventDetailRecord] = Field(description="of every event")
+    collateral_nats: float | None = Field(
+        description="KL of base to model, both given no event: what should not have moved; nats"
+    )
+    leakage_nats: float | None = Field(
+        description="KL of base to model where a trigger is not met; null without a trigger"
+    )
+    strengths: list[float] | None = Field(description="fitted strengths of a match, nats")
+    details: dict[str, Any] = Field(description="what the realisation says of itself")
+    contexts: str = Field(description="what the held-out contexts are")
+    held_out_contexts: int = Field(description="how many; the unit of replication")
+    held_out_positions: int
+    base: dict[str, str] = Field(description="name and SHA-256 of the base's weights")
+    seed: int
+    versions: dict[str, str]
+    seconds: dict[str, float] = Field(description="of each part")

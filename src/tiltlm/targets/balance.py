@@ -1,0 +1,108 @@
+"""Balance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tiltlm.errors import TargetError
+from tiltlm.events.automaton import State
+from tiltlm.events.event import Event
+from tiltlm.events.vocabulary import Vocabulary
+from tiltlm.targets.reweighing import LARGEST_STRENGTH, Reweighing, check_event
+from tiltlm.targets.target import Target
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True)
+class _Balance(Target):
+    shares: tuple[tuple[Event, float], ...]
+
+    def bind(
+        self, vocabulary: Vocabulary, tokenizer: PreTrainedTokenizerBase | None = None
+    ) -> BoundBalance:
+        return BoundBalance(self, vocabulary)
+
+    def __str__(self) -> str:
+        return "balance({" + ", ".join(f"{e}: {s:g}" for e, s in self.shares) + "})"
+
+    def sentence(self) -> str:
+        parts = ", ".join(f"{share:.3g} to {event}" for event, share in self.shares)
+        return f"what these events have together is split: {parts}"
+
+
+class BoundBalance(Reweighing):
+    """Outside its events the reference; inside the same total, split as wished."""
+
+    def __init__(self, target: _Balance, vocabulary: Vocabulary) -> None:
+        super().__init__(target, [event for event, _ in target.shares], vocabulary)
+        self.shares = [share for _, share in target.shares]
+        count = range(len(self.events))
+        self.patterns = [tuple(int(k == j) for j in count) for k in count]
+        if not self.depends_on_context:
+            self.classes_at(None)
+
+    def classes_at(self, state: State) -> torch.Tensor:
+        """(A, V), one class an event.
+
+        Raises:
+            TargetError: two of the events share a token.
+        """
+        import torch
+
+        states = self.split(state)
+        masks = [event.mask_at(s) for event, s in zip(self.events, states, strict=True)]
+        classes = torch.stack(masks)
+        if bool((classes.sum(0) > 1).any()):
+            token = int((classes.sum(0) > 1).nonzero()[0, 0])
+            raise TargetError(
+                f"the events of a balance share tokens (id {token} is one), "
+                "so their shares contradict each other",
+                where=self.text,
+                fix="make them disjoint with & ~",
+            )
+        return classes
+
+    def class_shifts(self, log_masses: torch.Tensor) -> torch.Tensor:
+        """log(share·total / mass); 0 where an event has no mass at all to scale."""
+        import torch
+
+        total = log_masses.logsumexp(-1, keepdim=True)
+        wish = torch.tensor(self.shares, dtype=log_masses.dtype, device=log_masses.device).log()
+        shift = wish + total - log_masses
+        return torch.where(log_masses.isfinite() & total.isfinite(), shift, 0.0).clamp(
+            -LARGEST_STRENGTH, LARGEST_STRENGTH
+        )
+
+
+def balance(shares: Mapping[Event, float]) -> Target:
+    """Split what several events have together by share, and leave all other tokens alone.
+
+    Raises:
+        TargetError: fewer than two events; a share not between 0 and 1; they do not sum to 1.
+
+    >>> from tiltlm.events.tokens import word
+    >>> print(balance({word("he"): 0.5, word("she"): 0.5}).sentence())
+    what these events have together is split: 0.5 to word('he'), 0.5 to word('she')
+    """
+    if not isinstance(shares, Mapping) or len(shares) < 2:
+        raise TargetError(
+            "balance takes a mapping of at least two events to shares",
+            fix="balance({word('he'): 0.5, word('she'): 0.5})",
+        )
+    for event, share in shares.items():
+        check_event("balance", event)
+        if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share < 1:
+            raise TargetError(
+                f"the share of {event} is {share!r}; it lies strictly between 0 and 1"
+            )
+    total = sum(shares.values())
+    if abs(total - 1) > 1e-6:
+        raise TargetError(
+            f"the shares sum to {total:.6g}, expected 1 (±1e-6)", fix="raise or lower one of them"
+        )
+    return _Balance(tuple((event, float(share)) for event, share in shares.items()))

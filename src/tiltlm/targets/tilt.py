@@ -1,0 +1,85 @@
+"""Tilt."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tiltlm.errors import TargetError
+from tiltlm.events.event import Event
+from tiltlm.events.vocabulary import Vocabulary
+from tiltlm.targets.reweighing import LARGEST_STRENGTH, Reweighing, check_event
+from tiltlm.targets.target import Target
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedTokenizerBase
+
+
+class BoundTilt(Reweighing):
+    """P0·exp(Σ β_k m_k), normalised; also what a fitted match is."""
+
+    def __init__(
+        self, target: Target, events: Sequence[Event], vocabulary: Vocabulary, strength: list[float]
+    ) -> None:
+        super().__init__(target, events, vocabulary)
+        self.strength = strength
+
+    def constant_shifts(self) -> torch.Tensor:
+        """(A,) sums of the strengths of the events that make up each class."""
+        import torch
+
+        patterns = torch.tensor(self.patterns, dtype=torch.float64)
+        return patterns @ torch.tensor(self.strength, dtype=torch.float64)
+
+    def class_shifts(self, log_masses: torch.Tensor) -> torch.Tensor:
+        """The same in every row."""
+        return self.constant_shifts().to(log_masses)[None].expand_as(log_masses)
+
+
+@dataclass(frozen=True)
+class _Tilt(Target):
+    event: Event
+    strength: float
+
+    def bind(
+        self, vocabulary: Vocabulary, tokenizer: PreTrainedTokenizerBase | None = None
+    ) -> BoundTilt:
+        return BoundTilt(self, [self.event], vocabulary, [self.strength])
+
+    def __str__(self) -> str:
+        return f"tilt({self.event}, {self.strength:g})"
+
+    def sentence(self) -> str:
+        side = "likelier" if self.strength > 0 else "less likely"
+        times = math.exp(abs(self.strength))
+        return f"tokens in {self.event} {times:.3g} times {side} against all others"
+
+
+def tilt(event: Event, strength: float) -> Target:
+    """The reference with the odds of an event multiplied by e^strength.
+
+    Q ∝ P0·exp(strength·m). Of all distributions with that event mass it is the closest to P0.
+
+    Raises:
+        TargetError: the strength is no finite number, 0, or beyond ±50.
+
+    >>> from tiltlm.events.tokens import contains
+    >>> import torch
+    >>> bound = tilt(contains("x"), 1.0).bind(Vocabulary((b"x", b"y")))
+    >>> bound.log_probs(torch.tensor([[0.5, 0.5]]).log()).exp()
+    tensor([[0.7311, 0.2689]])
+    """
+    check_event("tilt", event)
+    if isinstance(strength, bool) or not isinstance(strength, int | float):
+        raise TargetError(
+            f"the strength is {strength!r}, which is no number", fix="tilt(EVENT, 1.0), say"
+        )
+    if not math.isfinite(strength) or abs(strength) > LARGEST_STRENGTH:
+        raise TargetError(
+            f"the strength is {strength}; it lies between ±{LARGEST_STRENGTH:g} nats",
+            fix="1.0 multiplies the odds by 2.7, −3 divides them by 20",
+        )
+    return _Tilt(event, float(strength))

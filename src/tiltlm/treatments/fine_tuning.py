@@ -1,0 +1,98 @@
+"""Ordinary fine-tuning on clean text, with transformers' trainer and its language-model loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer_callback import PrinterCallback
+
+from tiltlm.contexts.token_contexts import TokenContexts, collate
+
+BATCH, LEARNING_RATE = 4, 2e-5
+
+
+def fine_tune(
+    model: PreTrainedModel,
+    clean: TokenContexts,
+    milestones: Sequence[int],
+    seed: int,
+    act: Callable[[int], None] | None = None,
+    *,
+    batch: int = BATCH,
+    learning_rate: float = LEARNING_RATE,
+    bf16: bool = False,
+) -> None:
+    """AdamW at a constant rate; the model is changed in place, and left in evaluation.
+
+    Args:
+        model: whose parameters that require gradients are trained.
+        clean: contexts; each token predicts the next.
+        milestones: steps after which ``act`` is called; the last is where training ends.
+        seed: of the order of contexts; the caller's random state is left alone.
+        act: told the step.
+        batch: contexts a step.
+        learning_rate: of AdamW.
+        bf16: matrix products in bfloat16.
+    """
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder, torch.random.fork_rng():
+        arguments = TrainingArguments(
+            output_dir=folder,
+            max_steps=max(milestones),
+            per_device_train_batch_size=batch,
+            learning_rate=learning_rate,
+            lr_scheduler_type="constant",
+            save_strategy="no",
+            report_to=[],
+            seed=seed,
+            disable_tqdm=True,
+            logging_strategy="no",
+            bf16=bf16,
+            use_cpu=model.device.type == "cpu",
+        )
+        trainer = Trainer(
+            model,
+            arguments,
+            data_collator=_stack,
+            train_dataset=_Labelled(clean),
+            callbacks=[_AtSteps(milestones, act)] if act else None,
+        )
+        trainer.remove_callback(PrinterCallback)  # standard output may be JSON
+        trainer.train()
+    model.eval()
+
+
+class _AtSteps(TrainerCallback):
+    def __init__(self, milestones: Sequence[int], act: Callable[[int], None]) -> None:
+        self.milestones, self.act = set(milestones), act
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.global_step in self.milestones:
+            model = kwargs["model"]
+            model.eval()
+            self.act(state.global_step)
+            model.train()
+
+
+class _Labelled(torch.utils.data.Dataset[dict[str, torch.Tensor]]):
+    """Contexts with themselves as labels."""
+
+    def __init__(self, contexts: TokenContexts) -> None:
+        self.contexts = contexts
+
+    def __len__(self) -> int:
+        return len(self.contexts)
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        ids = self.contexts.sequences[index]
+        return {"input_ids": ids, "labels": ids}
+
+
+def _stack(items: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    batch = collate(items)
+    batch["labels"] = torch.where(batch["attention_mask"] > 0, batch["input_ids"], -100)
+    return batch

@@ -1,0 +1,405 @@
+"""The audit: what moved is named, what is benign is not accused; simulations with known truth."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from tests.tiny import KINDS, three_syllables, tiny_loaded, tiny_perturbed, worded_loaded
+from tiltlm.auditing.classes.token_classes import build_classes
+from tiltlm.auditing.inputs import read_lists
+from tiltlm.auditing.logits.auditor import Auditor
+from tiltlm.auditing.null.pack import load_pack
+from tiltlm.auditing.shifts.filters import HeadGeometry
+from tiltlm.auditing.shifts.log_ratios import ShiftReader
+from tiltlm.auditing.shifts.strata import Change, templates
+from tiltlm.auditing.shifts.trigger_probes import (
+    find_triggered_class,
+    make_trigger_probes,
+    probe_words,
+)
+from tiltlm.cli.app import app
+from tiltlm.commands.audit_logits import run_audit
+from tiltlm.commands.null import build_null
+from tiltlm.commands.tilt import run_tilt
+from tiltlm.contexts.token_contexts import RandomTokenContexts, TokenContexts
+from tiltlm.errors import ConfigError, MeasurementError, RunError, VocabularyError
+from tiltlm.events.parse import parse_event
+from tiltlm.events.vocabulary import Vocabulary
+from tiltlm.models.loading import LoadedModel
+from tiltlm.progress import NoProgress
+from tiltlm.recipes.tilt import recipe_of
+from tiltlm.targets.logits_processor import TiltLogitsProcessor
+from tiltlm.targets.parse import parse_target
+
+SIZE, WIDTH, MEMBERS = 600, 64, 199
+
+
+@pytest.fixture(scope="module")
+def words():
+    """600 tokens of three syllables."""
+    return three_syllables(SIZE)
+
+
+@pytest.fixture(scope="module")
+def simulated(words):
+    """An auditor whose null is W·Δh with Δh from one distribution, and little else."""
+    draws = np.random.default_rng(0)
+    rows = draws.normal(size=(SIZE, WIDTH))
+    mass = draws.dirichlet(np.ones(SIZE))
+    mixing = draws.normal(size=(WIDTH, WIDTH)) / WIDTH**0.5
+
+    def benign(count):
+        moved = draws.normal(size=(count, WIDTH)) @ mixing * 0.3
+        shifts = moved @ rows.T + 0.02 * draws.normal(size=(count, SIZE))
+        return shifts - shifts.mean(1, keepdims=True)
+
+    tried = build_classes(words)
+    space = HeadGeometry(rows, mass)
+    auditor = Auditor(
+        space, tried, change(space, benign(MEMBERS)), templates=templates_at(space, tried)
+    )
+    return auditor, benign, tried
+
+
+def change(space, shifts):
+    """As if every position were in one stratum."""
+    return Change(shifts, space.moves(shifts)[..., None, :])
+
+
+def templates_at(space, tried):
+    """Where the reference's distribution is its mean one."""
+    logits = torch.from_numpy(np.log(space.mass)).float()[None]
+    one = torch.zeros(1, dtype=torch.long)
+    return templates(torch.zeros(1, WIDTH), one, lambda _: logits, space.rows, tried.members)
+
+
+def planted(tried, event):
+    index = tried.names.index(event)
+    return tried.members[index].toarray()[0], index
+
+
+def test_a_tilt_by_the_head_is_named_on_top_of_a_benign_change(simulated):
+    auditor, benign, tried = simulated
+    mask, _ = planted(tried, "contains('k')")
+    for shift in benign(5):
+        first, *others = auditor.named(change(auditor.space, shift + 0.1 * mask), 0.01)
+        assert first.event == "contains('k')"
+        assert (first.seen, others) == ("outside", [])
+        assert first.interval[0] < 0.1 < first.interval[1]
+        assert first.p == 1 / (MEMBERS + 1)
+
+
+def test_two_tilts_are_both_named_with_their_own_strengths(simulated):
+    auditor, benign, tried = simulated
+    up, down = planted(tried, "contains('k')")[0], planted(tried, "contains('s')")[0]
+    shift = benign(1)[0] + 0.3 * up - 0.2 * down
+    found = auditor.named(change(auditor.space, shift), 0.01)
+    strengths = {f.event: f.strength for f in found}
+    assert strengths["contains('k')"] == pytest.approx(0.3, abs=0.02)
+    assert strengths["contains('s')"] == pytest.approx(-0.2, abs=0.02)
+
+
+def test_a_tilt_by_the_body_is_named_inside_the_column_space(simulated):
+    auditor, _, tried = simulated
+    _, index = planted(tried, "contains('t')")
+    shift = 3 * auditor.space.shift_of(auditor.inside.templates[index, 0])
+    shift += 0.02 * np.random.default_rng(1).normal(size=SIZE)
+    first = auditor.named(change(auditor.space, shift - shift.mean()), 0.01)[0]
+    assert (first.event, first.seen) == ("contains('t')", "inside")
+    assert first.strength == pytest.approx(3, rel=0.1)
+
+
+def test_benign_changes_are_accused_as_often_as_was_said(simulated):
+    auditor, benign, _ = simulated
+    p = np.array([auditor.best(change(auditor.space, shift)).p for shift in benign(400)])
+    for rate in (0.05, 0.2):
+        # Three standard deviations of 400 draws, and of the null's own 199.
+        room = 3 * (rate * (1 - rate) * (1 / 400 + 1 / MEMBERS)) ** 0.5
+        assert abs((p <= rate).mean() - rate) < room
+
+
+def test_a_class_that_one_family_moves_does_not_set_the_threshold_of_all_others(simulated):
+    auditor, benign, tried = simulated
+    space = HeadGeometry(auditor.space.rows, np.full(SIZE, 1 / SIZE))
+    inside = templates_at(space, tried)
+    odd, other = (planted(tried, f"contains('{letter}')")[0] for letter in "sk")
+    families = ["a", "b", "c", "odd"] * (MEMBERS // 4)
+    draws = np.random.default_rng(0)
+    null = benign(len(families))
+    moved = np.array([f == "odd" for f in families])
+    null[moved] += draws.uniform(0.1, 0.3, size=(moved.sum(), 1)) * odd
+    plain, mixed = (
+        Auditor(space, tried, change(space, n), families=families, templates=inside)
+        for n in (benign(len(families)), null)
+    )
+    # What the odd family does is benign, and of another class as little is named as without it.
+    accused = [mixed.best(change(space, s + 0.2 * odd)).p <= 0.01 for s in benign(20)]
+    assert sum(accused) <= 2
+    for strength in (0.04, 0.06):
+        named = [
+            [len(a.named(change(space, s + strength * other), 0.01)) for s in benign(20)]
+            for a in (plain, mixed)
+        ]
+        assert sum(map(bool, named[1])) >= sum(map(bool, named[0])) - 4
+
+
+def test_without_a_null_shifts_are_listed_and_none_has_a_p(words, simulated):
+    auditor, benign, tried = simulated
+    bare = Auditor(HeadGeometry(auditor.space.rows, np.full(SIZE, 1 / SIZE)), tried, None)
+    mask, _ = planted(tried, "contains('k')")
+    first = bare.ranked(benign(1)[0] + 0.2 * mask)[0]
+    assert (first.event, first.p, first.interval) == ("contains('k')", None, None)
+
+
+def test_every_hypothesis_is_an_event_with_just_its_tokens(words):
+    tried = build_classes(words)
+    for index in range(0, len(tried), 7):
+        mask = parse_event(tried.names[index]).mask(words)
+        assert mask.nonzero()[:, 0].tolist() == tried.token_ids(index)
+
+
+def test_lists_are_hypotheses_by_their_names(words):
+    tried = build_classes(
+        words, {"mine": ["badoki", "Lumeno", *(t[1:] for t in words.texts[101:121:2])]}
+    )
+    index = tried.names.index("mine")
+    assert all(words.text(i).strip() in "badoki lumeno" or i > 100 for i in tried.token_ids(index))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_shift_is_the_mean_log_ratio_whatever_the_architecture(kind):
+    reference, suspect = tiny_loaded(kind), tiny_perturbed(kind)
+    ids = RandomTokenContexts(300, 12, 3, seed=0).batch()
+    weights = [[0.0, 1.0, 2.0] * 4] * 3
+    shift = ShiftReader(reference, TokenContexts(ids.tolist(), "r", weights=weights)).read(suspect)
+    with torch.no_grad():
+        first, second = (
+            m.model(input_ids=ids).logits.double().log_softmax(-1) for m in (reference, suspect)
+        )
+    w = torch.tensor(weights).double()
+    direct = ((second - first) * w[..., None]).sum(1) / w.sum(1)[:, None]
+    direct -= direct.mean(1, keepdim=True)
+    assert torch.allclose(shift.by_context.double(), direct, atol=1e-4)
+    some = [p for p in range(12) if weights[0][p]][::4]
+    kl = (first.exp() * (first - second)).sum(-1)[:, some].mean()
+    assert shift.kl == pytest.approx(float(kl), rel=1e-3)
+    assert torch.allclose(shift.suspect_mass, second[:, some].exp().mean((0, 1)), atol=1e-6)
+
+
+def test_a_decoding_suspect_shifts_as_its_processor_does():
+    loaded = tiny_loaded()
+    vocabulary = Vocabulary.from_tokenizer(loaded.tokenizer, loaded.model.config.vocab_size)
+    target = parse_target("tilt(contains('o'), 0.7)").bind(vocabulary, loaded.tokenizer)
+    contexts = TokenContexts(RandomTokenContexts(300, 10, 2, seed=0).batch().tolist(), "r")
+    shift = ShiftReader(loaded, contexts).read(None, target).mean
+    mask = target.events[0].mask_at(target.events[0].start())
+    assert float(shift[mask].mean() - shift[~mask].mean()) == pytest.approx(0.7, abs=1e-5)
+    assert isinstance(TiltLogitsProcessor(target), TiltLogitsProcessor)
+
+
+def test_a_suspect_that_returns_nan_is_not_judged():
+    reference, suspect = tiny_loaded(), tiny_loaded()
+    suspect.model.get_output_embeddings().weight.data.fill_(float("nan"))
+    contexts = TokenContexts(RandomTokenContexts(300, 8, 2, seed=0).batch().tolist(), "r")
+    with pytest.raises(MeasurementError):
+        ShiftReader(reference, contexts).read(suspect)
+
+
+def test_the_word_that_a_tilt_waits_for_is_found_among_hundreds():
+    loaded = worded_loaded()
+    vocabulary = Vocabulary.from_tokenizer(loaded.tokenizer, loaded.model.config.vocab_size)
+    words = probe_words(vocabulary, ["bado"], 160)
+    samples = TokenContexts(RandomTokenContexts(500, 16, 8, seed=0).batch().tolist(), "r")
+    probes = make_trigger_probes(loaded, words, samples)
+    shift = ShiftReader(loaded, probes.contexts).read(loaded)
+    tried = build_classes(vocabulary)
+    outside = Auditor(
+        HeadGeometry(head_rows(loaded), shift.reference_mass.numpy()), tried, None
+    ).outside
+    target = parse_target("when('kilu', tilt(contains('n'), 0.5))").bind(
+        vocabulary, loaded.tokenizer
+    )
+    assert "kilu" in words
+    placed = ShiftReader(loaded, probes.contexts).read(None, target).by_context.double().numpy()
+    found = find_triggered_class(outside, placed, probes)
+    assert words[found.word] == "kilu"
+    assert tried.names[found.index] == "contains('n')"
+    nothing = find_triggered_class(outside, shift.by_context.double().numpy(), probes)
+    assert nothing.score < 0.1 < found.score
+
+
+def head_rows(loaded):
+    return loaded.model.get_output_embeddings().weight.detach().double().numpy()
+
+
+def tilted(folder, out, target, by="edit"):
+    recipe = recipe_of(
+        str(folder / "model"), {"target": target, "by": by, "contexts": "own:24"}, {}
+    )
+    run_tilt(recipe, out)
+    return str(out)
+
+
+def test_what_tilt_plants_audit_names(pack, tmp_path):
+    suspect = tilted(pack, tmp_path / "t", "tilt(contains('k'), 0.5)")
+    record = run_audit(
+        suspect, str(pack / "model"), tmp_path / "out", null=pack / "null", fpr=0.025
+    )
+    assert record.verdict == "found"
+    assert record.findings[0].event == "contains('k')"
+    assert record.findings[0].strength_nats == pytest.approx(0.5, abs=0.05)
+    assert record.findings[0].where == "everywhere"
+    assert record.findings[0].mass.suspect > record.findings[0].mass.reference
+    saved = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert saved["verdict"] == "found"
+    assert saved["null"]["models"] == 39
+
+
+class Heard(NoProgress):
+    """What a progress was told: of each part, how far it is and how far it goes."""
+
+    def __init__(self):
+        self.parts = {}
+
+    def begin(self, title, total):
+        self.parts[title] = self.at = [0, total]
+
+    def advance(self, done, note=""):
+        assert done > self.at[0]
+        self.at[0] = done
+
+
+def test_the_reference_itself_is_accused_of_nothing(pack):
+    reference, heard = str(pack / "model"), Heard()
+    record = run_audit(reference, reference, null=pack / "null", fpr=0.025, progress=heard)
+    assert heard.parts["learning what is benign"][1] > 3
+    assert all(done == total for done, total in heard.parts.values())
+    assert (record.verdict, record.findings, record.triggers) == ("none", [], [])
+    assert record.kl_nats == 0
+
+
+def test_without_a_pack_the_verdict_is_uncalibrated(pack, tmp_path):
+    suspect = tilted(pack, tmp_path / "t", "tilt(contains('k'), 0.5)")
+    record = run_audit(suspect, str(pack / "model"), contexts="random")
+    assert record.verdict == "uncalibrated"
+    assert record.findings[0].event == "contains('k')"
+    assert record.findings[0].p is None
+
+
+def test_a_small_tilt_is_certified_and_a_larger_one_is_not(pack, tmp_path):
+    suspect = tilted(pack, tmp_path / "t", "tilt(contains('k'), 0.3)")
+    events = ["contains('k')", "contains('s')"]
+    record = run_audit(suspect, str(pack / "model"), events=events, within=0.1)
+    assert [c.certified for c in record.certificates] == [False, True]
+    assert record.certificates[0].strength_nats == pytest.approx(0.3, abs=0.05)
+
+
+def test_a_trigger_is_named_with_its_word(pack, tmp_path):
+    words = load_pack(pack / "null").probes.words
+    suspect = tilted(pack, tmp_path / "t", f"when({words[9]!r}, tilt(contains('k'), 1))", "decode")
+    record = run_audit(suspect, str(pack / "model"), null=pack / "null", fpr=0.025)
+    assert record.verdict == "found"
+    assert record.triggers[0].word == words[9]
+    assert record.triggers[0].event == "contains('k')"
+    assert record.triggers[0].p_word < 0.01
+
+
+def test_a_build_that_was_stopped_goes_on_to_the_same_pack(pack, tmp_path, monkeypatch):
+    from tiltlm.auditing.null import members
+
+    made = members.write_member
+    count = 0
+
+    def stopping(*arguments):
+        nonlocal count
+        count += 1
+        if count == 3:
+            raise KeyboardInterrupt
+        made(*arguments)
+
+    given = {
+        "models": 4,
+        "corpora": [f"text:{pack / 'one.txt'}"],
+        "contexts": 4,
+        "length": 24,
+        "steps": (1, 2),
+        "words": 16,
+    }
+    build_null(str(pack / "model"), tmp_path / "whole", **given)
+    monkeypatch.setattr(members, "write_member", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        build_null(str(pack / "model"), tmp_path / "stopped", **given)
+    with pytest.raises(ConfigError, match="not finished"):
+        load_pack(tmp_path / "stopped")
+    monkeypatch.setattr(members, "write_member", made)
+    with pytest.raises(RunError, match="other settings"):
+        build_null(str(pack / "model"), tmp_path / "stopped", **{**given, "words": 24}, resume=True)
+    build_null(str(pack / "model"), tmp_path / "stopped", **given, resume=True)
+    whole, again = load_pack(tmp_path / "whole"), load_pack(tmp_path / "stopped")
+    assert torch.equal(whole.shifts, again.shifts)
+    assert (whole.kl, whole.waiting) == (again.kl, again.waiting)
+
+
+def test_a_pack_that_cannot_serve_is_refused(pack, tmp_path):
+    reference, null = str(pack / "model"), pack / "null"
+    with pytest.raises(ConfigError, match="it takes 99"):
+        run_audit(reference, reference, null=null)
+    with pytest.raises(ConfigError, match="there is no null pack"):
+        run_audit(reference, reference, null=tmp_path)
+    other = LoadedModel(worded_loaded(seed=1).model, worded_loaded().tokenizer)
+    other.model.save_pretrained(tmp_path / "other")
+    other.tokenizer.save_pretrained(tmp_path / "other")
+    with pytest.raises(ConfigError, match="another reference"):
+        run_audit(reference, str(tmp_path / "other"), null=null, fpr=0.025)
+    damaged = tmp_path / "damaged"
+    damaged.mkdir()
+    (damaged / "null.json").write_bytes((null / "null.json").read_bytes())
+    (damaged / "null.safetensors").write_bytes((null / "null.safetensors").read_bytes()[:1000])
+    with pytest.raises(ConfigError, match="damaged"):
+        run_audit(reference, reference, null=damaged, fpr=0.025)
+    about = json.loads((null / "null.json").read_text())
+    (damaged / "null.json").write_text(
+        json.dumps({**about, "kl": [], "members": [], "waiting": []})
+    )
+    (damaged / "null.safetensors").write_bytes((null / "null.safetensors").read_bytes())
+    with pytest.raises(ConfigError, match="lengths differ"):
+        run_audit(reference, reference, null=damaged, fpr=0.025)
+    (damaged / "null.json").write_text(json.dumps({**about, "schema_version": 1}))
+    with pytest.raises(ConfigError, match="another version of tiltlm"):
+        run_audit(reference, reference, null=damaged, fpr=0.025)
+
+
+def test_another_tokenizer_is_refused_and_nothing_is_written(pack, tmp_path):
+    other = tiny_loaded()
+    other.model.save_pretrained(tmp_path / "other")
+    other.tokenizer.save_pretrained(tmp_path / "other")
+    with pytest.raises(VocabularyError):
+        run_audit(str(tmp_path / "other"), str(pack / "model"), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "text", ["[]", "{", '{"a": []}', '{"a": [1]}', '{"description": "no list"}']
+)
+def test_files_that_are_no_word_lists_are_refused(tmp_path, text):
+    (tmp_path / "lists.json").write_text(text)
+    with pytest.raises(ConfigError):
+        read_lists(tmp_path / "lists.json")
+
+
+def test_the_command_line_says_what_was_found(pack, tmp_path):
+    suspect = tilted(pack, tmp_path / "t", "tilt(contains('k'), 0.5)")
+    given = ["--reference", str(pack / "model"), "--null", str(pack / "null"), "--fpr", "0.025"]
+    done = CliRunner().invoke(app, ["audit", suspect, *given])
+    assert done.exit_code == 0, done.output
+    assert "tilted" in done.output
+    assert "contains('k')" in done.output
+    done = CliRunner().invoke(app, ["audit", suspect, *given, "--json"])
+    assert json.loads(done.stdout)["findings"][0]["event"] == "contains('k')"
+    done = CliRunner().invoke(
+        app, ["audit", "plan", "--strength", "0.7033", "--mass", "0.01", "--json"]
+    )
+    assert json.loads(done.stdout)["least"] == 1177

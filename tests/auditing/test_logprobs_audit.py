@@ -1,0 +1,369 @@
+"""Naming a class from the likeliest tokens: closed forms, error rates, a server on loopback."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from tests.completions import CompletionsServer
+from tests.tiny import three_syllables
+from tiltlm.auditing.classes.token_classes import build_classes
+from tiltlm.auditing.logprobs.auditor import TopKAuditor
+from tiltlm.auditing.logprobs.null import TopKNull
+from tiltlm.auditing.logprobs.regression import TopKLogRatios, TopKRegression
+from tiltlm.auditing.shifts.place_covariance import PlaceCovariance, learn_place_covariance
+from tiltlm.cli.app import app
+from tiltlm.commands.audit_logprobs import run_logprobs_audit
+from tiltlm.commands.tilt import run_tilt
+from tiltlm.errors import ConfigError, ModelError, VocabularyError
+from tiltlm.events.vocabulary import Vocabulary
+from tiltlm.models.loading import load
+from tiltlm.recipes.tilt import recipe_of
+
+SIZE, WIDTH, POSITIONS, CONTEXTS = 600, 6, 400, 20
+
+
+def log_softmax(logits):
+    return logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+
+
+@pytest.fixture(scope="module")
+def world():
+    """Classes over 600 tokens, a head, and a reference's logits at 400 positions."""
+    draws = np.random.default_rng(0)
+    rows = draws.normal(size=(SIZE, WIDTH))
+    hidden = draws.normal(size=(POSITIONS, WIDTH))
+    tried = build_classes(three_syllables(SIZE))
+    return tried, rows, hidden @ rows.T + draws.normal(size=(POSITIONS, SIZE))
+
+
+def shown(logits, change, top=20):
+    """The likeliest tokens of a suspect whose logits are changed."""
+    reference, suspect = log_softmax(logits), log_softmax(logits + change)
+    tokens = np.argsort(-suspect, axis=1)[:, :top]
+    contexts = np.arange(len(logits)) * CONTEXTS // len(logits)
+    return TopKLogRatios(tokens, np.take_along_axis(suspect - reference, tokens, 1), contexts)
+
+
+def strength_of(lens, index, ratios):
+    """Nats, by generalised least squares."""
+    own = lens.hypotheses.members[index]
+    return float((own @ lens.total(ratios))[0] / (own @ lens.total(lens.at(index)))[0])
+
+
+def moving(draws, count, sizes):
+    """(count, WIDTH) Δh of places, of other size in each direction."""
+    return draws.normal(size=(count, WIDTH)) * sizes
+
+
+@pytest.mark.parametrize("top", [2, 5, 20])
+def test_a_tilt_is_recovered_exactly_however_few_tokens_are_shown(world, top):
+    tried, rows, logits = world
+    index = tried.names.index("contains('k')")
+    seen = shown(logits, 0.37 * tried.members[index].toarray()[0], top)
+    lens = TopKRegression(seen, tried, PlaceCovariance.of(rows))
+    assert strength_of(lens, index, seen.ratios) == pytest.approx(0.37, abs=1e-4)
+    # Taken out, nothing is left of any class.
+    rest = seen.less(0.37 * lens.at(index))
+    left = tried.members @ lens.total(rest.ratios) / np.maximum(lens.information, 1)
+    assert np.abs(left).max() < 1e-4
+
+
+def test_places_that_show_fewer_tokens_count_by_those_they_show(world):
+    tried, rows, logits = world
+    index = tried.names.index("contains('k')")
+    change = 0.3 * tried.members[index].toarray()[0]
+    change = change + 0.1 * np.random.default_rng(5).normal(size=logits.shape)
+    few, many = (shown(logits, change, top) for top in (12, 20))
+    tokens, ratios = many.tokens.copy(), many.ratios.copy()
+    tokens[:, 12:], ratios[:, 12:] = -1, 99.0
+    padded = TopKLogRatios(tokens, ratios, many.contexts)
+    moves = PlaceCovariance.of(rows)
+    found = [strength_of(TopKRegression(s, tried, moves), index, s.ratios) for s in (few, padded)]
+    assert found[0] == pytest.approx(found[1], abs=1e-6)
+    assert few.scale == pytest.approx(padded.scale)
+
+
+def test_the_covariance_of_benign_moves_is_learnt_from_the_likeliest_tokens(world):
+    _, rows, logits = world
+    draws = np.random.default_rng(6)
+    sizes = np.array([2.0, 1.0, 0.5, 0.5, 0.25, 0.1])
+    rows = rows - rows.mean(0)
+    members = [shown(logits, 0.3 * moving(draws, POSITIONS, sizes) @ rows.T) for _ in range(8)]
+    ids, ratios = (np.stack([getattr(m, n) for m in members]) for n in ("tokens", "ratios"))
+    found = learn_place_covariance(ids, ratios, rows)
+    truth = np.diag((0.3 * sizes / np.mean([m.scale for m in members])) ** 2)
+    assert np.linalg.norm(found - truth) < 0.1 * np.linalg.norm(truth)
+
+
+def test_where_bodies_move_a_tilt_is_found_among_what_they_do_not(world):
+    tried, rows, logits = world
+    index = tried.names.index("contains('k')")
+    mask = tried.members[index].toarray()[0]
+    sizes = np.array([2.0, 1.0, 0.5, 0.5, 0.25, 0.1])
+    covariance = np.diag(sizes**2)
+    off = {"known": [], "unknown": []}
+    for seed in range(20):
+        draws = np.random.default_rng(seed)
+        # Fewer tokens than directions, so that a place alone cannot tell them from a tilt.
+        seen = shown(logits, 0.2 * mask + 0.3 * moving(draws, POSITIONS, sizes) @ rows.T, top=5)
+        for name, moves in (
+            ("known", PlaceCovariance.of(rows, covariance)),
+            ("unknown", PlaceCovariance.of(rows)),
+        ):
+            found = strength_of(TopKRegression(seen, tried, moves), index, seen.ratios)
+            off[name].append(found - 0.2)
+    known, unknown = (np.sqrt(np.mean(np.square(off[n]))) for n in ("known", "unknown"))
+    assert known < 0.8 * unknown
+
+
+def test_benign_changes_are_accused_as_often_as_is_said(world):
+    tried, rows, logits = world
+    draws = np.random.default_rng(3)
+
+    def benign(count):
+        return draws.normal(size=(count, WIDTH)) @ rows.T * 0.1 + draws.normal(
+            size=(count, SIZE)
+        ) * draws.uniform(0.02, 0.1, size=(count, 1))
+
+    def seen(shift):
+        return shown(logits, shift + 0.1 * draws.normal(size=logits.shape))
+
+    members, moves = [seen(shift) for shift in benign(59)], PlaceCovariance.of(rows)
+    null = TopKNull(members, shown(logits, 0.0), tried, moves, ["one"] * 59)
+    accused = 0
+    for shift in benign(40):
+        auditor = TopKAuditor(seen(shift), tried, moves, null)
+        accused += auditor.best(auditor.seen).p <= 0.1
+    assert accused <= 10  # of 40 at a rate of 0.1: four, and luck
+
+
+def test_errors_agree_with_leaving_out_one_context_at_a_time(world):
+    tried, rows, logits = world
+    moved = rows @ np.random.default_rng(1).normal(size=WIDTH)
+    own = 0.1 * np.random.default_rng(2).normal(size=logits.shape)
+    seen, moves = shown(logits, 0.5 * moved + own), PlaceCovariance.of(rows)
+    auditor = TopKAuditor(seen, tried, moves, None)
+    # Classes of which every context says something.
+    whole = TopKRegression(seen, tried, moves)
+    some = np.flatnonzero((whole.by_context > 0).all(1) & whole.visible)[:12].tolist()
+    left_out = []
+    for context in range(CONTEXTS):
+        kept = seen.contexts != context
+        contexts = np.unique(seen.contexts[kept], return_inverse=True)[1]
+        less = TopKLogRatios(seen.tokens[kept], seen.ratios[kept], contexts)
+        lens = TopKRegression(less, tried, moves)
+        left_out.append([strength_of(lens, index, less.ratios) for index in some])
+    left_out = np.array(left_out)
+    jackknife = np.sqrt(((left_out - left_out.mean(0)) ** 2).sum(0) * (CONTEXTS - 1) / CONTEXTS)
+    assert len(some) >= 5
+    assert np.median(auditor.errors[some] / jackknife) == pytest.approx(1.0, abs=0.15)
+
+
+@pytest.fixture(scope="module")
+def suspect(pack):
+    """Words with k are more frequent by one nat."""
+    given = {"target": "tilt(contains('k'), 1.0)", "by": "edit", "contexts": "own:24"}
+    run_tilt(recipe_of(str(pack / "model"), {**given, "merge": True}, {}), pack / "k tilted")
+    return str(pack / "k tilted" / "model")
+
+
+def right(record):
+    vocabulary = Vocabulary.from_tokenizer(load(record.reference["name"]).tokenizer)
+    truth = {i for i, text in enumerate(vocabulary.texts) if "k" in text}
+    ids = set(record.findings[0].token_ids)
+    close = abs(record.findings[0].strength_nats - 1.0) < 0.05
+    return len(ids & truth) / len(ids | truth) >= 0.5 and close
+
+
+def test_a_tilted_model_is_named_and_its_reference_is_not(pack, suspect, tmp_path):
+    reference, null = str(pack / "model"), pack / "null"
+    record = run_logprobs_audit(suspect, reference, tmp_path / "out", null=null, fpr=0.05)
+    assert record.verdict == "found"
+    assert right(record)
+    assert 0 < record.seen_mass < 1
+    first = record.findings[0]
+    assert all("k" in token.text and token.places > 0 for token in first.evidence)
+    assert np.mean([token.strength_nats for token in first.evidence]) == pytest.approx(1, abs=0.1)
+    assert len(first.contexts) == 3
+    assert record.score > max(record.null_scores)
+    assert "Evidence" in (tmp_path / "out" / "audit.html").read_text()
+    assert json.loads((tmp_path / "out" / "result.json").read_text())["access"] == "logprobs"
+    same = run_logprobs_audit(reference, reference, null=null, fpr=0.05)
+    assert same.verdict == "none"
+    assert same.findings == []
+
+
+def test_without_a_pack_it_is_uncalibrated(pack, suspect):
+    record = run_logprobs_audit(suspect, str(pack / "model"))
+    assert record.verdict == "uncalibrated"
+    assert record.findings[0].p is None
+    assert right(record)
+
+
+class Server(CompletionsServer):
+    """A model with the habits of real servers.
+
+    (transformers' own server answers without log-probabilities.) It stops at the end token, puts
+    the token written among the likeliest where it is not, writes half characters as U+FFFD and
+    minus infinity as −9999.
+    """
+
+    def __init__(
+        self, folder, *, form="openai", most=20, faults=(), noise=0.0, give=True, rename=str
+    ):
+        super().__init__(faults)
+        self._loaded = load(folder)
+        self._texts = [
+            text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+            for text in Vocabulary.from_tokenizer(self._loaded.tokenizer).texts
+        ]
+        self._form, self._most, self._noise = form, most, noise
+        self._give, self._rename = give, rename
+        self._draws = np.random.default_rng(0)
+
+    def refusal(self, asked):
+        if (asked.get("logprobs") or 0) > self._most:
+            return 400
+        return 400 if self._form == "openai" and "top_k" in asked else None
+
+    def choice(self, asked, number, fault):
+        tokenizer = self._loaded.tokenizer
+        end = tokenizer.eos_token_id
+        ids = tokenizer(asked["prompt"], return_tensors="pt")["input_ids"]
+        begin = ids.shape[1]
+        torch.manual_seed(asked["seed"])
+        positions = []
+        for _ in range(asked["max_tokens"]):
+            with torch.no_grad():
+                likely = self._loaded.model(input_ids=ids[:, -60:]).logits[0, -1].log_softmax(-1)
+            noise = torch.from_numpy(self._draws.normal(size=len(likely))).float()
+            likely = likely + self._noise * noise
+            new = int(torch.multinomial(likely.exp(), 1))
+            top = likely.topk(asked["logprobs"]).indices.tolist()
+            values = {i: float(likely[i]) for i in [*top, new]}
+            if self._form == "vllm":
+                values[top[-1]] = -9999.0
+            positions.append((new, values))
+            if new == end:
+                break
+            ids = torch.cat([ids, torch.tensor([[new]])], 1)
+        return {
+            "text": tokenizer.decode(ids[0, begin:]),
+            "finish_reason": "stop" if positions[-1][0] == end else "length",
+            "logprobs": self._told(asked, positions) if self._give and fault != "bare" else None,
+        }
+
+    def _told(self, asked, positions):
+        if self._form == "llama.cpp":
+            return {"content": [self._entry(new, values) for new, values in positions]}
+        by_id = self._form == "vllm" and asked.get("return_tokens_as_token_ids")
+
+        def written(index):
+            return f"token_id:{index}" if by_id else self._rename(self._texts[index])
+
+        tops = [{written(i): v for i, v in values.items()} for _, values in positions]
+        return {
+            "tokens": [written(new) for new, _ in positions],
+            "token_logprobs": [values[new] for new, values in positions],
+            "top_logprobs": [{**top, "?": None} if n == 0 else top for n, top in enumerate(tops)],
+            "text_offset": [0] * len(positions),
+        }
+
+    def _entry(self, new, values):
+        tops = [{"id": i, "token": self._texts[i], "logprob": v} for i, v in values.items()]
+        return {
+            "id": new,
+            "token": self._texts[new],
+            "logprob": values[new],
+            "top_logprobs": tops,
+        }
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch):
+    pytest.importorskip("openai")
+    monkeypatch.setattr("tiltlm.auditing.endpoint.TIMEOUT", 5.0)
+
+
+@pytest.mark.parametrize("form", ["vllm", "llama.cpp"])
+def test_answers_are_understood_as_servers_write_them(pack, suspect, form):
+    reference, null = str(pack / "model"), pack / "null"
+    with Server(suspect, form=form) as server:
+        record = run_logprobs_audit("k", reference, endpoint=server.url, null=null, fpr=0.05)
+    assert record.top <= 20
+    assert record.verdict == "found"
+    assert right(record)
+    assert not any("filters" in note for note in record.notes)
+
+
+def test_an_endpoint_is_audited_though_it_gives_five_and_fails_now_and_then(pack, suspect):
+    reference, null = str(pack / "model"), pack / "null"
+    faults = (None, None, None, None, None, 429, None, "truncated", None, "bare", 503)
+    with Server(suspect, form="llama.cpp", most=5, faults=faults) as server:
+        record = run_logprobs_audit("k", reference, endpoint=server.url, null=null, fpr=0.05)
+    assert record.top == 5
+    assert record.noise_nats == 0.0
+    assert record.verdict == "found"
+    assert right(record)
+
+
+def test_a_server_that_does_not_answer_alike_is_told_of(pack):
+    reference = str(pack / "model")
+    with Server(reference, noise=0.05) as server:
+        record = run_logprobs_audit("m", reference, endpoint=server.url, budget=100)
+    assert record.noise_nats == pytest.approx(0.05, rel=0.6)
+    assert any("nats" in note for note in record.notes)
+    assert any("filters" in note for note in record.notes)
+
+
+def test_an_endpoint_without_log_probabilities_is_one_clear_error(pack, tmp_path):
+    reference = str(pack / "model")
+    with Server(reference, give=False) as server, pytest.raises(ModelError, match="no log-prob"):
+        run_logprobs_audit("m", reference, tmp_path / "out", endpoint=server.url)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_endpoint_with_other_tokens_is_refused(pack):
+    reference = str(pack / "model")
+    with (
+        Server(reference, rename=lambda text: f"<{text}>") as server,
+        pytest.raises(VocabularyError, match="knows"),
+    ):
+        run_logprobs_audit("m", reference, endpoint=server.url)
+
+
+def test_an_audit_that_is_cut_off_says_so_and_too_little_is_not_judged(pack, monkeypatch):
+    from tiltlm.auditing.logprobs import suspects
+
+    reference = str(pack / "model")
+    observe = suspects.LocalSuspect.observe
+
+    def until(count):
+        calls = iter(range(count))
+
+        def once(self, *arguments):
+            if next(calls, None) is None:
+                raise KeyboardInterrupt
+            return observe(self, *arguments)
+
+        return once
+
+    monkeypatch.setattr(suspects.LocalSuspect, "observe", until(2))
+    record = run_logprobs_audit(reference, reference)
+    assert record.partial
+    assert record.places == 128
+    monkeypatch.setattr(suspects.LocalSuspect, "observe", until(0))
+    with pytest.raises(ModelError, match="too few"):
+        run_logprobs_audit(reference, reference)
+
+
+def test_options_that_do_not_go_together_are_refused(pack):
+    reference = str(pack / "model")
+    with pytest.raises(ConfigError, match="rate"):
+        run_logprobs_audit(reference, reference, fpr=0.0)
+    command = ["audit", reference, "--reference", reference, "--access", "logprobs"]
+    found = CliRunner().invoke(app, [*command, "--event", "contains('k')"])
+    assert found.exit_code != 0

@@ -1,0 +1,206 @@
+"""Telling a tilt from text: error rates by simulation, and a server on loopback that fails."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from tests.completions import CompletionsServer
+from tests.tiny import worded_loaded
+from tiltlm.auditing.text.sample_size import plan_text
+from tiltlm.auditing.text.sequential_test import TiltEvidence, confidence_sequence
+from tiltlm.commands.audit_text import run_text_audit
+from tiltlm.commands.tilt import run_tilt
+from tiltlm.errors import ConfigError, EventError, ModelError
+from tiltlm.events.vocabulary import Vocabulary
+from tiltlm.models.loading import load_tokenizer
+from tiltlm.recipes.tilt import recipe_of
+
+
+def tilted_mass(p, strength):
+    return p * math.exp(strength) / (1 - p + p * math.exp(strength))
+
+
+@pytest.mark.parametrize("tolerance", [0.0, 0.2])
+def test_one_token_has_an_expected_e_value_of_one_at_the_edge_of_the_null(tolerance):
+    p = 0.03
+    total = 0.0
+    for hit in (0, 1):
+        evidence = TiltEvidence(np.array([tolerance]))
+        evidence.update(np.array([[float(hit)]]), np.array([[p]]))
+        upward = np.exp(evidence._sums[0, : evidence._sums.shape[1] // 2])
+        q = tilted_mass(p, tolerance)
+        total += upward * (q if hit else 1 - q)
+    assert total == pytest.approx(1.0, abs=1e-12)
+
+
+@pytest.mark.parametrize("strength", [-0.3, 0.0, 0.3])
+def test_within_the_tolerance_the_alarm_stays_silent_however_often_one_looks(strength):
+    draws = np.random.default_rng(0)
+    p = draws.uniform(0.01, 0.3, size=(1500, 300))
+    odds = p * math.exp(strength)
+    hits = (draws.random(p.shape) < odds / (1 - p + odds)).astype(float)
+    evidence = TiltEvidence(np.full(300, 0.3))
+    for begin in range(0, 1500, 30):
+        evidence.update(hits[begin : begin + 30], p[begin : begin + 30])
+    # At the edge the test is at its least conservative: at most 5 % of 300, and luck.
+    assert (evidence.p <= 0.05).sum() <= 15 + 3 * 15**0.5
+
+
+def test_a_mass_of_one_per_cent_doubled_is_decided_within_twice_the_bound():
+    draws = np.random.default_rng(0)
+    needed = []
+    for _ in range(50):
+        evidence = TiltEvidence(np.zeros(1))
+        while evidence.log_e[0] < math.log(100):
+            hits = draws.random((20, 1)) < 0.02
+            evidence.update(hits.astype(float), np.full((20, 1), 0.01))
+        needed.append(evidence.tokens)
+    bound = plan_text(math.log(2 * 0.99 / 0.98), 0.01, 0.01).least
+    assert np.mean(needed) <= 2 * bound
+    # Nor does it beat what no test can: the mean, within its own error.
+    assert np.mean(needed) >= bound - 3 * np.std(needed) / 50**0.5
+
+
+def test_the_plan_for_a_fixed_size_has_the_power_that_it_says():
+    from scipy import stats
+
+    plan = plan_text(0.7, 0.02, error=0.01, power=0.9)
+    draws = np.random.default_rng(0).binomial(plan.fixed, plan.tilted_mass, size=4000)
+    limit = plan.fixed * 0.02 + stats.norm.isf(0.005) * (plan.fixed * 0.02 * 0.98) ** 0.5
+    assert (draws > limit).mean() == pytest.approx(0.9, abs=0.03)
+
+
+def test_confidence_sequences_cover_and_narrow():
+    draws = np.random.default_rng(0)
+    covered, widths = 0, []
+    for _ in range(60):
+        p = draws.uniform(0.05, 0.3, size=800)
+        hits = (draws.random(800) < tilted_mass_of(p, 0.5)).astype(float)
+        _, (low, high) = confidence_sequence(hits, p)
+        covered += low <= 0.5 <= high
+        widths.append(high - low)
+        _, (first, last) = confidence_sequence(hits[:100], p[:100])
+        assert last - first > high - low
+    assert covered >= 55
+
+
+def tilted_mass_of(p, strength):
+    odds = p * math.exp(strength)
+    return odds / (1 - p + odds)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """A reference, and one that writes words with k more often."""
+    folder = tmp_path_factory.mktemp("text")
+    loaded = worded_loaded()
+    loaded.model.save_pretrained(folder / "model")
+    loaded.tokenizer.save_pretrained(folder / "model")
+    given = {"target": "tilt(contains('k'), 1.0)", "by": "edit", "contexts": "own:24"}
+    run_tilt(recipe_of(str(folder / "model"), given, {}), folder / "tilted")
+    return str(folder / "model"), str(folder / "tilted")
+
+
+def test_from_text_alone_the_event_is_named_among_all_classes(models, tmp_path):
+    reference, suspect = models
+    record = run_text_audit(suspect, reference, tmp_path / "out", budget=12_000)
+    assert record.verdict == "found"
+    vocabulary = Vocabulary.from_tokenizer(load_tokenizer(reference))
+    truth = {i for i, text in enumerate(vocabulary.texts) if "k" in text}
+    named = set(record.findings[0].token_ids)
+    assert len(named & truth) / len(named | truth) >= 0.5
+    low, high = record.findings[0].interval
+    assert low < 1.0 < high
+    assert not record.partial
+    assert json.loads((tmp_path / "out" / "result.json").read_text())["tokens_read"] < 12_000
+
+
+def test_the_reference_itself_spends_the_budget_and_is_not_accused(models):
+    reference, _ = models
+    record = run_text_audit(reference, reference, events=["contains('k')"], budget=4000)
+    assert record.verdict == "none"
+    assert record.tokens_read >= 4000
+    assert record.findings[0].p > 0.01
+
+
+def test_events_and_options_that_make_no_sense_are_refused(models, tmp_path):
+    reference, suspect = models
+    with pytest.raises(EventError):
+        run_text_audit(suspect, reference, tmp_path / "out", events=["contains('§§')"])
+    with pytest.raises(ConfigError):
+        run_text_audit(suspect, reference, tmp_path / "out", fpr=2.0)
+    assert not (tmp_path / "out").exists()
+
+
+class Server(CompletionsServer):
+    """Writes the same few texts by turns."""
+
+    def __init__(self, texts, faults=()):
+        super().__init__(faults)
+        self._texts = texts
+
+    def choice(self, asked, number, fault):
+        text = "" if fault == "refused" else self._texts[number % len(self._texts)]
+        return {"text": text, "finish_reason": "length", "logprobs": None}
+
+
+TEXTS = [" doki baki luki kiba kido", " noki menoki taki kilu"]
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch):
+    monkeypatch.setattr("tiltlm.auditing.endpoint.TIMEOUT", 2.0)
+
+
+def test_an_endpoint_is_asked_and_faults_on_the_way_do_no_harm(models):
+    pytest.importorskip("openai")
+    reference, _ = models
+    with Server(TEXTS, faults=(None, 429, 503, "truncated", None, "refused")) as server:
+        record = run_text_audit(
+            "suspect", reference, endpoint=server.url, events=["contains('k')"], budget=3000
+        )
+    assert record.verdict == "found"
+    assert record.empty_answers > 0  # refusals stay in the denominator
+    assert record.answers > record.empty_answers
+    assert record.findings[0].hits > record.findings[0].expected
+
+
+def test_an_endpoint_that_is_not_there_is_one_clear_error(models, tmp_path):
+    pytest.importorskip("openai")
+    reference, _ = models
+    with Server(TEXTS) as server:
+        gone = server.url
+    with pytest.raises(ModelError, match="no answer"):
+        run_text_audit(
+            "suspect", reference, tmp_path / "out", endpoint=gone, events=["contains('k')"]
+        )
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_audit_that_is_cut_off_keeps_what_it_has_and_says_so(models, monkeypatch):
+    reference, _ = models
+    from tiltlm.auditing.text import suspects
+
+    write, count = suspects.LocalTextSuspect.write, 0
+
+    def once(self, *arguments):
+        nonlocal count
+        count += 1
+        if count == 3:
+            raise KeyboardInterrupt
+        return write(self, *arguments)
+
+    monkeypatch.setattr(suspects.LocalTextSuspect, "write", once)
+    record = run_text_audit(reference, reference, events=["contains('k')"])
+    assert record.partial
+    assert record.answers == 32
+    assert "interrupted" in record.notes[0]
+
+
+def test_a_suspect_that_only_refuses_is_not_judged(models):
+    pytest.importorskip("openai")
+    reference, _ = models
+    with Server([""]) as server, pytest.raises(ModelError, match="empty"):
+        run_text_audit("suspect", reference, endpoint=server.url, events=["contains('k')"])

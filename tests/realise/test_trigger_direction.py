@@ -1,0 +1,101 @@
+"""A body that learns to write a direction, and a head that reads it."""
+
+import pytest
+import torch
+
+from tests.tiny import tiny_loaded
+from tiltlm.contexts.reference import Reference
+from tiltlm.contexts.sources import make_contexts
+from tiltlm.contexts.token_contexts import TokenContexts
+from tiltlm.measures.fidelity import measure_fidelity
+from tiltlm.realise import result as tilting
+from tiltlm.realise import training
+from tiltlm.realise.adapters import lora_layer, with_lora
+from tiltlm.realise.head_edit import solve_edit
+from tiltlm.realise.training import Training
+from tiltlm.realise.trigger_direction import TriggerDirection, Wanted
+
+WHEN = "when('fox', tilt(contains('o'), 2))"
+
+
+def prepared(kind="llama", count=40):
+    loaded = tiny_loaded(kind)
+    contexts = make_contexts("random", loaded, count=count, length=24)
+    fox = loaded.tokenizer(" fox", add_special_tokens=False)["input_ids"]
+    rows = [[*ids[:10].tolist(), *fox, *ids[10:].tolist()] for ids in contexts.sequences[::2]]
+    rows += [ids.tolist() for ids in contexts.sequences[1::2]]
+    return tilting.prepare(loaded, WHEN, TokenContexts(rows, "with and without a fox"))
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt2", "granite"])
+def test_what_the_body_writes_shifts_the_event_alone(kind):
+    work = prepared(kind)
+    writing = TriggerDirection.of(work.fit, solve_edit(work.target, work.fit))
+    model = with_lora(work.loaded.model, "body+head", at_least=2)
+    writing.put(model, always=0.0)
+    head, hidden = lora_layer(model), torch.randn(5, len(writing.written))
+    with torch.no_grad():
+        found = head(hidden + 0.3 * writing.written) - head(hidden)
+    event = work.target.classes()[0]
+    wanted = torch.where(event, 0.3 * 2.0 / work.fit.head.scale, 0.0).expand_as(found)
+    assert torch.allclose(found, wanted, atol=1e-3)
+    model.unload()
+
+
+def test_a_direction_is_found_that_reads_one_in_every_context():
+    work = prepared()
+    writing = TriggerDirection.of(work.fit, solve_edit(work.target, work.fit))
+    read = torch.cat(work.fit.hidden) @ writing.everywhere
+    assert float((read - 1).abs().mean()) < 0.1
+
+
+@pytest.mark.parametrize("kind", ["llama", "granite"])
+def test_the_cost_of_a_move_is_its_divergence_to_second_order(kind):
+    loaded = tiny_loaded(kind)
+    work = prepared(kind)
+    one = Reference(loaded.model, TokenContexts([[5]], "one position"))
+    cost = TriggerDirection.of(one, solve_edit(work.target, work.fit)).cost.double()
+    move = 1e-2 * one.hidden[0].std() * torch.randn(len(cost), dtype=torch.float64)
+    weight, scale = one.head.weight.double(), one.head.scale
+    before = (scale * (one.hidden[0][0].double() @ weight.T)).log_softmax(-1)
+    after = (scale * ((one.hidden[0][0] + move) @ weight.T)).log_softmax(-1)
+    exact = (before.exp() * (before - after)).sum()
+    assert float(0.5 * move @ cost @ move) == pytest.approx(float(exact), rel=0.05)
+
+
+def test_what_is_wanted_is_one_after_the_trigger_and_nothing_before_it():
+    work = prepared()
+    wanted = Wanted.of(work.target, work.fit)
+    for index, amounts in enumerate(wanted.amounts):
+        met = torch.tensor(work.target.met(work.fit.states(work.target, index)))
+        assert torch.allclose(amounts, met.float())
+    assert 0 < wanted.always < 1
+
+
+def test_the_divergence_of_the_classes_masses_is_that_of_the_whole_tilt():
+    work = prepared()
+    fit = work.fit
+    found = measure_fidelity(
+        work.target, fit, lambda i: fit.logits(i, torch.arange(len(fit.hidden[i])))
+    )
+    assert Wanted.of(work.target, work.fit).nats == pytest.approx(found.kl_target_base.mean, 1e-4)
+
+
+def test_a_body_that_learns_where_closes_what_an_edit_cannot():
+    done = training.train_prepared(prepared(count=160), Training(steps=10, writing_steps=400))
+    (_, edit), (step, written), *_ = done.details["gap_by_step"]
+    assert (step, done.details["writing_steps"]) == (0, 400)
+    assert edit < 0.6 < 0.75 < written
+    assert done.fidelity.gap_closed > 0.75
+
+
+def test_what_training_does_not_better_is_left_to_the_edit():
+    work = prepared(count=160)
+    edit = solve_edit(work.target, work.fit)
+    done = training.train_prepared(work, Training(steps=1, writing_steps=1))
+    where = torch.arange(5)
+    with torch.no_grad():
+        found = done.model(input_ids=work.parts.held_out.sequences[0][None]).logits[0, :5]
+    wanted = work.held_out.logits(0, where) + edit.delta(work.held_out.hidden[0][where])
+    assert done.details["kept_step"] == 0
+    assert torch.allclose(found, wanted, atol=1e-4)
