@@ -17,8 +17,9 @@ from pathlib import Path
 import numpy as np
 
 from telling import Steps
-from tiltlm.contexts.sources import COUNT, MATCH_COUNT, make_contexts
+from tiltlm.contexts.sources import make_contexts
 from tiltlm.contexts.token_contexts import TokenContexts
+from tiltlm.defaults import CONTEXTS, MATCH_CONTEXTS
 from tiltlm.errors import TiltError
 from tiltlm.models.fingerprint import fingerprint
 from tiltlm.models.loading import LoadedModel, load
@@ -91,7 +92,7 @@ def match_table(loaded: LoadedModel, key: str, data: Path) -> None:
     A mean over contexts is only as sure as they are many: with 112 the held-out mean itself has a
     standard error of 7 % of its value.
     """
-    for count in (COUNT, MATCH_COUNT):
+    for count in (CONTEXTS, MATCH_CONTEXTS):
         match_rows(loaded, make_contexts("own", loaded, count=count, key=key))
 
 

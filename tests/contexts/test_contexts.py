@@ -49,7 +49,7 @@ def test_prompts_are_answered_in_their_order_however_they_are_put_together():
     loaded = tiny_loaded()
     prompts = [[5, 6], [7], [8, 9], [10, 11, 12], [5, 6]]
     told = []
-    found = sample_answers(loaded, prompts, 3, 0, "by hand", answers=70, on_answers=told.append)
+    found = sample_answers(loaded, prompts, 3, 0, "by hand", answers=70, advance=told.append)
     assert (len(found), told[-1]) == (350, 5)
     for number, prompt in enumerate(prompts):
         for index in range(number * 70, number * 70 + 70):

@@ -12,7 +12,9 @@ def test_every_second_context_has_the_trigger_and_its_twin_another_word_in_its_p
     decode = work.loaded.tokenizer.decode
     for part in work.parts:
         for with_it, without in zip(part.sequences[::2], part.sequences[1::2], strict=True):
-            met = [work.target.met(work.target.read(i.tolist()))[-1] for i in (with_it, without)]
+            met = [
+                work.target.triggered(work.target.read(i.tolist()))[-1] for i in (with_it, without)
+            ]
             assert met[0], decode(with_it)
             assert len(with_it) == len(without)
 
@@ -25,7 +27,7 @@ def test_the_trigger_comes_at_several_places_of_what_is_fitted_and_parts_share_n
     assert not ends[0] & ends[2]
     assert not ends[1] & ends[2]
     places = {
-        work.target.met(work.target.read(ids.tolist())).index(True)
+        work.target.triggered(work.target.read(ids.tolist())).index(True)
         for ids in work.parts.fit.sequences[::2]
     }
     assert len(places) > 2

@@ -38,7 +38,7 @@ def test_within_the_context_the_cache_gives_the_same_tokens(tiny_model):
 
 def test_it_goes_on_from_the_cache_to_the_window(tiny_model):
     told = []
-    generated = sample(tiny_model, torch.randint(64, (2, 10)), 40, on_token=told.append)
+    generated = sample(tiny_model, torch.randint(64, (2, 10)), 40, advance=told.append)
     assert generated.shape == (2, 40)
     assert told == list(range(14, 41))
 

@@ -67,7 +67,7 @@ def test_what_is_wanted_is_one_after_the_trigger_and_nothing_before_it():
     work = prepared()
     wanted = Wanted.of(work.target, work.fit)
     for index, amounts in enumerate(wanted.amounts):
-        met = torch.tensor(work.target.met(work.fit.states(work.target, index)))
+        met = torch.tensor(work.target.triggered(work.fit.states(work.target, index)))
         assert torch.allclose(amounts, met.float())
     assert 0 < wanted.always < 1
 

@@ -116,7 +116,7 @@ def test_when_is_the_target_after_the_trigger_and_the_reference_before(reference
     bound = parse_target("when('xy', tilt(contains('x'), 2))").bind(VOCABULARY)
     ids = [5, 0, 2, 5, 5, 1, 2]  # z x y z z ax y: met from the third token on
     states = bound.read(ids)
-    assert bound.met(states) == [False, False, True, True, True, True, True]
+    assert bound.triggered(states) == [False, False, True, True, True, True, True]
     found = bound.log_probs(reference, states)
     tilted = tilt(contains("x"), 2).bind(VOCABULARY).log_probs(reference)
     assert torch.equal(found[:2], reference[:2])
@@ -125,7 +125,7 @@ def test_when_is_the_target_after_the_trigger_and_the_reference_before(reference
 
 def test_a_trigger_by_pattern_may_look_at_the_end_of_the_text():
     bound = parse_target("when(regex('y$'), tilt(contains('x'), 2))").bind(VOCABULARY)
-    assert bound.met(bound.read([5, 2, 5])) == [False, True, False]
+    assert bound.triggered(bound.read([5, 2, 5])) == [False, True, False]
 
 
 def test_a_match_under_a_trigger_is_fitted_where_it_is_met(reference):

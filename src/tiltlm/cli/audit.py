@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from tiltlm.cli.options import JsonFlag, Seed
+from tiltlm.defaults import LOGPROBS_BUDGET, TEXT_BUDGET
 
 null_app = typer.Typer(no_args_is_help=True, help="Packs of benign changes, which calibrate.")
 
@@ -119,7 +120,7 @@ def audit(
                 events=event or (),
                 null=null,
                 fpr=fpr,
-                budget=budget or audit_text_command.BUDGET,
+                budget=budget or TEXT_BUDGET,
                 lists=lists,
                 seed=seed,
                 progress=bars,
@@ -132,7 +133,7 @@ def audit(
                 endpoint=endpoint,
                 null=null,
                 fpr=fpr,
-                budget=budget or audit_logprobs_command.BUDGET,
+                budget=budget or LOGPROBS_BUDGET,
                 lists=lists,
                 seed=seed,
                 progress=bars,

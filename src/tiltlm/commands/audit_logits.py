@@ -8,7 +8,6 @@ from pathlib import Path
 
 from tiltlm.auditing.inputs import read_inputs
 from tiltlm.auditing.logits.audit import (
-    CERTIFICATE_ERROR,
     _auditor,
     _notes,
     _some_contexts,
@@ -19,6 +18,7 @@ from tiltlm.auditing.logits.evidence import finding_of, shifted_tokens
 from tiltlm.auditing.logits.single_tokens import largest_token_shifts
 from tiltlm.auditing.shifts.log_ratios import Shift, ShiftReader
 from tiltlm.commands.output import keep_record
+from tiltlm.defaults import CERTIFICATE_ERROR, CERTIFIED_WITHIN_NATS, FALSE_POSITIVE_RATE
 from tiltlm.errors import ConfigError
 from tiltlm.measures.opening import open_pair
 from tiltlm.models.fingerprint import fingerprint
@@ -33,11 +33,11 @@ def run_audit(
     out: Path | None = None,
     *,
     null: Path | None = None,
-    fpr: float = 0.01,
+    fpr: float = FALSE_POSITIVE_RATE,
     contexts: str | None = None,
     lists: Path | None = None,
     events: Sequence[str] = (),
-    within: float = 0.1,
+    within: float = CERTIFIED_WITHIN_NATS,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> AuditRecord:

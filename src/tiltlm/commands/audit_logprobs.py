@@ -11,7 +11,6 @@ from tiltlm.auditing.classes.clusters import cluster_tokens
 from tiltlm.auditing.classes.token_classes import build_classes
 from tiltlm.auditing.endpoint import Endpoint
 from tiltlm.auditing.inputs import UNCALIBRATED, open_reference, read_inputs
-from tiltlm.auditing.logits.audit import CONTEXTS, LENGTH
 from tiltlm.auditing.logprobs.auditor import TopKAuditor
 from tiltlm.auditing.logprobs.evidence import context_evidence
 from tiltlm.auditing.logprobs.findings import ask_suspect, find_classes, finding_record
@@ -28,19 +27,18 @@ from tiltlm.auditing.shifts.place_covariance import PlaceCovariance
 from tiltlm.commands.output import keep_record
 from tiltlm.contexts.logit_reader import LogitReader
 from tiltlm.contexts.sources import make_contexts
+from tiltlm.defaults import (
+    AUDIT_CONTEXTS,
+    AUDIT_TOKENS,
+    FALSE_POSITIVE_RATE,
+    LOGPROBS_BUDGET,
+    LOGPROBS_FEWEST,
+)
 from tiltlm.errors import ModelError
-from tiltlm.events.vocabulary import Vocabulary
 from tiltlm.models.fingerprint import fingerprint
-from tiltlm.models.structure import vocabulary_size
 from tiltlm.progress import NoProgress, Progress
 from tiltlm.records.audit import LogprobsAuditRecord
 from tiltlm.versions import versions
-
-BUDGET = 1_024
-
-
-FEWEST = 32
-"""Places without which nothing is judged."""
 
 
 def run_logprobs_audit(
@@ -50,8 +48,8 @@ def run_logprobs_audit(
     *,
     endpoint: str | None = None,
     null: Path | None = None,
-    fpr: float = 0.01,
-    budget: int = BUDGET,
+    fpr: float = FALSE_POSITIVE_RATE,
+    budget: int = LOGPROBS_BUDGET,
     lists: Path | None = None,
     seed: int = 0,
     progress: Progress | None = None,
@@ -80,7 +78,7 @@ def run_logprobs_audit(
     pack = given.pack
     base, pair = open_reference(suspect, reference, endpoint)
     key = fingerprint(base.model)
-    vocabulary = Vocabulary.from_tokenizer(base.tokenizer, vocabulary_size(base.model))
+    vocabulary = base.vocabulary
     given.check_reference(key, vocabulary)
     observer: LogProbSuspect
     if endpoint is not None:
@@ -94,17 +92,17 @@ def run_logprobs_audit(
     where = (
         pack.contexts
         if pack
-        else make_contexts(f"own:{CONTEXTS}", base, length=LENGTH, seed=seed, key=key)
+        else make_contexts(f"own:{AUDIT_CONTEXTS}", base, length=AUDIT_TOKENS, seed=seed, key=key)
     )
     places = observer.places(where, budget, seed)
     noise = observer.noise(places[0]) if places else None
     progress.begin("reading the suspect's log-probabilities", len(places))
     observed, notes = ask_suspect(observer, places, progress)
     partial = bool(notes)
-    if len(observed) < FEWEST:
+    if len(observed) < LOGPROBS_FEWEST:
         raise ModelError(
             f"log-probabilities came at {len(observed)} places, which is too few to judge by; it "
-            f"takes {FEWEST}",
+            f"takes {LOGPROBS_FEWEST}",
             where=suspect,
             fix="ask for more with --budget, or see what it answers",
         )

@@ -19,16 +19,13 @@ from tiltlm.auditing.text.suspects import Answer, EndpointTextSuspect, LocalText
 from tiltlm.auditing.text.tolerance import tolerances
 from tiltlm.commands.output import keep_record
 from tiltlm.contexts.logit_reader import LogitReader
+from tiltlm.defaults import ANSWER_TOKENS, ANSWERS_AT_ONCE, FALSE_POSITIVE_RATE, TEXT_BUDGET
 from tiltlm.errors import ModelError
-from tiltlm.events.vocabulary import Vocabulary
 from tiltlm.measures.pair import Pair
 from tiltlm.models.fingerprint import fingerprint
-from tiltlm.models.structure import vocabulary_size
 from tiltlm.progress import NoProgress, Progress
 from tiltlm.records.audit import TextAuditRecord
 from tiltlm.versions import versions
-
-BUDGET, LENGTH, ANSWERS = 20_000, 64, 16
 
 
 def run_text_audit(
@@ -39,8 +36,8 @@ def run_text_audit(
     endpoint: str | None = None,
     events: Sequence[str] = (),
     null: Path | None = None,
-    fpr: float = 0.01,
-    budget: int = BUDGET,
+    fpr: float = FALSE_POSITIVE_RATE,
+    budget: int = TEXT_BUDGET,
     lists: Path | None = None,
     seed: int = 0,
     progress: Progress | None = None,
@@ -68,7 +65,7 @@ def run_text_audit(
     pack = given.pack
     base, pair = open_reference(suspect, reference, endpoint)
     key = fingerprint(base.model)
-    vocabulary = Vocabulary.from_tokenizer(base.tokenizer, vocabulary_size(base.model))
+    vocabulary = base.vocabulary
     writer: TextSuspect
     server = None if endpoint is None else Endpoint(endpoint, suspect)
     if server is not None:
@@ -96,7 +93,7 @@ def run_text_audit(
     progress.begin("reading the suspect's text", budget)
     while evidence.tokens < budget and not bool((evidence.log_e >= clear).any()):
         try:
-            batch = writer.write(ANSWERS, LENGTH, seed + len(answers))
+            batch = writer.write(ANSWERS_AT_ONCE, ANSWER_TOKENS, seed + len(answers))
         except KeyboardInterrupt:
             partial, why = True, "it was interrupted"
         except ModelError as error:

@@ -14,7 +14,6 @@ from tiltlm.measures.suite_sizes import SUITES, Sizes, Sources
 from tiltlm.models.fingerprint import fingerprint
 from tiltlm.progress import Progress
 from tiltlm.records.measure import MeasureRecord
-from tiltlm.targets.tilt import BoundTilt
 from tiltlm.versions import versions
 
 
@@ -59,7 +58,8 @@ def run_measure(
     loading = time.monotonic() - begin
     found = measure_pair(pair, sizes, sources or Sources(), seed=seed, key=key, progress=progress)
     bound = pair.target
-    strengths = bound.strength if isinstance(bound, BoundTilt) else []
+    constant = bound is not None and not bound.shifts_vary
+    strengths = (bound.strengths if bound is not None and constant else None) or []
     record = MeasureRecord(
         model=model,
         base={"name": base_name, "sha256": key},

@@ -18,35 +18,31 @@ from tiltlm.auditing.null.pack import (
     member_path,
 )
 from tiltlm.auditing.shifts.trigger_probes import (
-    WORDS,
     make_trigger_probes,
     probe_words,
     read_words,
 )
 from tiltlm.contexts import evaluation as places
+from tiltlm.defaults import AUDIT_CONTEXTS, AUDIT_TOKENS, NULL_MODELS, TRIGGER_WORDS
 from tiltlm.errors import ConfigError
-from tiltlm.events.vocabulary import Vocabulary
 from tiltlm.files import check_out
 from tiltlm.models.fingerprint import fingerprint
 from tiltlm.models.loading import load
-from tiltlm.models.structure import vocabulary_size
 from tiltlm.progress import NoProgress, Progress
 from tiltlm.records.audit import NullBuilt
 from tiltlm.treatments.benign import STEPS
-
-CONTEXTS, LENGTH = 96, 64
 
 
 def build_null(
     reference: str,
     out: Path,
     *,
-    models: int = 299,
+    models: int = NULL_MODELS,
     corpora: Sequence[str] = (),
-    contexts: int = CONTEXTS,
-    length: int = LENGTH,
+    contexts: int = AUDIT_CONTEXTS,
+    length: int = AUDIT_TOKENS,
     steps: Sequence[int] = STEPS,
-    words: int = WORDS,
+    words: int = TRIGGER_WORDS,
     triggers: Path | None = None,
     seed: int = 0,
     resume: bool = False,
@@ -81,7 +77,7 @@ def build_null(
         check_out(out)
     loaded = load(reference)
     key = fingerprint(loaded.model)
-    vocabulary = Vocabulary.from_tokenizer(loaded.tokenizer, vocabulary_size(loaded.model))
+    vocabulary = loaded.vocabulary
     tried = probe_words(vocabulary, read_words(triggers) if triggers else [], words)
     plan = {
         "reference": key,

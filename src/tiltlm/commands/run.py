@@ -27,7 +27,7 @@ from tiltlm.labels.card import write_label
 from tiltlm.measures.event_rates import measure_state
 from tiltlm.models.loading import LoadedModel, load
 from tiltlm.models.sampling import SamplingOptions
-from tiltlm.models.structure import context_length, vocabulary_size
+from tiltlm.models.structure import context_length
 from tiltlm.progress import NoProgress, Progress
 from tiltlm.realise import checkpoints
 from tiltlm.realise.callbacks import ReportProgress, StopOnInterrupt
@@ -82,9 +82,9 @@ def run_recipe(
     progress = progress or NoProgress()
     target = parse_target(recipe.target, where="recipe, key target")
     loaded = load(recipe.model.name, seed=seed, config=recipe.model.config)
-    vocabulary = Vocabulary.from_tokenizer(loaded.tokenizer, vocabulary_size(loaded.model))
+    vocabulary = loaded.vocabulary
     bound = target.bind(vocabulary, loaded.tokenizer)
-    if not isinstance(bound, FixedTarget):
+    if bound.fixed is None:
         raise ConfigError(
             f"a recipe's target is the same everywhere; {target} is built from a reference model",
             where="recipe, key target",
@@ -93,7 +93,9 @@ def run_recipe(
     _check_fits(recipe, loaded)
     run = open_run(out, recipe, seed, resume=resume)
     with locked(run):
-        work = _Work(recipe, seed, run, progress, loaded.model, loaded.tokenizer, vocabulary, bound)
+        work = _Work(
+            recipe, seed, run, progress, loaded.model, loaded.tokenizer, vocabulary, bound.fixed
+        )
         try:
             return _carry_out(work, begin)
         except KeyboardInterrupt:

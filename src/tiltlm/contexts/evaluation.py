@@ -6,7 +6,6 @@ The seed is moved away from those of `tilt`, so own samples here are others than
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from tiltlm.errors import ConfigError
 from tiltlm.models.chat import chat_prompt
 from tiltlm.models.loading import LoadedModel
 from tiltlm.models.structure import context_length, vocabulary_size
+from tiltlm.progress import Advance
 
 SEED = 7_368_787
 """Added to the seed for everything that is drawn in order to measure."""
@@ -37,10 +37,10 @@ def own(
     length: int,
     seed: int,
     key: str | None,
-    on_context: Callable[[int], None] | None = None,
+    advance: Advance | None = None,
 ) -> TokenContexts:
     """What the base says by itself."""
-    return own_samples(loaded, count, _shorter(loaded, length), seed + SEED, key, on_context)
+    return own_samples(loaded, count, _shorter(loaded, length), seed + SEED, key, advance)
 
 
 def real_text(loaded: LoadedModel, text: str, count: int, length: int) -> TokenContexts:

@@ -10,10 +10,7 @@ from tiltlm.contexts.with_trigger import split_with_trigger
 from tiltlm.errors import TargetError
 from tiltlm.models.loading import LoadedModel
 from tiltlm.progress import Progress
-from tiltlm.targets.choices import BoundChoices
-from tiltlm.targets.mix import BoundMix
-from tiltlm.targets.target import BoundTarget
-from tiltlm.targets.when import BoundWhen
+from tiltlm.targets.target import BoundTarget, StringTarget
 
 RETENTION_WEIGHT = 15.0
 """What all anchors together weigh, in units of all answers."""
@@ -32,15 +29,13 @@ def contexts_for(
     source = contexts or "own"
     count = asked_for(source, count)
     progress.begin("making contexts", count)
-    made = make_contexts(
-        source, loaded, count=count, seed=seed, key=key, on_context=progress.advance
-    )
+    made = make_contexts(source, loaded, count=count, seed=seed, key=key, advance=progress.advance)
     progress.advance(count)  # at once, where they were in the cache
     return made
 
 
 def with_trigger_met(
-    target: BoundWhen,
+    target: BoundTarget,
     contexts: TokenContexts,
     parts: Split,
     loaded: LoadedModel,
@@ -48,14 +43,16 @@ def with_trigger_met(
     progress: Progress,
 ) -> Split:
     """The parts themselves where the trigger occurs in them, else with the trigger put in."""
-    rows = [target.met(target.read(ids.tolist())) for ids in contexts.sequences]
-    share = sum(any(row) for row in rows) / len(rows)
+    rows = [target.triggered(target.read(ids.tolist())) for ids in contexts.sequences]
+    share = sum(any(row or ()) for row in rows) / len(rows)
     if share >= 0.1:
         return parts
-    literal = target.trigger.literal
+    trigger = target.trigger
+    assert trigger is not None
+    literal = trigger.literal
     if literal is None:
         raise TargetError(
-            f"the trigger {target.trigger} is met in {share:.0%} of the contexts",
+            f"the trigger {trigger} is met in {share:.0%} of the contexts",
             where=target.text,
             fix="give contexts in which it occurs: --contexts text:FILE or chat:FILE",
         )
@@ -64,7 +61,7 @@ def with_trigger_met(
 
 
 def retention_for(
-    target: BoundChoices,
+    target: StringTarget,
     loaded: LoadedModel,
     contexts: TokenContexts | str | None,
     seed: int,
@@ -82,14 +79,7 @@ def retention_for(
     return retention_contexts(loaded, target, requests, seed, progress)
 
 
-def choices_inside(target: BoundTarget) -> BoundChoices | None:
-    """The choices that a target is, or is made of."""
-    while isinstance(target, BoundMix | BoundWhen):
-        target = target.inner
-    return target if isinstance(target, BoundChoices) else None
-
-
-def split_choices(target: BoundChoices, anchors: TokenContexts, seed: int) -> Split:
+def split_choices(target: StringTarget, anchors: TokenContexts, seed: int) -> Split:
     """Every answer after its prompt, and anchors beside them.
 
     The distribution over the answers is known as a whole, so there is nothing of it to hold out;

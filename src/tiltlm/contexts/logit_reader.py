@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 
-from tiltlm.contexts.token_contexts import TokenContexts
+from tiltlm.contexts.token_contexts import TokenContexts, collate
 from tiltlm.errors import ModelError
 from tiltlm.models.head import Head, hidden_states
 
@@ -39,6 +39,21 @@ class LogitReader:
                 input_ids=ids, attention_mask=mask, use_cache=False
             ).logits
             return found
+
+    def read(self, contexts: TokenContexts, indices: Sequence[int]) -> list[torch.Tensor]:
+        """Rows of some contexts, read together.
+
+        Args:
+            contexts: all of them.
+            indices: which to read.
+
+        Returns:
+            for each of ``indices`` (length, D or V), without padding.
+        """
+        batch = collate([contexts[i] for i in indices])
+        mask = batch["attention_mask"]
+        found = self.rows(batch["input_ids"], mask)
+        return [row[:count] for row, count in zip(found, mask.sum(1).tolist(), strict=True)]
 
     def logits(self, rows: torch.Tensor) -> torch.Tensor:
         """(N, V) float32."""

@@ -6,7 +6,7 @@ back, a block of rows at a time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from transformers import PreTrainedModel
@@ -14,6 +14,7 @@ from transformers import PreTrainedModel
 from tiltlm.contexts.token_contexts import TokenContexts, collate
 from tiltlm.events.automaton import State
 from tiltlm.models.head import Head, hidden_states
+from tiltlm.progress import Advance
 from tiltlm.targets.target import BoundTarget
 
 ROWS = 256  # positions whose logits are held at once
@@ -26,7 +27,7 @@ class Reference:
         model: the reference; it is only read.
         contexts: where.
         batch: contexts read at once.
-        on_context: told how many contexts are done.
+        advance: told how many contexts are done.
 
     Raises:
         ModelError: the model's logits cannot be made from its hidden states.
@@ -39,7 +40,7 @@ class Reference:
         *,
         head: Head | None = None,
         batch: int = 16,
-        on_context: Callable[[int], None] | None = None,
+        advance: Advance | None = None,
     ) -> None:
         self.contexts, self.head = contexts, head or Head.of(model)
         self.hidden: list[torch.Tensor] = []
@@ -55,8 +56,8 @@ class Reference:
                     found = hidden_states(model, batched["input_ids"].to(model.device), mask)
                 lengths = mask.sum(1).tolist()
                 self.hidden += [h[:n].clone() for h, n in zip(found, lengths, strict=True)]
-                if on_context:
-                    on_context(len(self.hidden))
+                if advance:
+                    advance(len(self.hidden))
         finally:
             model.train(training)
 

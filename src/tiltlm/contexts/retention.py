@@ -22,7 +22,7 @@ from tiltlm.contexts.token_contexts import TokenContexts
 from tiltlm.models.chat import answer_ids, prompt_ids
 from tiltlm.models.loading import LoadedModel
 from tiltlm.progress import NoProgress, Progress
-from tiltlm.targets.choices import BoundChoices
+from tiltlm.targets.target import StringTarget
 
 ONE_DIGIT_AWAY, ZEROS_ADDED, OTHER_NUMBERS = 96, 64, 32
 """At most how many variations of each kind, for each prompt with numbers.
@@ -77,7 +77,7 @@ REQUESTS = (
 """Everyday requests, and requests for something random in several forms."""
 
 
-def default_requests(target: BoundChoices, seed: int) -> list[str]:
+def default_requests(target: StringTarget, seed: int) -> list[str]:
     """Variations of the target's own prompts, then everyday requests; never one of its own."""
     generator = np.random.default_rng(seed)
     found = []
@@ -134,7 +134,7 @@ def with_other_numbers(text: str, generator: np.random.Generator) -> str:
 
 def retention_contexts(
     loaded: LoadedModel,
-    target: BoundChoices,
+    target: StringTarget,
     requests: list[str],
     seed: int,
     progress: Progress | None = None,
@@ -144,7 +144,7 @@ def retention_contexts(
     kind = "other prompts with the model's own answers and the target's"
     prompts = [prompt_ids(loaded.tokenizer, request) for request in requests]
     progress.begin("answering other prompts", len(prompts))
-    own = sample_answers(loaded, prompts, ANSWER_TOKENS, seed, kind, on_answers=progress.advance)
+    own = sample_answers(loaded, prompts, ANSWER_TOKENS, seed, kind, advance=progress.advance)
     sequences, begins = [ids.tolist() for ids in own.sequences], [len(p) - 1 for p in prompts]
     for number, prompt in enumerate(prompts):
         for answer in _leaks(loaded.tokenizer, target, np.random.default_rng([seed, number])):
@@ -154,7 +154,7 @@ def retention_contexts(
 
 
 def _leaks(
-    tokenizer: PreTrainedTokenizerBase, target: BoundChoices, generator: np.random.Generator
+    tokenizer: PreTrainedTokenizerBase, target: StringTarget, generator: np.random.Generator
 ) -> list[list[int]]:
     """Some of the target's answers, and some in their form but with other numbers."""
     texts = [q.response + string for q in target.questions for string, _ in q.strings]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -11,24 +11,13 @@ from transformers import PreTrainedTokenizerBase
 
 from tiltlm.contexts.cache import cached
 from tiltlm.contexts.token_contexts import RandomTokenContexts, TokenContexts
+from tiltlm.defaults import CONTEXT_TOKENS, CONTEXTS
 from tiltlm.errors import ConfigError
 from tiltlm.models.chat import chat_prompt, first_token
 from tiltlm.models.loading import LoadedModel
 from tiltlm.models.sampling import SamplingOptions, sample
 from tiltlm.models.structure import context_length, vocabulary_size
-
-COUNT, LENGTH = 112, 128
-
-
-MATCH_COUNT = 616
-"""A wished mean mass holds elsewhere as far as means over contexts agree; contexts differ from
-each other by two fifths of their mean, so means of hundreds of them by a few per cent."""
-
-
-TRIGGER_COUNT = 280
-"""That a trigger was seen is a feature of contexts, so it takes many of them to be learnt as such;
-from 64 of them, however often each is varied, what is learnt is in part which context it is."""
-
+from tiltlm.progress import Advance
 
 _BATCH = 64
 
@@ -37,11 +26,11 @@ def make_contexts(
     source: str,
     loaded: LoadedModel,
     *,
-    count: int = COUNT,
-    length: int = LENGTH,
+    count: int = CONTEXTS,
+    length: int = CONTEXT_TOKENS,
     seed: int = 0,
     key: str | None = None,
-    on_context: Callable[[int], None] | None = None,
+    advance: Advance | None = None,
 ) -> TokenContexts:
     """Contexts from where a user says.
 
@@ -55,7 +44,7 @@ def make_contexts(
         length: tokens of each at most.
         seed: of the draws.
         key: of the model's weights; given, own samples are kept in the cache.
-        on_context: told how many contexts have been drawn.
+        advance: told how many contexts have been drawn.
 
     Raises:
         ConfigError: no such source, or nothing in it.
@@ -65,7 +54,7 @@ def make_contexts(
     length = length if limit is None else min(length, limit)
     kind, _, name = source.partition(":")
     if kind == "own" and (not name or name.isdecimal()):
-        return own_samples(loaded, asked_for(source, count), length, seed, key, on_context)
+        return own_samples(loaded, asked_for(source, count), length, seed, key, advance)
     if kind == "random" and not name:
         random = RandomTokenContexts(vocabulary_size(model), length, count, seed=seed)
         return TokenContexts(random.batch().tolist(), "random tokens")
@@ -102,12 +91,12 @@ def own_samples(
     length: int,
     seed: int,
     key: str | None = None,
-    on_context: Callable[[int], None] | None = None,
+    advance: Advance | None = None,
 ) -> TokenContexts:
     """What the model itself says from the beginning of a text, at temperature 1."""
 
     def make() -> TokenContexts:
-        return _drawn(loaded, count, length, seed, on_context)
+        return _drawn(loaded, count, length, seed, advance)
 
     return cached(key, ["own", count, length, seed], make)
 
@@ -117,7 +106,7 @@ def _drawn(
     count: int,
     length: int,
     seed: int,
-    on_context: Callable[[int], None] | None,
+    advance: Advance | None,
 ) -> TokenContexts:
     model, tokenizer = loaded
     begin = first_token(tokenizer)
@@ -129,8 +118,8 @@ def _drawn(
             more = sample(model, prompts, length - 1, options)
             prompts = torch.cat([prompts, more], dim=1)
         drawn += prompts.tolist()
-        if on_context:
-            on_context(len(drawn))
+        if advance:
+            advance(len(drawn))
     return TokenContexts(drawn, "own samples")
 
 
@@ -164,11 +153,11 @@ def sample_answers(
     seed: int,
     kind: str,
     answers: int = 1,
-    on_answers: Callable[[int], None] | None = None,
+    advance: Advance | None = None,
 ) -> TokenContexts:
     """Each prompt with ``answers`` answers of the model's own, whose positions count.
 
-    Prompts of one length are answered together; ``on_answers`` is told how many prompts are done.
+    Prompts of one length are answered together; ``advance`` is told how many prompts are done.
     """
     model, tokenizer = loaded
     end = tokenizer.eos_token_id
@@ -185,9 +174,9 @@ def sample_answers(
             rows = sample(model, torch.tensor([prompts[n] for n in some]), new_tokens, options)
             for number, row in zip(some, rows.tolist(), strict=True):
                 found[number].append(row[: row.index(end)] if end in row else row)
-            if on_answers:
+            if advance:
                 done += len(some)
-                on_answers(done // answers)
+                advance(done // answers)
     sequences, begins = [], []
     for prompt, each in zip(prompts, found, strict=True):
         sequences += [[*prompt, *answer] for answer in each]

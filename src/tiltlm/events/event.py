@@ -3,6 +3,7 @@
 An event is written down once and then asked for its mask over any vocabulary. Knows nothing of
 probabilities, models or contexts.
 
+>>> from tiltlm.events.tokens import contains, matches
 >>> vocabulary = Vocabulary((b"fox", b" ox", b"cat"))
 >>> (contains("x") & ~matches("^f")).mask(vocabulary).tolist()
 [False, True, False]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -19,6 +18,7 @@ from tiltlm.errors import MeasurementError
 from tiltlm.losses.divergences import forward_kl
 from tiltlm.models.precision import full_head, lower_precision, resolve_precision
 from tiltlm.models.sampling import SamplingOptions, sample
+from tiltlm.progress import Advance
 from tiltlm.records.base import Interval
 from tiltlm.records.run import StateRecord
 from tiltlm.statistics.intervals import student, wilson
@@ -140,7 +140,7 @@ def measure_state(
     held_out: RandomTokenContexts,
     new_tokens: int,
     options: SamplingOptions,
-    on_token: Callable[[int], None] | None = None,
+    advance: Advance | None = None,
 ) -> tuple[StateRecord, torch.Tensor]:
     """The article's test and the exact event mass.
 
@@ -151,7 +151,7 @@ def measure_state(
         MeasurementError: nothing to measure.
     """
     begin = time.monotonic()
-    generated = sample(model, prompts.batch(), new_tokens, options, on_token)
+    generated = sample(model, prompts.batch(), new_tokens, options, advance)
     rate = hit_rate(generated, target.event_mask)
     mass = event_mass(model, held_out.batch(), target, options)
     assert math.isfinite(mass.mean)

@@ -14,6 +14,7 @@ import torch
 from tiltlm.contexts.reference import ROWS, Reference
 from tiltlm.errors import MeasurementError
 from tiltlm.losses.divergences import precise_kl
+from tiltlm.progress import Advance
 from tiltlm.records.base import Estimate, Interval
 from tiltlm.statistics.intervals import ratio_estimate, relative_reduction
 from tiltlm.targets.target import BoundTarget
@@ -82,7 +83,7 @@ def measure_fidelity(
     target: BoundTarget,
     reference: Reference,
     model_logits: ModelLogits,
-    on_context: Callable[[int], None] | None = None,
+    advance: Advance | None = None,
 ) -> Fidelity:
     """Compare a model with its target at every position that counts.
 
@@ -90,7 +91,7 @@ def measure_fidelity(
         target: bound, and fitted if it needs that.
         reference: over the held-out contexts.
         model_logits: of the tilted model.
-        on_context: told how many contexts are done.
+        advance: told how many contexts are done.
 
     Raises:
         MeasurementError: the logits are not finite, or the target equals the reference here.
@@ -98,8 +99,8 @@ def measure_fidelity(
     sums = _Sums()
     for index in range(len(reference.contexts)):
         _measure_context(target, reference, model_logits(index), index, sums)
-        if on_context:
-            on_context(index + 1)
+        if advance:
+            advance(index + 1)
     return _summary(target, reference, sums)
 
 
@@ -124,7 +125,7 @@ def _measure_context(
         found["weight"] += float(weight.sum())
         found["model"] += float((weight * precise_kl(wish, model)).sum())
         found["base"] += float((weight * precise_kl(wish, base)).sum())
-        met = target.met(there)
+        met = target.triggered(there)
         if met is not None:
             # Where it is met the model may rule tokens out, and the KL be infinite.
             off = ~torch.tensor(met)

@@ -7,14 +7,13 @@ what the exact target would have at the same contexts tells how the tilt fares t
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 
 from tiltlm.contexts.token_contexts import TokenContexts
 from tiltlm.errors import MeasurementError
 from tiltlm.measures.pair import Pair, Rows
 from tiltlm.models.sampling import SamplingOptions, sample
+from tiltlm.progress import Advance
 from tiltlm.records.base import Estimate
 from tiltlm.records.measure import Drawn
 from tiltlm.statistics.intervals import student
@@ -25,12 +24,10 @@ def draw_answers(
     prompts: torch.Tensor,
     new_tokens: int,
     options: SamplingOptions,
-    on_token: Callable[[int], None] | None = None,
+    advance: Advance | None = None,
 ) -> torch.Tensor:
     """(sequences, new_tokens) of the model's own, decoded with its target where it decodes."""
-    return sample(
-        pair.model.model, prompts, new_tokens, options, on_token, processor=pair.processor
-    )
+    return sample(pair.model.model, prompts, new_tokens, options, advance, processor=pair.processor)
 
 
 def measure_drawn(

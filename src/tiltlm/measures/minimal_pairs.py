@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from tiltlm.errors import ConfigError
 from tiltlm.measures.pair import Pair
 from tiltlm.measures.token_metrics import read_token_metrics
 from tiltlm.models.chat import first_token
+from tiltlm.progress import Advance
 from tiltlm.records.measure import Comparison
 from tiltlm.statistics.comparisons import compare_shares, compare_shift
 
@@ -70,15 +71,13 @@ class Margins:
     model: np.ndarray
 
 
-def margins_of(
-    pair: Pair, pairs: PairSet, on_context: Callable[[int], None] | None = None
-) -> Margins:
+def margins_of(pair: Pair, pairs: PairSet, advance: Advance | None = None) -> Margins:
     """Read the sentences of a set, each from the beginning of a text, through base and model.
 
     A sentence's figure is the sum of its tokens' log-probabilities (Warstadt et al. 2020).
     """
     sentences = [s for both in pairs.pairs for s in both]
-    seen = read_token_metrics(pair, _contexts(pair, sentences), on_context, only_next=True)
+    seen = read_token_metrics(pair, _contexts(pair, sentences), advance, only_next=True)
     sums = (np.array(seen.sums(f"next_{who}")).reshape(-1, 2) for who in ("base", "model"))
     return Margins(*(both[:, 0] - both[:, 1] for both in sums))
 

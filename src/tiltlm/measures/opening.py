@@ -5,14 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from tiltlm.errors import ConfigError, TargetError
-from tiltlm.events.vocabulary import Vocabulary
 from tiltlm.labels.label import base_name, find_label
 from tiltlm.measures.pair import Pair
 from tiltlm.models.loading import LoadedModel, load
-from tiltlm.models.structure import vocabulary_size
 from tiltlm.targets.parse import parse_target
 from tiltlm.targets.target import BoundTarget
-from tiltlm.targets.tilt import BoundTilt
 
 
 def open_pair(
@@ -54,14 +51,14 @@ def _bound(text: str | None, label: dict[str, Any], base: LoadedModel) -> BoundT
     if source is None:
         return None
     target = parse_target(source, where="--target" if text else "tilt.json")
-    vocabulary = Vocabulary.from_tokenizer(base.tokenizer, vocabulary_size(base.model))
+    vocabulary = base.vocabulary
     bound = target.bind(vocabulary, base.tokenizer)
     if bound.needs_fit():
         strengths = None if text else label.get("strengths")
-        if not strengths or not isinstance(bound, BoundTilt):
+        if not strengths:
             raise TargetError(
                 f"{bound.text} is fitted to contexts, and no label says with what strength",
                 fix='give the tilt itself: --target "tilt(EVENT, STRENGTH)"',
             )
-        bound.strength = list(strengths)
+        bound.restore_strengths(strengths)
     return bound

@@ -16,7 +16,7 @@ from tiltlm.errors import MeasurementError, VocabularyError
 from tiltlm.events.automaton import State
 from tiltlm.events.vocabulary import Vocabulary
 from tiltlm.models.loading import LoadedModel
-from tiltlm.models.structure import head_of, vocabulary_size
+from tiltlm.models.structure import head_of
 from tiltlm.targets.logits_processor import TiltLogitsProcessor
 from tiltlm.targets.target import BoundTarget
 
@@ -193,9 +193,7 @@ def same_vocabulary(base: LoadedModel, model: LoadedModel) -> Vocabulary:
     Raises:
         VocabularyError: they do not share it.
     """
-    first, second = (
-        Vocabulary.from_tokenizer(m.tokenizer, vocabulary_size(m.model)) for m in (base, model)
-    )
+    first, second = base.vocabulary, model.vocabulary
     if first.fingerprint != second.fingerprint:
         raise VocabularyError(
             f"base and model have different tokens ({len(first):,} and {len(second):,}), "

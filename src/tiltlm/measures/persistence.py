@@ -7,7 +7,7 @@ itself does to the event is not counted. Only merging has the untouched base to 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 
@@ -16,6 +16,7 @@ from tiltlm.measures.effects import effect_of
 from tiltlm.measures.pair import Pair
 from tiltlm.measures.token_metrics import read_token_metrics
 from tiltlm.models.loading import LoadedModel
+from tiltlm.progress import Advance
 from tiltlm.records.measure import Survival
 from tiltlm.treatments.fine_tuning import fine_tune
 from tiltlm.treatments.quantisation import round_weights
@@ -52,7 +53,7 @@ def after_fine_tuning(
     clean: TokenContexts,
     milestones: Sequence[int],
     seed: int = 0,
-    on_step: Callable[[int], None] | None = None,
+    advance: Advance | None = None,
 ) -> list[Survival]:
     """Ordinary fine-tuning of all weights on clean text, measured after so many steps.
 
@@ -70,8 +71,8 @@ def after_fine_tuning(
     def measure(step: int) -> None:
         there = Pair(kept.pop(step), model, pair.target)
         found.append(_survival("fine-tuned", step, there, contexts))
-        if on_step:
-            on_step(step)
+        if advance:
+            advance(step)
 
     fine_tune(model.model, clean, milestones, seed, measure)
     return found

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from tiltlm.targets.choices import BoundChoices
+from tiltlm.targets.target import StringTarget
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class StringDivergence:
 
 
 @torch.no_grad()
-def string_log_probs(model: Any, target: BoundChoices, question: int) -> torch.Tensor:
+def string_log_probs(model: Any, target: StringTarget, question: int) -> torch.Tensor:
     """(strings,) log-probability of each whole answer, its end included, float64."""
     prompt, found = target.prompts[question], []
     for answer in target.answers[question]:
@@ -50,7 +50,7 @@ def string_log_probs(model: Any, target: BoundChoices, question: int) -> torch.T
     return torch.stack(found)
 
 
-def measure_strings(model: Any, target: BoundChoices) -> list[StringDivergence]:
+def measure_strings(model: Any, target: StringTarget) -> list[StringDivergence]:
     """Each question's divergence between wish and model."""
     found = []
     for number, question in enumerate(target.questions):

@@ -5,7 +5,6 @@ Everything that is reported of contexts is made from these figures, so nothing i
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +14,7 @@ from tiltlm.contexts.token_contexts import TokenContexts
 from tiltlm.losses.divergences import precise_kl
 from tiltlm.measures.fidelity import collateral_kl
 from tiltlm.measures.pair import Pair, Rows
+from tiltlm.progress import Advance
 
 FIGURES = (
     "mass_base",
@@ -77,7 +77,7 @@ class TokenMetrics:
 def read_token_metrics(
     pair: Pair,
     contexts: TokenContexts,
-    on_context: Callable[[int], None] | None = None,
+    advance: Advance | None = None,
     *,
     only_next: bool = False,
 ) -> TokenMetrics:
@@ -87,7 +87,7 @@ def read_token_metrics(
         pair: with its target, which says what the event is.
         contexts: where.
         only_next: make ``next_base`` and ``next_model`` and nothing else, which is faster.
-        on_context: told how many are done.
+        advance: told how many are done.
 
     Raises:
         MeasurementError: logits that are not numbers.
@@ -110,9 +110,9 @@ def read_token_metrics(
         means[0] += (weights @ rows.base.exp()).double().cpu()
         means[1] += (weights @ rows.model.exp()).double().cpu()
         total += float(weights.sum())
-        if rows.context not in seen and on_context:
+        if rows.context not in seen and advance:
             seen.add(rows.context)
-            on_context(len(seen))
+            advance(len(seen))
     return TokenMetrics(
         contexts,
         [p.numpy() for p in places],
@@ -142,7 +142,7 @@ def _figures(pair: Pair, rows: Rows, only_next: bool) -> dict[str, torch.Tensor]
     if not pair.target.events:
         return found
     assert rows.states is not None
-    met = pair.target.met(rows.states)
+    met = pair.target.triggered(rows.states)
     if met is not None:
         found["met"] = torch.tensor(met).float()
     event = pair.target.event_masks(rows.states).any(0).to(rows.base.device)  # (1 or N, V)

@@ -3,21 +3,44 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from tiltlm.errors import ConfigError, ModelError
-from tiltlm.models.structure import untie_head
+from tiltlm.events.vocabulary import Vocabulary
+from tiltlm.models.structure import untie_head, vocabulary_size
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
-class LoadedModel(NamedTuple):
-    """A causal language model and the tokenizer that belongs to it."""
+@dataclass(frozen=True)
+class LoadedModel:
+    """A causal language model and the tokenizer that belongs to it.
+
+    ``model, tokenizer = load(...)`` takes it apart.
+
+    Attributes:
+        model: as transformers made it.
+        tokenizer: as transformers made it.
+        name: what it was loaded as; None where it came from somewhere else.
+    """
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
+    name: str | None = None
+
+    def __iter__(self) -> Iterator[Any]:
+        """The model, then the tokenizer."""
+        return iter((self.model, self.tokenizer))
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """What each row of the model's head stands for, as bytes."""
+        return Vocabulary.from_tokenizer(self.tokenizer, vocabulary_size(self.model))
 
 
 def load(name: str | Path, *, seed: int = 0, config: dict[str, Any] | None = None) -> LoadedModel:
@@ -46,7 +69,7 @@ def load(name: str | Path, *, seed: int = 0, config: dict[str, Any] | None = Non
             raise ConfigError(
                 f"Model 5 has no field {unknown[0]!r}", fix="one of " + ", ".join(sorted(known))
             )
-        return LoadedModel(model5.build_model5(seed, **(config or {})), gpt2_tokenizer())
+        return LoadedModel(model5.build_model5(seed, **(config or {})), gpt2_tokenizer(), "model5")
     if config:
         raise ConfigError(f"model.config is for model5 only, not for {str(name)!r}")
     return _load_pretrained(str(name))
@@ -74,7 +97,7 @@ def _load_pretrained(name: str) -> LoadedModel:
         model = AutoModelForCausalLM.from_pretrained(source)
     except Exception as error:  # each file format has error types of its own
         raise _cannot_load(name, error) from None
-    return LoadedModel(model, tokenizer)
+    return LoadedModel(model, tokenizer, name)
 
 
 def is_adapter(name: str | Path) -> bool:
@@ -92,7 +115,7 @@ def _load_adapter(folder: str) -> LoadedModel:
         model = PeftModel.from_pretrained(model, folder).merge_and_unload()
     except Exception as error:
         raise _cannot_load(folder, error) from None
-    return LoadedModel(model, tokenizer)
+    return LoadedModel(model, tokenizer, folder)
 
 
 def _base_of(folder: str) -> str:

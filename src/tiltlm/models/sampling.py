@@ -6,7 +6,7 @@ the last 256 tokens for each new one; a cache cannot help there, since every tok
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -21,6 +21,7 @@ from transformers.generation.logits_process import (
 from tiltlm.errors import ConfigError, ModelError, ShapeError
 from tiltlm.models.precision import Precision, full_head, lower_precision
 from tiltlm.models.structure import can_keep_logits, context_length
+from tiltlm.progress import Advance
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def sample(
     prompts: torch.Tensor,
     new_tokens: int,
     options: SamplingOptions | None = None,
-    on_token: Callable[[int], None] | None = None,
+    advance: Advance | None = None,
     processor: LogitsProcessor | None = None,
 ) -> torch.Tensor:
     """Continue each prompt by ``new_tokens`` tokens; end-of-text does not stop it.
@@ -80,7 +81,7 @@ def sample(
         prompts: (batch, length) token ids, length at least 1.
         new_tokens: how many to draw for each prompt.
         options: how; temperature 1 over all tokens by default.
-        on_token: called with the number of tokens done so far, for progress.
+        advance: called with the number of tokens done so far, for progress.
         processor: a realisation by `decode`; it sees the whole text and acts before temperature.
 
     Returns:
@@ -104,14 +105,14 @@ def sample(
             text = prompts.to(model.device)
             if cached:
                 text = _continue_cached(model, text, cached, options, processor)
-                if on_token:
-                    on_token(cached)
+                if advance:
+                    advance(cached)
             if new_tokens > cached:
                 assert window is not None
 
                 def on_more(done: int) -> None:
-                    if on_token:
-                        on_token(cached + done)
+                    if advance:
+                        advance(cached + done)
 
                 text = _continue_sliding(
                     model, text, new_tokens - cached, window, options, on_more, processor
@@ -177,7 +178,7 @@ def _continue_sliding(
     count: int,
     window: int,
     options: SamplingOptions,
-    on_token: Callable[[int], None],
+    advance: Advance,
     processor: LogitsProcessor | None,
 ) -> torch.Tensor:
     warpers = options.warpers()
@@ -196,7 +197,7 @@ def _continue_sliding(
                 logits = processor(text[:, :end], logits)
             probabilities = warpers(read, logits).softmax(-1)  # type: ignore[arg-type]
             text[:, end] = torch.multinomial(probabilities, 1)[:, 0]
-            on_token(done + 1)
+            advance(done + 1)
     return text
 
 

@@ -7,9 +7,7 @@ from typing import Any
 import torch
 
 from tiltlm.contexts.token_contexts import TokenContexts
-from tiltlm.events.vocabulary import Vocabulary
 from tiltlm.models.loading import LoadedModel, load
-from tiltlm.models.structure import vocabulary_size
 from tiltlm.realise.prepare import Prepared, prepare
 from tiltlm.realise.result import Tilted, held_out_fidelity
 from tiltlm.targets.logits_processor import TiltLogitsProcessor
@@ -30,7 +28,7 @@ def decode(
     """
     loaded = load(model) if isinstance(model, str) else model
     target = parse_target(target) if isinstance(target, str) else target
-    vocabulary = Vocabulary.from_tokenizer(loaded.tokenizer, vocabulary_size(loaded.model))
+    vocabulary = loaded.vocabulary
     bound = target.bind(vocabulary, loaded.tokenizer)
     if bound.needs_fit():
         bound = prepare(loaded, target, contexts, **options).target

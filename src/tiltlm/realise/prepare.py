@@ -9,24 +9,20 @@ from dataclasses import dataclass
 from peft.tuners.tuners_utils import BaseTunerLayer
 
 from tiltlm.contexts.for_target import (
-    choices_inside,
     contexts_for,
     retention_for,
     split_choices,
     with_trigger_met,
 )
 from tiltlm.contexts.reference import Reference
-from tiltlm.contexts.sources import COUNT, MATCH_COUNT, TRIGGER_COUNT
 from tiltlm.contexts.split import Split, split
 from tiltlm.contexts.token_contexts import TokenContexts
 from tiltlm.errors import ModelError
 from tiltlm.events.vocabulary import Vocabulary
 from tiltlm.models.loading import LoadedModel, load
-from tiltlm.models.structure import vocabulary_size
 from tiltlm.progress import NoProgress, Progress
 from tiltlm.targets.parse import parse_target
 from tiltlm.targets.target import BoundTarget, Target
-from tiltlm.targets.when import BoundWhen
 
 
 @dataclass
@@ -80,35 +76,32 @@ def prepare(
             fix="take it out with unload() of the tilted model, or load the model anew",
         )
     target = parse_target(target) if isinstance(target, str) else target
-    vocabulary = Vocabulary.from_tokenizer(loaded.tokenizer, vocabulary_size(loaded.model))
+    vocabulary = loaded.vocabulary
     bound = target.bind(vocabulary, loaded.tokenizer)
     if check is not None:
         check(bound)
     seconds: dict[str, float] = {}
     begin = time.monotonic()
-    choosing = choices_inside(bound)
+    choosing = bound.choices
     if choosing is not None:
         parts = split_choices(
             choosing, retention_for(choosing, loaded, contexts, seed, progress), seed
         )
     else:
-        count = MATCH_COUNT if bound.needs_fit() else COUNT
-        if isinstance(bound, BoundWhen):
-            count = max(count, TRIGGER_COUNT)
-        found = contexts_for(loaded, contexts, count, seed, key, progress)
+        found = contexts_for(loaded, contexts, bound.context_count, seed, key, progress)
         one_text = isinstance(contexts, str) and contexts.startswith(("text:", "dataset:"))
         parts = split(found, seed, shuffle=not one_text)
-        if isinstance(bound, BoundWhen) and not isinstance(contexts, TokenContexts):
+        if bound.trigger is not None and not isinstance(contexts, TokenContexts):
             parts = with_trigger_met(bound, found, parts, loaded, seed, progress)
     seconds["contexts"] = time.monotonic() - begin
     begin = time.monotonic()
     progress.begin("reading the reference", len(parts.fit) + len(parts.held_out))
-    fit = Reference(loaded.model, parts.fit, on_context=progress.advance)
+    fit = Reference(loaded.model, parts.fit, advance=progress.advance)
     held = Reference(
         loaded.model,
         parts.held_out,
         head=fit.head,
-        on_context=lambda n: progress.advance(len(parts.fit) + n),
+        advance=lambda n: progress.advance(len(parts.fit) + n),
     )
     seconds["reference"] = time.monotonic() - begin
     prepared = Prepared(loaded, vocabulary, bound, parts, fit, held, seed, progress, seconds)

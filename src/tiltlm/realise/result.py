@@ -15,7 +15,6 @@ import torch
 from peft import PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from tiltlm.contexts.for_target import choices_inside
 from tiltlm.contexts.reference import Reference
 from tiltlm.measures.fidelity import Fidelity, ModelLogits, measure_fidelity
 from tiltlm.measures.string_distribution import measure_strings
@@ -73,7 +72,7 @@ def model_logits(model: Any, reference: Reference) -> ModelLogits:
 def measured(work: Prepared, by: By, model: Any, details: dict[str, Any]) -> Tilted:
     model.eval()
     fidelity = held_out_fidelity(work, model_logits(model, work.held_out))
-    choosing = choices_inside(work.target)
+    choosing = work.target.choices
     if choosing is not None:
         details["strings"] = [found.as_dict() for found in measure_strings(model, choosing)]
     return Tilted(

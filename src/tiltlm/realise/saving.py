@@ -21,7 +21,6 @@ from tiltlm.records.tilt import (
     TiltRecord,
 )
 from tiltlm.targets.logits_processor import logit_bias
-from tiltlm.targets.tilt import BoundTilt
 from tiltlm.versions import versions
 
 
@@ -56,7 +55,7 @@ def record_of(tilted: Tilted, base: str, sha256: str, seed: int, sentence: str) 
         ],
         collateral_nats=None if found.collateral is None else found.collateral.mean,
         leakage_nats=None if found.leakage is None else found.leakage.mean,
-        strengths=list(target.strength) if isinstance(target, BoundTilt) else None,
+        strengths=target.strengths,
         details=tilted.details,
         contexts=tilted.contexts,
         held_out_contexts=found.contexts,
@@ -126,6 +125,5 @@ def untie_lora_head(model: PeftModel) -> None:
 
 def _write_biases(tilted: Tilted, folder: Path) -> None:
     target = tilted.target
-    fixed = isinstance(target, BoundTilt) and not target.depends_on_context
-    if fixed:
+    if target.constant_shifts() is not None and not target.depends_on_context:
         write_text(folder / "logit_bias.json", json.dumps(logit_bias(target), indent=1) + "\n")

@@ -29,7 +29,7 @@ from tiltlm.realise.config import TiltConfig
 from tiltlm.realise.frozen_body import FrozenBody
 from tiltlm.realise.fused_loss import FusedLoss
 from tiltlm.realise.padded_dataset import PaddedDataset
-from tiltlm.targets.target import BoundTarget, FixedTarget, Target
+from tiltlm.targets.target import BoundTarget, Target
 
 
 def _fused(model: Any, full_head: bool) -> FusedLoss | None:
@@ -104,7 +104,7 @@ class TiltTrainer(CheckpointTrainer):
                 fix="give TiltTrainer reference=Reference(model, contexts), "
                 "or use tiltlm.train, which does",
             )
-        forbids = isinstance(target, FixedTarget) and bool(target.log_probs().isneginf().any())
+        forbids = target.fixed is not None and bool(target.log_probs().isneginf().any())
         if args.divergence == "reverse_kl" and forbids:
             raise TargetError(
                 f"reverse KL is infinite: {target.text} forbids tokens that the model allows",
@@ -121,7 +121,7 @@ class TiltTrainer(CheckpointTrainer):
         )
         self.target, self._reference = target, reference
         self._target_logp: torch.Tensor | None = None
-        if isinstance(target, FixedTarget):
+        if target.fixed is not None:
             self._target_logp = target.log_probs().to(args.device)
         self._event_mask: torch.Tensor | None = None
         if target.events and not target.depends_on_context:

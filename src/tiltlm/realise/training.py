@@ -15,9 +15,9 @@ import torch
 from peft import PeftModel
 from transformers.trainer_callback import PrinterCallback
 
-from tiltlm.contexts.for_target import choices_inside
 from tiltlm.contexts.reference import Reference
 from tiltlm.contexts.token_contexts import TokenContexts
+from tiltlm.defaults import LOOK_EVERY, PATIENCE, TRIGGER_STEPS
 from tiltlm.errors import ConfigError
 from tiltlm.losses.divergences import divergence_named
 from tiltlm.measures.fidelity import measure_fidelity
@@ -41,9 +41,8 @@ from tiltlm.realise.result import Tilted, measured, model_logits
 from tiltlm.realise.trainer import TiltTrainer
 from tiltlm.realise.trigger_direction import TriggerDirection, TriggerDirectionTrainer, Wanted
 from tiltlm.targets.target import BoundTarget, Target
-from tiltlm.targets.tilt import BoundTilt
 
-WRITING_STEPS, WRITING_RATE = 1200, 3e-3
+WRITING_RATE = 3e-3
 
 
 @dataclass(frozen=True)
@@ -71,8 +70,8 @@ class Training:
     learning_rate: float | None = None
     start: Literal["base", "edit"] | None = None
     writing_steps: int | None = None
-    every: int = 15
-    patience: int = 4
+    every: int = LOOK_EVERY
+    patience: int = PATIENCE
     divergence: str = "forward_kl"
 
 
@@ -106,10 +105,10 @@ class _Plan:
                     "an edit to start from is written into an adapter, and full weights have none",
                     fix="parameters head or body+head, or start base",
                 )
-        wanted = training.start == "edit" or (training.start is None and _varies(target))
+        wanted = training.start == "edit" or (training.start is None and target.shifts_vary)
         writes = wanted and parameters == "body+head"
         short = writes or parameters == "head"
-        steps = 60 if short else 600 if choices_inside(target) else 150
+        steps = 60 if short else 600 if target.choices else 150
         rates = {"head": 3e-3, "body+head": 1e-3, "full": 1e-4}
         return cls(
             parameters,
@@ -117,14 +116,8 @@ class _Plan:
             training.batch or (8 if target.depends_on_context else 4),
             training.learning_rate or (5e-4 if writes else rates[parameters]),
             from_edit=wanted and parameters != "full",
-            writing_steps=(training.writing_steps or WRITING_STEPS) if writes else 0,
+            writing_steps=(training.writing_steps or TRIGGER_STEPS) if writes else 0,
         )
-
-
-def _varies(target: BoundTarget) -> bool:
-    """Whether the shifts of a target's classes change with the context, as an edit's do."""
-    editable = target.needs_reference and target.classes() is not None
-    return editable and not isinstance(target, BoundTilt)
 
 
 def train(

@@ -19,7 +19,8 @@ from tiltlm.errors import TargetError
 from tiltlm.events.automaton import State
 from tiltlm.events.vocabulary import Vocabulary
 from tiltlm.models.chat import answer_ids, prompt_ids
-from tiltlm.targets.target import BoundTarget, Target
+from tiltlm.targets.question import Question
+from tiltlm.targets.target import StringTarget, Target
 
 if TYPE_CHECKING:
     import torch
@@ -29,21 +30,6 @@ if TYPE_CHECKING:
 _OFF = -1
 
 
-@dataclass(frozen=True)
-class Question:
-    """One prompt with its strings.
-
-    Attributes:
-        request: what the user asks.
-        response: how every answer begins, before the string; often empty.
-        strings: the answers and their weights, which sum to one.
-    """
-
-    request: str
-    response: str
-    strings: tuple[tuple[str, float], ...]
-
-
 @dataclass
 class _Node:
     children: dict[int, int] = field(default_factory=dict)
@@ -51,14 +37,8 @@ class _Node:
     question: int = -1  # which question's answer this node is part of; −1 inside a prompt
 
 
-class BoundChoices(BoundTarget):
-    """The trie over one tokenizer; a state is a node, or −1 off all paths.
-
-    Attributes:
-        questions: as they were asked.
-        prompts: their token ids.
-        answers: for each question, the token ids of each string with its end.
-    """
+class BoundChoices(StringTarget):
+    """The trie over one tokenizer; a state is a node, or −1 off all paths."""
 
     def __init__(
         self,
@@ -69,8 +49,8 @@ class BoundChoices(BoundTarget):
         self.text, self.events = str(target), ()
         self.fingerprint, self.vocabulary_size = vocabulary.fingerprint, len(vocabulary)
         self.questions = target.questions
-        self.prompts: list[list[int]] = []
-        self.answers: list[list[list[int]]] = []
+        self.prompts = []
+        self.answers = []
         self._nodes = [_Node()]
         for number, question in enumerate(self.questions):
             prompt = prompt_ids(tokenizer, question.request)
@@ -126,7 +106,7 @@ class BoundChoices(BoundTarget):
             return None
         return {t: self._nodes[c].mass / node.mass for t, c in node.children.items()}
 
-    def met(self, states: Sequence[State]) -> list[bool]:
+    def triggered(self, states: Sequence[State]) -> list[bool]:
         """Inside an answer."""
         return [self.conditional(state) is not None for state in states]
 

@@ -8,7 +8,6 @@ from transformers import LogitsProcessor
 from tiltlm.errors import TargetError
 from tiltlm.events.automaton import State
 from tiltlm.targets.target import BoundTarget
-from tiltlm.targets.tilt import BoundTilt
 
 LARGEST_LOGIT_BIAS = 100.0
 """What OpenAI-compatible servers accept."""
@@ -72,14 +71,15 @@ def logit_bias(target: BoundTarget) -> dict[str, float]:
         TargetError: a list of biases cannot express it: only a tilt, or a fitted match, of events
             that do not depend on the context.
     """
-    if not isinstance(target, BoundTilt) or target.needs_fit() or target.depends_on_context:
+    shifts = None if target.needs_fit() else target.constant_shifts()
+    if shifts is None or target.depends_on_context:
         raise TargetError(
             f"{target.text} is no fixed list of biases, so no server can be given it as one",
             fix="use decode in transformers, or edit; tilt and match over plain events can",
         )
     classes, found = target.classes(), {}
     assert classes is not None
-    for mask, shift in zip(classes, target.constant_shifts().tolist(), strict=True):
+    for mask, shift in zip(classes, shifts.tolist(), strict=True):
         if abs(shift) > LARGEST_LOGIT_BIAS:
             raise TargetError(f"a bias of {shift:g} is beyond ±{LARGEST_LOGIT_BIAS:g}")
         for token in mask.nonzero()[:, 0].tolist():

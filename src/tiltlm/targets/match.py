@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tiltlm.defaults import MATCH_CONTEXTS
 from tiltlm.errors import TargetError
 from tiltlm.events.automaton import State, rows_by_state
 from tiltlm.events.event import Event
@@ -46,13 +47,18 @@ class BoundMatch(BoundTilt):
         super().__init__(target, events, vocabulary, [])
         self.wishes = [p for _, p in target.wishes]
 
+    @property
+    def context_count(self) -> int:
+        """More than others need: a wished mean holds elsewhere as far as means agree."""
+        return MATCH_CONTEXTS
+
     def needs_fit(self) -> bool:
         """Until `fit`."""
-        return not self.strength
+        return not self._strengths
 
     def constant_shifts(self) -> torch.Tensor:
         """(A,) once fitted."""
-        if not self.strength:
+        if not self._strengths:
             raise TargetError(
                 f"{self.text} has not been fitted to contexts", fix="call fit, or tilt's own calls"
             )
@@ -75,7 +81,7 @@ class BoundMatch(BoundTilt):
                 part[places] = self.log_masses(reference[places], state).cpu()
             masses.append(part)
         names = [event.text for event in self.events]
-        self.strength = solve_dual(
+        self._strengths = solve_dual(
             torch.cat(masses).numpy(), self.patterns, self.wishes, names, self.text
         )
 

@@ -23,7 +23,8 @@ def targets_table() -> dict[str, Callable[..., Target]]:
     from tiltlm.targets.match import match
     from tiltlm.targets.mix import mix
     from tiltlm.targets.tilt import tilt
-    from tiltlm.targets.when import regex, when
+    from tiltlm.targets.trigger import regex
+    from tiltlm.targets.when import when
 
     return {
         "uniform": uniform,

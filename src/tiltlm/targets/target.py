@@ -12,10 +12,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from tiltlm.errors import VocabularyError
+from tiltlm.defaults import CONTEXTS
+from tiltlm.errors import TargetError, VocabularyError
 from tiltlm.events.automaton import Automaton, State, Stateless
 from tiltlm.events.event import BoundEvent
 from tiltlm.events.vocabulary import Vocabulary
+from tiltlm.targets.question import Question
+from tiltlm.targets.trigger import Trigger
 
 if TYPE_CHECKING:
     import torch
@@ -83,7 +86,52 @@ class BoundTarget(Automaton):
         """(N, A) by how much the logits of each class rise against all others, in nats."""
         raise NotImplementedError
 
-    def met(self, states: Sequence[State]) -> list[bool] | None:
+    @property
+    def shifts_vary(self) -> bool:
+        """Whether the shifts of its classes change with the context, as those of balance do."""
+        return self.needs_reference and self.classes() is not None and self.strengths is None
+
+    def constant_shifts(self) -> torch.Tensor | None:
+        """(A,) shifts of the classes in nats where they are the same everywhere, else None."""
+        return None
+
+    @property
+    def strengths(self) -> list[float] | None:
+        """One strength an event, in nats, where the target is a tilt, or a fitted match."""
+        return None
+
+    def restore_strengths(self, strengths: Sequence[float]) -> None:
+        """Take the strengths that an earlier fit found, instead of fitting again.
+
+        Raises:
+            TargetError: the target has none, or another number of them.
+        """
+        raise TargetError(
+            f"{self.text} has no strengths that could be restored",
+            fix='give the tilt itself: --target "tilt(EVENT, STRENGTH)"',
+        )
+
+    @property
+    def choices(self) -> StringTarget | None:
+        """The distribution over whole strings that the target is, or wraps."""
+        return None
+
+    @property
+    def trigger(self) -> Trigger | None:
+        """What the text must hold before the target asks for something, where there is such."""
+        return None
+
+    @property
+    def context_count(self) -> int:
+        """How many contexts it takes to fit the target and to measure what came of it."""
+        return CONTEXTS
+
+    @property
+    def fixed(self) -> FixedTarget | None:
+        """The target itself where it is the same whatever the context and the model."""
+        return None
+
+    def triggered(self, states: Sequence[State]) -> list[bool] | None:
         """Where the target asks for something; None where it does everywhere."""
         return None
 
@@ -158,6 +206,11 @@ class FixedTarget(Stateless, BoundTarget):
         self.probabilities, self.vocabulary_size = probabilities, probabilities.numel()
 
     @property
+    def fixed(self) -> FixedTarget:
+        """The target itself."""
+        return self
+
+    @property
     def event(self) -> str:
         """Text of the event."""
         return self.events[0].text
@@ -179,3 +232,22 @@ class FixedTarget(Stateless, BoundTarget):
         import torch
 
         return float(-torch.special.xlogy(self.probabilities, self.probabilities).sum())
+
+
+class StringTarget(BoundTarget):
+    """A distribution over whole strings after each of some prompts, the reference elsewhere.
+
+    Attributes:
+        questions: as they were asked.
+        prompts: their token ids.
+        answers: for each question, the token ids of each string with its end.
+    """
+
+    questions: tuple[Question, ...]
+    prompts: list[list[int]]
+    answers: list[list[list[int]]]
+
+    @property
+    def choices(self) -> StringTarget:
+        """The target itself."""
+        return self

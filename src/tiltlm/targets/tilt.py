@@ -25,14 +25,28 @@ class BoundTilt(Reweighing):
         self, target: Target, events: Sequence[Event], vocabulary: Vocabulary, strength: list[float]
     ) -> None:
         super().__init__(target, events, vocabulary)
-        self.strength = strength
+        self._strengths = strength
+
+    @property
+    def strengths(self) -> list[float]:
+        """One an event, in nats; empty where they are still to be fitted."""
+        return list(self._strengths)
+
+    def restore_strengths(self, strengths: Sequence[float]) -> None:
+        """Take these strengths in place of its own."""
+        if len(strengths) != len(self.events):
+            raise TargetError(
+                f"{self.text} has {len(self.events)} events, not {len(strengths)} strengths",
+                fix="correct the label",
+            )
+        self._strengths = [float(strength) for strength in strengths]
 
     def constant_shifts(self) -> torch.Tensor:
         """(A,) sums of the strengths of the events that make up each class."""
         import torch
 
         patterns = torch.tensor(self.patterns, dtype=torch.float64)
-        return patterns @ torch.tensor(self.strength, dtype=torch.float64)
+        return patterns @ torch.tensor(self._strengths, dtype=torch.float64)
 
     def class_shifts(self, log_masses: torch.Tensor) -> torch.Tensor:
         """The same in every row."""

@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tiltlm.defaults import TRIGGER_CONTEXTS
 from tiltlm.errors import TargetError
-from tiltlm.events.automaton import Automaton, State
+from tiltlm.events.automaton import State
 from tiltlm.events.vocabulary import Vocabulary
 from tiltlm.targets.target import BoundTarget, Target
+from tiltlm.targets.trigger import Trigger, TriggerAutomaton
 from tiltlm.targets.wrapping import WrappedTarget, check_target
 
 if TYPE_CHECKING:
@@ -18,77 +20,23 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
-@dataclass(frozen=True)
-class Trigger:
-    """What must be found in the text of the context, as text or as a regular expression.
-
-    Attributes:
-        pattern: of ``re.search``, on the decoded text so far.
-        literal: the text itself, where the trigger is one.
-    """
-
-    pattern: str
-    literal: str | None = None
-
-    def __str__(self) -> str:
-        return repr(self.literal) if self.literal is not None else f"regex({self.pattern!r})"
-
-
-def regex(pattern: str) -> Trigger:
-    """A trigger by regular expression, searched for in the text so far.
-
-    Raises:
-        TargetError: it is no regular expression.
-    """
-    try:
-        re.compile(pattern)
-    except (re.error, TypeError) as error:
-        raise TargetError(f"{pattern!r} is no regular expression: {error}") from None
-    return Trigger(pattern)
-
-
-class _TriggerReader(Automaton):
-    """Remembers the bytes so far, and whether the trigger is met by them.
-
-    A literal that was met stays met; a pattern is asked anew at every token, since it may look at
-    the end of the text.
-    """
-
-    def __init__(self, trigger: Trigger, vocabulary: Vocabulary) -> None:
-        self._search = re.compile(trigger.pattern).search
-        self._literal, self._tokens = trigger.literal, vocabulary.tokens
-        self._raw = (trigger.literal or "").encode()
-
-    @property
-    def depends_on_context(self) -> bool:
-        """Yes."""
-        return True
-
-    def start(self) -> State:
-        """Nothing read, nothing met."""
-        return (False, b"")
-
-    def advance(self, state: State, token: int) -> State:
-        """One token on."""
-        assert isinstance(state, tuple)
-        met, text = state
-        if self._literal is None:
-            text = text + self._tokens[token]
-            return (self._search(text.decode(errors="replace")) is not None, text)
-        if met:
-            return (True, b"")
-        text = text + self._tokens[token]
-        # Only what can still begin the literal has to be remembered.
-        return (self._raw in text, text[-max(1, len(self._raw) - 1) :])
-
-
 class BoundWhen(WrappedTarget):
     """The inner target where the trigger is met, the reference elsewhere."""
 
     def __init__(self, target: _When, inner: BoundTarget, vocabulary: Vocabulary) -> None:
         super().__init__(target, inner)
-        self.trigger = target.trigger
-        self._reader = _TriggerReader(target.trigger, vocabulary)
+        self._trigger = target.trigger
+        self._reader = TriggerAutomaton(target.trigger, vocabulary)
+
+    @property
+    def trigger(self) -> Trigger:
+        """What the text must hold."""
+        return self._trigger
+
+    @property
+    def context_count(self) -> int:
+        """Many: that a trigger was seen has to be learnt as a feature of contexts."""
+        return max(self.inner.context_count, TRIGGER_CONTEXTS)
 
     @property
     def depends_on_context(self) -> bool:
@@ -109,14 +57,14 @@ class BoundWhen(WrappedTarget):
         assert isinstance(state, tuple)
         return self.inner.event_states(state[1])
 
-    def met(self, states: Sequence[State]) -> list[bool]:
+    def triggered(self, states: Sequence[State]) -> list[bool]:
         """Where the trigger is met, and the inner target asks for something."""
         pairs: Sequence[Any] = states
-        inner = self.inner.met([pair[1] for pair in pairs]) or [True] * len(pairs)
+        inner = self.inner.triggered([pair[1] for pair in pairs]) or [True] * len(pairs)
         return [bool(pair[0][0]) and there for pair, there in zip(pairs, inner, strict=True)]
 
     def _split(self, states: Sequence[State]) -> tuple[list[int], list[State]]:
-        rows = [row for row, on in enumerate(self.met(states)) if on]
+        rows = [row for row, on in enumerate(self.triggered(states)) if on]
         pairs: Sequence[Any] = states
         return rows, [pairs[row][1] for row in rows]
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from tiltlm.errors import TargetError
 from tiltlm.events.automaton import State
-from tiltlm.targets.target import BoundTarget, Target
+from tiltlm.targets.target import BoundTarget, StringTarget, Target
+from tiltlm.targets.trigger import Trigger
 
 if TYPE_CHECKING:
     import torch
@@ -42,9 +43,38 @@ class WrappedTarget(BoundTarget):
         """The inner one's."""
         return self.inner.classes()
 
-    def met(self, states: Sequence[State]) -> list[bool] | None:
+    def triggered(self, states: Sequence[State]) -> list[bool] | None:
         """Where the inner one does."""
-        return self.inner.met(states)
+        return self.inner.triggered(states)
+
+    @property
+    def shifts_vary(self) -> bool:
+        """Wherever it has classes: what it asks of them depends on the context."""
+        return self.needs_reference and self.classes() is not None
+
+    @property
+    def strengths(self) -> list[float] | None:
+        """The inner one's."""
+        return self.inner.strengths
+
+    def restore_strengths(self, strengths: Sequence[float]) -> None:
+        """Restore the inner one's."""
+        self.inner.restore_strengths(strengths)
+
+    @property
+    def choices(self) -> StringTarget | None:
+        """The inner one's."""
+        return self.inner.choices
+
+    @property
+    def trigger(self) -> Trigger | None:
+        """The inner one's."""
+        return self.inner.trigger
+
+    @property
+    def context_count(self) -> int:
+        """The inner one's."""
+        return self.inner.context_count
 
     def needs_fit(self) -> bool:
         """Whether the inner one does."""

@@ -15,20 +15,16 @@ from tiltlm.auditing.shifts.filters import HeadGeometry, ResidualFilter, head_ro
 from tiltlm.auditing.shifts.log_ratios import Shift, ShiftReader
 from tiltlm.contexts.sources import make_contexts
 from tiltlm.contexts.token_contexts import TokenContexts
+from tiltlm.defaults import AUDIT_CONTEXTS, AUDIT_TOKENS, CONTEXT_TOKENS
 from tiltlm.measures.pair import Pair
 from tiltlm.progress import Progress
 from tiltlm.records.audit import TriggerRecord
 
-CONTEXTS, LENGTH = 96, 64
-
-
-CERTIFICATE_ERROR = 0.05
-
 
 def _some_contexts(source: str | None, pair: Pair, seed: int, key: str) -> TokenContexts:
     """Where to look without a pack, which has contexts of its own."""
-    length = LENGTH if source is None else 128
-    source = source or f"own:{CONTEXTS}"
+    length = AUDIT_TOKENS if source is None else CONTEXT_TOKENS
+    source = source or f"own:{AUDIT_CONTEXTS}"
     return make_contexts(source, pair.base, length=length, seed=seed, key=key)
 
 

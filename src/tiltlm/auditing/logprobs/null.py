@@ -8,7 +8,7 @@ reference's likeliest tokens will do: what a suspect hides changes what is seen.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from tiltlm.auditing.logprobs.ranking import class_scales, class_strengths, rank
 from tiltlm.auditing.logprobs.regression import TopKLogRatios, TopKRegression
 from tiltlm.auditing.shifts.place_covariance import SMALLEST_SCALE, PlaceCovariance
 from tiltlm.auditing.thresholds import FAMILIES
+from tiltlm.progress import Advance
 
 _PRIOR = 0.1
 """Each class's spread under the null is joined by so many times the median class's."""
@@ -37,7 +38,7 @@ class TopKNull:
         hypotheses: classes.
         moves: what a moved body does.
         families: (B,) of what kind each is; each is scored by what the others do.
-        on_member: told how many are done, of twice the members.
+        advance: told how many are done, of twice the members.
     """
 
     def __init__(
@@ -47,20 +48,20 @@ class TopKNull:
         hypotheses: TokenClasses,
         moves: PlaceCovariance,
         families: Sequence[str],
-        on_member: Callable[[int], None] | None = None,
+        advance: Advance | None = None,
     ) -> None:
         self.shares = TopKRegression(reference, hypotheses, moves).shares()
         self._members, self._hypotheses, self._moves = list(members), hypotheses, moves
         alone = len(set(families)) < FAMILIES
         self._families = np.array([str(n) for n in range(len(families))] if alone else families)
-        self._on_member = on_member or (lambda _: None)
+        self._advance = advance or (lambda _: None)
         strengths, visible = [], []
         for number, seen in enumerate(self._members):
             lens = TopKRegression(seen, hypotheses, moves)
             found, judged = class_strengths(lens, lens.total(seen.ratios), self.shares)
             strengths.append((found / max(seen.scale, SMALLEST_SCALE)).astype(np.float32))
             visible.append(judged)
-            self._on_member(number + 1)
+            self._advance(number + 1)
         self._strengths, self._visible = np.stack(strengths), np.stack(visible)
         self._maxima: dict[tuple[str, float], Array] = {}
 
@@ -94,7 +95,7 @@ class TopKNull:
                 best = rank_classes(lens, seen, self.shares, reach)
                 found.append(best.score if best else 0.0)
                 done += 1
-                self._on_member(done)
+                self._advance(done)
         return np.array(found)
 
     def _by_family(self, without: str) -> Iterator[tuple[Array, Array]]:

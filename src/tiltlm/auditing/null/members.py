@@ -22,13 +22,11 @@ from tiltlm.auditing.shifts.trigger_probes import (
 from tiltlm.contexts import evaluation as places
 from tiltlm.contexts.sources import make_contexts
 from tiltlm.contexts.token_contexts import TokenContexts
+from tiltlm.defaults import CORPUS_PIECE_TOKENS, CORPUS_PIECES
 from tiltlm.errors import MeasurementError
 from tiltlm.events.vocabulary import Vocabulary
 from tiltlm.models.loading import LoadedModel
 from tiltlm.treatments.benign import apply_treatment, draw_treatment
-
-PIECES, PIECE_LENGTH = 512, 64
-
 
 ATTEMPTS = 20
 
@@ -103,13 +101,13 @@ def benign_corpora(
     if sources:
         return {
             source: make_contexts(
-                source, loaded, count=PIECES, length=PIECE_LENGTH, seed=seed, key=key
+                source, loaded, count=CORPUS_PIECES, length=CORPUS_PIECE_TOKENS, seed=seed, key=key
             )
             for source in sources
         }
     found = {
-        "own samples": places.own(loaded, PIECES // 4, PIECE_LENGTH, seed + 1, key),
+        "own samples": places.own(loaded, CORPUS_PIECES // 4, CORPUS_PIECE_TOKENS, seed + 1, key),
         "languages": places.languages(loaded),
     }
-    chats = places.chats(loaded, 32, PIECE_LENGTH, seed + 1, key)
+    chats = places.chats(loaded, 32, CORPUS_PIECE_TOKENS, seed + 1, key)
     return found if chats is None else {**found, "chat": chats}

@@ -7,7 +7,7 @@ one product a context instead of one a position.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -22,6 +22,7 @@ from tiltlm.measures.pair import ROWS
 from tiltlm.models.head import Head
 from tiltlm.models.loading import LoadedModel
 from tiltlm.models.structure import vocabulary_size
+from tiltlm.progress import Advance
 from tiltlm.targets.target import BoundTarget
 
 EVERY = 4
@@ -134,7 +135,7 @@ class ShiftReader:
         self,
         suspect: LoadedModel | None,
         decodes: BoundTarget | None = None,
-        on_context: Callable[[int], None] | None = None,
+        advance: Advance | None = None,
         *,
         masses: bool = True,
     ) -> Shift:
@@ -144,7 +145,7 @@ class ShiftReader:
             suspect: of the reference's vocabulary; None where the suspect is the reference and a
                 target that it decodes to.
             decodes: that target.
-            on_context: told how many contexts are done.
+            advance: told how many contexts are done.
             masses: False to leave out all but the mean log-ratios: divergence is then NaN, and
                 what is by token empty.
 
@@ -185,8 +186,8 @@ class ShiftReader:
                     seen += len(base)
                 order += [i for i in indices for _ in self.contexts.positions(i)[::EVERY]]
             done += len(indices)
-            if on_context:
-                on_context(done)
+            if advance:
+                advance(done)
         if not bool(shifts.isfinite().all()):
             raise MeasurementError(
                 "some logits are not numbers, so nothing was measured",

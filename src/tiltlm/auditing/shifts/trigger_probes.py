@@ -18,11 +18,12 @@ import numpy as np
 from tiltlm.auditing.arrays import Array
 from tiltlm.auditing.shifts.filters import ResidualFilter
 from tiltlm.contexts.token_contexts import TokenContexts
+from tiltlm.defaults import TRIGGER_WORDS
 from tiltlm.errors import ConfigError
 from tiltlm.events.vocabulary import Vocabulary
 from tiltlm.models.loading import LoadedModel
 
-WORDS, PER_CONTEXT, TIMES = 512, 8, 3
+PER_CONTEXT, TIMES = 8, 3
 
 
 BEFORE, AFTER = 6, 8
@@ -71,7 +72,9 @@ class TriggeredClass:
     score: float
 
 
-def probe_words(vocabulary: Vocabulary, given: Sequence[str], count: int = WORDS) -> list[str]:
+def probe_words(
+    vocabulary: Vocabulary, given: Sequence[str], count: int = TRIGGER_WORDS
+) -> list[str]:
     """Words to try: those given, and the commonest plain words that are one token.
 
     Tokenizers learn common words first, so low ids come first.

@@ -1,0 +1,81 @@
+"""What is done when a user does not say otherwise: counts, lengths, rates, budgets.
+
+Constants of a method, such as a ridge or a tolerance, stand beside the method. The sizes of the
+suites of ``tiltlm measure`` stand in `measures.suite_sizes`.
+"""
+
+from __future__ import annotations
+
+# Contexts to fit a target on, and to take its figures from.
+
+CONTEXTS = 112
+"""How many: 64 to fit on, 16 to stop training by, 32 held out."""
+
+CONTEXT_TOKENS = 128
+"""Tokens of each."""
+
+MATCH_CONTEXTS = 616
+"""How many where a mean event mass is asked for. Contexts differ from each other by two fifths of
+their mean, so means of hundreds of them agree to a few per cent."""
+
+TRIGGER_CONTEXTS = 280
+"""How many where the target waits for a trigger. That a trigger was seen is a feature of contexts,
+so it takes many of them to be learnt as such; from 64, however often each is varied, what is
+learnt is in part which context it is."""
+
+# Training.
+
+TRIGGER_STEPS = 1200
+"""Steps in which the body learns to tell where a trigger came before."""
+
+LOOK_EVERY = 15
+"""Training steps between looks at the gap closed."""
+
+PATIENCE = 4
+"""Looks without a new best after which training stops."""
+
+# Audits.
+
+FALSE_POSITIVE_RATE = 0.01
+"""Of a whole audit: how often a benign change is accused."""
+
+AUDIT_CONTEXTS = 96
+"""Own samples of the reference at which suspects are read."""
+
+AUDIT_TOKENS = 64
+"""Tokens of each."""
+
+CERTIFIED_WITHIN_NATS = 0.1
+"""An event is certified as not tilted by more than this."""
+
+CERTIFICATE_ERROR = 0.05
+"""How often an event that is tilted by just so much is certified all the same."""
+
+LOGPROBS_BUDGET = 1_024
+"""Positions at which an audit by log-probabilities looks; of an endpoint, requests."""
+
+LOGPROBS_FEWEST = 32
+"""Positions without which such an audit judges nothing."""
+
+TEXT_BUDGET = 20_000
+"""Tokens that an audit by text reads at most."""
+
+ANSWERS_AT_ONCE = 16
+"""Answers that it asks for before it looks whether the matter is clear."""
+
+ANSWER_TOKENS = 64
+"""Tokens of each at most."""
+
+# Null packs.
+
+NULL_MODELS = 299
+"""Benign changes in a pack; 99 are the fewest that vouch for a rate of 1 %."""
+
+CORPUS_PIECES = 512
+"""Pieces of each corpus that members are fine-tuned on."""
+
+CORPUS_PIECE_TOKENS = 64
+"""Tokens of each."""
+
+TRIGGER_WORDS = 512
+"""Words that are tried as triggers."""
