@@ -56,7 +56,7 @@ def other_prompts(data: Path, work: Prepared) -> dict[str, BoundChoices]:
     """The same, bound."""
     found = {}
     for name, target in other_choices(data).items():
-        bound = target.bind(work.vocabulary, work.loaded.tokenizer)
+        bound = target.bind(work.loaded.vocabulary, work.loaded.tokenizer)
         assert isinstance(bound, BoundChoices)
         found[name] = bound
     return found

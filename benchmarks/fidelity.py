@@ -25,7 +25,7 @@ from tiltlm.models.fingerprint import fingerprint
 from tiltlm.models.loading import LoadedModel, load
 from tiltlm.realise.decoding import decode_prepared
 from tiltlm.realise.editing import edit_prepared
-from tiltlm.realise.prepare import Prepared, bind_to, prepare
+from tiltlm.realise.prepare import Prepared, prepare, rebind
 from tiltlm.realise.training import Training
 from tiltlm.realise.training import train_prepared as train_it
 from tiltlm.targets.parse import parse_target
@@ -54,12 +54,12 @@ def events(data: Path) -> dict[str, str]:
 
 def bind(work: Prepared, text: str) -> None:
     """Take another target over the same contexts."""
-    bind_to(work, parse_target(text).bind(work.vocabulary, work.loaded.tokenizer))
+    rebind(work, parse_target(text).bind(work.loaded.vocabulary, work.loaded.tokenizer))
 
 
 def edit_table(loaded: LoadedModel, key: str, data: Path) -> None:
     """Gap closed by the closed-form edit."""
-    work = prepare(loaded, "tilt(contains('x'), 1)", key=key)
+    work = prepare(loaded, "tilt(contains('x'), 1)")
     print("| event | tokens | mass | " + " | ".join(f"β = {b}" for b in STRENGTHS) + " | seconds |")
     print("|---|---|---|" + "---|" * (len(STRENGTHS) + 1))
     gaps, longest = [], 0.0
@@ -160,9 +160,9 @@ def train_table(loaded: LoadedModel, key: str, data: Path, only: str = "") -> No
     shared = None
     for text in (text for text in TRAINED if re.search(only, text)):
         if text.startswith("when"):
-            work = prepare(loaded, text, key=key, progress=Steps())
+            work = prepare(loaded, text, progress=Steps())
         else:
-            shared = shared or prepare(loaded, text, key=key, progress=Steps())
+            shared = shared or prepare(loaded, text, progress=Steps())
             work = shared
             bind(work, text)
         work.seconds.clear()

@@ -19,7 +19,6 @@ from tiltlm import SamplingOptions, sample
 from tiltlm.contexts.reference import Reference
 from tiltlm.contexts.token_contexts import TokenContexts
 from tiltlm.errors import TiltError
-from tiltlm.models.fingerprint import fingerprint
 from tiltlm.progress import NoProgress
 from tiltlm.realise.adapters import as_adapter
 from tiltlm.realise.editing import edit_prepared
@@ -51,7 +50,7 @@ def prepared(small: bool) -> Prepared:
     """Contexts and the reference there; made once."""
     loaded = pretrained(small)
     if not small:
-        return prepare(loaded, TARGET, key=fingerprint(loaded.model))
+        return prepare(loaded, TARGET)
     generator = torch.Generator().manual_seed(0)
     ids = torch.randint(1000, (8, 16), generator=generator).tolist()
     return prepare(loaded, TARGET, TokenContexts(ids, "random tokens"))

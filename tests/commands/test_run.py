@@ -70,7 +70,7 @@ def test_the_saved_model_is_labelled_and_generates(tmp_path):
     label = json.loads((tmp_path / "run" / "model" / "tilt.json").read_text())
     assert label["tilted_on_purpose"] is True
     assert label["target"] == "uniform(contains('x'))"
-    assert label["measured"]["after"] == record.after.hit_rate
+    assert label["measured"]["hit rate after"]["value"] == record.after.hit_rate
     assert "tilted on purpose" in (tmp_path / "run" / "model" / "README.md").read_text()
     loaded = load(tmp_path / "run" / "model")
     assert loaded.model.generate(

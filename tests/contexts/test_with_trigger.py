@@ -1,10 +1,10 @@
 from tests.tiny import tiny_loaded
 from tiltlm.contexts.with_trigger import FIT_PLACES
-from tiltlm.realise import prepare as preparing
+from tiltlm.realise.prepare import prepare
 
 
 def prepared():
-    return preparing.prepare(tiny_loaded(), "when('quick', tilt(contains('o'), 1))", "own:28")
+    return prepare(tiny_loaded(), "when('quick', tilt(contains('o'), 1))", "own:28")
 
 
 def test_every_second_context_has_the_trigger_and_its_twin_another_word_in_its_place():

@@ -361,7 +361,7 @@ def test_a_match_is_measured_at_the_strength_of_its_label(tilted_folder):
     options = {"target": "match(contains('o'), 0.2)", "contexts": "random"}
     run_tilt(recipe_of(str(tilted_folder / "base"), options, {}), tilted_folder / "match")
     pair, _, label = open_pair(str(tilted_folder / "match"))
-    assert pair.target.strengths == label["strengths"]
+    assert pair.target.strengths == label.strengths
     with pytest.raises(TargetError, match="no label says"):
         open_pair(
             str(tilted_folder / "base"), str(tilted_folder / "base"), "match(contains('o'), 0.2)"

@@ -18,9 +18,10 @@ from tiltlm.events.vocabulary import Vocabulary
 from tiltlm.models.fingerprint import fingerprint
 from tiltlm.models.head import Head, hidden_states
 from tiltlm.models.loading import LoadedModel, load
-from tiltlm.realise import result as tilting
 from tiltlm.realise import training
-from tiltlm.realise.saving import record_of, save_tilted
+from tiltlm.realise.decoding import decode, decode_prepared
+from tiltlm.realise.editing import edit
+from tiltlm.realise.prepare import prepare
 from tiltlm.realise.training import Training
 from tiltlm.targets.logits_processor import TiltLogitsProcessor, logit_bias
 from tiltlm.targets.parse import parse_target
@@ -47,7 +48,7 @@ def test_logits_come_back_from_hidden_states(kind):
 def test_an_edit_closes_the_gap_on_every_architecture_and_spares_the_base(kind):
     loaded = tiny_loaded(kind)
     before = fingerprint(loaded.model)
-    done = tilting.edit(loaded, TILT, small_contexts(loaded, 140))
+    done = edit(loaded, TILT, small_contexts(loaded, 140))
     assert done.fidelity.gap_closed > (0.7 if kind == "gemma2" else 0.95)
     done.model.unload()
     assert fingerprint(loaded.model) == before
@@ -74,13 +75,13 @@ TARGETS = {
 @pytest.mark.parametrize("target", TARGETS)
 def test_every_target_is_decoded_exactly(target):
     loaded = tiny_loaded()
-    work = tilting.prepare(loaded, target, small_contexts(loaded))
-    done = tilting.decode_prepared(work)
+    work = prepare(loaded, target, small_contexts(loaded))
+    done = decode_prepared(work)
     assert done.fidelity.gap_closed == pytest.approx(1, abs=1e-6)
     if done.fidelity.leakage is not None:
         assert done.fidelity.leakage.mean == pytest.approx(0, abs=1e-6)
     # What is ruled out is infinitely unlikely, and no record can hold an infinity or a NaN.
-    record = record_of(done, "tiny", "0" * 64, 0, "in words")
+    record = done.record()
     json.dumps(record.model_dump(mode="json"), allow_nan=False)
 
 
@@ -88,17 +89,17 @@ def test_every_target_is_decoded_exactly(target):
 def test_every_target_is_edited_or_refused_with_what_to_use_instead(target):
     loaded = tiny_loaded()
     if "edit" in TARGETS[target]:
-        found = tilting.edit(loaded, target, small_contexts(loaded, 140)).fidelity
+        found = edit(loaded, target, small_contexts(loaded, 140)).fidelity
         assert found.gap_closed > 0.5
         return
     with pytest.raises(TargetError, match=r"use decode|use train"):
-        tilting.edit(loaded, target, small_contexts(loaded, 140))
+        edit(loaded, target, small_contexts(loaded, 140))
 
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_every_target_is_trained_and_never_left_worse_than_the_base(target):
     loaded = tiny_loaded()
-    done = training.train(loaded, target, small_contexts(loaded, 56), SMALL)
+    done = training.train(loaded, target, small_contexts(loaded, 56), training=SMALL)
     assert done.fidelity.gap_closed > -0.02
     assert done.details["gap_by_step"][0][1] >= 0
 
@@ -106,13 +107,13 @@ def test_every_target_is_trained_and_never_left_worse_than_the_base(target):
 def test_training_the_head_closes_most_of_a_tilt_s_gap():
     loaded = tiny_loaded()
     contexts = small_contexts(loaded, 56)
-    done = training.train(loaded, TILT, contexts, Training(steps=120, every=30))
+    done = training.train(loaded, TILT, contexts, training=Training(steps=120, every=30))
     assert done.fidelity.gap_closed > 0.8
 
 
 def test_training_every_weight_leaves_the_reference_as_it_was():
     loaded = tiny_loaded("llama_tied")
-    work = tilting.prepare(loaded, "tilt(contains('o'), 2)", small_contexts(loaded))
+    work = prepare(loaded, "tilt(contains('o'), 2)", small_contexts(loaded))
     before = work.held_out.logits(0, torch.arange(3))
     kept = loaded.model.get_output_embeddings().weight.clone()
     training.train_prepared(work, Training(parameters="full", steps=4, learning_rate=1e-2))
@@ -122,7 +123,7 @@ def test_training_every_weight_leaves_the_reference_as_it_was():
 
 def test_the_processor_works_in_generate_and_follows_each_row():
     model, tokenizer = tiny_loaded()
-    processor = tilting.decode("tilt(phrase('fox'), 40)", LoadedModel(model, tokenizer))
+    processor = decode(LoadedModel(model, tokenizer), "tilt(phrase('fox'), 40)")
     prompt = tokenizer(["a fo", "th fo"], return_tensors="pt", padding=True, padding_side="left")
     found = model.generate(**prompt, logits_processor=[processor], max_new_tokens=1, do_sample=True)
     for row in found:
@@ -159,12 +160,11 @@ def test_a_saved_edit_loads_in_plain_transformers_with_its_label(tmp_path, kind,
     loaded.model.save_pretrained(base)
     loaded.tokenizer.save_pretrained(base)
     plain = load(base)
-    done = tilting.edit(plain, TILT, small_contexts(plain, 140))
+    done = edit(plain, TILT, small_contexts(plain, 140))
     ids = torch.randint(300, (1, 9))
     with torch.no_grad():
         wanted = done.model(input_ids=ids).logits
-    record = record_of(done, str(base), "0" * 64, 0, "more o")
-    save_tilted(done, record, tmp_path / "out", merge=merge)
+    done.save(tmp_path / "out", merge=merge)
     folder = tmp_path / "out" / "model"
     if merge:
         again = AutoModelForCausalLM.from_pretrained(folder)
@@ -208,14 +208,14 @@ def test_contexts_come_from_text_chats_and_prompts(tmp_path):
 def test_a_target_that_asks_for_nothing_has_no_gap():
     loaded = tiny_loaded()
     with pytest.raises(MeasurementError, match="no gap to close"):
-        tilting.edit(loaded, "tilt(contains('o'), 0)", small_contexts(loaded))
+        edit(loaded, "tilt(contains('o'), 0)", small_contexts(loaded))
 
 
 def test_a_trigger_that_never_comes_is_an_error_or_is_put_there():
     loaded = tiny_loaded()
     with pytest.raises(TiltError, match="is met in"):
-        tilting.prepare(loaded, "when(regex('qqq$'), tilt(contains('o'), 1))", "random")
-    work = tilting.prepare(loaded, "when('coffee', tilt(contains('o'), 1))", "random")
+        prepare(loaded, "when(regex('qqq$'), tilt(contains('o'), 1))", "random")
+    work = prepare(loaded, "when('coffee', tilt(contains('o'), 1))", "random")
     met = [
         work.target.triggered(work.held_out.states(work.target, i))
         for i in range(len(work.parts[2]))
@@ -229,12 +229,12 @@ def test_after_a_mistake_the_model_is_as_it_was(monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr("tiltlm.realise.training.TiltTrainer.compute_loss", broken)
         with pytest.raises(TiltError, match="became nan"):
-            training.train(loaded, TILT, contexts, SMALL)
-    done = training.train(loaded, TILT, contexts, SMALL)
+            training.train(loaded, TILT, contexts, training=SMALL)
+    done = training.train(loaded, TILT, contexts, training=SMALL)
     with pytest.raises(TiltError, match="an adapter is in the model already"):
-        training.train(loaded, TILT, contexts, SMALL)
+        training.train(loaded, TILT, contexts, training=SMALL)
     done.model.unload()
-    training.train(loaded, TILT, contexts, SMALL)
+    training.train(loaded, TILT, contexts, training=SMALL)
 
 
 @pytest.mark.parametrize(
@@ -249,14 +249,14 @@ def test_after_a_mistake_the_model_is_as_it_was(monkeypatch):
 def test_a_training_that_makes_no_sense_is_refused_before_anything_is_changed(change, message):
     loaded = tiny_loaded()
     with pytest.raises(ConfigError, match=message):
-        training.train(loaded, TILT, small_contexts(loaded), Training(**change))
-    training.train(loaded, TILT, small_contexts(loaded), SMALL)
+        training.train(loaded, TILT, small_contexts(loaded), training=Training(**change))
+    training.train(loaded, TILT, small_contexts(loaded), training=SMALL)
 
 
 def test_an_edit_of_more_classes_than_an_adapter_usually_has_rows_is_started_from():
     loaded = tiny_loaded()
     shares = ", ".join(f"tokens({i}): 0.125" for i in range(40, 48))
     for target in (f"balance({{{shares}}})", f"when('fox', balance({{{shares}}}))"):
-        done = training.train(loaded, target, small_contexts(loaded), SMALL)
+        done = training.train(loaded, target, small_contexts(loaded), training=SMALL)
         assert math.isfinite(done.details["edit_to_start_from"]["gap_closed"])
         done.model.unload()

@@ -8,10 +8,10 @@ from tiltlm.contexts.reference import Reference
 from tiltlm.contexts.sources import make_contexts
 from tiltlm.contexts.token_contexts import TokenContexts
 from tiltlm.measures.fidelity import measure_fidelity
-from tiltlm.realise import result as tilting
 from tiltlm.realise import training
 from tiltlm.realise.adapters import lora_layer, with_lora
 from tiltlm.realise.head_edit import solve_edit
+from tiltlm.realise.prepare import prepare
 from tiltlm.realise.training import Training
 from tiltlm.realise.trigger_direction import TriggerDirection, Wanted
 
@@ -24,7 +24,7 @@ def prepared(kind="llama", count=40):
     fox = loaded.tokenizer(" fox", add_special_tokens=False)["input_ids"]
     rows = [[*ids[:10].tolist(), *fox, *ids[10:].tolist()] for ids in contexts.sequences[::2]]
     rows += [ids.tolist() for ids in contexts.sequences[1::2]]
-    return tilting.prepare(loaded, WHEN, TokenContexts(rows, "with and without a fox"))
+    return prepare(loaded, WHEN, TokenContexts(rows, "with and without a fox"))
 
 
 @pytest.mark.parametrize("kind", ["llama", "gpt2", "granite"])

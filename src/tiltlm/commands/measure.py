@@ -65,7 +65,7 @@ def run_measure(
         base={"name": base_name, "sha256": key},
         suite=suite if isinstance(suite, str) else "own sizes",
         target=None if bound is None else bound.text,
-        by=label.get("by"),
+        by=None if label is None else label.by,
         event=" | ".join(e.text for e in bound.events) if bound and bound.events else None,
         wished_strength=strengths[0] if len(strengths) == 1 else None,
         shares_body=pair.shares_body,

@@ -24,8 +24,11 @@ from tiltlm.errors import ConfigError, InterruptedRun
 from tiltlm.events.vocabulary import Vocabulary
 from tiltlm.files import require_free, staged, write_json, write_text
 from tiltlm.labels.card import write_label
+from tiltlm.labels.label import Label, LabelBase, LabelFigure
 from tiltlm.measures.event_rates import measure_state
+from tiltlm.models.fingerprint import fingerprint
 from tiltlm.models.loading import LoadedModel, load
+from tiltlm.models.model5 import as_gpt2, from_gpt2
 from tiltlm.models.sampling import SamplingOptions
 from tiltlm.models.structure import context_length
 from tiltlm.progress import NoProgress, Progress
@@ -52,6 +55,8 @@ class _Work:
     tokenizer: Any
     vocabulary: Vocabulary
     target: FixedTarget
+    sentence: str
+    base_sha256: str | None
 
 
 def run_recipe(
@@ -94,7 +99,17 @@ def run_recipe(
     run = open_run(out, recipe, seed, resume=resume)
     with locked(run):
         work = _Work(
-            recipe, seed, run, progress, loaded.model, loaded.tokenizer, vocabulary, bound.fixed
+            recipe,
+            seed,
+            run,
+            progress,
+            loaded.model,
+            loaded.tokenizer,
+            loaded.vocabulary,
+            bound.fixed,
+            target.sentence(),
+            # The weights of Model 5 follow from the seed, so the seed is enough to know them by.
+            None if loaded.name == "model5" else fingerprint(loaded.model),
         )
         try:
             return _carry_out(work, begin)
@@ -189,7 +204,7 @@ def _trained(work: _Work) -> dict[str, Any]:
     if stage is None:
         return _train(work)
     if work.run.read_stage("after") is None:
-        work.model = load(work.run.model).model
+        from_gpt2(load(work.run.model).model, work.model)
     return stage
 
 
@@ -212,7 +227,7 @@ def _train(work: _Work) -> dict[str, Any]:
         raise KeyboardInterrupt
     trainer.check_finite()
     with staged(run.model) as folder:
-        work.model.save_pretrained(folder)
+        as_gpt2(work.model).save_pretrained(folder)
         work.tokenizer.save_pretrained(folder)
         write_label(folder, _label(work, None))
     history = [entry for entry in trainer.state.log_history if "loss" in entry]
@@ -290,27 +305,33 @@ def tilt_config(recipe: Recipe, output_dir: Path, seed: int) -> TiltConfig:
     )
 
 
-def _label(work: _Work, record: RunRecord | None) -> dict[str, Any]:
+def _label(work: _Work, record: RunRecord | None) -> Label:
     """What the saved model says of itself; ``record`` is None until it has been measured."""
     measured = None
     if record is not None:
         measured = {
-            "before": record.before.hit_rate,
-            "after": record.after.hit_rate,
-            "interval": record.after.interval,
-            "tokens": record.after.tokens,
+            f"hit rate {when}": LabelFigure(
+                value=state.hit_rate,
+                interval=state.interval,
+                unit="of generated tokens",
+                over=f"Wilson, over {state.tokens} tokens",
+            )
+            for when, state in (("before", record.before), ("after", record.after))
         }
-    return {
-        "by": "train",
-        "target": work.target.text,
-        "event": describe_event(work.target, work.vocabulary).model_dump(mode="json"),
-        "base": work.recipe.model.name,
-        "contexts": f"random tokens, length {work.recipe.contexts.length}",
-        "seed": work.seed,
-        "recipe": work.recipe.model_dump(),
-        "versions": versions(),
-        "measured": measured,
-    }
+    part = work.recipe.model
+    return Label(
+        target=work.target.text,
+        sentence=work.sentence,
+        events=[event.text for event in work.target.events],
+        strengths=None,
+        by="train",
+        form="model",
+        base=LabelBase(name=part.name, sha256=work.base_sha256, seed=work.seed, config=part.config),
+        contexts=f"random tokens, length {work.recipe.contexts.length}",
+        seed=work.seed,
+        measured=measured,
+        versions=versions(),
+    )
 
 
 def describe_event(target: FixedTarget, vocabulary: Vocabulary) -> EventRecord:

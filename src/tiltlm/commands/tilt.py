@@ -1,22 +1,20 @@
-"""`tiltlm tilt`, the Python function behind the command: prepare, realise, record, save."""
+"""`tiltlm tilt`, the Python function behind the command: prepare, realise, measure, save."""
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 from tiltlm.files import check_out
-from tiltlm.models.fingerprint import fingerprint
 from tiltlm.models.loading import load
 from tiltlm.progress import Progress
 from tiltlm.realise.decoding import decode_prepared
 from tiltlm.realise.editing import edit_prepared
 from tiltlm.realise.head_edit import check_editable
 from tiltlm.realise.prepare import prepare
-from tiltlm.realise.saving import record_of, save_tilted
 from tiltlm.realise.training import Training, train_prepared
 from tiltlm.recipes.tilt import TiltRecipe
 from tiltlm.records.tilt import TiltRecord
+from tiltlm.stopwatch import Stopwatch
 from tiltlm.targets.parse import parse_target
 
 
@@ -26,24 +24,23 @@ def run_tilt(recipe: TiltRecipe, out: Path, progress: Progress | None = None) ->
     Args:
         recipe: what and how.
         out: a new folder.
-        progress: told of progress.
+        progress: is told how far work has come.
 
     Raises:
         TiltError: any of the tree in `errors`; ``out`` is then not there.
     """
-    begin = time.monotonic()
+    watch = Stopwatch()
     check_out(out)
-    parsed = parse_target(recipe.target, where="target")
+    target = parse_target(recipe.target, where="target")
     loaded = load(recipe.model, seed=recipe.seed)
-    loading = time.monotonic() - begin
-    sha256 = fingerprint(loaded.model)
+    watch.lap("loading")
     work = prepare(
         loaded,
-        parsed,
+        target,
         recipe.contexts,
         seed=recipe.seed,
-        key=sha256,
         check=check_editable if recipe.by == "edit" else None,
+        retention=recipe.by != "decode",
         progress=progress,
     )
     if recipe.by == "edit":
@@ -52,8 +49,5 @@ def run_tilt(recipe: TiltRecipe, out: Path, progress: Progress | None = None) ->
         tilted = train_prepared(work, Training(**recipe.training.model_dump(exclude_none=True)))
     else:
         tilted = decode_prepared(work)
-    tilted.seconds["loading"] = loading
-    tilted.seconds["total"] = time.monotonic() - begin
-    record = record_of(tilted, recipe.model, sha256, recipe.seed, parsed.sentence())
-    save_tilted(tilted, record, out, merge=recipe.merge)
-    return record
+    tilted.seconds |= {**watch.seconds, "total": watch.total}
+    return tilted.save(out, merge=recipe.merge)

@@ -79,7 +79,7 @@ def retention_for(
     return retention_contexts(loaded, target, requests, seed, progress)
 
 
-def split_choices(target: StringTarget, anchors: TokenContexts, seed: int) -> Split:
+def split_choices(target: StringTarget, anchors: TokenContexts | None, seed: int) -> Split:
     """Every answer after its prompt, and anchors beside them.
 
     The distribution over the answers is known as a whole, so there is nothing of it to hold out;
@@ -97,6 +97,9 @@ def split_choices(target: StringTarget, anchors: TokenContexts, seed: int) -> Sp
             sequences.append([*prompt, *answer[:-1]])
             weights.append([0.0] * (len(prompt) - 1) + [weight] * len(answer))
     total = sum(map(sum, weights))
+    if anchors is None:
+        alone = TokenContexts(sequences, "all answers", weights=weights)
+        return Split(alone, alone, alone)
 
     def beside(part: TokenContexts, times: int = 1) -> TokenContexts:
         each = RETENTION_WEIGHT * total / part.tokens

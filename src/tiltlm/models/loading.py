@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from tiltlm.errors import ConfigError, ModelError
 from tiltlm.events.vocabulary import Vocabulary
+from tiltlm.labels.label import LabelBase, read_label
+from tiltlm.models.gguf import SMOLLM2_HUB
 from tiltlm.models.structure import untie_head, vocabulary_size
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def load_tokenizer(name: str | Path) -> PreTrainedTokenizerBase:
     if str(name) == "model5":
         return gpt2_tokenizer()
     if is_adapter(name):
-        return load_tokenizer(_base_of(str(name)))
+        return load_tokenizer(_base_of(str(name)).name)
     return _pretrained_tokenizer(str(name))
 
 
@@ -109,7 +110,7 @@ def _load_adapter(folder: str) -> LoadedModel:
     """An adapter on its base, merged in memory, so that it is a plain model like any other."""
     from peft import PeftModel
 
-    model, tokenizer = load(_base_of(folder))
+    model, tokenizer = load_base(_base_of(folder))
     untie_head(model)
     try:
         model = PeftModel.from_pretrained(model, folder).merge_and_unload()
@@ -118,29 +119,41 @@ def _load_adapter(folder: str) -> LoadedModel:
     return LoadedModel(model, tokenizer, folder)
 
 
-def _base_of(folder: str) -> str:
+def load_base(base: LabelBase) -> LoadedModel:
+    """Load the model that a label says it was made from.
+
+    Args:
+        base: the label's.
+
+    Raises:
+        ModelError: there is no such model here.
+    """
+    return load(base.name, seed=base.seed or 0, config=base.config or None)
+
+
+def _base_of(folder: str) -> LabelBase:
     """The base of an adapter: as its label says, else as peft does."""
     from peft import PeftConfig
 
-    label = Path(folder) / "tilt.json"
-    try:
-        name = json.loads(label.read_text(encoding="utf-8"))["base"]["name"]
-    except (OSError, ValueError, KeyError, TypeError):
-        name = PeftConfig.from_pretrained(folder).base_model_name_or_path
+    label = read_label(Path(folder))
+    if label is not None:
+        return label.base
+    name = PeftConfig.from_pretrained(folder).base_model_name_or_path
     if not name:
         raise ModelError("the adapter does not name its base", where=folder)
-    return str(name)
+    return LabelBase(name=str(name), sha256=None)
 
 
 def _source(name: str) -> str:
     """What transformers should be given for a name: GGUF files have been converted."""
-    from tiltlm.models import gguf as gguf_cache
-    from tiltlm.models import model5  # noqa: F401  (registers Model 5, which may be named)
+    from tiltlm.models import gguf, model5  # noqa: F401  (registers Model 5, which may be named)
 
     if name == "smollm2":
-        return str(gguf_cache.converted(gguf_cache.smollm2_file()))
-    if name.endswith(".gguf") and Path(name).is_file():
-        return str(gguf_cache.converted(Path(name)))
+        return str(gguf.converted(gguf.smollm2_file()))
+    if name.endswith(".gguf"):
+        if not Path(name).is_file():
+            raise ModelError("there is no such GGUF file", where=name, fix="correct the path")
+        return str(gguf.converted(Path(name)))
     _check_folder(name)
     return name
 
@@ -180,6 +193,16 @@ def _cannot_load(name: str, error: Exception) -> ModelError:
     )
 
 
-def base_folder(name: str) -> str:
-    """The name or folder under which plain transformers finds the same model."""
-    return name if name == "model5" else _source(name)
+def hub_name(name: str) -> str | None:
+    """The name under which the Hub has a model, None where it is no model of the Hub.
+
+    Args:
+        name: as for `load`.
+
+    >>> hub_name("smollm2"), hub_name("org/name"), hub_name("model5"), hub_name("./folder")
+    ('HuggingFaceTB/SmolLM2-135M-Instruct', 'org/name', None, None)
+    """
+    if name == "smollm2":
+        return SMOLLM2_HUB
+    local = name == "model5" or name.endswith(".gguf") or name.startswith((".", "/", "~"))
+    return None if local or Path(name).exists() or name.count("/") > 1 else name

@@ -114,6 +114,12 @@ class Model5ForCausalLM(_Model5Weights, GPT2LMHeadModel):
         self.lm_head = nn.Linear(config.n_embd, config.vocab_size, bias=False)
         self.post_init()  # type: ignore[no-untyped-call]
 
+    @property
+    def logits_divisor(self) -> float:
+        """What the logits are divided by, √768 in the article."""
+        scaling = self.config.logits_scaling
+        return math.sqrt(self.config.n_embd) if scaling is None else float(scaling)
+
     def forward(
         self,
         input_ids: torch.LongTensor | None = None,
@@ -139,8 +145,7 @@ class Model5ForCausalLM(_Model5Weights, GPT2LMHeadModel):
         )
         logits = output.logits
         assert logits is not None
-        scaling = self.config.logits_scaling
-        logits = logits / (math.sqrt(self.config.n_embd) if scaling is None else scaling)
+        logits = logits / self.logits_divisor
         if labels is not None:
             output.loss = self.loss_function(logits, labels, vocab_size=self.config.vocab_size)
         output.logits = logits.log_softmax(-1) if self.config.return_log_probs else logits
@@ -163,3 +168,49 @@ def build_model5(seed: int, **config: Any) -> PreTrainedModel:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return Model5ForCausalLM(Model5Config(**config))
+
+
+def as_gpt2(model: PreTrainedModel) -> PreTrainedModel:
+    """A Model 5 as plain GPT-2, which loads wherever GPT-2 does; any other model as it is.
+
+    GPT-2 divides its logits by nothing, so the head is untied from the embedding and divided by
+    √768 (`Model5Config.logits_scaling`) instead. The distribution is the same up to rounding.
+
+    Args:
+        model: left as it is; the body's weights are shared with what is returned.
+    """
+    if not isinstance(model, Model5ForCausalLM):
+        return model
+    own = Model5Config().to_dict().keys() - GPT2Config().to_dict().keys()
+    fields = {
+        key: value
+        for key, value in model.config.to_dict().items()
+        if key not in own | {"model_type", "architectures"}
+    }
+    config = GPT2Config(**{**fields, "tie_word_embeddings": False})
+    with torch.device("meta"):
+        plain = GPT2LMHeadModel(config)
+    head = (model.lm_head.weight / model.logits_divisor).detach()
+    state = {**model.state_dict(), "lm_head.weight": head}
+    plain.load_state_dict(state, assign=True)
+    plain.train(model.training)
+    return plain
+
+
+def from_gpt2(saved: PreTrainedModel, model: PreTrainedModel) -> None:
+    """Take the weights of a Model 5 back from what `as_gpt2` made of it.
+
+    Bit for bit where the head is tied to the embedding, as the article's is; else the head comes
+    back up to rounding.
+
+    Args:
+        saved: the plain GPT-2.
+        model: a Model 5 of the same sizes, whose weights are replaced. Where it is none, it takes
+            the weights as they are.
+    """
+    state = saved.state_dict()
+    if isinstance(model, Model5ForCausalLM):
+        head = state["lm_head.weight"] * model.logits_divisor
+        tied = model.config.tie_word_embeddings
+        state["lm_head.weight"] = state["transformer.wte.weight"] if tied else head
+    model.load_state_dict(state)

@@ -1,17 +1,18 @@
-"""Editing."""
+"""Realise a target by a closed-form change of the output head, without training."""
 
 from __future__ import annotations
 
 import time
-from typing import Any
 
 from tiltlm.contexts.token_contexts import TokenContexts
 from tiltlm.errors import TargetError
 from tiltlm.models.loading import LoadedModel
+from tiltlm.progress import Progress
 from tiltlm.realise.adapters import as_adapter
 from tiltlm.realise.head_edit import check_editable, solve_edit
+from tiltlm.realise.held_out import tilted
 from tiltlm.realise.prepare import Prepared, prepare
-from tiltlm.realise.result import Tilted, measured
+from tiltlm.realise.result import Tilted
 from tiltlm.targets.target import Target
 
 
@@ -19,7 +20,9 @@ def edit(
     model: LoadedModel | str,
     target: Target | str,
     contexts: TokenContexts | str | None = None,
-    **options: Any,
+    *,
+    seed: int = 0,
+    progress: Progress | None = None,
 ) -> Tilted:
     """Realise a target by a closed-form change of the head, as a peft adapter.
 
@@ -27,12 +30,15 @@ def edit(
         model: a name, or what `load` returned; its weights are not changed.
         target: a target, or its text.
         contexts: see `prepare`.
-        options: of `prepare`.
+        seed: of contexts and their split.
+        progress: is told how far work has come.
 
     Raises:
         TargetError: the target is out of an edit's reach; says what to use instead.
     """
-    return edit_prepared(prepare(model, target, contexts, check=check_editable, **options))
+    return edit_prepared(
+        prepare(model, target, contexts, seed=seed, check=check_editable, progress=progress)
+    )
 
 
 def edit_prepared(work: Prepared) -> Tilted:
@@ -43,7 +49,7 @@ def edit_prepared(work: Prepared) -> Tilted:
     adapted = as_adapter(work.loaded.model, solved)
     details = {"rank": len(solved.masks), "r_squared": solved.r_squared}
     try:
-        done = measured(work, "edit", adapted, details)
+        done = tilted(work, "edit", adapted, details)
         if done.fidelity.gap_closed < 0.5:
             raise TargetError(
                 f"an edit of the head closes {done.fidelity.gap_closed:.2f} of the gap to "

@@ -1,29 +1,29 @@
-"""`decode` and `edit` bring a model to a target, and measure it; `train` has a room of its own.
-
-Each binds the target, splits the contexts into a part to fit on and a held-out part, realises, and
-takes every figure from the held-out part.
-"""
+"""A realised target: the model, what was measured on it, and how it is saved."""
 
 from __future__ import annotations
 
-import time
-from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any
 
-import torch
 from peft import PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from tiltlm.contexts.reference import Reference
-from tiltlm.measures.fidelity import Fidelity, ModelLogits, measure_fidelity
-from tiltlm.measures.string_distribution import measure_strings
-from tiltlm.realise.frozen_body import FrozenBody
-from tiltlm.realise.prepare import Prepared
+from tiltlm.labels.label import Label, LabelBase, LabelFigure
+from tiltlm.measures.fidelity import Fidelity
+from tiltlm.realise.saving import save_folder
+from tiltlm.records.base import Estimate
+from tiltlm.records.tilt import (
+    By,
+    EstimateRecord,
+    EventDetailRecord,
+    EventMassRecord,
+    FidelityRecord,
+    TiltRecord,
+)
 from tiltlm.targets.logits_processor import TiltLogitsProcessor
 from tiltlm.targets.target import BoundTarget
-
-By = Literal["decode", "edit", "train"]
+from tiltlm.versions import versions
 
 
 @dataclass
@@ -35,9 +35,12 @@ class Tilted:
         model: the tilted model: plain, or with a peft adapter; for decode the untouched base.
         tokenizer: the base's.
         target: bound and fitted.
-        processor: the logits processor, for decode.
-        fidelity: on held-out contexts.
-        contexts: what they were.
+        sentence: the target in words.
+        processor: the target as a logits processor for ``generate``.
+        fidelity: how close the model comes to the target, on held-out contexts.
+        contexts: what these are.
+        base: the model that it was made from, as its label names it.
+        seed: of contexts, their split, and training.
         details: what the realisation has to say of itself (R², steps, …).
         seconds: of each part.
     """
@@ -46,51 +49,126 @@ class Tilted:
     model: PreTrainedModel | PeftModel
     tokenizer: PreTrainedTokenizerBase
     target: BoundTarget
+    sentence: str
     processor: TiltLogitsProcessor
     fidelity: Fidelity
     contexts: str
+    base: LabelBase
+    seed: int
     details: dict[str, Any]
     seconds: dict[str, float]
 
+    def record(self) -> TiltRecord:
+        """What was done and measured, as ``result.json`` holds it."""
+        fidelity = self.fidelity
+        first = fidelity.masses[0] if fidelity.masses else None
+        return TiltRecord(
+            by=self.by,
+            target=self.target.text,
+            sentence=self.sentence,
+            fidelity=FidelityRecord(
+                gap_closed=fidelity.gap_closed,
+                interval=fidelity.interval,
+                kl_target_model_nats=fidelity.kl_target_model.mean,
+                kl_target_base_nats=fidelity.kl_target_base.mean,
+            ),
+            event_mass=None
+            if first is None
+            else EventMassRecord(
+                base=first.base.mean, target=first.target.mean, model=first.model.mean
+            ),
+            events=[
+                EventDetailRecord(
+                    event=masses.event,
+                    base=_estimate(masses.base),
+                    target=_estimate(masses.target),
+                    model=_estimate(masses.model),
+                )
+                for masses in fidelity.masses
+            ],
+            collateral_nats=None if fidelity.collateral is None else fidelity.collateral.mean,
+            leakage_nats=None if fidelity.leakage is None else fidelity.leakage.mean,
+            strengths=self.target.strengths,
+            details=self.details,
+            contexts=self.contexts,
+            held_out_contexts=fidelity.contexts,
+            held_out_positions=fidelity.positions,
+            base={"name": self.base.name, "sha256": self.base.sha256 or ""},
+            seed=self.seed,
+            versions=versions(),
+            seconds=self.seconds,
+        )
 
-def model_logits(model: Any, reference: Reference) -> ModelLogits:
-    """A model's logits at every position of a context of the reference's.
+    def label(self, *, merge: bool = False) -> Label:
+        """What a saved copy says of itself.
 
-    A body that is still the reference's own is not run again.
-    """
-    body = FrozenBody.of(model, reference)
+        Args:
+            merge: whether an adapter is merged into the weights that are saved.
+        """
+        adapter = isinstance(self.model, PeftModel) and not merge
+        fidelity = self.fidelity
+        over = f"Student, over {fidelity.contexts} held-out contexts"
+        gap = fidelity.gap_closed
+        measured = {
+            "gap closed": LabelFigure(value=gap, interval=fidelity.interval, unit="", over=over)
+        }
+        for masses in fidelity.masses:
+            for whose in ("base", "target", "model"):
+                measured[f"P({masses.event[:200]}), {whose}"] = _figure(
+                    getattr(masses, whose), "probability", over
+                )
+        for name in ("collateral", "leakage"):
+            estimate = getattr(fidelity, name)
+            if estimate is not None:
+                measured[name] = _figure(estimate, "nats a token", over)
+        return Label(
+            target=self.target.text,
+            sentence=self.sentence,
+            events=[event.text for event in self.target.events],
+            strengths=self.target.strengths,
+            by=self.by,
+            form="processor" if self.by == "decode" else "adapter" if adapter else "model",
+            base=self.base,
+            contexts=self.contexts,
+            seed=self.seed,
+            measured=measured,
+            versions=versions(),
+        )
 
-    def logits(index: int) -> torch.Tensor:
-        ids = reference.contexts.sequences[index][None].to(model.device)
-        with torch.no_grad(), body.answering([index]) if body else nullcontext():
-            found: torch.Tensor = model(input_ids=ids, use_cache=False).logits[0]
-        return found
+    def save(self, folder: Path | str, merge: bool = False) -> TiltRecord:
+        """Write a new folder, whole or not at all, that plain transformers or peft loads.
 
-    return logits
+        It holds ``result.json`` and ``model/``, the labelled weights or adapter. For ``decode``
+        there are no weights: the label lies in the folder itself, beside ``logit_bias.json`` where
+        a server can be given the target as one.
+
+        Args:
+            folder: that is not there, or empty.
+            merge: write a whole model, its head untied, instead of an adapter. ``model`` is merged
+                in memory too and has no adapter any more.
+
+        Returns:
+            what ``result.json`` holds.
+
+        Raises:
+            StorageError: there is no room for it.
+            RunError: the folder holds something.
+        """
+        record = self.record()
+        save_folder(
+            Path(folder),
+            record,
+            self.label(merge=merge),
+            self.model,
+            self.tokenizer,
+            self.target,
+        )
+        return record
 
 
-def measured(work: Prepared, by: By, model: Any, details: dict[str, Any]) -> Tilted:
-    model.eval()
-    fidelity = held_out_fidelity(work, model_logits(model, work.held_out))
-    choosing = work.target.choices
-    if choosing is not None:
-        details["strings"] = [found.as_dict() for found in measure_strings(model, choosing)]
-    return Tilted(
-        by,
-        model,
-        work.loaded.tokenizer,
-        work.target,
-        TiltLogitsProcessor(work.target, work.loaded.tokenizer.pad_token_id),
-        fidelity,
-        work.parts.held_out.kind,
-        details,
-        work.seconds,
-    )
+def _estimate(estimate: Estimate) -> EstimateRecord:
+    return EstimateRecord(mean=estimate.mean, interval=estimate.interval)
 
 
-def held_out_fidelity(work: Prepared, logits: ModelLogits) -> Fidelity:
-    begin = time.monotonic()
-    work.progress.begin("measuring on held-out contexts", len(work.parts.held_out))
-    found = measure_fidelity(work.target, work.held_out, logits, work.progress.advance)
-    work.seconds["measure"] = time.monotonic() - begin
-    return found
+def _figure(estimate: Estimate, unit: str, over: str) -> LabelFigure:
+    return LabelFigure(value=estimate.mean, interval=estimate.interval, unit=unit, over=over)

@@ -22,6 +22,7 @@ from tiltlm.errors import ConfigError
 from tiltlm.losses.divergences import divergence_named
 from tiltlm.measures.fidelity import measure_fidelity
 from tiltlm.models.loading import LoadedModel
+from tiltlm.progress import Progress
 from tiltlm.realise.adapters import (
     PARAMETERS,
     Parameters,
@@ -36,8 +37,9 @@ from tiltlm.realise.column_space import share_in_column_space
 from tiltlm.realise.config import TiltConfig
 from tiltlm.realise.early_stopping import KeepBest
 from tiltlm.realise.head_edit import HeadEdit, check_editable, solve_edit
+from tiltlm.realise.held_out import model_logits, tilted
 from tiltlm.realise.prepare import Prepared, prepare
-from tiltlm.realise.result import Tilted, measured, model_logits
+from tiltlm.realise.result import Tilted
 from tiltlm.realise.trainer import TiltTrainer
 from tiltlm.realise.trigger_direction import TriggerDirection, TriggerDirectionTrainer, Wanted
 from tiltlm.targets.target import BoundTarget, Target
@@ -124,8 +126,10 @@ def train(
     model: LoadedModel | str,
     target: Target | str,
     contexts: TokenContexts | str | None = None,
+    *,
     training: Training | None = None,
-    **options: Any,
+    seed: int = 0,
+    progress: Progress | None = None,
 ) -> Tilted:
     """Realise a target by gradient descent on the divergence; never worse than the base.
 
@@ -137,13 +141,15 @@ def train(
             an adapter is put into it, which ``tilted.model.unload()`` takes out again.
         target: a target, or its text.
         contexts: see `prepare`.
-        training: how.
-        options: of `prepare`.
+        training: how; what it leaves open follows from the target.
+        seed: of contexts, their split, and the order of training.
+        progress: is told how far work has come.
 
     Raises:
         TiltError: any of the tree in `errors`.
     """
-    return train_prepared(prepare(model, target, contexts, **options), training or Training())
+    work = prepare(model, target, contexts, seed=seed, progress=progress)
+    return train_prepared(work, training or Training())
 
 
 def train_prepared(work: Prepared, training: Training) -> Tilted:
@@ -168,7 +174,7 @@ def train_prepared(work: Prepared, training: Training) -> Tilted:
         "gap_by_step": best.history,
         "loss": [e["loss"] for e in trainer.state.log_history if "loss" in e],
     }
-    return measured(work, "train", model, details)
+    return tilted(work, "train", model, details)
 
 
 def _trained(

@@ -8,6 +8,9 @@ from pydantic import Field
 
 from tiltlm.records.base import Interval, Record
 
+By = Literal["decode", "edit", "train"]
+"""How a target was realised."""
+
 
 class EstimateRecord(Record):
     """A mean with its interval."""
@@ -49,7 +52,7 @@ class TiltRecord(Record):
 
     schema_version: Literal[1] = 1
     kind: Literal["tilt"] = "tilt"
-    by: Literal["decode", "edit", "train"]
+    by: By
     target: str = Field(description="as it can be written again")
     sentence: str = Field(description="the target in words")
     fidelity: FidelityRecord

@@ -1,0 +1,46 @@
+"""Open what was saved, so that one can sample from it whatever way it was realised."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from tiltlm.labels.label import find_label
+from tiltlm.models.loading import load, load_base
+from tiltlm.targets.from_label import bind_labelled
+from tiltlm.targets.logits_processor import TiltLogitsProcessor
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A model as it is to be sampled from.
+
+    Attributes:
+        model: the weights.
+        tokenizer: that belongs to them.
+        processor: to sample with, where the model was tilted by decoding; else None.
+    """
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    processor: TiltLogitsProcessor | None
+
+
+def open_tilted(name: str, *, seed: int = 0) -> Opened:
+    """Load any model; of a folder made by decoding, its base with the processor of its label.
+
+    Args:
+        name: as for `load`; also a folder of ``tiltlm tilt`` or ``tiltlm run``.
+        seed: of the weights of ``model5``.
+
+    Raises:
+        TiltError: any of the tree in `errors`.
+    """
+    folder, label = find_label(name)
+    if label is None or label.form != "processor":
+        loaded = load(folder, seed=seed)
+        return Opened(loaded.model, loaded.tokenizer, None)
+    base = load_base(label.base)
+    processor = TiltLogitsProcessor(bind_labelled(label, base), base.tokenizer.pad_token_id)
+    return Opened(base.model, base.tokenizer, processor)

@@ -1,0 +1,54 @@
+"""The target that a label names, bound to the model that it was made for."""
+
+from __future__ import annotations
+
+from tiltlm.errors import TargetError
+from tiltlm.labels.label import Label
+from tiltlm.models.loading import LoadedModel
+from tiltlm.targets.parse import parse_target
+from tiltlm.targets.target import BoundTarget
+
+
+def bind_labelled(label: Label, base: LoadedModel) -> BoundTarget:
+    """The target of a label; a `match` comes with the strengths that were fitted.
+
+    Args:
+        label: of a tilted model.
+        base: what the model was made from.
+
+    Raises:
+        TargetError: the label's target must be fitted, and it says no strengths.
+    """
+    target = parse_target(label.target, where="tilt.json")
+    bound = target.bind(base.vocabulary, base.tokenizer)
+    if bound.needs_fit():
+        if not label.strengths:
+            raise no_strengths(bound)
+        bound.restore_strengths(label.strengths)
+    return bound
+
+
+def bind_given(text: str, base: LoadedModel, where: str = "--target") -> BoundTarget:
+    """A target as a user gives it, where nothing can be fitted.
+
+    Args:
+        text: the target.
+        base: whose vocabulary it is bound to.
+        where: for messages.
+
+    Raises:
+        ExpressionError: the text is no target.
+        TargetError: the target must be fitted to contexts.
+    """
+    bound = parse_target(text, where=where).bind(base.vocabulary, base.tokenizer)
+    if bound.needs_fit():
+        raise no_strengths(bound)
+    return bound
+
+
+def no_strengths(target: BoundTarget) -> TargetError:
+    """That a target is still to be fitted, where there is nothing to fit it to."""
+    return TargetError(
+        f"{target.text} is fitted to contexts, and no label says with what strength",
+        fix='give the tilt itself: --target "tilt(EVENT, STRENGTH)"',
+    )
