@@ -1,13 +1,22 @@
 import math
+import subprocess
+import sys
 
 import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, GPT2LMHeadModel
 
 from tests.conftest import TINY
+from tests.tiny import tiny_loaded
 from tiltlm.errors import ConfigError, ModelError
 from tiltlm.models.loading import load
-from tiltlm.models.model5 import Model5Config, Model5ForCausalLM, build_model5
+from tiltlm.models.model5 import (
+    Model5Config,
+    Model5ForCausalLM,
+    as_gpt2,
+    build_model5,
+    from_gpt2,
+)
 
 
 def test_the_default_sizes_are_the_articles():
@@ -138,3 +147,29 @@ def test_an_unknown_field_or_model_is_refused(tmp_path):
         load(tmp_path)
     with pytest.raises(ModelError, match="cannot load"):
         load("no-such-model-anywhere")
+
+
+def test_as_plain_gpt2_it_gives_the_same_logits_and_comes_back_bit_for_bit(tmp_path):
+    model = build_model5(0, **TINY).eval()
+    as_gpt2(model).save_pretrained(tmp_path / "saved")
+    script = (
+        "import sys, torch\n"
+        "from transformers import AutoModelForCausalLM\n"
+        "model = AutoModelForCausalLM.from_pretrained(sys.argv[1])\n"
+        "assert type(model).__name__ == 'GPT2LMHeadModel'\n"
+        "torch.save(model(torch.arange(20)[None]).logits, sys.argv[2])"
+    )
+    logits = tmp_path / "logits"
+    subprocess.run([sys.executable, "-c", script, tmp_path / "saved", logits], check=True)
+    with torch.no_grad():
+        expected = model(torch.arange(20)[None]).logits
+    assert torch.allclose(torch.load(logits), expected, atol=1e-5)
+    again = build_model5(1, **TINY)
+    from_gpt2(AutoModelForCausalLM.from_pretrained(tmp_path / "saved"), again)
+    for name, weight in model.state_dict().items():
+        assert torch.equal(weight, again.state_dict()[name]), name
+
+
+def test_a_model_that_is_no_model5_is_saved_as_it_is():
+    model = tiny_loaded().model
+    assert as_gpt2(model) is model

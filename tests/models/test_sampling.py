@@ -36,11 +36,11 @@ def test_within_the_context_the_cache_gives_the_same_tokens(tiny_model):
     assert torch.equal(sample(model, prompts, 15, SamplingOptions(seed=4)), expected)
 
 
-def test_it_goes_on_from_the_cache_to_the_window(tiny_model):
+def test_it_goes_on_from_the_cache_to_the_window_and_tells_of_every_token(tiny_model):
     told = []
     generated = sample(tiny_model, torch.randint(64, (2, 10)), 40, advance=told.append)
     assert generated.shape == (2, 40)
-    assert told == list(range(14, 41))
+    assert told == list(range(1, 41))
 
 
 def test_the_models_own_generation_config_has_no_say_and_is_left_alone():

@@ -22,12 +22,14 @@ class LogitReader:
     themselves.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, head: Head | None = None) -> None:
         self.model = model
-        try:
-            self.head: Head | None = Head.of(model)
-        except ModelError:
-            self.head = None
+        self.head: Head | None = head
+        if head is None:
+            try:
+                self.head = Head.of(model)
+            except ModelError:
+                self.head = None
 
     def rows(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """(batch, length, D or V)."""

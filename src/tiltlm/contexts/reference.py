@@ -11,9 +11,10 @@ from collections.abc import Iterator, Sequence
 import torch
 from transformers import PreTrainedModel
 
-from tiltlm.contexts.token_contexts import TokenContexts, collate
+from tiltlm.contexts.logit_reader import LogitReader
+from tiltlm.contexts.token_contexts import TokenContexts
 from tiltlm.events.automaton import State
-from tiltlm.models.head import Head, hidden_states
+from tiltlm.models.head import Head
 from tiltlm.progress import Advance
 from tiltlm.targets.target import BoundTarget
 
@@ -45,17 +46,14 @@ class Reference:
         self.contexts, self.head = contexts, head or Head.of(model)
         self.hidden: list[torch.Tensor] = []
         self._states: dict[str, list[list[State]]] = {}
+        reader = LogitReader(model, self.head)
         training = model.training
         model.eval()
         try:
             for first in range(0, len(contexts), batch):
-                items = [contexts[i] for i in range(first, min(first + batch, len(contexts)))]
-                batched = collate(items)
-                mask = batched["attention_mask"].to(model.device)
-                with torch.no_grad():
-                    found = hidden_states(model, batched["input_ids"].to(model.device), mask)
-                lengths = mask.sum(1).tolist()
-                self.hidden += [h[:n].clone() for h, n in zip(found, lengths, strict=True)]
+                indices = range(first, min(first + batch, len(contexts)))
+                # A copy, so that the padded batch does not stay in memory.
+                self.hidden += [rows.clone() for rows in reader.read(contexts, indices)]
                 if advance:
                     advance(len(self.hidden))
         finally:

@@ -11,7 +11,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, PreTrainedModel
+from transformers import (
+    GenerationConfig,
+    LogitsProcessor,
+    LogitsProcessorList,
+    PreTrainedModel,
+    StoppingCriteria,
+    StoppingCriteriaList,
+)
 from transformers.generation.logits_process import (
     TemperatureLogitsWarper,
     TopKLogitsWarper,
@@ -104,9 +111,7 @@ def sample(
             torch.manual_seed(options.seed)
             text = prompts.to(model.device)
             if cached:
-                text = _continue_cached(model, text, cached, options, processor)
-                if advance:
-                    advance(cached)
+                text = _continue_cached(model, text, cached, options, processor, advance)
             if new_tokens > cached:
                 assert window is not None
 
@@ -128,6 +133,7 @@ def _continue_cached(
     count: int,
     options: SamplingOptions,
     processor: LogitsProcessor | None,
+    advance: Advance | None,
 ) -> torch.Tensor:
     config = GenerationConfig(
         do_sample=True,
@@ -144,12 +150,27 @@ def _continue_cached(
                 attention_mask=torch.ones_like(text),
                 generation_config=config,
                 logits_processor=LogitsProcessorList([processor] if processor else []),
+                stopping_criteria=StoppingCriteriaList(
+                    [_Reported(advance, text.shape[1])] if advance else []
+                ),
             )
     except RuntimeError as error:
         if "probability tensor" in str(error):
             raise _not_finite(model) from None
         raise
     return result
+
+
+class _Reported(StoppingCriteria):
+    """Stops nothing, and reports how many tokens there are."""
+
+    def __init__(self, advance: Advance, prompt_tokens: int) -> None:
+        self._advance, self._prompt_tokens = advance, prompt_tokens
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **_: object) -> torch.Tensor:
+        """(batch,) False."""
+        self._advance(input_ids.shape[1] - self._prompt_tokens)
+        return torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)
 
 
 @contextmanager
