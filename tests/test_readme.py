@@ -9,11 +9,11 @@ README = Path(tiltlm.__file__).parents[2] / "README.md"
 
 
 @pytest.mark.slow
-def test_the_ten_lines_of_the_readme_run_and_like_x(tmp_path, monkeypatch, capsys):
+def test_the_article_s_experiment_of_the_readme_runs_and_likes_x(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    code = re.search(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
-    assert code
-    exec(compile(code[1], "README.md", "exec"), {})
+    blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    (code,) = [block for block in blocks if "TiltTrainer" in block]
+    exec(compile(code, "README.md", "exec"), {})
     last = capsys.readouterr().out.strip().splitlines()[-1]
     assert last.count("x") > 20
 
@@ -23,3 +23,19 @@ def test_every_file_that_the_readme_links_is_there():
     assert links
     for link in links:
         assert (README.parent / link).is_file(), link
+
+
+def test_every_target_of_the_readme_can_be_read():
+    from tiltlm.targets.parse import parse_target
+
+    section = README.read_text().split("## What you write")[1].split("\n## ")[0]
+    written = re.findall(r"\| `([a-z]+\(.*?\))`(?:, or `.*`)? \|", section)
+    assert len(written) == 8
+    for text in written:
+        parse_target(text.replace("TARGET", "tilt(contains('x'), 1)"))
+
+
+def test_the_python_of_the_readme_names_what_there_is():
+    for block in re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL):
+        for name in re.findall(r"\btiltlm\.(\w+)\(", block):
+            assert name in tiltlm.__all__
