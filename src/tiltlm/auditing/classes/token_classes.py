@@ -170,7 +170,7 @@ def _ngrams(texts: Sequence[str]) -> Iterator[_Made]:
             continue  # halves of characters
         word = text.removeprefix(" ")
         grams = {text[i : i + n] for n in range(1, LONGEST + 1) for i in range(len(text) - n + 1)}
-        for gram in grams:
+        for gram in sorted(grams):  # a set's own order differs from process to process
             inside[gram].append(index)
         for n in range(1, min(LONGEST, len(word)) + 1):
             begins[word[:n]].append(index)
