@@ -1,6 +1,7 @@
 """Moves by stratum: how they are read, what a tilt makes of them, and which are benign."""
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -52,6 +53,18 @@ def test_the_shift_of_a_stratum_is_what_a_decoded_target_changes_there():
     contexts, _ = contexts_of(2, 10)
     shift = ShiftReader(loaded, contexts, torch.arange(20) // 10).read(None, target)
     assert torch.allclose(shift.by_stratum, shift.by_context, atol=1e-5)
+
+
+def test_a_reading_without_masses_has_the_same_log_ratios_and_no_divergence():
+    reference, suspect = tiny_loaded(), tiny_perturbed()
+    contexts, _ = contexts_of(3, 10)
+    reader = ShiftReader(reference, contexts, torch.arange(30) % 2)
+    whole, lean = reader.read(suspect), reader.read(suspect, masses=False)
+    assert torch.equal(whole.by_context, lean.by_context)
+    assert torch.equal(whole.by_stratum, lean.by_stratum)
+    assert whole.kl > 0
+    assert math.isnan(lean.kl)
+    assert [len(x) for x in (lean.reference_mass, lean.suspect_mass, lean.top.ids)] == [0, 0, 0]
 
 
 def test_positions_with_like_hidden_states_share_a_stratum_and_few_have_one():

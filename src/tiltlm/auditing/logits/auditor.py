@@ -213,7 +213,8 @@ class Auditor:
         filter_, part = self._filters[component], component_of(change, component)
         scores = np.abs(standardised(filter_.scores(part[None])))[0] / self._null.units[component]
         scores = np.asarray(np.where(filter_.testable, scores, 0.0))
-        # Of classes with the same p-value, the one that stands out most by its own spread.
+        # Of classes with the same p-value, the one with the largest score before it was divided by
+        # the class's spread among benign changes.
         counts, least = (self._null.count_reaching(s) for s in (scores, scores.max(keepdims=True)))
         spreads = self._null.class_spreads[component]
         index = _simplest(np.where(counts == least, scores * spreads, 0.0), filter_.hypotheses)

@@ -75,7 +75,9 @@ class NullDistribution:
         for component, filter_ in filters.items():
             part = component_of(null, component)
             scores = _score_null(filter_, part, np.array(families), on_family)
-            # A class that a family moves which the others do not know is measured by that.
+            # Where one family moves a class and the others do not, its members score high by what
+            # the others do. The class is measured by that, or its family would set the threshold
+            # of all other classes.
             spread = np.maximum(1, np.sqrt((scores**2).mean(0)))
             largest = (scores / spread).max(1)
             class_spreads[component], units[component] = spread, spread * _unit(largest)

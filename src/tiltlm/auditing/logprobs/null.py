@@ -136,7 +136,8 @@ class TopKNull:
         strengths, testable = self._strengths[members], self._testable[members]
         count = testable.sum(0)
         squares = (strengths.astype(float) ** 2).sum(0)
-        # Where no class is shown by that many members, those shown by most of them will do.
+        # In a pack so small that no class is shown by `_MIN_MEMBERS` members, the quantile is taken
+        # over the classes that most members show.
         enough = count >= min(_MIN_MEMBERS, count.max(initial=1))
         variances = squares[enough] / count[enough]
         high, median = (

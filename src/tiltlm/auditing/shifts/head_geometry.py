@@ -86,7 +86,7 @@ def head_rows(head: Head | None) -> Array:
     """The rows of a head as they act on logits.
 
     Args:
-        head: of the reference; None where its logits are no product of one.
+        head: of the reference; None where its logits are not a product with one.
 
     Returns:
         (V, D) float64.

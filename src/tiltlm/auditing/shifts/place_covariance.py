@@ -117,8 +117,8 @@ def within_place_scale(tokens: Array, ratios: Array) -> float:
     Returns:
         the root of the median over positions of the variance over tokens, nats.
 
-    >>> within_place_scale(np.array([[3, 5, -1]]), np.array([[0.1, 0.3, 99.0]]))
-    0.1
+    >>> within_place_scale(np.array([[3, 5, -1]]), np.array([[0.25, 0.75, 99.0]]))
+    0.25
     """
     return float(np.sqrt(np.median(_variances(tokens, ratios))))
 

@@ -58,7 +58,7 @@ class ShiftReader:
 
     @property
     def head(self) -> Head | None:
-        """The output head of the reference; None where its logits are no product of one."""
+        """The output head of the reference; None where its logits are not a product with one."""
         return self._reader.head
 
     @property
@@ -111,10 +111,7 @@ class ShiftReader:
         Raises:
             MeasurementError: some logits are not numbers.
         """
-        reader = self._reader
-        if suspect is not None and suspect.model is not reader.model:
-            suspect.model.eval()
-            reader = LogitReader(suspect.model)
+        reader = self._suspect_reader(suspect)
         by_context = torch.empty(len(self.contexts), self._size)
         # Of reference and suspect, or of what a target changes: sums over strata.
         stratum_sums: list[torch.Tensor] = []
@@ -133,9 +130,8 @@ class ShiftReader:
             pairs = zip(stratum_sums, sums, strict=True)
             stratum_sums = [total + batch for total, batch in pairs] if stratum_sums else sums
             if masses:
-                for log_probs in self._log_probs(
-                    reader, reference_rows, suspect_rows, decodes, indices
-                ):
+                rows = (reference_rows, suspect_rows)
+                for log_probs in self._log_probs(reader, *rows, decodes, indices):
                     full_reads.add(*log_probs)
                 full_reads.contexts += [i for i in indices for _ in self._full_positions(i)]
             done += len(indices)
@@ -155,6 +151,13 @@ class ShiftReader:
             full_reads.top,
             self.contexts.tokens,
         )
+
+    def _suspect_reader(self, suspect: LoadedModel | None) -> LogitReader:
+        """The reader of a suspect, in evaluation mode; the reference's own where it is that."""
+        if suspect is None or suspect.model is self._reader.model:
+            return self._reader
+        suspect.model.eval()
+        return LogitReader(suspect.model)
 
     def _compare(
         self,
