@@ -14,10 +14,12 @@ from tiltlm.auditing.logits.auditor import Auditor, Finding
 from tiltlm.auditing.logprobs.log_ratios import null_at
 from tiltlm.auditing.null.members import PIECE_LENGTH, PIECES
 from tiltlm.auditing.null.pack import NullPack, load_pack, member_families
-from tiltlm.auditing.shifts.filters import HeadGeometry, ResidualFilter, head_rows
-from tiltlm.auditing.shifts.log_ratios import TOP, Shift, ShiftReader
+from tiltlm.auditing.shifts.filters import ResidualFilter
+from tiltlm.auditing.shifts.head_geometry import HeadGeometry, head_rows
+from tiltlm.auditing.shifts.log_ratios import TOP_TOKENS, Shift
 from tiltlm.auditing.shifts.place_covariance import PlaceCovariance
-from tiltlm.auditing.shifts.strata import templates
+from tiltlm.auditing.shifts.shift_reader import ShiftReader
+from tiltlm.auditing.shifts.strata import build_templates
 from tiltlm.commands.null import build_null
 from tiltlm.contexts.sources import make_contexts
 from tiltlm.events.parse import parse_event
@@ -58,7 +60,7 @@ class Bench:
             self.vocabulary, self.lists, cluster_tokens(self.space.rows)
         )
         self.plain = ResidualFilter(self.space, build_classes(self.vocabulary))
-        self.templates = templates(
+        self.templates = build_templates(
             self.reader.rows,
             self.pack.strata,
             self.reader.logits,
@@ -67,7 +69,7 @@ class Bench:
         )
         rows = range(self.pack.top["ids"].shape[1])
         self.moves = PlaceCovariance.of(self.space.rows, self.pack.moves.double().numpy())
-        self.top_null = null_at(self.pack, rows, TOP, self.tried, self.moves, self.model)
+        self.top_null = null_at(self.pack, rows, TOP_TOKENS, self.tried, self.moves, self.model)
         self.kinds = np.array(member_families(self.pack))
         self.auditor = self.trained_on(np.ones(len(self.kinds), bool))
 
@@ -75,13 +77,13 @@ class Bench:
         """An auditor that knows some members of the pack."""
         waiting = np.array(self.pack.waiting)[members]
         kinds = self.kinds[members].tolist()
-        null = self.pack.changes.only(members)
+        null = self.pack.changes.choose(members)
         return Auditor(self.space, self.tried, null, waiting, kinds, self.templates)
 
     def named(self, shift: Shift, rate: float, without: str | None = None) -> list[Finding]:
         """What is named of a suspect, by an auditor whose null may lack a family."""
         auditor = self.auditor if without is None else self.without(without)
-        return auditor.named(shift.change(self.space), rate)
+        return auditor.find(shift.change(self.space), rate)
 
     @cache  # noqa: B019  (one bench a run)
     def without(self, family: str) -> Auditor:

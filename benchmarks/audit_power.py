@@ -26,7 +26,7 @@ from audit_tiers import by_log_probs, by_text, jaccard, least_tokens
 from organisms import plant, plant_waiting
 from tiltlm.auditing.logits.auditor import Finding
 from tiltlm.auditing.logits.triggers import find_triggers
-from tiltlm.auditing.shifts.log_ratios import ShiftReader
+from tiltlm.auditing.shifts.shift_reader import ShiftReader
 from tiltlm.files import write_json
 
 TUNED_ON = ("contains('x')", "contains('v')", "contains('sh')", "contains('w')", "contains('er')")
@@ -72,7 +72,7 @@ def named_of(found: list[Finding], truth: set[int]) -> dict[str, Any]:
         "strength": found[0].strength,
         "interval": found[0].interval,
         "p": found[0].p,
-        "seen": found[0].seen,
+        "seen": found[0].component,
     }
 
 

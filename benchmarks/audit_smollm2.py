@@ -25,9 +25,11 @@ from tiltlm.auditing.logits.calibration import calibrated_auditor
 from tiltlm.auditing.logits.triggers import find_triggers
 from tiltlm.auditing.logprobs.log_ratios import null_at
 from tiltlm.auditing.null.pack import load_pack
-from tiltlm.auditing.shifts.filters import HeadGeometry, ResidualFilter, head_rows
-from tiltlm.auditing.shifts.log_ratios import TOP, ShiftReader
+from tiltlm.auditing.shifts.filters import ResidualFilter
+from tiltlm.auditing.shifts.head_geometry import HeadGeometry, head_rows
+from tiltlm.auditing.shifts.log_ratios import TOP_TOKENS
 from tiltlm.auditing.shifts.place_covariance import PlaceCovariance
+from tiltlm.auditing.shifts.shift_reader import ShiftReader
 from tiltlm.contexts.sources import make_contexts
 from tiltlm.errors import TargetError
 from tiltlm.events.parse import parse_event
@@ -72,7 +74,7 @@ class Bench:
         self.plain = ResidualFilter(self.space, build_classes(self.vocabulary))
         self.moves = PlaceCovariance.of(self.space.rows, self.pack.moves.double().numpy())
         rows = range(self.pack.top["ids"].shape[1])
-        self.top_null = null_at(self.pack, rows, TOP, self.tried, self.moves, self.model)
+        self.top_null = null_at(self.pack, rows, TOP_TOKENS, self.tried, self.moves, self.model)
         self.auditor = calibrated_auditor(self.pack, self.reader, self.space, self.tried)
 
     def audit(
@@ -82,7 +84,7 @@ class Bench:
         begin = time.monotonic()
         shift = self.reader.read(suspect, decodes)
         change = shift.change(self.space)
-        found, best = self.auditor.named(change, self.rate), self.auditor.best(change)
+        found, best = self.auditor.find(change, self.rate), self.auditor.best(change)
         waits = []
         if triggers:
             waits = find_triggers(
@@ -99,7 +101,8 @@ class Bench:
             "rate": self.rate,
             "kl": shift.kl,
             "named": [
-                [n.event[:60], n.seen, n.strength, n.interval, n.p, len(n.token_ids)] for n in found
+                [n.event[:60], n.component, n.strength, n.interval, n.p, len(n.token_ids)]
+                for n in found
             ],
             "best": [best.event[:60], best.score, best.p],
             "token_ids": [list(n.token_ids) for n in found[:1]],

@@ -53,7 +53,9 @@ def by_log_probs(
     observer = LocalSuspect(Pair(bench.model, suspect))
     places = observer.places(bench.pack.contexts, bench.pack.top["ids"].shape[1])
     seen, _, _ = log_ratios_at(LogitReader(bench.model.model), observer.observe(places))
-    auditor = TopKAuditor(seen, bench.tried, bench.moves, bench.top_null, without=without or "")
+    auditor = TopKAuditor(
+        seen, bench.tried, bench.moves, bench.top_null, omitted_family=without or ""
+    )
     return [
         {
             "event": bench.tried.names[n.index],

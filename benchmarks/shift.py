@@ -14,7 +14,7 @@ from functools import partial
 
 import torch
 
-from tiltlm.auditing.shifts.log_ratios import ShiftReader
+from tiltlm.auditing.shifts.shift_reader import ShiftReader
 from tiltlm.contexts.token_contexts import RandomTokenContexts, TokenContexts
 from tiltlm.models.loading import LoadedModel
 from tiltlm.models.structure import vocabulary_size

@@ -12,9 +12,9 @@ from tiltlm.auditing.classes.token_classes import build_classes
 from tiltlm.auditing.inputs import read_lists
 from tiltlm.auditing.logits.auditor import Auditor
 from tiltlm.auditing.null.pack import load_pack
-from tiltlm.auditing.shifts.filters import HeadGeometry
-from tiltlm.auditing.shifts.log_ratios import ShiftReader
-from tiltlm.auditing.shifts.strata import Change, templates
+from tiltlm.auditing.shifts.head_geometry import HeadGeometry
+from tiltlm.auditing.shifts.shift_reader import ShiftReader
+from tiltlm.auditing.shifts.strata import Change, build_templates
 from tiltlm.auditing.shifts.trigger_probes import (
     find_triggered_class,
     make_trigger_probes,
@@ -66,14 +66,14 @@ def simulated(words):
 
 def change(space, shifts):
     """As if every position were in one stratum."""
-    return Change(shifts, space.moves(shifts)[..., None, :])
+    return Change(shifts, space.solve_moves(shifts)[..., None, :])
 
 
 def templates_at(space, tried):
     """Where the reference's distribution is its mean one."""
     logits = torch.from_numpy(np.log(space.mass)).float()[None]
     one = torch.zeros(1, dtype=torch.long)
-    return templates(torch.zeros(1, WIDTH), one, lambda _: logits, space.rows, tried.members)
+    return build_templates(torch.zeros(1, WIDTH), one, lambda _: logits, space.rows, tried.members)
 
 
 def planted(tried, event):
@@ -85,9 +85,9 @@ def test_a_tilt_by_the_head_is_named_on_top_of_a_benign_change(simulated):
     auditor, benign, tried = simulated
     mask, _ = planted(tried, "contains('k')")
     for shift in benign(5):
-        first, *others = auditor.named(change(auditor.space, shift + 0.1 * mask), 0.01)
+        first, *others = auditor.find(change(auditor.geometry, shift + 0.1 * mask), 0.01)
         assert first.event == "contains('k')"
-        assert (first.seen, others) == ("outside", [])
+        assert (first.component, others) == ("outside", [])
         assert first.interval[0] < 0.1 < first.interval[1]
         assert first.p == 1 / (MEMBERS + 1)
 
@@ -96,7 +96,7 @@ def test_two_tilts_are_both_named_with_their_own_strengths(simulated):
     auditor, benign, tried = simulated
     up, down = planted(tried, "contains('k')")[0], planted(tried, "contains('s')")[0]
     shift = benign(1)[0] + 0.3 * up - 0.2 * down
-    found = auditor.named(change(auditor.space, shift), 0.01)
+    found = auditor.find(change(auditor.geometry, shift), 0.01)
     strengths = {f.event: f.strength for f in found}
     assert strengths["contains('k')"] == pytest.approx(0.3, abs=0.02)
     assert strengths["contains('s')"] == pytest.approx(-0.2, abs=0.02)
@@ -105,16 +105,16 @@ def test_two_tilts_are_both_named_with_their_own_strengths(simulated):
 def test_a_tilt_by_the_body_is_named_inside_the_column_space(simulated):
     auditor, _, tried = simulated
     _, index = planted(tried, "contains('t')")
-    shift = 3 * auditor.space.shift_of(auditor.inside.templates[index, 0])
+    shift = 3 * auditor.geometry.log_ratios_of(auditor.column_space_filter.templates[index, 0])
     shift += 0.02 * np.random.default_rng(1).normal(size=SIZE)
-    first = auditor.named(change(auditor.space, shift - shift.mean()), 0.01)[0]
-    assert (first.event, first.seen) == ("contains('t')", "inside")
+    first = auditor.find(change(auditor.geometry, shift - shift.mean()), 0.01)[0]
+    assert (first.event, first.component) == ("contains('t')", "inside")
     assert first.strength == pytest.approx(3, rel=0.1)
 
 
 def test_benign_changes_are_accused_as_often_as_was_said(simulated):
     auditor, benign, _ = simulated
-    p = np.array([auditor.best(change(auditor.space, shift)).p for shift in benign(400)])
+    p = np.array([auditor.best(change(auditor.geometry, shift)).p for shift in benign(400)])
     for rate in (0.05, 0.2):
         # Three standard deviations of 400 draws, and of the null's own 199.
         room = 3 * (rate * (1 - rate) * (1 / 400 + 1 / MEMBERS)) ** 0.5
@@ -123,7 +123,7 @@ def test_benign_changes_are_accused_as_often_as_was_said(simulated):
 
 def test_a_class_that_one_family_moves_does_not_set_the_threshold_of_all_others(simulated):
     auditor, benign, tried = simulated
-    space = HeadGeometry(auditor.space.rows, np.full(SIZE, 1 / SIZE))
+    space = HeadGeometry(auditor.geometry.rows, np.full(SIZE, 1 / SIZE))
     inside = templates_at(space, tried)
     odd, other = (planted(tried, f"contains('{letter}')")[0] for letter in "sk")
     families = ["a", "b", "c", "odd"] * (MEMBERS // 4)
@@ -140,7 +140,7 @@ def test_a_class_that_one_family_moves_does_not_set_the_threshold_of_all_others(
     assert sum(accused) <= 2
     for strength in (0.04, 0.06):
         named = [
-            [len(a.named(change(space, s + strength * other), 0.01)) for s in benign(20)]
+            [len(a.find(change(space, s + strength * other), 0.01)) for s in benign(20)]
             for a in (plain, mixed)
         ]
         assert sum(map(bool, named[1])) >= sum(map(bool, named[0])) - 4
@@ -148,9 +148,9 @@ def test_a_class_that_one_family_moves_does_not_set_the_threshold_of_all_others(
 
 def test_without_a_null_shifts_are_listed_and_none_has_a_p(words, simulated):
     auditor, benign, tried = simulated
-    bare = Auditor(HeadGeometry(auditor.space.rows, np.full(SIZE, 1 / SIZE)), tried, None)
+    bare = Auditor(HeadGeometry(auditor.geometry.rows, np.full(SIZE, 1 / SIZE)), tried, None)
     mask, _ = planted(tried, "contains('k')")
-    first = bare.ranked(benign(1)[0] + 0.2 * mask)[0]
+    first = bare.find_uncalibrated(benign(1)[0] + 0.2 * mask)[0]
     assert (first.event, first.p, first.interval) == ("contains('k')", None, None)
 
 
@@ -218,7 +218,7 @@ def test_the_word_that_a_tilt_waits_for_is_found_among_hundreds():
     tried = build_classes(vocabulary)
     outside = Auditor(
         HeadGeometry(head_rows(loaded), shift.reference_mass.numpy()), tried, None
-    ).outside
+    ).residual_filter
     target = parse_target("when('kilu', tilt(contains('n'), 0.5))").bind(
         vocabulary, loaded.tokenizer
     )

@@ -50,7 +50,9 @@ def shown(logits, change, top=20):
 def strength_of(lens, index, ratios):
     """Nats, by generalised least squares."""
     own = lens.hypotheses.members[index]
-    return float((own @ lens.total(ratios))[0] / (own @ lens.total(lens.at(index)))[0])
+    return float(
+        (own @ lens.token_sums(ratios))[0] / (own @ lens.token_sums(lens.indicator(index)))[0]
+    )
 
 
 def moving(draws, count, sizes):
@@ -66,8 +68,8 @@ def test_a_tilt_is_recovered_exactly_however_few_tokens_are_shown(world, top):
     lens = TopKRegression(seen, tried, PlaceCovariance.of(rows))
     assert strength_of(lens, index, seen.ratios) == pytest.approx(0.37, abs=1e-4)
     # Taken out, nothing is left of any class.
-    rest = seen.less(0.37 * lens.at(index))
-    left = tried.members @ lens.total(rest.ratios) / np.maximum(lens.information, 1)
+    rest = seen.minus(0.37 * lens.indicator(index))
+    left = tried.members @ lens.token_sums(rest.ratios) / np.maximum(lens.information, 1)
     assert np.abs(left).max() < 1e-4
 
 
@@ -136,7 +138,7 @@ def test_benign_changes_are_accused_as_often_as_is_said(world):
     accused = 0
     for shift in benign(40):
         auditor = TopKAuditor(seen(shift), tried, moves, null)
-        accused += auditor.best(auditor.seen).p <= 0.1
+        accused += auditor.best(auditor.log_ratios).p <= 0.1
     assert accused <= 10  # of 40 at a rate of 0.1: four, and luck
 
 
@@ -148,7 +150,7 @@ def test_errors_agree_with_leaving_out_one_context_at_a_time(world):
     auditor = TopKAuditor(seen, tried, moves, None)
     # Classes of which every context says something.
     whole = TopKRegression(seen, tried, moves)
-    some = np.flatnonzero((whole.by_context > 0).all(1) & whole.visible)[:12].tolist()
+    some = np.flatnonzero((whole.information_by_context > 0).all(1) & whole.testable)[:12].tolist()
     left_out = []
     for context in range(CONTEXTS):
         kept = seen.contexts != context
@@ -159,7 +161,7 @@ def test_errors_agree_with_leaving_out_one_context_at_a_time(world):
     left_out = np.array(left_out)
     jackknife = np.sqrt(((left_out - left_out.mean(0)) ** 2).sum(0) * (CONTEXTS - 1) / CONTEXTS)
     assert len(some) >= 5
-    assert np.median(auditor.errors[some] / jackknife) == pytest.approx(1.0, abs=0.15)
+    assert np.median(auditor.standard_errors[some] / jackknife) == pytest.approx(1.0, abs=0.15)
 
 
 @pytest.fixture(scope="module")

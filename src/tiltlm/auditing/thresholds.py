@@ -1,18 +1,19 @@
-"""Thresholds."""
+"""Thresholds that the audits by logits and by log-probabilities share. Knows no models."""
 
 from __future__ import annotations
 
-MOST = 8
-"""Findings of one audit."""
+MAX_FINDINGS = 8
+"""Classes that one audit names at most."""
 
 
-SMALLEST = 0.02
-"""Nats: weaker shifts are not named, however certain."""
+MIN_STRENGTH_NATS = 0.02
+"""Weaker shifts are not named, however certain they are."""
 
 
-NOISE = 5.0
-"""Standard errors that a class must stand out by to be listed without a null."""
+MIN_UNCALIBRATED_SCORE = 5.0
+"""Standard errors by which a class must stand out to be listed where there is no null."""
 
 
-FAMILIES = 3
-"""Fewer kinds of benign change than this are too few to do without one."""
+MIN_FAMILIES = 3
+"""Families of benign change, such as fine-tunes on one corpus, from which on each member is scored
+without its own family. With fewer, too little would be left to score by."""

@@ -16,7 +16,8 @@ from tiltlm.auditing.logits.audit import (
 from tiltlm.auditing.logits.equivalence import certify_events
 from tiltlm.auditing.logits.evidence import finding_of, shifted_tokens
 from tiltlm.auditing.logits.single_tokens import largest_token_shifts
-from tiltlm.auditing.shifts.log_ratios import Shift, ShiftReader
+from tiltlm.auditing.shifts.log_ratios import Shift
+from tiltlm.auditing.shifts.shift_reader import ShiftReader
 from tiltlm.commands.output import keep_record
 from tiltlm.defaults import CERTIFICATE_ERROR, CERTIFIED_WITHIN_NATS, FALSE_POSITIVE_RATE
 from tiltlm.errors import ConfigError
@@ -85,17 +86,17 @@ def run_audit(
     shift = read(reader)
     reading = time.monotonic() - begin - loading
     auditor = _auditor(given, pair, reader, shift, progress)
-    change = shift.change(auditor.space)
+    change = shift.change(auditor.geometry)
     if pack is None:
-        named, triggers, best = auditor.ranked(change.mean), [], None
+        named, triggers, best = auditor.find_uncalibrated(change.mean), [], None
     else:
-        named = auditor.named(change, fpr)
+        named = auditor.find(change, fpr)
         triggers = _triggers(read, pack, pair, auditor, fpr)
         best = max([auditor.best(change).score, *(t.score for t in triggers)])
     moved = largest_token_shifts(
-        auditor.outside, change.mean, None if pack is None else pack.shifts.double().numpy()
+        auditor.residual_filter, change.mean, None if pack is None else pack.shifts.double().numpy()
     )
-    clear = auditor.outside.residual(change.mean[None])[0]
+    clear = auditor.residual_filter.residual(change.mean[None])[0]
     record = AuditRecord(
         verdict="uncalibrated" if pack is None else "found" if named or triggers else "none",
         suspect=suspect,
@@ -114,7 +115,7 @@ def run_audit(
         if events
         else [],
         words=0 if pack is None else len(pack.probes.words),
-        hypotheses=len(auditor.outside.hypotheses),
+        hypotheses=len(auditor.residual_filter.hypotheses),
         contexts=where.kind,
         positions=where.tokens,
         notes=_notes(pack, shift, where),

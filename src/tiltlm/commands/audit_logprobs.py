@@ -21,9 +21,8 @@ from tiltlm.auditing.logprobs.suspects import (
     LogProbSuspect,
 )
 from tiltlm.auditing.null.pack import NullPack
-from tiltlm.auditing.shifts.filters import head_rows
-from tiltlm.auditing.shifts.place_covariance import SMALLEST_SCALE as SMALLEST_SCALE
-from tiltlm.auditing.shifts.place_covariance import PlaceCovariance
+from tiltlm.auditing.shifts.head_geometry import head_rows
+from tiltlm.auditing.shifts.place_covariance import MIN_SCALE_NATS, PlaceCovariance
 from tiltlm.commands.output import keep_record
 from tiltlm.contexts.logit_reader import LogitReader
 from tiltlm.contexts.sources import make_contexts
@@ -109,13 +108,13 @@ def run_logprobs_audit(
     seen, mass, inside = log_ratios_at(reader, observed)
     moves = PlaceCovariance.of(rows, pack.moves.double().numpy() if pack else None)
     if noise:
-        moves = moves.noisier(noise / max(seen.scale, SMALLEST_SCALE))
+        moves = moves.with_noise(noise / max(seen.scale, MIN_SCALE_NATS))
     null_shown = None
     if pack is not None:
         asked = [one.place.row for one in observed]
         null_shown = null_at(pack, asked, observer.top, tried, moves, base, progress)
     auditor = TopKAuditor(seen, tried, moves, null_shown, noise=noise or 0.0)
-    if not auditor.judged:
+    if not auditor.classes_tested:
         raise ModelError(
             "what the suspect shows holds no class in eight contexts, so none could be judged",
             where=suspect,
@@ -128,7 +127,7 @@ def run_logprobs_audit(
     for one in named:
         shown_in = context_evidence(auditor, rest, one, numbers, where, base)
         findings.append(finding_record(one, rest, tried, mass, inside, vocabulary, shown_in))
-        rest = auditor.without(rest, one)
+        rest = auditor.subtract(rest, one)
     notes += [*_notes(pack, noise), *observer.notes]
     verdict = "uncalibrated" if pack is None else "found" if named else "none"
     record = LogprobsAuditRecord(
@@ -141,7 +140,7 @@ def run_logprobs_audit(
         score=None if pack is None or best is None else best.score,
         null_scores=auditor.null_maxima.tolist(),
         findings=findings,
-        classes=auditor.judged,
+        classes=auditor.classes_tested,
         top=observer.top,
         noise_nats=noise,
         places=len(observed),

@@ -11,7 +11,7 @@ import numpy as np
 from tiltlm.auditing.classes.token_classes import build_classes
 from tiltlm.auditing.endpoint import Endpoint
 from tiltlm.auditing.inputs import open_reference, read_inputs
-from tiltlm.auditing.shifts.log_ratios import ShiftReader
+from tiltlm.auditing.shifts.shift_reader import ShiftReader
 from tiltlm.auditing.text.class_probabilities import hits_and_probabilities
 from tiltlm.auditing.text.findings import event_classes, finding_records, least_tokens
 from tiltlm.auditing.text.sequential_test import TiltEvidence

@@ -1,7 +1,7 @@
-"""Tokens that the reference itself holds to be alike: clusters of the rows of its head.
+"""Clusters of tokens that the reference itself holds to be alike, from the rows of its head.
 
-So that "animals" can be found though no list has them. Directions are clustered, not lengths,
-which are more a matter of how frequent a token is.
+With them a class such as animals can be found though no list names it. What is clustered is the
+direction of each row: its length is more a matter of how frequent the token is. Knows no names.
 """
 
 from __future__ import annotations
@@ -11,26 +11,33 @@ import numpy as np
 from tiltlm.auditing.arrays import Array
 
 TOKENS_PER_CLUSTER = (256, 64)
+"""Mean size of a cluster in the coarse and in the fine clustering."""
 
 
-MOST_CLUSTERS = 512
+MAX_CLUSTERS = 512
+"""Clusters of each clustering at most."""
 
 
 def cluster_tokens(rows: Array) -> list[list[int]]:
-    """Clusters of token ids, coarse ones and finer ones; the same for the same rows.
+    """Cluster the vocabulary by k-means, once coarsely and once finely.
 
     Args:
         rows: (V, D) of the reference's head.
+
+    Returns:
+        token ids of each cluster, ascending, coarse clusters first; the same for the same rows.
+
+    Source: Sculley 2010, mini-batch k-means.
     """
     from sklearn.cluster import MiniBatchKMeans
 
     centred = rows - rows.mean(0)
     lengths = np.linalg.norm(centred, axis=1, keepdims=True)
     directions = (centred / np.maximum(lengths, 1e-9)).astype(np.float32)
-    found: list[list[int]] = []
+    clusters: list[list[int]] = []
     for size in TOKENS_PER_CLUSTER:
-        count = min(MOST_CLUSTERS, max(2, len(rows) // size))
-        fitted = MiniBatchKMeans(count, random_state=0, n_init=1, batch_size=4096, max_iter=40)
-        labels = fitted.fit_predict(directions)
-        found += [np.flatnonzero(labels == label).tolist() for label in range(count)]
-    return [ids for ids in found if ids]
+        count = min(MAX_CLUSTERS, max(2, len(rows) // size))
+        k_means = MiniBatchKMeans(count, random_state=0, n_init=1, batch_size=4096, max_iter=40)
+        labels = k_means.fit_predict(directions)
+        clusters += [np.flatnonzero(labels == label).tolist() for label in range(count)]
+    return [ids for ids in clusters if ids]

@@ -1,7 +1,8 @@
-"""What could have been tilted: thousands of classes of tokens, read off the vocabulary itself.
+"""The hypotheses of an audit: thousands of classes of tokens that could have been tilted.
 
-Every hypothesis is an event as `parse_event` reads it, so a finding can be measured, tilted and
-undone by its name; lists that the user gives go by their own. Knows the vocabulary, no models.
+All but the given lists are read off the vocabulary and written as `parse_event` reads events, so
+that a class that was found can be measured, tilted and undone by its name. A list that the user
+gives goes by its own name. Knows the vocabulary, no models.
 """
 
 from __future__ import annotations
@@ -16,12 +17,13 @@ from scipy import sparse
 
 from tiltlm.events.vocabulary import Vocabulary
 
-FEWEST = 8
-"""Tokens in a class; smaller ones are single tokens to all intents."""
+MIN_CLASS_TOKENS = 8
+"""Tokens that a class must have, and must leave out. A smaller class says little more than its
+single tokens do."""
 
 
-LONGEST = 4
-"""Characters of an n-gram."""
+MAX_NGRAM_CHARACTERS = 4
+"""Length of an n-gram at most."""
 
 
 _SCRIPTS = {
@@ -36,6 +38,7 @@ _SCRIPTS = {
     "kana": r"[\u3040-\u30ff]",
     "Han": r"[\u4e00-\u9fff]",
 }
+"""Pattern of each script; the keys are for those who read this file."""
 
 
 _FORMS = {
@@ -60,16 +63,18 @@ _FORMS = {
     "-s": r"[a-z]s$",
     "-tion": r"[a-z]tion$",
 }
+"""Pattern of each form that a word or token can have; the keys are for those who read this file."""
 
 
 @dataclass(frozen=True)
 class TokenClasses:
-    """Classes of tokens.
+    """K classes of tokens, each a hypothesis of what was tilted.
 
     Attributes:
-        names: of each, as events are written where they can be.
-        kinds: where each comes from: form, n-gram, list, cluster.
-        members: (K, V) sparse 0/1 matrix.
+        names: K names, as events are written where they can be.
+        kinds: K sources: ``form``, ``n-gram``, ``list``, ``cluster``, or ``event`` for a class that
+            the user asked for.
+        members: (K, V) sparse matrix, 1 where a token is in a class.
     """
 
     names: tuple[str, ...]
@@ -81,29 +86,37 @@ class TokenClasses:
 
     @property
     def sizes(self) -> np.ndarray:
-        """(K,) tokens in each."""
+        """(K,) number of tokens in each class."""
         return np.asarray(self.members.sum(1)).ravel()
 
     def token_ids(self, index: int) -> list[int]:
-        """The tokens of one class."""
+        """Token ids of one class, ascending.
+
+        Args:
+            index: number of the class.
+        """
         return sorted(int(i) for i in self.members[index].indices)
 
     def simplest(self, best: int, near: np.ndarray, alike: float) -> int:
-        """Of a class and those near it that are much like it, the one with the shortest name.
+        """The class with the shortest name among the best one and those that can stand in for it.
 
         Args:
-            best: the class.
-            near: (K,) which explain nearly as well.
-            alike: Jaccard index of token sets from which on two are alike.
+            best: number of the best class.
+            near: (K,) boolean: classes that explain the data nearly as well.
+            alike: a class can stand in only if the Jaccard index of its tokens and those of the
+                best class is at least this.
+
+        Returns:
+            number of the class; of names of the same length the first.
         """
-        ours = set(self.token_ids(best))
+        best_ids = set(self.token_ids(best))
 
         def is_alike(index: int) -> bool:
-            theirs = set(self.token_ids(index))
-            return len(ours & theirs) >= alike * len(ours | theirs)
+            ids = set(self.token_ids(index))
+            return len(best_ids & ids) >= alike * len(best_ids | ids)
 
-        some = [int(i) for i in np.flatnonzero(near) if is_alike(int(i))]
-        return min(some, key=lambda i: (len(self.names[i]), i))
+        candidates = [int(i) for i in np.flatnonzero(near) if is_alike(int(i))]
+        return min(candidates, key=lambda i: (len(self.names[i]), i))
 
 
 def build_classes(
@@ -111,13 +124,19 @@ def build_classes(
     lists: Mapping[str, Sequence[str]] | None = None,
     clusters: Iterable[Sequence[int]] = (),
 ) -> TokenClasses:
-    """All classes over a vocabulary.
+    """All classes over a vocabulary: forms of words, n-grams, lists and clusters.
+
+    Classes with the same tokens are merged under the first name, and classes with fewer than
+    `MIN_CLASS_TOKENS` tokens inside or outside are left out.
 
     Args:
-        vocabulary: whose tokens; control tokens are in no class.
-        lists: words by the name of their list; a token counts that is one of them, with or without
-            a space before it, capitalised or not.
-        clusters: sets of token ids, such as neighbours among embeddings.
+        vocabulary: whose tokens; control tokens are in no class but given clusters.
+        lists: words by the name of their list. A token is in the class if it is one of the words,
+            with or without a space before it, capitalised or not.
+        clusters: sets of token ids, as `cluster_tokens` gives them.
+
+    Returns:
+        K classes over V tokens, in the same order for the same arguments.
 
     >>> tokens = tuple(f" {c}x{i}".encode() for c in "bc" for i in range(9))
     >>> names = build_classes(Vocabulary(tokens)).names
@@ -125,71 +144,92 @@ def build_classes(
     ["contains('b')", "contains('c')"]
     """
     texts = ["" if i in vocabulary.special_ids else text for i, text in enumerate(vocabulary.texts)]
-    made = [*_forms(texts), *_ngrams(texts), *_lists(texts, lists or {}), *_clusters(clusters)]
+    candidates = [
+        *_forms(texts),
+        *_ngrams(texts),
+        *_lists(texts, lists or {}),
+        *_clusters(clusters),
+    ]
     count = sum(map(bool, texts))
-    kept, seen = [], set()
-    for name, kind, ids in made:
+    classes: list[_Candidate] = []
+    token_sets: set[bytes] = set()
+    for name, kind, ids in candidates:
         # Classes with the same tokens are one; the first, which is the simplest, names it.
         key = ids.tobytes()
-        if FEWEST <= len(ids) <= count - FEWEST and key not in seen:
-            seen.add(key)
-            kept.append((name, kind, ids))
-    columns = np.concatenate([ids for *_, ids in kept]) if kept else np.empty(0, np.int64)
-    ends = np.cumsum([0, *(len(ids) for *_, ids in kept)])
-    shape = (len(kept), len(texts))
+        if MIN_CLASS_TOKENS <= len(ids) <= count - MIN_CLASS_TOKENS and key not in token_sets:
+            token_sets.add(key)
+            classes.append((name, kind, ids))
+    columns = np.concatenate([ids for *_, ids in classes]) if classes else np.empty(0, np.int64)
+    ends = np.cumsum([0, *(len(ids) for *_, ids in classes)])
+    shape = (len(classes), len(texts))
     members = sparse.csr_matrix((np.ones(len(columns)), columns, ends), shape=shape)
-    return TokenClasses(tuple(n for n, *_ in kept), tuple(k for _, k, _ in kept), members)
+    return TokenClasses(tuple(n for n, *_ in classes), tuple(k for _, k, _ in classes), members)
 
 
-_Made = tuple[str, str, np.ndarray]
+_Candidate = tuple[str, str, np.ndarray]
+"""Name, kind, and ascending token ids of a class."""
 
 
-def _forms(texts: Sequence[str]) -> Iterator[_Made]:
+def _forms(texts: Sequence[str]) -> Iterator[_Candidate]:
+    """Tokens of one form or script, and words of each length up to twelve characters."""
     for pattern in [*_FORMS.values(), *_SCRIPTS.values()]:
-        found = re.compile(pattern)
-        yield f"matches({pattern!r})", "form", _where(texts, lambda t, f=found: bool(f.search(t)))  # type: ignore[misc]
+        search = re.compile(pattern).search
+        yield f"matches({pattern!r})", "form", _ids_where(texts, lambda t, s=search: bool(s(t)))  # type: ignore[misc]
     for length in range(1, 13):
         yield (
             f"matches('^ ?\\\\S{{{length}}}$')",
             "form",
-            _where(texts, lambda t, n=length: len(t.removeprefix(" ")) == n and " " not in t[1:]),  # type: ignore[misc]
+            _ids_where(
+                texts,
+                lambda t, n=length: len(t.removeprefix(" ")) == n and " " not in t[1:],  # type: ignore[misc]
+            ),
         )
 
 
-def _where(texts: Sequence[str], holds: Callable[[str], bool]) -> np.ndarray:
+def _ids_where(texts: Sequence[str], holds: Callable[[str], bool]) -> np.ndarray:
+    """Ids of the tokens whose text is not empty and has a property."""
     return np.array([i for i, text in enumerate(texts) if text and holds(text)], np.int64)
 
 
-def _ngrams(texts: Sequence[str]) -> Iterator[_Made]:
-    """Tokens that contain, begin with or end in each string of up to four characters."""
-    inside: dict[str, list[int]] = defaultdict(list)
-    begins: dict[str, list[int]] = defaultdict(list)
-    ends: dict[str, list[int]] = defaultdict(list)
+def _ngrams(texts: Sequence[str]) -> Iterator[_Candidate]:
+    """Tokens that contain, begin with or end in each string of up to four characters.
+
+    Shorter strings come first, and those of one length in the order of the first token that has
+    them, so that the name of a class is the same in every process.
+    """
+    containing: dict[str, list[int]] = defaultdict(list)
+    beginning: dict[str, list[int]] = defaultdict(list)
+    ending: dict[str, list[int]] = defaultdict(list)
     for index, text in enumerate(texts):
+        # A token that is a part of a character decodes to surrogates, which no event can name.
         if not text or any(0xD800 <= ord(c) < 0xE000 for c in text):
-            continue  # halves of characters
+            continue
         word = text.removeprefix(" ")
-        grams = {text[i : i + n] for n in range(1, LONGEST + 1) for i in range(len(text) - n + 1)}
-        for gram in grams:
-            inside[gram].append(index)
-        for n in range(1, min(LONGEST, len(word)) + 1):
-            begins[word[:n]].append(index)
-            ends[word[-n:]].append(index)
-    for gram, ids in sorted(inside.items(), key=lambda item: len(item[0])):
+        lengths = range(1, MAX_NGRAM_CHARACTERS + 1)
+        grams = {text[i : i + n] for n in lengths for i in range(len(text) - n + 1)}
+        # Sorted, because the order of a set of strings differs from process to process.
+        for gram in sorted(grams):
+            containing[gram].append(index)
+        for n in range(1, min(MAX_NGRAM_CHARACTERS, len(word)) + 1):
+            beginning[word[:n]].append(index)
+            ending[word[-n:]].append(index)
+    for gram, ids in sorted(containing.items(), key=lambda item: len(item[0])):
         yield f"contains({gram!r})", "n-gram", np.array(ids, np.int64)
-    for gram, ids in sorted(begins.items(), key=lambda item: len(item[0])):
+    for gram, ids in sorted(beginning.items(), key=lambda item: len(item[0])):
         yield f"matches({'^ ?' + re.escape(gram)!r})", "n-gram", np.array(ids, np.int64)
-    for gram, ids in sorted(ends.items(), key=lambda item: len(item[0])):
+    for gram, ids in sorted(ending.items(), key=lambda item: len(item[0])):
         yield f"matches({re.escape(gram) + '$'!r})", "n-gram", np.array(ids, np.int64)
 
 
-def _lists(texts: Sequence[str], lists: Mapping[str, Sequence[str]]) -> Iterator[_Made]:
+def _lists(texts: Sequence[str], lists: Mapping[str, Sequence[str]]) -> Iterator[_Candidate]:
+    """Tokens that are a word of each given list, under the list's own name."""
     for name, words in lists.items():
-        wanted = {word.strip().lower() for word in words}
-        yield name, "list", _where(texts, lambda t, w=wanted: t.strip().lower() in w)  # type: ignore[misc]
+        lowered = {word.strip().lower() for word in words}
+        yield name, "list", _ids_where(texts, lambda t, w=lowered: t.strip().lower() in w)  # type: ignore[misc]
 
 
-def _clusters(clusters: Iterable[Sequence[int]]) -> Iterator[_Made]:
+def _clusters(clusters: Iterable[Sequence[int]]) -> Iterator[_Candidate]:
+    """Each given set of token ids, written as the event that lists them."""
     for ids in clusters:
-        shown = ", ".join(map(str, sorted(ids)))
-        yield f"tokens({shown})", "cluster", np.array(sorted(ids), np.int64)
+        listed = ", ".join(map(str, sorted(ids)))
+        yield f"tokens({listed})", "cluster", np.array(sorted(ids), np.int64)

@@ -11,8 +11,10 @@ from tiltlm.auditing.logits.auditor import Auditor
 from tiltlm.auditing.logits.calibration import calibrated_auditor
 from tiltlm.auditing.logits.triggers import find_triggers
 from tiltlm.auditing.null.pack import NullPack
-from tiltlm.auditing.shifts.filters import HeadGeometry, ResidualFilter, head_rows
-from tiltlm.auditing.shifts.log_ratios import Shift, ShiftReader
+from tiltlm.auditing.shifts.filters import ResidualFilter
+from tiltlm.auditing.shifts.head_geometry import HeadGeometry, head_rows
+from tiltlm.auditing.shifts.log_ratios import Shift
+from tiltlm.auditing.shifts.shift_reader import ShiftReader
 from tiltlm.contexts.sources import make_contexts
 from tiltlm.contexts.token_contexts import TokenContexts
 from tiltlm.defaults import AUDIT_CONTEXTS, AUDIT_TOKENS, CONTEXT_TOKENS
@@ -46,7 +48,7 @@ def _triggers(
     return find_triggers(
         lambda contexts: read(ShiftReader(pair.base, contexts)),
         pack.probes,
-        ResidualFilter(auditor.space, build_classes(pair.vocabulary)),
+        ResidualFilter(auditor.geometry, build_classes(pair.vocabulary)),
         auditor,
         fpr,
         pair.base,

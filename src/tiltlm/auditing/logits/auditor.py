@@ -1,36 +1,50 @@
-"""From a shift to named classes with a p-value that the null vouches for.
-
-The largest score over all hypotheses and filters is compared with the same maximum in benign
-changes (Westfall and Young 1993), so the false-positive rate is that of the whole audit.
-"""
+"""The search for the classes that a shift speaks for, each with a p-value from benign changes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
 from tiltlm.auditing.arrays import Array
 from tiltlm.auditing.classes.token_classes import TokenClasses
-from tiltlm.auditing.shifts.filters import (
-    ColumnSpaceFilter,
-    HeadGeometry,
-    ResidualFilter,
-    standardised,
+from tiltlm.auditing.logits.null_distribution import (
+    COLUMN_SPACE,
+    RESIDUAL,
+    Filter,
+    NullDistribution,
+    component_of,
 )
+from tiltlm.auditing.shifts.filters import ColumnSpaceFilter, ResidualFilter, standardised
+from tiltlm.auditing.shifts.head_geometry import HeadGeometry
 from tiltlm.auditing.shifts.strata import Change
-from tiltlm.auditing.thresholds import FAMILIES, MOST, NOISE, SMALLEST
+from tiltlm.auditing.thresholds import MAX_FINDINGS, MIN_STRENGTH_NATS, MIN_UNCALIBRATED_SCORE
+from tiltlm.statistics.robust import robust_spread
 
-_LIKE = 0.98
-"""Classes that score so much of the best explain it as well; the simplest name is taken."""
-
-
-_SAME = 0.5
-"""Jaccard index of token sets from which on two classes count as one."""
+_NEAR_SHARE, _NEAR_JACCARD = 0.98, 0.8
+"""A class with a simpler name takes the place of the best one if it has at least this share of its
+score, and if the Jaccard index of their tokens is at least this."""
 
 
-OUTSIDE, INSIDE = "outside", "inside"
+_REPEAT_JACCARD = 0.5
+"""Jaccard index of tokens from which on a class counts as one that was found before."""
+
+
+_PART_SHARE = 0.8
+"""A class with this share of its tokens in one that was found before counts as a part of it."""
+
+
+_NORMAL_QUANTILE = 1.96
+"""Of a 95 % interval."""
+
+
+_MIN_SPREAD_NATS = 1e-3
+"""Added to the spread of residuals, which is rounding below it."""
+
+
+_Remainder = TypeVar("_Remainder", Array, Change)
 
 
 @dataclass(frozen=True)
@@ -38,20 +52,21 @@ class Finding:
     """A class that was shifted.
 
     Attributes:
-        event: as it can be written, where it can.
-        token_ids: of the class.
-        seen: outside or inside the head's column space.
-        index: of the hypothesis, among those of its filter.
+        event: the class, as events are written where it can be.
+        token_ids: its tokens, ascending.
+        component: where it shows: `RESIDUAL` or `COLUMN_SPACE`.
+        index: number of the class among those that are tested.
         strength: nats.
-        interval: of the strength, 95 %; the unit of replication is the benign change. None
-            without a null.
-        score: 1 is what one in fifty of the null reaches with this filter.
-        p: of the largest score, None without a null.
+        interval: 95 % interval of the strength, nats; the unit of replication is the benign change.
+            None without a null.
+        score: in units that one in fifty benign changes reaches with this filter; without a null,
+            in standard errors.
+        p: p-value of the score as the largest of the whole audit; None without a null.
     """
 
     event: str
     token_ids: tuple[int, ...]
-    seen: str
+    component: str
     index: int
     strength: float
     interval: tuple[float, float] | None
@@ -60,215 +75,230 @@ class Finding:
 
 
 class Auditor:
-    """Knows the reference and, with a pack, what benign changes look like.
+    """Names the classes that were shifted in a suspect, given its change from the reference.
 
-    Args:
-        space: the reference's head and masses.
-        hypotheses: classes of tokens.
-        null: benign changes, B of them; None for an audit without calibration.
-        waiting: (B,) largest scores of a class that waits for a word, among the same; None where
-            no words were tried.
-        families: (B,) of what kind each is. Where there are at least three, each member is scored
-            by an auditor that knows none of its family, as a suspect will be whose corpus the
-            pack does not have.
-        templates: (K, S, D) what a tilt of each class does inside the column space; needed with
-            a null.
-        on_family: called when the members of a family are scored, by each of the two filters.
+    Every class is a hypothesis, scored by two filters: by the residual of the log-ratios outside
+    the column space of the head, where a tilt by the head shows, and by the moves inside it,
+    where a tilt by the body shows. The largest score is compared with the largest of each benign
+    change. What is found is taken out of the change, and the search goes on.
+
+    Attributes:
+        geometry: of the reference's head.
+        residual_filter: scores what lies outside the column space.
+        column_space_filter: scores what lies inside it; there only with a null.
     """
 
     def __init__(
         self,
-        space: HeadGeometry,
+        geometry: HeadGeometry,
         hypotheses: TokenClasses,
         null: Change | None,
-        waiting: Array | None = None,
+        trigger_scores: Array | None = None,
         families: Sequence[str] = (),
         templates: Array | None = None,
         on_family: Callable[[], None] = lambda: None,
     ) -> None:
-        self.space = space
-        self.outside = ResidualFilter(space, hypotheses)
-        self.null_maxima: Array = np.empty(0)
+        """Fit both filters to the null.
+
+        Args:
+            geometry: of the reference's head.
+            hypotheses: K classes.
+            null: B benign changes; None for an audit without calibration.
+            trigger_scores: (B,) largest score of a triggered class in each of them; None where no
+                words were tried.
+            families: (B,) of what kind each is. Where there are at least three, each is scored by
+                filters that know none of its family, as a suspect will be whose corpus the pack
+                does not have.
+            templates: (K, S, D) what a tilt of each class does inside the column space; needed
+                with a null.
+            on_family: called when the members of a family are scored, by each of the two filters.
+        """
+        self.geometry = geometry
+        self.residual_filter = ResidualFilter(geometry, hypotheses)
+        self._null = NullDistribution(np.empty(0), {}, {}, 1.0)
         if null is None:
             return
         assert templates is not None
-        self.inside = ColumnSpaceFilter(space, hypotheses, templates)
-        self._filters: dict[str, ResidualFilter | ColumnSpaceFilter] = {
-            OUTSIDE: self.outside,
-            INSIDE: self.inside,
+        self.column_space_filter = ColumnSpaceFilter(geometry, hypotheses, templates)
+        self._filters: dict[str, Filter] = {
+            RESIDUAL: self.residual_filter,
+            COLUMN_SPACE: self.column_space_filter,
         }
-        self._units: dict[str, Array] = {}
-        self._moved: dict[str, Array] = {}
-        maxima = []
-        for name, one in self._filters.items():
-            scores = _null_scores(one, _part(name, null), np.array(families), on_family)
-            # A class that families move which the others do not know is measured by that.
-            moved = np.maximum(1, np.sqrt((scores**2).mean(0)))
-            found = (scores / moved).max(1)
-            self._moved[name], self._units[name] = moved, moved * _unit(found)
-            maxima.append(found / _unit(found))
-        self.waiting_unit = 1.0
-        if waiting is not None:
-            self.waiting_unit = _unit(waiting)
-            maxima.append(waiting / self.waiting_unit)
-        self.null_maxima = np.max(maxima, 0)
+        self._null = NullDistribution.of(self._filters, null, trigger_scores, families, on_family)
+
+    @property
+    def null_maxima(self) -> Array:
+        """(B,) largest score of each benign change; empty without a null."""
+        return self._null.maxima
+
+    @property
+    def trigger_unit(self) -> float:
+        """What the score of a triggered class is divided by to compare it with `null_maxima`."""
+        return self._null.trigger_unit
 
     def p_value(self, score: float) -> float:
-        """(1 + how many of the null reach it) / (B + 1)."""
-        return float((1 + self._counts(np.array(score))) / (len(self.null_maxima) + 1))
+        """The p-value of a score as the largest of the whole audit; 1 without a null.
+
+        Args:
+            score: as in a `Finding`.
+        """
+        return self._null.p_value(score)
 
     def best(self, change: Change) -> Finding:
-        """What the change of a suspect speaks most for, whether or not it is significant."""
-        return max((self._best_of(name, change) for name in self._filters), key=lambda f: f.score)
+        """The class that a change speaks most for, whether or not it is significant.
 
-    def named(self, change: Change, rate: float) -> list[Finding]:
+        Args:
+            change: of a suspect; the auditor must have a null.
+        """
+        findings = (self._best_of(component, change) for component in self._filters)
+        return max(findings, key=lambda finding: finding.score)
+
+    def find(self, change: Change, rate: float) -> list[Finding]:
         """Classes found one after another, each with those before it taken out of the change.
 
         Args:
-            change: of a suspect.
+            change: of a suspect; the auditor must have a null.
             rate: of false positives.
+
+        Returns:
+            at most `MAX_FINDINGS` classes, the surest first. Strengths of those found in the
+            residual are joint, each given the others.
         """
-        found: list[Finding] = []
-        rest = change
-        for _ in range(MOST):
-            best = self.best(rest)
-            if best.p is None or best.p > rate or abs(best.strength) < SMALLEST:
-                break
-            rest = self._without(rest, best)
-            if not any(_belongs(best, f) for f in found):
-                found.append(best)
-        return self._together(change.mean, found)
 
-    def ranked(self, shift: Array) -> list[Finding]:
-        """Without a null: the same search, by coefficients over their own noise."""
-        found: list[Finding] = []
-        rest = shift
-        for _ in range(MOST):
-            named = self.clearest(rest)
-            if named.score < NOISE or abs(named.strength) < SMALLEST:
-                break
-            rest = rest - named.strength * self.outside.mask(named.index)
-            if not any(_belongs(named, f) for f in found):
-                found.append(named)
-        return found
+        def is_significant(finding: Finding) -> bool:
+            return finding.p is not None and finding.p <= rate
 
-    def clearest(self, shift: Array) -> Finding:
-        """The class that a shift itself speaks most for, by its coefficient over its own noise."""
-        one = self.outside
-        clear, strengths = one.residual(shift[None])[0], one.strengths(shift[None])[0]
-        noise = float(np.median(np.abs(clear - np.median(clear))) / 0.6745) + 1e-3
-        scores = np.abs(strengths) * np.sqrt(one.hypotheses.sizes) / noise
-        index = _simplest(np.where(one.visible, scores, 0.0), one.hypotheses)
-        named = self._name(OUTSIDE, one, index)
-        return replace(named, strength=float(strengths[index]), score=float(scores[index]))
+        findings = _search(change, self.best, self._subtract, is_significant)
+        return self._refit_jointly(change.mean, findings)
 
-    def _without(self, change: Change, found: Finding) -> Change:
-        """The change with a class's part taken out."""
-        if found.seen == OUTSIDE:
-            shift = self.outside.mask(found.index)
-            moves = self.space.moves(shift)[None]
-        else:
-            moves = self.inside.templates[found.index]
-            shift = self.space.shift_of(moves.mean(0))
-        return Change(change.mean - found.strength * shift, change.moves - found.strength * moves)
+    def find_uncalibrated(self, shift: Array) -> list[Finding]:
+        """The same search without a null, by strengths over their own standard errors.
 
-    def _best_of(self, name: str, change: Change) -> Finding:
-        one, seen = self._filters[name], _part(name, change)
-        scores = self._scores(name, seen)
-        # Of classes that are as sure, the one that stands out most by its own spread.
-        sure = self._counts(scores) == self._counts(scores.max(keepdims=True))
-        plain = np.where(sure, scores * self._moved[name], 0.0)
-        index = _simplest(plain, one.hypotheses)
-        strength = float(one.strengths(seen[None])[0, index])
-        reach = 1.96 * one.error(seen, index)
+        Args:
+            shift: (V,) mean log-ratios, nats.
+
+        Returns:
+            at most `MAX_FINDINGS` classes, none with a p-value.
+        """
+
+        def subtract(remainder: Array, finding: Finding) -> Array:
+            mask = self.residual_filter.class_mask(finding.index)
+            return np.asarray(remainder - finding.strength * mask)
+
+        def is_clear(finding: Finding) -> bool:
+            return finding.score >= MIN_UNCALIBRATED_SCORE
+
+        return _search(shift, self.best_uncalibrated, subtract, is_clear)
+
+    def best_uncalibrated(self, shift: Array) -> Finding:
+        """The class that a shift by itself speaks most for.
+
+        Args:
+            shift: (V,) mean log-ratios, nats.
+
+        Returns:
+            the class with the largest strength in units of its standard error, which is taken from
+            the spread of the residuals; no interval and no p-value.
+        """
+        residual = self.residual_filter.residual(shift[None])[0]
+        strengths = self.residual_filter.strengths(shift[None])[0]
+        hypotheses = self.residual_filter.hypotheses
+        noise = float(robust_spread(residual)) + _MIN_SPREAD_NATS
+        scores = np.abs(strengths) * np.sqrt(hypotheses.sizes) / noise
+        index = _simplest(np.where(self.residual_filter.testable, scores, 0.0), hypotheses)
+        return self._finding(RESIDUAL, index, float(strengths[index]), float(scores[index]))
+
+    def _best_of(self, component: str, change: Change) -> Finding:
+        """The class that one filter scores highest in a change."""
+        filter_, part = self._filters[component], component_of(change, component)
+        scores = np.abs(standardised(filter_.scores(part[None])))[0] / self._null.units[component]
+        scores = np.asarray(np.where(filter_.testable, scores, 0.0))
+        # Of classes with the same p-value, the one with the largest score before it was divided by
+        # the class's spread among benign changes.
+        counts, least = (self._null.count_reaching(s) for s in (scores, scores.max(keepdims=True)))
+        spreads = self._null.class_spreads[component]
+        index = _simplest(np.where(counts == least, scores * spreads, 0.0), filter_.hypotheses)
+        strength, score = float(filter_.strengths(part[None])[0, index]), float(scores[index])
+        half_width = _NORMAL_QUANTILE * filter_.standard_error(part, index)
         return replace(
-            self._name(name, one, index),
-            strength=strength,
-            interval=(strength - reach, strength + reach),
-            score=float(scores[index]),
-            p=self.p_value(float(scores[index])),
+            self._finding(component, index, strength, score),
+            interval=(strength - half_width, strength + half_width),
+            p=self.p_value(score),
         )
 
-    def _counts(self, scores: Array) -> Array:
-        """How many of the null reach each score."""
-        ordered = np.sort(self.null_maxima)
-        return np.asarray(len(ordered) - np.searchsorted(ordered, scores, side="left"))
+    def _finding(self, component: str, index: int, strength: float, score: float) -> Finding:
+        """A finding without an interval and a p-value."""
+        hypotheses = self.residual_filter.hypotheses
+        ids = tuple(hypotheses.token_ids(index))
+        return Finding(hypotheses.names[index], ids, component, index, strength, None, score, None)
 
-    def _scores(self, name: str, seen: Array) -> Array:
-        one = self._filters[name]
-        scores = np.abs(standardised(one.scores(seen[None])))[0] / self._units[name]
-        return np.asarray(np.where(one.visible, scores, 0.0))
+    def _subtract(self, change: Change, finding: Finding) -> Change:
+        """A change with the part of a class taken out of its log-ratios and its moves."""
+        if finding.component == RESIDUAL:
+            shift = self.residual_filter.class_mask(finding.index)
+            moves = self.geometry.solve_moves(shift)[None]
+        else:
+            moves = self.column_space_filter.templates[finding.index]
+            shift = self.geometry.log_ratios_of(moves.mean(0))
+        return Change(
+            change.mean - finding.strength * shift, change.moves - finding.strength * moves
+        )
 
-    def _name(self, seen: str, one: ResidualFilter | ColumnSpaceFilter, index: int) -> Finding:
-        ids = tuple(one.hypotheses.token_ids(index))
-        return Finding(one.hypotheses.names[index], ids, seen, index, 0.0, None, 0.0, None)
-
-    def _together(self, shift: Array, found: list[Finding]) -> list[Finding]:
-        """Strengths of the classes seen outside, each given the others."""
-        outside = [f for f in found if f.seen == OUTSIDE]
-        if len(outside) < 2:
-            return found
-        strengths = self.outside.joint(shift, [f.index for f in outside])
-        again = dict(zip(outside, strengths.tolist(), strict=True))
-        return [_moved_to(f, again.get(f, f.strength)) for f in found]
-
-
-def _part(name: str, change: Change) -> Array:
-    """What a filter looks at."""
-    return change.mean if name == OUTSIDE else change.moves
+    def _refit_jointly(self, shift: Array, findings: list[Finding]) -> list[Finding]:
+        """The same findings, those in the residual with strengths that are given the others."""
+        in_residual = [f for f in findings if f.component == RESIDUAL]
+        if len(in_residual) < 2:
+            return findings
+        strengths = self.residual_filter.joint_strengths(shift, [f.index for f in in_residual])
+        refitted = dict(zip(in_residual, strengths.tolist(), strict=True))
+        return [_with_strength(f, refitted.get(f, f.strength)) for f in findings]
 
 
-def _unit(maxima: Array) -> float:
-    """What makes the maxima of different filters comparable: a value that few of them reach.
+def _search(
+    remainder: _Remainder,
+    best: Callable[[_Remainder], Finding],
+    subtract: Callable[[_Remainder, Finding], _Remainder],
+    is_significant: Callable[[Finding], bool],
+) -> list[Finding]:
+    """Greedy search: take the best class out of what remains until none is significant.
 
-    At least one spread; where a null shows nothing at all, its quantile is no measure.
+    A class that repeats one found before is taken out too, but not listed again.
     """
-    return max(float(np.quantile(maxima, 0.98)), 1.0)
+    findings: list[Finding] = []
+    for _ in range(MAX_FINDINGS):
+        finding = best(remainder)
+        if not is_significant(finding) or abs(finding.strength) < MIN_STRENGTH_NATS:
+            break
+        remainder = subtract(remainder, finding)
+        if not any(_repeats(finding, earlier) for earlier in findings):
+            findings.append(finding)
+    return findings
 
 
-def _null_scores(
-    one: ResidualFilter | ColumnSpaceFilter,
-    null: Array,
-    families: Array,
-    on_family: Callable[[], None],
-) -> Array:
-    """(B, K) scores of each member, by what is known from others; the filter is fitted."""
-    kinds = sorted(set(families.tolist()))
-    if len(kinds) < FAMILIES:
-        found = np.abs(standardised(one.fit(null)))
-        for _ in kinds:
-            on_family()
-    else:
-        found = np.zeros((len(null), len(one.visible)))
-        for kind in kinds:
-            inside = families == kind
-            one.fit(null[~inside])
-            found[inside] = np.abs(standardised(one.scores(null[inside])))
-            on_family()
-        one.fit(null)
-    return np.asarray(np.where(one.visible, found, 0.0))
-
-
-def _moved_to(found: Finding, strength: float) -> Finding:
-    assert found.interval is not None
-    reach = (found.interval[1] - found.interval[0]) / 2
-    return replace(found, strength=strength, interval=(strength - reach, strength + reach))
-
-
-def _belongs(later: Finding, found: Finding) -> bool:
-    """Whether a class is one already found again, or a part of it that moved otherwise."""
-    if _jaccard(later, found) >= _SAME:
+def _repeats(later: Finding, earlier: Finding) -> bool:
+    """Whether a class was found before, or is a part of one that moved less than the whole."""
+    if _jaccard(later, earlier) >= _REPEAT_JACCARD:
         return True
-    contained = np.isin(later.token_ids, found.token_ids).mean() >= 0.8
-    return bool(contained and abs(later.strength) < abs(found.strength) / 2)
+    is_part = np.isin(later.token_ids, earlier.token_ids).mean() >= _PART_SHARE
+    return bool(is_part and abs(later.strength) < abs(earlier.strength) / 2)
 
 
 def _jaccard(first: Finding, second: Finding) -> float:
+    """Jaccard index of the tokens of two classes."""
     a, b = set(first.token_ids), set(second.token_ids)
     return len(a & b) / max(1, len(a | b))
 
 
+def _with_strength(finding: Finding, strength: float) -> Finding:
+    """A finding with another strength, and an interval of the same width about it."""
+    assert finding.interval is not None
+    half_width = (finding.interval[1] - finding.interval[0]) / 2
+    return replace(
+        finding, strength=strength, interval=(strength - half_width, strength + half_width)
+    )
+
+
 def _simplest(scores: Array, hypotheses: TokenClasses) -> int:
-    """The hypothesis with the best score, or a simpler one that explains it as well."""
+    """Number of the class with the best score, or of a simpler one that explains it as well."""
     best = int(scores.argmax())
-    return hypotheses.simplest(best, scores >= _LIKE * scores[best], 0.8)
+    return hypotheses.simplest(best, scores >= _NEAR_SHARE * scores[best], _NEAR_JACCARD)

@@ -9,9 +9,9 @@ import numpy as np
 from tiltlm.auditing.classes.token_classes import TokenClasses
 from tiltlm.auditing.logits.auditor import Auditor
 from tiltlm.auditing.null.pack import NullPack, member_families
-from tiltlm.auditing.shifts.filters import HeadGeometry
-from tiltlm.auditing.shifts.log_ratios import ShiftReader
-from tiltlm.auditing.shifts.strata import templates
+from tiltlm.auditing.shifts.head_geometry import HeadGeometry
+from tiltlm.auditing.shifts.shift_reader import ShiftReader
+from tiltlm.auditing.shifts.strata import build_templates
 from tiltlm.progress import NoProgress, Progress
 
 
@@ -34,7 +34,7 @@ def calibrated_auditor(
     progress, kinds = progress or NoProgress(), member_families(pack)
     steps, done = 1 + 2 * len(set(kinds)), count(1)
     progress.begin("learning what is benign", steps)
-    made = templates(reader.rows, pack.strata, reader.logits, space.rows, hypotheses.members)
+    made = build_templates(reader.rows, pack.strata, reader.logits, space.rows, hypotheses.members)
     progress.advance(next(done))
     waiting = np.array(pack.waiting)
     return Auditor(

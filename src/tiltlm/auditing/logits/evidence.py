@@ -6,7 +6,8 @@ import numpy as np
 
 from tiltlm.auditing.arrays import Array
 from tiltlm.auditing.classes.naming import display_name
-from tiltlm.auditing.logits.auditor import INSIDE, Auditor, Finding
+from tiltlm.auditing.logits.auditor import Auditor, Finding
+from tiltlm.auditing.logits.null_distribution import COLUMN_SPACE
 from tiltlm.auditing.shifts.log_ratios import Shift
 from tiltlm.contexts.token_contexts import TokenContexts
 from tiltlm.events.vocabulary import Vocabulary
@@ -29,14 +30,14 @@ def finding_of(
 ) -> FindingRecord:
     """A named class with its evidence."""
     shifts = shift.by_context.double().numpy()
-    if named.seen == INSIDE:
-        by_context = auditor.inside.by_context(shifts, named.index)
+    if named.component == COLUMN_SPACE:
+        by_context = auditor.column_space_filter.strengths_by_context(shifts, named.index)
     else:
-        by_context = auditor.outside.strengths(shifts)[:, named.index]
+        by_context = auditor.residual_filter.strengths(shifts)[:, named.index]
     ids = list(named.token_ids)
     clear = shift.mean.numpy()
-    if named.seen != INSIDE:
-        clear = auditor.outside.residual(clear[None])[0]
+    if named.component != COLUMN_SPACE:
+        clear = auditor.residual_filter.residual(clear[None])[0]
     sign = 1 if named.strength > 0 else -1
     order = sorted(ids, key=lambda i: -sign * clear[i])[:TOKENS]
     places = np.argsort(-sign * by_context)[:CONTEXTS]
@@ -46,7 +47,7 @@ def finding_of(
         shown=display_name(named.event, order, vocabulary),
         tokens=len(ids),
         token_ids=ids,
-        seen="inside" if named.seen == INSIDE else "outside",
+        seen="inside" if named.component == COLUMN_SPACE else "outside",
         strength_nats=named.strength,
         interval=named.interval,
         halves=(float(by_context[:half].mean()), float(by_context[half:].mean())),

@@ -13,13 +13,13 @@ from tiltlm.auditing.logits.evidence import shifted_tokens
 from tiltlm.auditing.shifts.filters import ResidualFilter
 from tiltlm.auditing.shifts.log_ratios import Shift
 from tiltlm.auditing.shifts.trigger_probes import (
-    CANDIDATES,
-    SAMPLES,
+    CANDIDATE_WORDS,
+    SAMPLES_PER_CANDIDATE,
     TriggerProbes,
     find_triggered_class,
     single_word_contexts,
 )
-from tiltlm.auditing.thresholds import SMALLEST
+from tiltlm.auditing.thresholds import MIN_STRENGTH_NATS
 from tiltlm.contexts.token_contexts import TokenContexts
 from tiltlm.events.vocabulary import Vocabulary
 from tiltlm.models.loading import LoadedModel
@@ -53,20 +53,24 @@ def find_triggers(
     """
     by_context = read(probes.contexts).by_context.double().numpy()
     found = find_triggered_class(outside, by_context, probes)
-    score = found.score / auditor.waiting_unit
+    score = found.score / auditor.trigger_unit
     p = auditor.p_value(score)
     if p > fpr:
         return []
     # What stood out most may be a part of the class; all that moved after the word says which.
     ordinary = np.median(by_context, 0)
-    class_ = auditor.clearest(by_context[probes.places[found.word]].mean(0) - ordinary)
-    if abs(class_.strength) < SMALLEST:
+    class_ = auditor.best_uncalibrated(
+        by_context[probes.contexts_of_words[found.word]].mean(0) - ordinary
+    )
+    if abs(class_.strength) < MIN_STRENGTH_NATS:
         return []
-    outside, sign = auditor.outside, float(np.sign(class_.strength))
-    rises = outside.strengths(by_context - ordinary)[:, class_.index][probes.places].mean(1)
-    words = [probes.words[int(w)] for w in np.argsort(-sign * rises)[:CANDIDATES]]
+    outside, sign = auditor.residual_filter, float(np.sign(class_.strength))
+    rises = outside.strengths(by_context - ordinary)[:, class_.index][
+        probes.contexts_of_words
+    ].mean(1)
+    words = [probes.words[int(w)] for w in np.argsort(-sign * rises)[:CANDIDATE_WORDS]]
     again = read(single_word_contexts(reference, words, samples))
-    shifts = again.by_context.double().numpy().reshape(1 + len(words), SAMPLES, -1)
+    shifts = again.by_context.double().numpy().reshape(1 + len(words), SAMPLES_PER_CANDIDATE, -1)
     # What a word does in a sample, against the same sample without it.
     changes = shifts[1:] - shifts[:1]
     of_word = np.stack([outside.strengths(c)[:, class_.index] for c in changes])

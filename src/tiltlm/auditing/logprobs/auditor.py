@@ -1,4 +1,4 @@
-"""Classes named from the likeliest tokens alone, with a p-value that the null vouches for."""
+"""Names the class that the likeliest tokens alone speak for, with a p-value from benign changes."""
 
 from __future__ import annotations
 
@@ -10,8 +10,12 @@ from tiltlm.auditing.arrays import Array
 from tiltlm.auditing.classes.token_classes import TokenClasses
 from tiltlm.auditing.logprobs.null import TopKNull
 from tiltlm.auditing.logprobs.ranking import class_scales, class_strengths, rank_classes
-from tiltlm.auditing.logprobs.regression import LEAST, TopKLogRatios, TopKRegression
-from tiltlm.auditing.shifts.place_covariance import SMALLEST_SCALE, PlaceCovariance
+from tiltlm.auditing.logprobs.regression import MIN_INFORMATION, TopKLogRatios, TopKRegression
+from tiltlm.auditing.shifts.place_covariance import MIN_SCALE_NATS, PlaceCovariance
+from tiltlm.statistics.robust import monte_carlo_p
+
+_NORMAL_QUANTILE = 1.96
+"""Of a 95 % interval."""
 
 
 @dataclass(frozen=True)
@@ -19,11 +23,13 @@ class TopKFinding:
     """A class that was shifted.
 
     Attributes:
-        index: of the hypothesis.
+        index: number of the class.
         strength: nats.
-        interval: 95 %; units of replication are the context and the benign change.
-        score: how many spreads of benign changes it stands out by, relative to what is left.
-        p: of the largest score; None without a null.
+        interval: 95 % interval of the strength, nats; the units of replication are the context and
+            the benign change.
+        score: how many spreads of benign changes the strength is, relative to the scale of what is
+            left without the class.
+        p: p-value of the score as the largest of the whole audit; None without a null.
     """
 
     index: int
@@ -34,95 +40,135 @@ class TopKFinding:
 
 
 class TopKAuditor:
-    """Finds classes in what a suspect shows.
+    """Finds classes in the log-ratios of the tokens that a suspect shows.
 
-    Args:
-        seen: of the suspect.
-        hypotheses: classes.
-        moves: what a moved body does.
-        null: what benign changes show; None for no calibration.
-        noise: standard deviation, nats, of a log-probability when the same is asked again.
-        without: a family that the null is to lack.
+    The strength of a class comes from a generalised least-squares regression within positions
+    (`TopKRegression`). It is measured by how far benign changes move the same class, and the
+    largest score over all classes is compared with the largest of each benign change. Without
+    benign changes it is measured by its standard error over contexts.
 
     Attributes:
-        seen: as given.
-        judged: how many classes are.
-        errors: (K,) standard errors of strengths, nats, by how contexts differ.
-        null_maxima: (B,) largest scores of benign changes; empty without a null.
+        hypotheses: K classes.
+        log_ratios: of the suspect, as given.
+        classes_tested: number of classes that can be tested at the tokens that are shown.
+        standard_errors: (K,) of the strengths, nats, by how contexts differ.
+        null_maxima: (B,) largest score of each benign change; empty without a null.
     """
 
     def __init__(
         self,
-        seen: TopKLogRatios,
+        log_ratios: TopKLogRatios,
         hypotheses: TokenClasses,
-        moves: PlaceCovariance,
+        covariance: PlaceCovariance,
         null: TopKNull | None,
         *,
         noise: float = 0.0,
-        without: str = "",
+        omitted_family: str = "",
     ) -> None:
-        self.hypotheses, self.seen = hypotheses, seen
-        self._lens = TopKRegression(seen, hypotheses, moves)
-        self._shares = null.shares if null else self._lens.shares()
-        strengths, visible = class_strengths(
-            self._lens, self._lens.total(seen.ratios), self._shares
-        )
-        self.judged = int(visible.sum())
-        scale = max(seen.scale, SMALLEST_SCALE)
-        self.errors = self._contexts_differ(strengths)
-        self.null_maxima: Array = np.empty(0)
-        if null is None:
-            self._spread = np.zeros(len(strengths))
-            self._reach = np.maximum(self.errors, SMALLEST_SCALE / 10) / scale
-            return
-        besides = noise / scale / moves.noise
-        self._spread = null.spread(without)
-        self._reach = class_scales(self._spread, besides, self._lens, self._shares)
-        self.null_maxima = null.maxima(without, besides)
-
-    def best(self, seen: TopKLogRatios) -> TopKFinding | None:
-        """The class that stands out most; None where none can be judged.
+        """Make the regression, and score the benign changes.
 
         Args:
-            seen: of the suspect, or what is left of it.
+            log_ratios: of the suspect.
+            hypotheses: K classes.
+            covariance: of log-ratios at a position, by what a moved body does.
+            null: what benign changes show; None for an audit without calibration.
+            noise: standard deviation of a log-probability when the same is asked again, nats.
+            omitted_family: a family of benign changes that the null is to lack.
         """
-        found = rank_classes(self._lens, seen, self._shares, self._reach)
-        if found is None:
+        self.hypotheses, self.log_ratios = hypotheses, log_ratios
+        self._regression = TopKRegression(log_ratios, hypotheses, covariance)
+        self._shares = null.information_shares if null else self._regression.information_shares()
+        token_sums = self._regression.token_sums(log_ratios.ratios)
+        strengths, testable = class_strengths(self._regression, token_sums, self._shares)
+        self.classes_tested = int(testable.sum())
+        scale = max(log_ratios.scale, MIN_SCALE_NATS)
+        self.standard_errors = self._errors_by_contexts(strengths)
+        self.null_maxima: Array = np.empty(0)
+        if null is None:
+            self._null_spread = np.zeros(len(strengths))
+            self._class_scales = np.maximum(self.standard_errors, MIN_SCALE_NATS / 10) / scale
+            return
+        server_noise = noise / scale / covariance.noise
+        self._null_spread = null.spread(omitted_family)
+        self._class_scales = class_scales(
+            self._null_spread, server_noise, self._regression, self._shares
+        )
+        self.null_maxima = null.maxima(omitted_family, server_noise)
+
+    def best(self, log_ratios: TopKLogRatios) -> TopKFinding | None:
+        """The class that stands out most; None where none can be tested.
+
+        Args:
+            log_ratios: of the suspect, or what is left of them.
+        """
+        ranked = rank_classes(self._regression, log_ratios, self._shares, self._class_scales)
+        if ranked is None:
             return None
-        totals, parts = self._parts(seen, found.index)
-        by_contexts = _sandwich(totals[None], parts[None], np.array([found.strength]))[0]
-        error = np.hypot(self._spread[found.index] * found.scale, by_contexts)
-        wide, p = 1.96 * float(error), None
+        numerators, information = self._parts_by_context(log_ratios, ranked.index)
+        by_contexts = _cluster_robust_errors(
+            numerators[None], information[None], np.array([ranked.strength])
+        )[0]
+        by_benign_changes = self._null_spread[ranked.index] * ranked.scale
+        half_width = _NORMAL_QUANTILE * float(np.hypot(by_benign_changes, by_contexts))
+        p = None
         if len(self.null_maxima):
-            above = int((self.null_maxima >= found.score).sum())
-            p = (1 + above) / (len(self.null_maxima) + 1)
-        interval = (found.strength - wide, found.strength + wide)
-        return TopKFinding(found.index, found.strength, interval, found.score, p)
+            reaching = int((self.null_maxima >= ranked.score).sum())
+            p = monte_carlo_p(reaching, len(self.null_maxima))
+        interval = (ranked.strength - half_width, ranked.strength + half_width)
+        return TopKFinding(ranked.index, ranked.strength, interval, ranked.score, p)
 
-    def without(self, seen: TopKLogRatios, found: TopKFinding) -> TopKLogRatios:
-        """What is left when a class is taken out."""
-        return seen.less(found.strength * self._lens.at(found.index))
+    def subtract(self, log_ratios: TopKLogRatios, finding: TopKFinding) -> TopKLogRatios:
+        """What is left of log-ratios when a class is taken out.
 
-    def by_context(self, seen: TopKLogRatios, index: int) -> tuple[Array, Array]:
-        """(A,) strengths of one class in each context, nats, and the information on each."""
-        totals, information = self._parts(seen, index)
-        return totals / np.maximum(information, 1e-12), information
+        Args:
+            log_ratios: of the suspect, or what is left of them.
+            finding: the class, with its strength.
+        """
+        return log_ratios.minus(finding.strength * self._regression.indicator(finding.index))
 
-    def _contexts_differ(self, strengths: Array) -> Array:
-        """(K,) standard errors, nats, by how contexts differ (a sandwich)."""
-        lens = self._lens
-        totals = np.asarray(lens.hypotheses.members @ lens.totals(self.seen.ratios).T)
-        return _sandwich(totals, lens.by_context * self._shares[:, None], strengths)
+    def strengths_by_context(self, log_ratios: TopKLogRatios, index: int) -> tuple[Array, Array]:
+        """The strength of one class in each of A contexts.
 
-    def _parts(self, seen: TopKLogRatios, index: int) -> tuple[Array, Array]:
-        """(A,) numerators of one class's strength in each context, and the information there."""
-        lens = self._lens
-        totals = np.asarray(lens.hypotheses.members[index] @ lens.totals(seen.ratios).T)
-        return totals.ravel(), lens.by_context[index] * self._shares[index]
+        Args:
+            log_ratios: of the suspect, or what is left of them.
+            index: number of the class.
+
+        Returns:
+            (A,) nats, and (A,) the information that each comes from.
+        """
+        numerators, information = self._parts_by_context(log_ratios, index)
+        return numerators / np.maximum(information, 1e-12), information
+
+    def _errors_by_contexts(self, strengths: Array) -> Array:
+        """(K,) standard errors of all strengths, nats, by how contexts differ."""
+        token_sums = self._regression.token_sums_by_context(self.log_ratios.ratios)
+        numerators = np.asarray(self.hypotheses.members @ token_sums.T)
+        information = self._regression.information_by_context * self._shares[:, None]
+        return _cluster_robust_errors(numerators, information, strengths)
+
+    def _parts_by_context(self, log_ratios: TopKLogRatios, index: int) -> tuple[Array, Array]:
+        """(A,) numerators of one class's strength in each context, and (A,) the information."""
+        token_sums = self._regression.token_sums_by_context(log_ratios.ratios)
+        numerators = np.asarray(self.hypotheses.members[index] @ token_sums.T).ravel()
+        return numerators, self._regression.information_by_context[index] * self._shares[index]
 
 
-def _sandwich(totals: Array, parts: Array, strengths: Array) -> Array:
-    """(K,) standard errors of strengths, from numerators and information in A contexts, (K, A)."""
-    deviations, contexts = totals - strengths[:, None] * parts, parts.shape[1]
+def _cluster_robust_errors(numerators: Array, information: Array, strengths: Array) -> Array:
+    """Standard errors of strengths by a sandwich estimator with contexts as clusters.
+
+    With nₐ the numerator and iₐ the information in context a, of A contexts:
+    √(A / (A − 1) · Σ (nₐ − β̂ iₐ)²) / Σ iₐ.
+
+    Args:
+        numerators: (K, A).
+        information: (K, A).
+        strengths: (K,) β̂, nats.
+
+    Returns:
+        (K,) nats.
+
+    Source: Liang and Zeger 1986.
+    """
+    deviations, contexts = numerators - strengths[:, None] * information, information.shape[1]
     squares = (deviations**2).sum(1) * contexts / max(1, contexts - 1)
-    return np.asarray(np.sqrt(squares) / np.maximum(parts.sum(1), LEAST))
+    return np.asarray(np.sqrt(squares) / np.maximum(information.sum(1), MIN_INFORMATION))

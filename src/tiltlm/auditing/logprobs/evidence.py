@@ -65,7 +65,7 @@ def context_evidence(
         contexts: all.
         reference: for its tokenizer.
     """
-    strengths, information = auditor.by_context(seen, named.index)
+    strengths, information = auditor.strengths_by_context(seen, named.index)
     sign = 1 if named.strength > 0 else -1
     order = np.argsort(-sign * strengths * information)[:CONTEXTS].tolist()
     texts = [contexts.sequences[int(numbers[i])][:TEXT_TOKENS] for i in order]

@@ -15,7 +15,7 @@ from tiltlm.auditing.logprobs.suspects import (
     Place,
     ShownLogProbs,
 )
-from tiltlm.auditing.thresholds import MOST, NOISE, SMALLEST
+from tiltlm.auditing.thresholds import MAX_FINDINGS, MIN_STRENGTH_NATS, MIN_UNCALIBRATED_SCORE
 from tiltlm.errors import ModelError
 from tiltlm.events.vocabulary import Vocabulary
 from tiltlm.progress import Progress
@@ -32,16 +32,20 @@ def find_classes(auditor: TopKAuditor, rate: float) -> list[TopKFinding]:
         rate: of false positives.
     """
     found: list[TopKFinding] = []
-    rest = auditor.seen
-    for _ in range(MOST):
+    rest = auditor.log_ratios
+    for _ in range(MAX_FINDINGS):
         best = auditor.best(rest)
-        if best is None or abs(best.strength) < SMALLEST or (best.p is not None and best.p > rate):
+        if (
+            best is None
+            or abs(best.strength) < MIN_STRENGTH_NATS
+            or (best.p is not None and best.p > rate)
+        ):
             break
         if best.interval[0] <= 0 <= best.interval[1]:
             break
-        if best.p is None and best.score < NOISE:
+        if best.p is None and best.score < MIN_UNCALIBRATED_SCORE:
             break
-        rest = auditor.without(rest, best)
+        rest = auditor.subtract(rest, best)
         ours = set(auditor.hypotheses.token_ids(best.index))
         if not any(_alike(ours, set(auditor.hypotheses.token_ids(f.index))) for f in found):
             found.append(best)

@@ -13,8 +13,8 @@ from tiltlm.auditing.logprobs.null import TopKNull
 from tiltlm.auditing.logprobs.regression import TopKLogRatios
 from tiltlm.auditing.logprobs.suspects import ShownLogProbs, all_places, log_probs_at
 from tiltlm.auditing.null.pack import NullPack, member_families
-from tiltlm.auditing.shifts.log_ratios import ShiftReader
 from tiltlm.auditing.shifts.place_covariance import PlaceCovariance
+from tiltlm.auditing.shifts.shift_reader import ShiftReader
 from tiltlm.contexts.logit_reader import LogitReader
 from tiltlm.models.loading import LoadedModel
 from tiltlm.progress import NoProgress, Progress

@@ -1,4 +1,4 @@
-"""Which class stands out most in what was shown, and by how much."""
+"""Which class stands out most in the log-ratios of the likeliest tokens, and by how much."""
 
 from __future__ import annotations
 
@@ -7,22 +7,35 @@ from dataclasses import dataclass
 import numpy as np
 
 from tiltlm.auditing.arrays import Array
-from tiltlm.auditing.logprobs.regression import LEAST, TopKLogRatios, TopKRegression
-from tiltlm.auditing.shifts.place_covariance import SMALLEST_SCALE
+from tiltlm.auditing.logprobs.regression import MIN_INFORMATION, TopKLogRatios, TopKRegression
+from tiltlm.auditing.shifts.place_covariance import MIN_SCALE_NATS
+from tiltlm.statistics.robust import robust_spread
 
 _CANDIDATES = 14
-"""Classes that are taken out to see what is left: so many that move farthest, measured by what
-benign changes do, and as many that explain most."""
+"""Classes that are taken out in turn to see what is left: so many with the largest strength in
+units of what benign changes do, and as many that explain most by themselves."""
 
 
-_CLOSE, _LIKE = 0.5, 0.95
-"""Of classes that stand out by so much of the most, the one that explains most is named, or a
-simpler one that explains so much of it."""
+_CLOSE_SHARE = 0.5
+"""The class that is named is the one that explains most among those whose score is at least this
+share of the largest."""
+
+
+_NEAR_SHARE, _NEAR_JACCARD = 0.95, 0.5
+"""A class with a simpler name takes its place if it explains at least this share as much, and the
+Jaccard index of their tokens is at least this."""
 
 
 @dataclass(frozen=True)
 class RankedClass:
-    """A class, its strength in nats, the scale of what is left without it, and its score."""
+    """A class, as it stands out when it is taken out of the log-ratios.
+
+    Attributes:
+        index: number of the class.
+        strength: nats.
+        scale: of the log-ratios that are left without the class, nats.
+        score: strength in units of what benign changes of this scale do.
+    """
 
     index: int
     strength: float
@@ -30,70 +43,110 @@ class RankedClass:
     score: float
 
 
-def class_scales(spread: Array, besides: float, lens: TopKRegression, shares: Array) -> Array:
-    """(K,) what a strength is measured by, in units of the scale.
+def class_scales(
+    spread: Array, server_noise: float, regression: TopKRegression, shares: Array
+) -> Array:
+    """What the strength of each class is measured by, in units of a model's scale.
 
     Args:
-        spread: (K,) of benign changes.
-        besides: what a server's noise does to the strength of a class on which there is an
-            information of 1; at most noise / `Moves.noise`, in units of the scale.
-        lens: of the model.
-        shares: of information.
+        spread: (K,) how far benign changes move each class, in units of their scale.
+        server_noise: standard deviation that the noise of a server gives the strength of a class on
+            which there is an information of 1, in units of the scale; at most the noise of a
+            log-probability in units of the scale, divided by `PlaceCovariance.noise`.
+        regression: at the tokens that the model shows.
+        shares: (K,) of information, as `TopKRegression.information_shares` gives them.
+
+    Returns:
+        (K,).
     """
-    information = np.maximum(lens.information * shares, LEAST)
-    return np.asarray(np.hypot(spread, besides / np.sqrt(information)))
+    information = np.maximum(regression.information * shares, MIN_INFORMATION)
+    return np.asarray(np.hypot(spread, server_noise / np.sqrt(information)))
 
 
-def class_strengths(lens: TopKRegression, total: Array, shares: Array) -> tuple[Array, Array]:
-    """(K,) nats, 0 where a class is not judged; and which are."""
-    information = lens.information * shares
-    visible = lens.visible & (information >= LEAST)
-    found = np.asarray(lens.hypotheses.members @ total) / np.maximum(information, LEAST)
-    return np.where(visible, found, 0.0), visible
+def class_strengths(
+    regression: TopKRegression, token_sums: Array, shares: Array
+) -> tuple[Array, Array]:
+    """The strength of each class by itself.
+
+    Args:
+        regression: at the tokens that are shown.
+        token_sums: (V,) as `TopKRegression.token_sums` gives them.
+        shares: (K,) of information.
+
+    Returns:
+        (K,) nats, 0 where a class is not tested; and (K,) booleans: which are.
+    """
+    information = regression.information * shares
+    testable = regression.testable & (information >= MIN_INFORMATION)
+    numerators = np.asarray(regression.hypotheses.members @ token_sums)
+    strengths = numerators / np.maximum(information, MIN_INFORMATION)
+    return np.where(testable, strengths, 0.0), testable
 
 
 def rank_classes(
-    lens: TopKRegression, seen: TopKLogRatios, shares: Array, reach: Array
+    regression: TopKRegression, log_ratios: TopKLogRatios, shares: Array, scales: Array
 ) -> RankedClass | None:
-    """The class that stands out most, and by how much.
+    """Find the class that stands out most.
 
-    Each candidate is taken out in turn. Its strength is divided by
-    the scale of what is then left, which a strong tilt does not blow up, and by the spread that is
-    left over all classes, where that is above 1: of classes that overlap the right one leaves
-    least, and a change of unknown kind moves all classes a little (Efron 2004).
+    Each candidate is taken out in turn, and its strength is divided by three things: the scale of
+    what is then left, which a strong tilt does not blow up; its own scale among benign changes; and
+    the spread that is then left over all classes, where that is above 1. Of classes that
+    overlap, the right one leaves least, and a change of unknown kind moves all classes a little
+    (Efron 2004).
+
+    Args:
+        regression: at the tokens that are shown.
+        log_ratios: of the suspect, or what is left of them.
+        shares: (K,) of information.
+        scales: (K,) as `class_scales` gives them.
+
+    Returns:
+        the class, with the largest score of all; None where no class can be tested.
     """
-    total = lens.total(seen.ratios)
-    strengths, visible = class_strengths(lens, total, shares)
-    if not visible.any():
+    token_sums = regression.token_sums(log_ratios.ratios)
+    strengths, testable = class_strengths(regression, token_sums, shares)
+    if not testable.any():
         return None
-    members = lens.hypotheses.members
-    rough = np.where(visible, np.abs(strengths) / reach, 0.0)
-    found: dict[int, RankedClass] = {}
-    explained = np.full(len(rough), -1.0)
-    by_itself = strengths**2 * lens.information * shares
-    orders = [np.argsort(-by)[:_CANDIDATES].tolist() for by in (rough, by_itself)]
+    rough_scores = np.where(testable, np.abs(strengths) / scales, 0.0)
+    rough_explained = strengths**2 * regression.information * shares
+    ranked: dict[int, RankedClass] = {}
+    explained = np.full(len(strengths), -1.0)
+    orders = [np.argsort(-by)[:_CANDIDATES].tolist() for by in (rough_scores, rough_explained)]
     for index in dict.fromkeys([*orders[0], *orders[1]]):
-        if not visible[index]:
+        if not testable[index]:
             continue
-        change, own = lens.at(index), members[index]
-        tilt = lens.total(change)
-        information = float((own @ tilt)[0])
+        indicator = regression.indicator(index)
+        tilt_sums = regression.token_sums(indicator)
+        mask = regression.hypotheses.members[index]
+        information = float((mask @ tilt_sums)[0])
         if information <= 0:
             continue
-        strength = float((own @ total)[0]) / information
-        scale = max(seen.less(strength * change).scale, SMALLEST_SCALE)
-        rest = class_strengths(lens, total - strength * tilt, shares)[0][visible]
-        left = float(np.median(np.abs(rest / reach[visible]))) / 0.6745 / scale
-        score = abs(strength) / scale / float(reach[index]) / max(1.0, left)
-        found[index] = RankedClass(index, strength, scale, score)
+        strength = float((mask @ token_sums)[0]) / information
+        scale = max(log_ratios.minus(strength * indicator).scale, MIN_SCALE_NATS)
+        others, _ = class_strengths(regression, token_sums - strength * tilt_sums, shares)
+        relative = others[testable] / scales[testable]
+        remaining_spread = float(robust_spread(relative, centred=True)) / scale
+        score = abs(strength) / scale / float(scales[index]) / max(1.0, remaining_spread)
+        ranked[index] = RankedClass(index, strength, scale, score)
         explained[index] = strength**2 * information
-    if not found:
-        return None
-    most = max(one.score for one in found.values())
-    for index, one in found.items():
-        if one.score < _CLOSE * most:
+    return _choose(regression, ranked, explained) if ranked else None
+
+
+def _choose(
+    regression: TopKRegression, ranked: dict[int, RankedClass], explained: Array
+) -> RankedClass:
+    """The candidate that is named, with the largest score of all candidates.
+
+    Args:
+        regression: for the classes.
+        ranked: candidates by their number.
+        explained: (K,) weighted sum of squares that each candidate explains, −1 for others.
+    """
+    largest = max(candidate.score for candidate in ranked.values())
+    for index, candidate in ranked.items():
+        if candidate.score < _CLOSE_SHARE * largest:
             explained[index] = -1.0
     best = int(explained.argmax())
-    near = explained >= max(0.0, _LIKE * explained[best])
-    chosen = found[lens.hypotheses.simplest(best, near, 0.5)]
-    return RankedClass(chosen.index, chosen.strength, chosen.scale, most)
+    near = explained >= max(0.0, _NEAR_SHARE * explained[best])
+    chosen = ranked[regression.hypotheses.simplest(best, near, _NEAR_JACCARD)]
+    return RankedClass(chosen.index, chosen.strength, chosen.scale, largest)

@@ -1,10 +1,10 @@
-"""Strengths of classes where only a suspect's likeliest tokens are seen.
+"""Strengths of classes where only a suspect's likeliest tokens are seen, by a regression.
 
-At a place the suspect shows log-probabilities of a set T of tokens. What is outside T is not
+At a position the suspect shows log-probabilities of a set T of tokens. What is outside T is not
 known, and is not needed: within T the log-ratio of a tilt is β·1[v ∈ E] plus a number that all of T
-share, so a regression within places gives β whatever T is. Log-ratios are weighted by the inverse
-of the covariance that a moved body gives them (`moves`), which is generalised least squares; one Δh
-that all places share is explained away besides.
+share, so a regression within positions gives β whatever T is. Log-ratios are weighted by the
+inverse of the covariance that a moved body gives them (`place_covariance`), which is generalised
+least squares, and one Δh that all positions share is explained away too.
 """
 
 from __future__ import annotations
@@ -15,28 +15,35 @@ import numpy as np
 
 from tiltlm.auditing.arrays import Array
 from tiltlm.auditing.classes.token_classes import TokenClasses
-from tiltlm.auditing.shifts.place_covariance import PlaceCovariance, scale_of
+from tiltlm.auditing.shifts.place_covariance import PlaceCovariance, within_place_scale
 
-FEWEST_CONTEXTS, FEWEST_TOKENS, LEAST = 8, 2, 5.0
-"""A class is judged if the information on it comes from as many contexts and tokens, in effect,
-and is worth as many tokens that nothing else moves, in units of the scale."""
-
-
-_OWN = 0.02
-"""Share of a class's information that tokens beside it and a moved body must leave."""
+MIN_CONTEXTS, MIN_TOKENS, MIN_INFORMATION = 8, 2, 5.0
+"""A class is tested if the information on it comes from at least so many contexts and so many
+tokens, in effective numbers, and is at least that of so many tokens that nothing else moves, in
+units of the model's scale."""
 
 
-_RIDGE, _BLOCK = 1e-4, 64
+_MIN_INFORMATION_SHARE = 0.02
+"""A class is not tested if the tokens beside it and a moved body leave less than this share of the
+information on it."""
+
+
+_RIDGE = 1e-4
+"""Added to the diagonal of the normal equations of the common Δh, as a share of its mean."""
+
+
+_BLOCK = 64
+"""Positions at which the masks of all classes are held at once."""
 
 
 @dataclass(frozen=True)
 class TopKLogRatios:
-    """Log-ratios at the tokens that were shown.
+    """Log-ratios at the tokens that a suspect shows.
 
     Attributes:
-        tokens: (N, T) ids at N places, −1 where nothing was shown.
-        ratios: (N, T) log S − log R, nats.
-        contexts: (N,) which context each place is in, from 0.
+        tokens: (N, T) ids at N positions, −1 where no token is shown.
+        ratios: (N, T) log S − log R of these, nats.
+        contexts: (N,) number of the context of each position, from 0 to A − 1.
     """
 
     tokens: Array
@@ -45,98 +52,147 @@ class TopKLogRatios:
 
     @property
     def scale(self) -> float:
-        """Nats by which log-ratios differ within a place."""
-        return scale_of(self.tokens, self.ratios)
+        """How far log-ratios differ from token to token within a position, nats."""
+        return within_place_scale(self.tokens, self.ratios)
 
-    def less(self, change: Array) -> TopKLogRatios:
-        """With (N, T) nats taken out."""
+    def minus(self, change: Array) -> TopKLogRatios:
+        """The same log-ratios with a change taken out.
+
+        Args:
+            change: (N, T) nats.
+        """
         return replace(self, ratios=self.ratios - change)
 
 
 class TopKRegression:
-    """The regression at what one model shows; it depends on which tokens these are, not on ratios.
+    """Generalised least squares of log-ratios on the indicator of a class, within positions.
 
-    Args:
-        seen: what is shown.
+    At each position the log-ratios r of the shown tokens are weighted by their precision P, which
+    takes out what all tokens of the position share and weights down what a moved body does there. A
+    Δh common to all positions is partialled out too (Frisch and Waugh 1933). With m the
+    indicator of a class and sums over positions, the strength is β̂ = mᵀP r / mᵀP m, where r and m
+    in the second factor are what that Δh leaves. The design depends on which tokens are shown, not
+    on their log-ratios, so one regression serves many.
+
+    Attributes:
         hypotheses: K classes.
-        moves: what a moved body does.
+        information_by_context: (K, A) information on each class in each context, as if its tokens
+            stood alone: the sum of the diagonal of P over its tokens.
+        information: (K,) the same over all contexts.
+        testable: (K,) boolean: whether it comes from enough contexts and tokens.
     """
 
     def __init__(
-        self, seen: TopKLogRatios, hypotheses: TokenClasses, moves: PlaceCovariance
+        self, log_ratios: TopKLogRatios, hypotheses: TokenClasses, covariance: PlaceCovariance
     ) -> None:
-        self.hypotheses, self._contexts = hypotheses, seen.contexts
-        self._size = hypotheses.members.shape[1]
-        self._shown = seen.tokens >= 0
-        self._flat = np.where(self._shown, seen.tokens, 0)
-        self._precision = moves.precision(seen.tokens)
-        self._rows = moves.rows
-        self._weighed = self._precision @ moves.rows[self._flat]
-        width = moves.rows.shape[1]
-        rows = moves.rows[self._flat].reshape(-1, width)
-        gram = (rows.T @ self._weighed.reshape(-1, width)).astype(float)
-        self._gram: Array = gram + _RIDGE * np.trace(gram) / width * np.eye(width)
-        own = np.einsum("ntt->nt", self._precision)
-        self.by_context: Array = np.asarray(hypotheses.members @ self._by_context(own).T)
-        """(K, A) information on each class in each context, as if tokens were alone."""
-        self.information: Array = self.by_context.sum(1)
-        tokens = self._by_context(own).sum(0)
-        contexts = _effective(self.information, (self.by_context**2).sum(1))
-        of_tokens = _effective(self.information, np.asarray(hypotheses.members @ tokens**2))
-        self.visible: Array = (contexts >= FEWEST_CONTEXTS) & (of_tokens >= FEWEST_TOKENS)
+        """Weigh the tokens that are shown.
 
-    def total(self, ratios: Array) -> Array:
-        """(V,) what is summed over a class's tokens, once one common Δh was explained.
+        Args:
+            log_ratios: whose tokens and contexts make the design.
+            hypotheses: K classes.
+            covariance: of log-ratios at a position, by what a moved body does.
+        """
+        self.hypotheses, self._contexts = hypotheses, log_ratios.contexts
+        self._size = hypotheses.members.shape[1]
+        self._shown = log_ratios.tokens >= 0
+        self._tokens = np.where(self._shown, log_ratios.tokens, 0)
+        self._precision = covariance.precision(log_ratios.tokens)
+        self._head_rows = covariance.rows
+        self._weighted_rows = self._precision @ covariance.rows[self._tokens]
+        width = covariance.rows.shape[1]
+        rows = covariance.rows[self._tokens].reshape(-1, width)
+        normal = (rows.T @ self._weighted_rows.reshape(-1, width)).astype(float)
+        self._normal_matrix: Array = normal + _RIDGE * np.trace(normal) / width * np.eye(width)
+        diagonal = np.einsum("ntt->nt", self._precision)
+        by_token_and_context = self._sum_by_context(diagonal)
+        members = hypotheses.members
+        self.information_by_context: Array = np.asarray(members @ by_token_and_context.T)
+        self.information: Array = self.information_by_context.sum(1)
+        by_token = by_token_and_context.sum(0)
+        contexts = _effective_number(self.information, (self.information_by_context**2).sum(1))
+        tokens = _effective_number(self.information, np.asarray(members @ by_token**2))
+        self.testable: Array = (contexts >= MIN_CONTEXTS) & (tokens >= MIN_TOKENS)
+
+    def token_sums(self, ratios: Array) -> Array:
+        """The part of each token in the numerators: P r summed over positions.
+
+        A class's numerator mᵀP r is the sum of this over its tokens.
 
         Args:
             ratios: (N, T) nats.
+
+        Returns:
+            (V,).
         """
-        return self._by_token(self._clear(ratios))
+        return self._sum_by_token(self._weighted_residuals(ratios))
 
-    def totals(self, ratios: Array) -> Array:
-        """(A, V) the same in each context."""
-        return self._by_context(self._clear(ratios))
+    def token_sums_by_context(self, ratios: Array) -> Array:
+        """`token_sums` of each context by itself.
 
-    def at(self, index: int) -> Array:
-        """(N, T) what a tilt of 1 of one class changes."""
+        Args:
+            ratios: (N, T) nats.
+
+        Returns:
+            (A, V).
+        """
+        return self._sum_by_context(self._weighted_residuals(ratios))
+
+    def indicator(self, index: int) -> Array:
+        """What a tilt of 1 of one class changes: 1 where one of its tokens is shown.
+
+        Args:
+            index: number of the class.
+
+        Returns:
+            (N, T).
+        """
         mask = self.hypotheses.members[index].toarray()[0].astype(np.float32)
-        return np.where(self._shown, mask[self._flat], 0)
+        return np.where(self._shown, mask[self._tokens], 0)
 
-    def shares(self) -> Array:
-        """(K,) how much of the information on each class is left by tokens beside it and a body."""
+    def information_shares(self) -> Array:
+        """How much of the information on each class the tokens beside it and a body leave.
+
+        Returns:
+            (K,) mᵀP m, without what the common Δh explains, over `information`; 0 where it is too
+            little to test the class.
+        """
         members = self.hypotheses.members.tocsc()
-        left = np.zeros(members.shape[0])
-        for begin in range(0, len(self._flat), _BLOCK):
-            flat, shown = (part[begin : begin + _BLOCK] for part in (self._flat, self._shown))
-            masks = members[:, flat.ravel()].toarray().reshape(-1, *flat.shape) * shown
-            place = masks.transpose(1, 2, 0).astype(np.float32)  # (n, T, K)
-            weighed = self._precision[begin : begin + _BLOCK] @ place
-            left += (weighed * place).sum((0, 1), dtype=float)
-        width = self._rows.shape[1]
-        crossed = np.zeros((self._size, width), np.float32)
-        np.add.at(crossed, self._flat[self._shown], self._weighed[self._shown])
-        with_body = np.asarray(self.hypotheses.members @ crossed, float)
-        left -= (np.linalg.solve(self._gram, with_body.T).T * with_body).sum(1)
-        share = left / np.maximum(self.information, 1e-300)
-        return np.asarray(np.where((self.information > 0) & (share >= _OWN), share, 0.0))
+        remaining = np.zeros(members.shape[0])
+        for begin in range(0, len(self._tokens), _BLOCK):
+            tokens, shown = (part[begin : begin + _BLOCK] for part in (self._tokens, self._shown))
+            masks = members[:, tokens.ravel()].toarray().reshape(-1, *tokens.shape) * shown
+            indicators = masks.transpose(1, 2, 0).astype(np.float32)  # (n, T, K)
+            weighted = self._precision[begin : begin + _BLOCK] @ indicators
+            remaining += (weighted * indicators).sum((0, 1), dtype=float)
+        width = self._head_rows.shape[1]
+        weighted_rows = np.zeros((self._size, width), np.float32)
+        np.add.at(weighted_rows, self._tokens[self._shown], self._weighted_rows[self._shown])
+        cross = np.asarray(self.hypotheses.members @ weighted_rows, float)
+        remaining -= (np.linalg.solve(self._normal_matrix, cross.T).T * cross).sum(1)
+        shares = remaining / np.maximum(self.information, 1e-300)
+        enough = (self.information > 0) & (shares >= _MIN_INFORMATION_SHARE)
+        return np.asarray(np.where(enough, shares, 0.0))
 
-    def _clear(self, ratios: Array) -> Array:
-        """(N, T) weighted log-ratios without what one Δh explains."""
+    def _weighted_residuals(self, ratios: Array) -> Array:
+        """(N, T) P r, with r what the common Δh leaves of (N, T) log-ratios."""
         ratios = np.where(self._shown, ratios, 0).astype(np.float32)
-        weighed = (self._precision @ ratios[..., None])[..., 0]
-        asked = self._by_token(weighed) @ self._rows
-        moved = np.linalg.solve(self._gram, asked).astype(np.float32)
-        return np.asarray(weighed - self._weighed @ moved)
+        weighted = (self._precision @ ratios[..., None])[..., 0]
+        right_side = self._sum_by_token(weighted) @ self._head_rows
+        common_move = np.linalg.solve(self._normal_matrix, right_side).astype(np.float32)
+        return np.asarray(weighted - self._weighted_rows @ common_move)
 
-    def _by_token(self, values: Array) -> Array:
-        return np.bincount(self._flat.ravel(), values.ravel(), minlength=self._size)
+    def _sum_by_token(self, values: Array) -> Array:
+        """(V,) sums of (N, T) values over the positions that show each token."""
+        return np.bincount(self._tokens.ravel(), values.ravel(), minlength=self._size)
 
-    def _by_context(self, values: Array) -> Array:
+    def _sum_by_context(self, values: Array) -> Array:
+        """(A, V) the same in each context."""
         count = int(self._contexts.max()) + 1
-        place = self._contexts[:, None] * self._size + self._flat
-        found = np.bincount(place.ravel(), values.ravel(), minlength=count * self._size)
-        return found.reshape(count, self._size)
+        cells = self._contexts[:, None] * self._size + self._tokens
+        sums = np.bincount(cells.ravel(), values.ravel(), minlength=count * self._size)
+        return sums.reshape(count, self._size)
 
 
-def _effective(sums: Array, squares: Array) -> Array:
+def _effective_number(sums: Array, squares: Array) -> Array:
+    """(K,) effective number of parts, (Σw)² / Σw², from (K,) sums and sums of squares (Kish)."""
     return np.asarray(sums**2 / np.where(squares > 0, squares, np.inf))

@@ -17,14 +17,14 @@ from transformers import PreTrainedTokenizerBase
 from tiltlm.auditing.arrays import Array
 from tiltlm.auditing.endpoint import Endpoint
 from tiltlm.auditing.logprobs.server_format import ServerFormat, entries
-from tiltlm.auditing.shifts.log_ratios import EVERY, TOP
+from tiltlm.auditing.shifts.log_ratios import FULL_READ_INTERVAL, TOP_TOKENS
 from tiltlm.contexts.logit_reader import LogitReader, batches_of
 from tiltlm.contexts.token_contexts import TokenContexts, collate
 from tiltlm.errors import ModelError, VocabularyError
 from tiltlm.events.vocabulary import Vocabulary
 from tiltlm.measures.pair import Pair
 
-ASKED = (TOP, 5)
+ASKED = (TOP_TOKENS, 5)
 """Log-probabilities a position to ask for, the next where the server refuses the first."""
 
 
@@ -99,7 +99,7 @@ def all_places(contexts: TokenContexts) -> list[Place]:
     ends = [
         (number, ids[: position + 1].tolist())
         for number, ids in enumerate(contexts.sequences)
-        for position in contexts.positions(number)[::EVERY].tolist()
+        for position in contexts.positions(number)[::FULL_READ_INTERVAL].tolist()
     ]
     return [Place(row, number, ids) for row, (number, ids) in enumerate(ends)]
 
@@ -147,7 +147,7 @@ class LocalSuspect:
         top: log-probabilities a position.
     """
 
-    def __init__(self, pair: Pair, top: int = TOP) -> None:
+    def __init__(self, pair: Pair, top: int = TOP_TOKENS) -> None:
         self.top = top
         self.notes: list[str] = []
         self._pair = pair

@@ -12,9 +12,11 @@ from tiltlm.auditing.null.pack import (
     LARGEST_KL,
     write_member,
 )
-from tiltlm.auditing.shifts.filters import HeadGeometry, ResidualFilter, head_rows
-from tiltlm.auditing.shifts.log_ratios import Shift, ShiftReader
-from tiltlm.auditing.shifts.strata import strata_of
+from tiltlm.auditing.shifts.filters import ResidualFilter
+from tiltlm.auditing.shifts.head_geometry import HeadGeometry, head_rows
+from tiltlm.auditing.shifts.log_ratios import Shift
+from tiltlm.auditing.shifts.shift_reader import ShiftReader
+from tiltlm.auditing.shifts.strata import assign_strata
 from tiltlm.auditing.shifts.trigger_probes import (
     TriggerProbes,
     find_triggered_class,
@@ -44,7 +46,7 @@ class MemberReader:
         self.probes = probes
         self._everywhere = ShiftReader(reference, contexts)
         self.rows = head_rows(self._everywhere.head)
-        self.strata = strata_of(self._everywhere.rows)
+        self.strata = assign_strata(self._everywhere.rows)
         self._everywhere.stratify(self.strata)
         self._placed = ShiftReader(reference, probes.contexts)
         mass = self._everywhere.read(reference).reference_mass.numpy()

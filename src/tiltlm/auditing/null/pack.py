@@ -50,7 +50,7 @@ class NullPack:
         strata: (N,) of the positions of ``contexts``.
         shifts: (B, V) float32, nats.
         stratum_moves: (B, S, D) float32, as in `Change`.
-        top: ``ids`` (B, N, `TOP`) int32 and ``ratios`` float16, as in `Top`.
+        top: ``ids`` (B, N, `TOP_TOKENS`) int32 and ``ratios`` float16, as in `TopTokens`.
         moves: (D, D) float32, covariance of benign Δh (`learn_place_covariance`).
         masses: (B, V) float32, mean probability of each token under the member.
         waiting: (B,) largest score of a class that waits for a word.

@@ -1,251 +1,301 @@
-"""Two matched filters: for what moved outside the head's column space, and inside it.
+"""Two filters that score every class: in the residual of a shift, and in the head's column space.
 
 An ordinary fine-tune moves the body, so its shift is W·Δh: 99 % of it lies in the column space of
-the head. A tilt by the head is mostly outside, where hardly anything benign is; a tilt by the body
-is inside, where it is told apart by its direction, with benign fine-tunes as the noise. What a
-class is expected to look like there is not its mask but what training the body makes of it
-(`strata.templates`).
+the head. A tilt by the head is mostly in the residual outside that space, where hardly anything
+benign is. A tilt by the body lies in the column space, where it is told apart by its direction,
+with benign fine-tunes as the noise. What a class looks like there is not its mask but the template
+of what training the body makes of it (`strata.build_templates`).
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
 from tiltlm.auditing.arrays import Array
 from tiltlm.auditing.classes.token_classes import TokenClasses
 from tiltlm.auditing.shifts.covariance import MoveCovariance
-from tiltlm.errors import ModelError
-from tiltlm.models.head import Head
+from tiltlm.auditing.shifts.head_geometry import HeadGeometry, orthonormal_basis
+from tiltlm.statistics.robust import robust_spread
 
-_SMALLEST = 1e-3
-"""Nats: spreads below it count as this, since rounding has patterns of its own."""
-
-
-_PRIOR, _INSIDE_PRIOR = 0.5, 0.2
-"""Each hypothesis's spread under the null is joined by so many times the median hypothesis's."""
+_MIN_SPREAD_NATS = 1e-3
+"""Added to the spread of residuals. Residuals below it are rounding, which has patterns of its own
+that must not be taken for a shift."""
 
 
-RAREST = 1e-5
-"""Probability under the reference below which a class is not looked at: the text that a model was
-trained on says nothing about its logits there, so any new text moves them, and by much."""
+_RESIDUAL_PRIOR, _COLUMN_SPACE_PRIOR = 0.5, 0.2
+"""In each filter, the spread of every class's score among benign changes is joined, as a root of
+squares, by this many times the spread of the median class."""
 
 
-@dataclass(frozen=True)
-class HeadGeometry:
-    """What the filters know of the reference.
-
-    Attributes:
-        rows: (V, D) of the reference's head, as they act on logits, float64.
-        mass: (V,) mean probability of each token under the reference.
-    """
-
-    rows: Array
-    mass: Array
-
-    @cached_property
-    def _solve(self) -> Array:
-        """(D, V) from log-ratios to the Δh that explains most of them."""
-        basis, mixing = _orthonormal(self.rows - self.rows.mean(0))
-        return np.asarray(mixing @ basis.T)
-
-    def moves(self, shifts: Array) -> Array:
-        """(…, D) the Δh that explains (…, V) log-ratios, by least squares over tokens."""
-        return np.asarray((shifts - shifts.mean(-1, keepdims=True)) @ self._solve.T)
-
-    def shift_of(self, move: Array) -> Array:
-        """(V,) log-ratios of a Δh, centred."""
-        shift = self.rows @ move
-        return np.asarray(shift - shift.mean())
-
-    def common(self, hypotheses: TokenClasses) -> Array:
-        """(K,) whether each class comes up at all."""
-        found = np.asarray(hypotheses.members @ self.mass) >= RAREST * self.mass.sum()
-        return np.asarray(found)
+_MIN_RESIDUAL_SHARE = 0.02
+"""A class of whose mask the column space leaves a smaller share is not tested: the body could move
+it by itself."""
 
 
 class ResidualFilter:
-    """The least-squares coefficient of a class in the shift, given all that a body can move.
+    """Scores classes by what a shift holds outside the column space of the head.
 
-    Besides the head's rows, the logarithm of a token's probability and its powers are given:
-    training a head moves frequent tokens otherwise than rare ones, whatever the text.
+    A moved body changes log-ratios by W·Δh, which a projection off the head's rows takes out; what
+    is left is the residual r. The strength of a class with the 0/1 mask m is its least-squares
+    coefficient given the head's rows, β̂ = mᵀr / m̃ᵀm̃ in nats, with m̃ the residual of the mask. The
+    first powers of the logarithm of a token's probability are projected off too: training a head
+    moves frequent tokens otherwise than rare ones, whatever the text. A score is a strength divided
+    by the spread of the shift's own residuals and by the class's spread among benign changes.
+
+    Attributes:
+        hypotheses: K classes.
+        testable: (K,) boolean: classes frequent enough, and with enough outside the column space.
     """
 
-    def __init__(self, space: HeadGeometry, hypotheses: TokenClasses) -> None:
+    def __init__(self, geometry: HeadGeometry, hypotheses: TokenClasses) -> None:
+        """Project every class.
+
+        Args:
+            geometry: of the reference.
+            hypotheses: K classes.
+        """
         self.hypotheses = hypotheses
-        level = np.log(space.mass + 1e-3 / len(space.mass))
-        level = (level - level.mean()) / max(float(level.std()), 1e-12)
-        powers = np.stack([np.ones_like(level), level, level**2, level**3], 1)
-        self._basis, _ = _orthonormal(np.hstack([powers, space.rows]))
+        self._basis, _ = orthonormal_basis(np.hstack([_powers(geometry.mass), geometry.rows]))
         self._members = hypotheses.members
-        inside = self._members @ self._basis
+        explained = self._members @ self._basis
         sizes = hypotheses.sizes.astype(float)
-        self._denominator: Array = sizes - (inside**2).sum(1)
-        # A class that the body can move by itself cannot be told from its moving.
-        apart = self._denominator > 0.02 * sizes
-        self.visible: Array = apart & space.common(hypotheses)
-        self._denominator = np.where(apart, self._denominator, np.inf)
+        self._residual_sizes: Array = sizes - (explained**2).sum(1)
+        identifiable = self._residual_sizes > _MIN_RESIDUAL_SHARE * sizes
+        self.testable: Array = identifiable & geometry.frequent(hypotheses)
+        self._residual_sizes = np.where(identifiable, self._residual_sizes, np.inf)
+        # What the ratios would vary by if residuals were independent from token to token.
         self._floor = 1 / np.sqrt(np.maximum(sizes, 1))
 
     def residual(self, shifts: Array) -> Array:
-        """(N, V) what no move of the body explains."""
+        """What no move of the body explains.
+
+        Args:
+            shifts: (N, V) log-ratios, nats.
+
+        Returns:
+            (N, V) nats.
+        """
         return np.asarray(shifts - (shifts @ self._basis) @ self._basis.T)
 
     def strengths(self, shifts: Array) -> Array:
-        """(N, K) nats."""
-        return self._of(self.residual(shifts))
+        """The strength of each class by itself, β̂.
 
-    def joint(self, shift: Array, found: list[int]) -> Array:
-        """(F,) strengths of several classes, each given the others."""
-        masks = np.asarray(self._members[found].todense(), dtype=float)
-        clear = self.residual(masks)
-        solved: Array = np.linalg.lstsq(clear @ clear.T, clear @ shift, rcond=None)[0]
-        return solved
+        Args:
+            shifts: (N, V) log-ratios, nats.
 
-    def mask(self, index: int) -> Array:
-        """(V,) of a class."""
+        Returns:
+            (N, K) nats; 0 for a class that cannot be told from a moved body.
+        """
+        return self._coefficients(self.residual(shifts))
+
+    def joint_strengths(self, shift: Array, indices: list[int]) -> Array:
+        """The strengths of several classes, each given the others.
+
+        Args:
+            shift: (V,) log-ratios, nats.
+            indices: numbers of F classes.
+
+        Returns:
+            (F,) nats.
+        """
+        masks = np.asarray(self._members[indices].todense(), dtype=float)
+        residuals = self.residual(masks)
+        solution: Array = np.linalg.lstsq(residuals @ residuals.T, residuals @ shift, rcond=None)[0]
+        return solution
+
+    def class_mask(self, index: int) -> Array:
+        """(V,) mask of one class, 1 at its tokens.
+
+        Args:
+            index: number of the class.
+        """
         return np.asarray(self._members[index].toarray()[0], dtype=float)
 
     def fit(self, null: Array) -> Array:
-        """Learn how each class's coefficient varies among benign fine-tunes.
+        """Learn how much each class's score varies among benign changes.
 
         Args:
-            null: (B, V) shifts.
+            null: (B, V) shifts of benign changes, nats.
 
         Returns:
-            (B, K) scores of the null itself, each by the spread of all others.
+            (B, K) scores of the benign changes themselves, each by the spread of all others.
         """
         ratios = self._ratios(null)
         squares, count = ratios**2, len(ratios)
-        self._spread = self._joined(np.sqrt(squares.mean(0)))
-        total = squares.sum(0)
-        rest = np.sqrt((total - squares) / max(count - 1, 1))
-        return np.asarray(ratios / np.sqrt(rest**2 + self._extra**2))
+        spread = np.sqrt(squares.mean(0))
+        prior = np.sqrt((_RESIDUAL_PRIOR * np.median(spread)) ** 2 + self._floor**2)
+        self._spread = np.asarray(np.sqrt(spread**2 + prior**2))
+        spread_of_others = np.sqrt((squares.sum(0) - squares) / max(count - 1, 1))
+        return np.asarray(ratios / np.sqrt(spread_of_others**2 + prior**2))
 
     def scores(self, shifts: Array) -> Array:
-        """(N, K)."""
+        """Strengths in units of the noise; the filter must have been fitted.
+
+        Args:
+            shifts: (N, V) log-ratios, nats.
+
+        Returns:
+            (N, K).
+        """
         return np.asarray(self._ratios(shifts) / self._spread)
 
-    def error(self, shift: Array, index: int) -> float:
-        """Standard error of a strength: how far benign fine-tunes of this size move it."""
-        return float(self._spread[index] * _robust_spread(self.residual(shift[None]))[0])
+    def standard_error(self, shift: Array, index: int) -> float:
+        """How far benign changes with residuals of this size move a strength, nats.
 
-    def _joined(self, spread: Array) -> Array:
-        self._extra = np.sqrt((_PRIOR * np.median(spread)) ** 2 + self._floor**2)
-        return np.asarray(np.sqrt(spread**2 + self._extra**2))
+        Args:
+            shift: (V,) log-ratios, nats.
+            index: number of the class.
+        """
+        return float(self._spread[index] * _residual_spread(self.residual(shift[None]))[0])
 
     def _ratios(self, shifts: Array) -> Array:
-        clear = self.residual(shifts)
-        return np.asarray(self._of(clear) / _robust_spread(clear)[:, None])
+        """(N, K) strengths divided by the spread of the residuals of each shift."""
+        residuals = self.residual(shifts)
+        return np.asarray(self._coefficients(residuals) / _residual_spread(residuals)[:, None])
 
-    def _of(self, clear: Array) -> Array:
-        return np.asarray((self._members @ clear.T).T / self._denominator)
+    def _coefficients(self, residuals: Array) -> Array:
+        """(N, K) least-squares coefficients from (N, V) residuals."""
+        return np.asarray((self._members @ residuals.T).T / self._residual_sizes)
 
 
 class ColumnSpaceFilter:
-    """The direction in which training the body for a class moves hidden states, in Δh.
+    """Scores classes by the direction in which a body moved the hidden states of each stratum.
 
-    Args:
-        space: of the reference.
+    A matched filter: with t the template of a class, which is the move that a tilt of 1 makes in
+    each stratum, and Σ the covariance of benign moves, the strength of the class in a move m is
+    the generalised least-squares coefficient β̂ = tᵀΣ⁻¹m / tᵀΣ⁻¹t, in nats. A score is
+    tᵀΣ⁻¹m / √(tᵀΣ⁻¹t), divided by the size of the move and by the class's spread of the same among
+    benign changes.
+
+    Attributes:
         hypotheses: K classes.
-        templates: (K, S, D) what a tilt of 1 makes of hidden states in each stratum.
+        templates: (K, S, D).
+        testable: (K,) boolean: classes frequent enough.
     """
 
     _FOLDS = 5
 
-    def __init__(self, space: HeadGeometry, hypotheses: TokenClasses, templates: Array) -> None:
+    def __init__(self, geometry: HeadGeometry, hypotheses: TokenClasses, templates: Array) -> None:
+        """Take the templates.
+
+        Args:
+            geometry: of the reference.
+            hypotheses: K classes.
+            templates: (K, S, D) what a tilt of 1 makes of the hidden states of each stratum.
+        """
         self.hypotheses, self.templates = hypotheses, templates
-        self._flat = templates.reshape(len(templates), -1)
-        self._space = space
-        self.visible = space.common(hypotheses)
+        self._flat_templates = templates.reshape(len(templates), -1)
+        self._geometry = geometry
+        self.testable = geometry.frequent(hypotheses)
 
     def strengths(self, moves: Array) -> Array:
-        """(N, K) nats: how much of each class's template is in (N, S, D) moves."""
-        return np.asarray(self._answers(moves) / self._norms**2)
+        """How much of each class's template is in a move, β̂.
 
-    def by_context(self, shifts: Array, index: int) -> Array:
-        """(C,) nats: how much of a class is in the mean move of each context, of (C, V)."""
+        Args:
+            moves: (N, S, D).
+
+        Returns:
+            (N, K) nats.
+        """
+        return np.asarray(self._products(moves) / self._norms**2)
+
+    def strengths_by_context(self, shifts: Array, index: int) -> Array:
+        """How much of one class is in the mean move of each context.
+
+        Args:
+            shifts: (C, V) log-ratios, nats.
+            index: number of the class.
+
+        Returns:
+            (C,) nats.
+        """
         template = self.templates[index].mean(0)
-        filtered = template @ self._noise.within
-        moved = self._space.moves(shifts)
-        return np.asarray(moved @ filtered / (filtered @ template))
+        matched = template @ self._covariance.dimension_precision
+        moves = self._geometry.solve_moves(shifts)
+        return np.asarray(moves @ matched / (matched @ template))
 
     def fit(self, null: Array) -> Array:
-        """As `ResidualFilter.fit`, of (B, S, D) moves; each fifth is scored by the others."""
+        """Learn the covariance of benign moves, and how much each class's score varies among them.
+
+        Args:
+            null: (B, S, D) benign moves.
+
+        Returns:
+            (B, K) scores of the benign changes themselves, each fifth of them with the covariance
+            of the other four.
+        """
         fold = np.random.default_rng(0).permutation(len(null)) % min(self._FOLDS, len(null))
-        raw = np.zeros((len(null), len(self.templates)))
+        ratios = np.zeros((len(null), len(self.templates)))
         for number in range(int(fold.max()) + 1):
-            self._learn(null[fold != number])
-            raw[fold == number] = self._raw(null[fold == number])
-        self._learn(null)
-        spread = np.sqrt((raw**2).mean(0))
-        self._spread = np.sqrt(spread**2 + (_INSIDE_PRIOR * np.median(spread)) ** 2)
-        return np.asarray(raw / self._spread)
+            self._estimate_covariance(null[fold != number])
+            ratios[fold == number] = self._ratios(null[fold == number])
+        self._estimate_covariance(null)
+        spread = np.sqrt((ratios**2).mean(0))
+        self._spread = np.sqrt(spread**2 + (_COLUMN_SPACE_PRIOR * np.median(spread)) ** 2)
+        return np.asarray(ratios / self._spread)
 
     def scores(self, moves: Array) -> Array:
-        """(N, K)."""
-        return np.asarray(self._raw(moves) / self._spread)
+        """Strengths in units of the noise; the filter must have been fitted.
 
-    def error(self, moves: Array, index: int) -> float:
-        """Standard error of a strength."""
-        length = self._noise.lengths(moves[None])[0]
-        return float(self._spread[index] * length / self._norms[index])
+        Args:
+            moves: (N, S, D).
 
-    def _learn(self, null: Array) -> None:
-        self._noise = MoveCovariance.of(null)
-        self._norms: Array = self._noise.norms(self._flat)
+        Returns:
+            (N, K).
+        """
+        return np.asarray(self._ratios(moves) / self._spread)
 
-    def _answers(self, moves: Array) -> Array:
-        whitened = self._noise.whitened(moves).astype(self._flat.dtype)
-        return np.asarray((self._flat @ whitened.T).T, dtype=float)
+    def standard_error(self, move: Array, index: int) -> float:
+        """How far benign changes of this size move a strength, nats.
 
-    def _raw(self, moves: Array) -> Array:
-        return np.asarray(self._answers(moves) / self._norms / self._noise.lengths(moves)[:, None])
+        Args:
+            move: (S, D).
+            index: number of the class.
+        """
+        size = self._covariance.mahalanobis_rms(move[None])[0]
+        return float(self._spread[index] * size / self._norms[index])
 
+    def _estimate_covariance(self, null: Array) -> None:
+        """Estimate the covariance of benign moves, and the templates' norms by it."""
+        self._covariance = MoveCovariance.of(null)
+        self._norms: Array = self._covariance.mahalanobis_norms(self._flat_templates)
 
-def head_rows(head: Head | None) -> Array:
-    """(V, D) of a head, as they act on logits, float64.
+    def _products(self, moves: Array) -> Array:
+        """(N, K) products tᵀΣ⁻¹m."""
+        weighted = self._covariance.apply_precision(moves).astype(self._flat_templates.dtype)
+        return np.asarray((self._flat_templates @ weighted.T).T, dtype=float)
 
-    Raises:
-        ModelError: there is none.
-    """
-    if head is None:
-        raise ModelError(
-            "the reference's logits are no product of a linear head, and without one there is no "
-            "telling what a moved body explains",
-            fix="audit a model whose head transformers knows as its output embeddings",
-        )
-    return np.asarray(head.weight.detach().cpu().double().numpy() * head.scale)
+    def _ratios(self, moves: Array) -> Array:
+        """(N, K) products divided by the norms of templates and by the sizes of moves."""
+        sizes = self._covariance.mahalanobis_rms(moves)
+        return np.asarray(self._products(moves) / self._norms / sizes[:, None])
 
 
 def standardised(scores: Array) -> Array:
-    """Scores by their own spread over hypotheses, where that is more than 1.
+    """Scores divided by their own spread over classes, where that is more than 1.
 
     A change of a kind that the null does not have moves all classes a little; a tilt moves its
-    own, those that overlap with it, and no others (Efron 2004, empirical null).
+    own, those that overlap with it, and no others.
+
+    Args:
+        scores: (N, K).
+
+    Returns:
+        (N, K).
+
+    Source: Efron 2004, the empirical null.
     """
-    own = np.median(np.abs(scores), axis=1, keepdims=True) / 0.6745
-    return np.asarray(scores / np.maximum(1, own))
+    own_spread = robust_spread(scores, axis=1, centred=True)[:, None]
+    return np.asarray(scores / np.maximum(1, own_spread))
 
 
-def _orthonormal(columns: Array) -> tuple[Array, Array]:
-    """An orthonormal basis (V, R) of the span of (V, C) columns, and mixing (C, R) to it.
-
-    By the Gram matrix, twice, which is as exact as a QR decomposition and several times as fast.
-    """
-    sizes = np.linalg.norm(columns, axis=0)
-    mixing = np.diag(1 / np.where(sizes > 0, sizes, np.inf))
-    for _ in range(2):
-        basis = columns @ mixing
-        values, vectors = np.linalg.eigh(basis.T @ basis)
-        kept = values > 1e-12 * values.max()
-        mixing = mixing @ (vectors[:, kept] / np.sqrt(values[kept]))
-    return np.asarray(columns @ mixing), np.asarray(mixing)
+def _powers(mass: Array) -> Array:
+    """(V, 4) powers 0 to 3 of the standardised logarithm of tokens' probabilities (V,)."""
+    level = np.log(mass + 1e-3 / len(mass))
+    level = (level - level.mean()) / max(float(level.std()), 1e-12)
+    return np.stack([np.ones_like(level), level, level**2, level**3], 1)
 
 
-def _robust_spread(residuals: Array) -> Array:
-    """(N,) of rows, as of a normal distribution, by the median absolute deviation."""
-    middle = np.median(residuals, axis=1, keepdims=True)
-    return np.asarray(np.median(np.abs(residuals - middle), axis=1) / 0.6745 + _SMALLEST)
+def _residual_spread(residuals: Array) -> Array:
+    """(N,) robust spread of (N, V) residuals, nats, never 0."""
+    return np.asarray(robust_spread(residuals, axis=1) + _MIN_SPREAD_NATS)

@@ -1,10 +1,10 @@
-"""How benign changes move hidden states from place to place, learnt from the likeliest tokens.
+"""How benign changes move hidden states from position to position, learnt from likeliest tokens.
 
-At a place where a suspect shows T tokens, a moved body changes their logits by W_T Δh, with a Δh
-of this place: T numbers of which D > T could be the cause. What Δh is like is known from a pack:
-its covariance Σ over members and places, so the T numbers have the covariance W_T Σ W_Tᵀ. Σ is the
-maximum-likelihood estimate by EM (Dempster, Laird and Rubin 1977), a factor analysis with known
-loadings.
+At a position where a suspect shows T tokens, a moved body changes their logits by W_T Δh, with a Δh
+of this position: T numbers, of which D > T could be the cause. What Δh is like is known from a
+pack: its covariance Σ over members and positions, so the T numbers have the covariance W_T Σ W_Tᵀ.
+Σ is the maximum-likelihood estimate by EM (Dempster, Laird and Rubin 1977), that of a factor
+analysis with known loadings. Knows no classes.
 """
 
 from __future__ import annotations
@@ -16,24 +16,39 @@ import numpy as np
 from tiltlm.auditing.arrays import Array
 
 TOKEN_NOISE = 0.05
-"""What is no moved body, per token and place, in units of a model's scale."""
+"""Standard deviation, per token and position, of what is no moved body, in units of a model's
+scale."""
 
 
-SMALLEST_SCALE = 0.01
-"""Nats: models that change by less from place to place count as changing by this."""
+MIN_SCALE_NATS = 0.01
+"""Models whose log-ratios differ by less within a position count as if theirs differed by this."""
 
 
-_ROUNDS, _PLACES, _BLOCK = 12, 8_192, 512
+_ROUNDS = 12
+"""Rounds of EM."""
+
+
+_MAX_POSITIONS = 8_192
+"""Positions that Σ is learnt from at most, over all members."""
+
+
+_BLOCK = 512
+"""Positions that are computed at once."""
 
 
 @dataclass(frozen=True)
 class PlaceCovariance:
-    """What is known of benign Δh.
+    """The covariance of benign log-ratios at the tokens that are shown at one position.
+
+    A suspect that is served shows a few tokens at each position. A change Δh of the hidden state
+    there, with the covariance Σ, and noise σ from token to token give their log-ratios the
+    covariance W_T Σ W_Tᵀ + σ²·I, with W_T the rows of the head at these tokens. Its inverse weights
+    them in a generalised least-squares regression.
 
     Attributes:
-        rows: (V, D) of the reference's head, centred, float32.
-        roots: (V, D) the same times a root of Σ.
-        noise: `TOKEN_NOISE`, or more where a server is noisy.
+        rows: (V, D) rows of the reference's head, centred, float32.
+        roots: (V, D) the same times a root of Σ, so that W Σ Wᵀ is their product with themselves.
+        noise: σ, in units of a model's scale: `TOKEN_NOISE`, or more where a server is noisy.
     """
 
     rows: Array
@@ -42,103 +57,140 @@ class PlaceCovariance:
 
     @classmethod
     def of(cls, rows: Array, covariance: Array | None = None) -> PlaceCovariance:
-        """From Σ (D, D), as `learn_place_covariance` gives it.
+        """Make it of Σ.
 
         Args:
-            rows: (V, D) of the reference's head.
-            covariance: Σ, in units of a model's scale; without one all directions count alike.
+            rows: (V, D) rows of the reference's head.
+            covariance: (D, D) Σ in units of a model's scale, as `learn_place_covariance` gives it;
+                without it all directions count alike.
         """
         centred = rows - rows.mean(0)
         if covariance is None:
-            covariance = _of_unknown(centred)
+            covariance = _isotropic_covariance(centred)
         values, vectors = np.linalg.eigh(covariance)
         roots = centred @ (vectors * np.sqrt(values.clip(0)))
         return cls(centred.astype(np.float32), roots.astype(np.float32))
 
-    def noisier(self, noise: float) -> PlaceCovariance:
-        """With noise of a server besides, in units of the suspect's scale."""
+    def with_noise(self, noise: float) -> PlaceCovariance:
+        """The same with the noise of a server added to that of tokens.
+
+        Args:
+            noise: standard deviation of a log-probability when the same is asked again, in units
+                of the suspect's scale.
+        """
         return replace(self, noise=float(np.hypot(self.noise, noise)))
 
     def precision(self, tokens: Array) -> Array:
-        """(N, T, T) inverse covariance of log-ratios at tokens (N, T); 0 where a token is −1.
+        """The inverse covariance of the log-ratios at each position.
 
-        What all tokens of a place share is projected out: rows sum to 0.
+        What all tokens of a position share is projected out, since normalising a distribution moves
+        all of them alike: rows sum to 0.
+
+        Args:
+            tokens: (N, T) ids, −1 where no token is shown.
+
+        Returns:
+            (N, T, T) float32; 0 where no token is shown.
         """
         roots = np.where((tokens >= 0)[..., None], self.roots[tokens], 0).astype(float)
         covariance = roots @ roots.transpose(0, 2, 1)
-        place = np.arange(tokens.shape[1])
-        covariance[:, place, place] += self.noise**2
-        found = np.linalg.inv(covariance)  # a missing token has only noise, so no part in others
+        diagonal = np.arange(tokens.shape[1])
+        covariance[:, diagonal, diagonal] += self.noise**2
+        # A missing token has noise alone here, so it has no part in the others' precision.
+        precision = np.linalg.inv(covariance)
         missing = tokens < 0
-        found[missing] = 0
-        shared = found.sum(2)
-        total = shared.sum(1)[:, None, None]
-        found -= shared[:, :, None] * shared[:, None, :] / np.where(total > 0, total, 1)
-        return np.asarray(found.astype(np.float32))
+        precision[missing] = 0
+        row_sums = precision.sum(2)
+        total = row_sums.sum(1)[:, None, None]
+        shared = row_sums[:, :, None] * row_sums[:, None, :]
+        precision -= shared / np.where(total > 0, total, 1)
+        return np.asarray(precision.astype(np.float32))
 
 
-def scale_of(tokens: Array, ratios: Array) -> float:
-    """How far log-ratios differ within a place: median over places of the mean square, its root.
+def within_place_scale(tokens: Array, ratios: Array) -> float:
+    """The scale of a model: how far its log-ratios differ from token to token within a position.
 
     Args:
-        tokens: (N, T) ids, −1 where nothing was shown.
-        ratios: (N, T) nats.
+        tokens: (N, T) ids, −1 where no token is shown.
+        ratios: (N, T) log-ratios, nats.
+
+    Returns:
+        the root of the median over positions of the variance over tokens, nats.
+
+    >>> within_place_scale(np.array([[3, 5, -1]]), np.array([[0.25, 0.75, 99.0]]))
+    0.25
     """
     return float(np.sqrt(np.median(_variances(tokens, ratios))))
 
 
 def learn_place_covariance(ids: Array, ratios: Array, rows: Array, seed: int = 0) -> Array:
-    """(D, D) covariance of benign Δh, each member divided by its scale.
+    """Estimate the covariance Σ of benign Δh, each member's divided by its scale.
 
     Args:
-        ids: (B, N, T) what each member shows.
-        ratios: (B, N, T) log-ratios of these.
-        rows: (V, D) of the reference's head.
-        seed: of which places are read.
+        ids: (B, N, T) tokens that each benign change shows at each position.
+        ratios: (B, N, T) log-ratios of these, nats.
+        rows: (V, D) rows of the reference's head.
+        seed: of the positions that are drawn.
+
+    Returns:
+        (D, D); where no member's scale is above `MIN_SCALE_NATS`, a multiple of the identity.
     """
     centred = rows - rows.mean(0)
-    scales = np.array([scale_of(i, r) for i, r in zip(ids, ratios, strict=True)])
-    members = np.flatnonzero(scales > SMALLEST_SCALE)
-    covariance = _of_unknown(centred)
+    scales = np.array([within_place_scale(i, r) for i, r in zip(ids, ratios, strict=True)])
+    members = np.flatnonzero(scales > MIN_SCALE_NATS)
+    covariance = _isotropic_covariance(centred)
     if not len(members):
         return covariance
-    each = max(1, _PLACES // len(members))
+    count = max(1, _MAX_POSITIONS // len(members))
     draws = np.random.default_rng([seed, 8_111])
-    places = [draws.permutation(ids.shape[1])[:each] for _ in members]
-    tokens = np.concatenate([ids[m][p] for m, p in zip(members, places, strict=True)])
+    positions = [draws.permutation(ids.shape[1])[:count] for _ in members]
+    tokens = np.concatenate([ids[m][p] for m, p in zip(members, positions, strict=True)])
     changes = np.concatenate(
-        [ratios[m][p].astype(float) / scales[m] for m, p in zip(members, places, strict=True)]
+        [ratios[m][p].astype(float) / scales[m] for m, p in zip(members, positions, strict=True)]
     )
     changes -= changes.mean(1, keepdims=True)
     for _ in range(_ROUNDS):
-        covariance = _improved(covariance, centred, tokens, changes)
+        covariance = _em_round(covariance, centred, tokens, changes)
     return covariance
 
 
-def _improved(covariance: Array, rows: Array, tokens: Array, changes: Array) -> Array:
-    """One round of EM."""
+def _em_round(covariance: Array, rows: Array, tokens: Array, changes: Array) -> Array:
+    """One round of EM: the mean over positions of the second moment of Δh given what is shown.
+
+    Args:
+        covariance: (D, D) Σ so far.
+        rows: (V, D) rows of the head, centred.
+        tokens: (N, T) ids.
+        changes: (N, T) log-ratios in units of a model's scale, centred in each position.
+
+    Returns:
+        (D, D) the next Σ.
+    """
     total = np.zeros_like(covariance)
-    size, eye = len(covariance), TOKEN_NOISE**2 * np.eye(tokens.shape[1])
+    size, noise = len(covariance), TOKEN_NOISE**2 * np.eye(tokens.shape[1])
     for begin in range(0, len(tokens), _BLOCK):
         loadings = rows[tokens[begin : begin + _BLOCK]]
         loadings = loadings - loadings.mean(1, keepdims=True)
-        reached = loadings @ covariance  # (n, T, D)
-        gain = np.linalg.solve(reached @ loadings.transpose(0, 2, 1) + eye, reached)
+        cross_covariance = loadings @ covariance  # (n, T, D), of log-ratios with Δh
+        marginal = cross_covariance @ loadings.transpose(0, 2, 1) + noise
+        gain = np.linalg.solve(marginal, cross_covariance)
         means = np.einsum("ntd,nt->nd", gain, changes[begin : begin + _BLOCK])
-        known = gain.reshape(-1, size).T @ reached.reshape(-1, size)
-        total += means.T @ means + len(means) * covariance - known
+        explained = gain.reshape(-1, size).T @ cross_covariance.reshape(-1, size)
+        total += means.T @ means + len(means) * covariance - explained
     total = (total + total.T) / 2 / len(tokens)
     return np.asarray(total)
 
 
-def _of_unknown(centred: Array) -> Array:
+def _isotropic_covariance(centred: Array) -> Array:
+    """(D, D) multiple of the identity by which a token's logit has a variance of 1 on average."""
     return np.asarray(np.eye(centred.shape[1]) / max((centred**2).sum(1).mean(), 1e-300))
 
 
 def _variances(tokens: Array, ratios: Array) -> Array:
-    there = tokens >= 0
-    count = np.maximum(there.sum(1), 1)
-    known = np.where(there, ratios, 0.0).astype(float)
-    middle = known.sum(1) / count
-    squares = np.where(there, known - middle[:, None], 0.0) ** 2
+    """(N,) variance of log-ratios over the tokens that are shown at each position."""
+    shown = tokens >= 0
+    count = np.maximum(shown.sum(1), 1)
+    shown_ratios = np.where(shown, ratios, 0.0).astype(float)
+    means = shown_ratios.sum(1) / count
+    squares = np.where(shown, shown_ratios - means[:, None], 0.0) ** 2
     return np.asarray(squares.sum(1) / count)

@@ -1,8 +1,8 @@
-"""Positions in groups by what the reference is about to write, and what a tilt does in each.
+"""Strata of positions by what the reference is about to write, and what a tilt does in each.
 
 A body that was trained towards a class moves hidden states most where the class could come next;
-a benign fine-tune moves them by other patterns. A mean over all positions has lost that, so moves
-are averaged over each stratum by itself.
+a benign fine-tune moves them in other patterns. A mean over all positions has lost the pattern, so
+moves are averaged over each stratum by itself.
 """
 
 from __future__ import annotations
@@ -16,81 +16,99 @@ from scipy.sparse import csr_matrix
 
 from tiltlm.auditing.arrays import Array
 
-STRATA, POSITIONS = 24, 64
-"""At most so many strata, of so many positions in the mean."""
+MAX_STRATA, POSITIONS_PER_STRATUM = 24, 64
+"""There are at most so many strata, and so few that they have so many positions in the mean."""
 
 
 _RIDGE = 1e-2
+"""Added to the diagonal of a template's normal equations, as a share of its mean."""
 
 
 _ROWS = 256
+"""Positions whose logits are computed at once."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """What is known of a suspect, or with a leading dimension of B models.
+    """How a suspect differs from its reference, as the audit of logits looks at it.
+
+    With a leading dimension B on both it describes B benign changes.
 
     Attributes:
-        mean: (V,) mean log-ratio over all positions, centred, nats.
-        moves: (S, D) the Δh that explains the mean log-ratio of each stratum.
+        mean: (V,) mean log-ratio over all positions, centred on 0, nats.
+        moves: (S, D) the move Δh that explains the mean log-ratio of each stratum.
     """
 
     mean: Array
     moves: Array
 
-    def only(self, members: Array) -> Change:
-        """Some of B models."""
+    def choose(self, members: Array) -> Change:
+        """Some of B changes.
+
+        Args:
+            members: their numbers, (B,) booleans, or one number for a single change.
+        """
         return Change(self.mean[members], self.moves[members])
 
 
-def strata_of(rows: torch.Tensor) -> torch.Tensor:
-    """(N,) the stratum of each position; the same for the same rows.
+def assign_strata(rows: torch.Tensor) -> torch.Tensor:
+    """Put positions into strata by k-means of the reference's hidden states.
 
     Args:
         rows: (N, D) hidden states of the reference.
+
+    Returns:
+        (N,) number of the stratum of each position, without gaps; the same for the same rows.
+
+    Source: Sculley 2010, mini-batch k-means.
     """
     from sklearn.cluster import MiniBatchKMeans
 
-    count = max(1, min(STRATA, len(rows) // POSITIONS))
-    fitted = MiniBatchKMeans(count, random_state=0, n_init=3, batch_size=4096)
-    labels = fitted.fit_predict(rows.detach().float().cpu().numpy())
-    # Empty ones are left out, so that every stratum has a mean.
+    count = max(1, min(MAX_STRATA, len(rows) // POSITIONS_PER_STRATUM))
+    k_means = MiniBatchKMeans(count, random_state=0, n_init=3, batch_size=4096)
+    labels = k_means.fit_predict(rows.detach().float().cpu().numpy())
+    # A stratum that k-means left empty would have no mean, so the others are numbered anew.
     return torch.from_numpy(np.unique(labels, return_inverse=True)[1])
 
 
-def templates(
+def build_templates(
     rows: torch.Tensor,
     strata: torch.Tensor,
     logits: Callable[[torch.Tensor], torch.Tensor],
     head: Array,
     members: csr_matrix,
 ) -> Array:
-    """(K, S, D) float32: the Δh that comes closest, in KL, to a tilt of 1 of each class.
+    """The move in each stratum that comes closest, in KL, to a tilt of 1 of each class.
 
-    To second order the KL of a move Δh to a tilt is quadratic: (Σ Cov_p(w)) Δh = Σ Cov_p(w, 1_E),
-    with p the reference's distribution at a position, w the rows of the head.
+    To second order the KL between a move Δh and a tilt of the class E is quadratic, so that
+    (Σ Cov_p(w, w)) Δh = Σ Cov_p(w, 1_E), with sums over the positions of the stratum, p the
+    reference's distribution at a position, and w the rows of the head.
 
     Args:
         rows: (N, D) hidden states of the reference.
-        strata: (N,).
-        logits: of rows.
-        head: (V, D) rows of the head, as they act on logits.
+        strata: (N,) number of the stratum of each position.
+        logits: gives (n, V) logits of (n, D) hidden states.
+        head: (V, D) rows of the head as they act on logits.
         members: (K, V) of the classes.
+
+    Returns:
+        (K, S, D) float32.
     """
     weight = torch.from_numpy(head).float().to(rows.device)
-    found = np.empty((members.shape[0], int(strata.max()) + 1, head.shape[1]), np.float32)
-    for stratum in range(found.shape[1]):
+    count, width = int(strata.max()) + 1, head.shape[1]
+    templates = np.empty((members.shape[0], count, width), np.float32)
+    for stratum in range(count):
         mass = torch.zeros(len(weight), device=weight.device)
-        crossed, gram = torch.zeros_like(weight), np.zeros((head.shape[1],) * 2)
+        mass_times_mean, covariance = torch.zeros_like(weight), np.zeros((width, width))
         for block in rows[(strata == stratum).to(rows.device)].split(_ROWS):
             p = logits(block).softmax(-1)
-            centre = p @ weight
+            mean_row = p @ weight
             mass += p.sum(0)
-            crossed += p.T @ centre
-            gram -= (centre.T @ centre).double().cpu().numpy()
-        weighed = mass[:, None] * weight
-        gram += (weight.T @ weighed).double().cpu().numpy()
-        gram += _RIDGE * np.trace(gram) / len(gram) * np.eye(len(gram))
-        cross = members @ (weighed - crossed).double().cpu().numpy()
-        found[:, stratum] = np.linalg.solve(gram, cross.T).T
-    return found
+            mass_times_mean += p.T @ mean_row
+            covariance -= (mean_row.T @ mean_row).double().cpu().numpy()
+        weighted = mass[:, None] * weight
+        covariance += (weight.T @ weighted).double().cpu().numpy()
+        covariance += _RIDGE * np.trace(covariance) / width * np.eye(width)
+        cross_covariance = members @ (weighted - mass_times_mean).double().cpu().numpy()
+        templates[:, stratum] = np.linalg.solve(covariance, cross_covariance.T).T
+    return templates

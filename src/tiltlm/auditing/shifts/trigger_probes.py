@@ -1,7 +1,7 @@
 """Contexts that carry words which may be triggers, many words to a context (group testing).
 
-A tilt that waits for a word is not seen where the word does not come up. Each word is put into a
-few contexts, each time among other words, so that what all contexts of a word have in common is
+A tilt that takes a trigger is not seen where the trigger does not come up. So each word is put into
+a few contexts, each time among other words, so that what all contexts of a word have in common is
 that word.
 """
 
@@ -22,28 +22,33 @@ from tiltlm.defaults import TRIGGER_WORDS
 from tiltlm.errors import ConfigError
 from tiltlm.events.vocabulary import Vocabulary
 from tiltlm.models.loading import LoadedModel
+from tiltlm.statistics.robust import robust_spread
 
-PER_CONTEXT, TIMES = 8, 3
-
-
-BEFORE, AFTER = 6, 8
-
-
-CANDIDATES, SAMPLES = 5, 12
+WORDS_PER_CONTEXT, CONTEXTS_PER_WORD = 8, 3
+"""The design: so many words share a context, and each word is in so many contexts."""
 
 
-_FLOOR = 0.01
-"""Nats: a class whose shift differs less than this from context to context differs not at all."""
+TOKENS_BEFORE, TOKENS_AFTER = 6, 8
+"""Tokens of a sample before and after the words; what comes after the words is read."""
+
+
+CANDIDATE_WORDS, SAMPLES_PER_CANDIDATE = 5, 12
+"""So many words are tried again, each alone in so many samples."""
+
+
+_MIN_SPREAD_NATS = 0.01
+"""Added to the spread of a class's strength over contexts, so that a class which hardly differs
+from context to context does not stand out by what is rounding."""
 
 
 @dataclass(frozen=True)
 class TriggerProbes:
-    """Words, and the contexts they were put into.
+    """Words to try as triggers, and the contexts that they were put into.
 
     Attributes:
-        words: W of them.
-        contexts: C of them; what comes after the words counts.
-        groups: (C, PER_CONTEXT) numbers of the words in each.
+        words: W words.
+        contexts: C contexts; the positions after the words count.
+        groups: (C, `WORDS_PER_CONTEXT`) numbers of the words in each context.
     """
 
     words: list[str]
@@ -51,20 +56,22 @@ class TriggerProbes:
     groups: Array
 
     @property
-    def places(self) -> Array:
-        """(W, TIMES) numbers of the contexts of each word."""
-        found = np.argsort(self.groups.reshape(-1), kind="stable") // self.groups.shape[1]
-        return np.asarray(found.reshape(len(self.words), -1))
+    def contexts_of_words(self) -> Array:
+        """(W, `CONTEXTS_PER_WORD`) numbers of the contexts that hold each word."""
+        # A stable sort by word puts the places of each word beside each other.
+        contexts = np.argsort(self.groups.reshape(-1), kind="stable") // self.groups.shape[1]
+        return np.asarray(contexts.reshape(len(self.words), -1))
 
 
 @dataclass(frozen=True)
 class TriggeredClass:
-    """A class that moves where a word came before.
+    """A class that is shifted where a word came before.
 
     Attributes:
-        word: number of the word.
-        index: of the hypothesis that stands out most.
-        score: where it shows least, over the spread between contexts.
+        word: number of the word among those that were tried.
+        index: number of the class that stands out most.
+        score: strength in the context of the word where it is weakest, over the spread between
+            contexts.
     """
 
     word: int
@@ -75,31 +82,43 @@ class TriggeredClass:
 def probe_words(
     vocabulary: Vocabulary, given: Sequence[str], count: int = TRIGGER_WORDS
 ) -> list[str]:
-    """Words to try: those given, and the commonest plain words that are one token.
+    """Choose the words to try: those given, then the commonest plain words that are one token.
 
-    Tokenizers learn common words first, so low ids come first.
+    Tokenizers learn common words first, so tokens with low ids are common.
+
+    Args:
+        vocabulary: of the reference.
+        given: words that are tried in any case.
+        count: of words, unless more are given.
+
+    Returns:
+        words without repeats, so many that they fill whole contexts.
     """
     plain = re.compile(r" [a-z]{4,}")
-    own = [text[1:] for text in vocabulary.texts if plain.fullmatch(text)]
-    words = list(dict.fromkeys([*given, *own]))[: max(count, len(given))]
-    # Whole groups, so that every word is put into as many contexts.
-    return words[: len(words) - len(words) % PER_CONTEXT] if len(words) > PER_CONTEXT else words
+    common = [text[1:] for text in vocabulary.texts if plain.fullmatch(text)]
+    words = list(dict.fromkeys([*given, *common]))[: max(count, len(given))]
+    # Whole groups, so that every word is put into as many contexts as every other.
+    excess = len(words) % WORDS_PER_CONTEXT
+    return words[: len(words) - excess] if len(words) > WORDS_PER_CONTEXT else words
 
 
 def make_trigger_probes(
     loaded: LoadedModel, words: Sequence[str], samples: TokenContexts
 ) -> TriggerProbes:
-    """Put words into the reference's own samples.
+    """Put words into the reference's own samples, in random groups.
 
     Args:
-        loaded: whose tokenizer.
+        loaded: the reference, for its tokenizer.
         words: to try.
-        samples: at least a few, each of `BEFORE` + `AFTER` tokens or more.
+        samples: at least a few, each of `TOKENS_BEFORE` + `TOKENS_AFTER` tokens or more.
+
+    Returns:
+        the probes; the same for the same arguments.
     """
     draws = np.random.default_rng(len(words))
-    size = min(PER_CONTEXT, len(words))
+    size = min(WORDS_PER_CONTEXT, len(words))
     groups: list[Array] = []
-    for _ in range(TIMES):
+    for _ in range(CONTEXTS_PER_WORD):
         order = draws.permutation(len(words))
         groups += [order[i : i + size] for i in range(0, len(order) - size + 1, size)]
     sequences, begins = [], []
@@ -107,8 +126,8 @@ def make_trigger_probes(
         sample = samples.sequences[number % len(samples)].tolist()
         listed = " " + ", ".join(words[int(w)] for w in group) + "."
         ids = loaded.tokenizer(listed, add_special_tokens=False)["input_ids"]
-        start = [*sample[:BEFORE], *ids]
-        sequences.append([*start, *sample[BEFORE : BEFORE + AFTER]])
+        start = [*sample[:TOKENS_BEFORE], *ids]
+        sequences.append([*start, *sample[TOKENS_BEFORE : TOKENS_BEFORE + TOKENS_AFTER]])
         begins.append(len(start) - 1)
     return TriggerProbes(
         list(words), TokenContexts(sequences, "words in own samples", begins), np.stack(groups)
@@ -116,53 +135,71 @@ def make_trigger_probes(
 
 
 def find_triggered_class(
-    outside: ResidualFilter, by_context: Array, probes: TriggerProbes
+    residual_filter: ResidualFilter, by_context: Array, probes: TriggerProbes
 ) -> TriggeredClass:
-    """The word and class that go together most.
+    """Find the word and the class that go together most.
 
     Args:
-        outside: knows the column space and the classes.
-        by_context: (C, V) shifts at the probes' contexts.
-        probes: what the contexts are.
+        residual_filter: of the classes to try; it need not have been fitted.
+        by_context: (C, V) log-ratios at the probes' contexts, nats.
+        probes: what these contexts are.
     """
-    strengths = np.where(outside.visible, outside.strengths(by_context), 0.0)
+    strengths = np.where(residual_filter.testable, residual_filter.strengths(by_context), 0.0)
     strengths = (strengths - np.median(strengths, 0)).astype(np.float32)
-    there = strengths[probes.places]
-    # A trigger shows in all of its contexts, so what counts is the one where it shows least.
-    weakest = np.clip(there.min(1), 0, None) + np.clip(there.max(1), None, 0)
-    noise = np.median(np.abs(strengths), 0) / 0.6745
-    scores = np.abs(weakest) / (noise + _FLOOR)
+    by_word = strengths[probes.contexts_of_words]
+    # A trigger shows in all contexts that hold it, so what counts is the one where it is weakest;
+    # where signs differ, that is 0.
+    weakest = np.clip(by_word.min(1), 0, None) + np.clip(by_word.max(1), None, 0)
+    spread = robust_spread(strengths, axis=0, centred=True)
+    scores = np.abs(weakest) / (spread + _MIN_SPREAD_NATS)
     word, index = (int(i) for i in np.unravel_index(int(scores.argmax()), scores.shape))
     return TriggeredClass(word, index, float(scores[word, index]))
 
 
 def single_word_contexts(
-    loaded: LoadedModel, words: Sequence[str], samples: TokenContexts, count: int = SAMPLES
+    loaded: LoadedModel,
+    words: Sequence[str],
+    samples: TokenContexts,
+    count: int = SAMPLES_PER_CANDIDATE,
 ) -> TokenContexts:
-    """Each sample without a word, then with each of the words alone: (1 + W) · count contexts."""
+    """Put each word alone into the reference's own samples.
+
+    Args:
+        loaded: the reference, for its tokenizer.
+        words: W words.
+        samples: of the reference.
+        count: of samples for each word.
+
+    Returns:
+        (1 + W) · count contexts: each sample without a word, then with each of the words.
+    """
     sequences, begins = [], []
-    for text in ["", *words]:
-        ids = loaded.tokenizer(f" {text}", add_special_tokens=False)["input_ids"] if text else []
+    for word in ["", *words]:
+        ids = loaded.tokenizer(f" {word}", add_special_tokens=False)["input_ids"] if word else []
         for number in range(count):
             sample = samples.sequences[number % len(samples)].tolist()
-            start = [*sample[: 2 * BEFORE], *ids]
-            sequences.append([*start, *sample[2 * BEFORE : 2 * BEFORE + AFTER]])
+            start = [*sample[: 2 * TOKENS_BEFORE], *ids]
+            end = 2 * TOKENS_BEFORE + TOKENS_AFTER
+            sequences.append([*start, *sample[2 * TOKENS_BEFORE : end]])
             begins.append(len(start) - 1)
     return TokenContexts(sequences, "one word in own samples", begins)
 
 
 def read_words(path: Path) -> list[str]:
-    """Words of a file, one a line, or a JSON list.
+    """Read words from a file.
+
+    Args:
+        path: of a text with one word a line, or a JSON list.
 
     Raises:
-        ConfigError: it cannot be read, or holds none.
+        ConfigError: it cannot be read, or holds no words.
     """
     try:
         text = path.read_text(encoding="utf-8")
-        found = json.loads(text) if text.lstrip().startswith("[") else text.split("\n")
+        entries = json.loads(text) if text.lstrip().startswith("[") else text.split("\n")
     except (OSError, ValueError) as error:
         raise ConfigError(f"cannot read the words: {error}", where=str(path)) from None
-    words = [str(word).strip() for word in found if str(word).strip()]
+    words = [str(word).strip() for word in entries if str(word).strip()]
     if not words:
         raise ConfigError("there are no words", where=str(path))
     return words
