@@ -77,7 +77,11 @@ TABLE = [
         strengths=2,
         contexts=MATCH_CONTEXTS,
     ),
-    Row("balance({contains('x'): 0.25, contains('a') & ~contains('x'): 0.75})", classes=2, varies=True),
+    Row(
+        "balance({contains('x'): 0.25, contains('a') & ~contains('x'): 0.75})",
+        classes=2,
+        varies=True,
+    ),
     Row("balance({contains('x'): 0.25, phrase('he sa') & ~contains('x'): 0.75})", reads=True),
     Row(CHOICES, reads=True, chooses=True),
     Row("mix(uniform(contains('x')), 0.3)"),
