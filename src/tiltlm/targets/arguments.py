@@ -14,11 +14,22 @@ if TYPE_CHECKING:
     import torch
 
 
+EXAMPLES = {
+    "uniform": "uniform(contains('x'))",
+    "tilt": "tilt(contains('x'), 1.0)",
+    "match": "match(contains('x'), 0.1)",
+    "balance": "balance({word('he'): 0.5, word('she'): 0.5})",
+    "mix": "mix(tilt(contains('x'), 1.0), 0.5)",
+    "when": "when('coffee', tilt(contains('x'), 1.0))",
+}
+"""How each target that is made of events or of another target is written, for errors."""
+
+
 def check_event(name: str, event: object) -> None:
     """Refuse what is no event.
 
     Args:
-        name: the target that is to be about the event, as it is written.
+        name: of the target that is to be about the event, a key of `EXAMPLES`.
         event: what was given for the event.
 
     Raises:
@@ -26,7 +37,7 @@ def check_event(name: str, event: object) -> None:
     """
     if not isinstance(event, Event):
         raise TargetError(
-            f"{name} takes an event, not {event!r}", fix=f"{name}(contains('x'), …), say"
+            f"{name} takes an event, not {event!r}", fix=f"write {EXAMPLES[name]}, say"
         )
 
 
@@ -34,7 +45,7 @@ def check_target(name: str, target: object) -> None:
     """Refuse what is no target.
 
     Args:
-        name: the target that is to be made of the other one, as it is written.
+        name: of the target that is to be made of the other one, a key of `EXAMPLES`.
         target: what was given for the other one.
 
     Raises:
@@ -42,7 +53,7 @@ def check_target(name: str, target: object) -> None:
     """
     if not isinstance(target, Target):
         raise TargetError(
-            f"{name} takes a target, not {target!r}", fix=f"{name}(tilt(contains('x'), 1), …), say"
+            f"{name} takes a target, not {target!r}", fix=f"write {EXAMPLES[name]}, say"
         )
 
 

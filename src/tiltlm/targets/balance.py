@@ -10,7 +10,7 @@ from tiltlm.errors import TargetError
 from tiltlm.events.automaton import State
 from tiltlm.events.event import Event
 from tiltlm.events.vocabulary import Vocabulary
-from tiltlm.targets.arguments import check_event
+from tiltlm.targets.arguments import EXAMPLES, check_event
 from tiltlm.targets.reweighing import LARGEST_STRENGTH, Reweighing
 from tiltlm.targets.target import Target
 
@@ -109,7 +109,7 @@ def balance(shares: Mapping[Event, float]) -> Target:
     if not isinstance(shares, Mapping) or len(shares) < 2:
         raise TargetError(
             "balance takes a mapping of at least two events to shares",
-            fix="balance({word('he'): 0.5, word('she'): 0.5})",
+            fix=f"write {EXAMPLES['balance']}, say",
         )
     for event, share in shares.items():
         check_event("balance", event)

@@ -11,6 +11,7 @@ from tiltlm.errors import TargetError
 from tiltlm.events.event import Event, FixedEvent
 from tiltlm.events.tokens import tokens
 from tiltlm.events.vocabulary import Vocabulary
+from tiltlm.targets.arguments import check_event
 from tiltlm.targets.target import FixedTarget, Target
 
 if TYPE_CHECKING:
@@ -86,8 +87,7 @@ def uniform(event: Event) -> Target:
     >>> uniform(contains("x")).bind(vocabulary).log_probs().exp().tolist()
     [0.5, 0.5, 0.0]
     """
-    if not isinstance(event, Event):
-        raise TargetError(f"uniform takes an event, not {event!r}", fix="uniform(contains('x'))")
+    check_event("uniform", event)
     return _Uniform(event)
 
 

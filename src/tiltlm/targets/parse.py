@@ -12,6 +12,7 @@ from tiltlm.errors import TargetError
 from tiltlm.events.event import Event
 from tiltlm.events.expressions import parse
 from tiltlm.events.parse import EVENTS
+from tiltlm.targets.arguments import EXAMPLES
 from tiltlm.targets.balance import balance
 from tiltlm.targets.choices import choices
 from tiltlm.targets.fixed import uniform, weights
@@ -52,10 +53,14 @@ def parse_target(text: str, *, where: str | None = None) -> Target:
     "uniform(contains('x') & ~special())"
     """
     target = parse(text, {**EVENTS, **TARGETS}, where=where)
-    if not isinstance(target, Target):
+    if isinstance(target, Event):
         raise TargetError(
-            f"{text!r} is an event, not a target" if isinstance(target, Event) else f"{text!r}",
+            f"{text!r} is an event, not a target",
             where=where,
             fix=f"say which probability it should get: tilt({text}, 1.0), say",
+        )
+    if not isinstance(target, Target):
+        raise TargetError(
+            f"{text!r} is no target", where=where, fix=f"write {EXAMPLES['tilt']}, say"
         )
     return target

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from tiltlm.errors import TargetError
 from tiltlm.events.event import Event
 from tiltlm.events.vocabulary import Vocabulary
-from tiltlm.targets.arguments import check_event
+from tiltlm.targets.arguments import EXAMPLES, check_event
 from tiltlm.targets.reweighing import LARGEST_STRENGTH, Reweighing
 from tiltlm.targets.target import Target
 
@@ -110,7 +110,8 @@ def tilt(event: Event, strength: float) -> Target:
     check_event("tilt", event)
     if isinstance(strength, bool) or not isinstance(strength, int | float):
         raise TargetError(
-            f"the strength is {strength!r}, which is no number", fix="tilt(EVENT, 1.0), say"
+            f"the strength is {strength!r}, which is no number",
+            fix=f"write {EXAMPLES['tilt']}, say",
         )
     if not math.isfinite(strength) or abs(strength) > LARGEST_STRENGTH:
         raise TargetError(
