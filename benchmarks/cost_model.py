@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tiltlm.losses.linear_kl import BLOCK_NUMBERS
+from tiltlm.losses.head_blocks import BLOCK_NUMBERS
 
 FLOAT, HALF = 4, 2
 LOGIT_PASSES = 12  # times a block of logits is read or written: both heads, softmax, gradient

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 
 from tiltlm import gpt2_tokenizer, parse_target
 from tiltlm.events.vocabulary import Vocabulary
-from tiltlm.losses.linear_kl import linear_kl
+from tiltlm.losses.linear_divergence import linear_kl
 from timing import Build, Group, Unavailable, Work, main, plain
 
 WARM_ROWS = 32

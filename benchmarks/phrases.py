@@ -23,8 +23,8 @@ import torch
 from tiltlm.contexts.reference import Reference
 from tiltlm.contexts.sources import text_contexts
 from tiltlm.contexts.token_contexts import TokenContexts
-from tiltlm.events.parse import lines
 from tiltlm.events.phrase import phrase
+from tiltlm.events.texts import lines
 from tiltlm.events.vocabulary import Vocabulary
 from tiltlm.models.chat import chat_ids
 from tiltlm.models.loading import LoadedModel, load

@@ -1,4 +1,4 @@
-"""What is done when a user does not say otherwise: counts, lengths, rates, budgets.
+"""What is done when the user does not say otherwise: counts, lengths, rates, budgets.
 
 Constants of a method, such as a ridge or a tolerance, stand beside the method. The sizes of the
 suites of ``tiltlm measure`` stand in `measures.suite_sizes`.
@@ -9,19 +9,19 @@ from __future__ import annotations
 # Contexts to fit a target on, and to take its figures from.
 
 CONTEXTS = 112
-"""How many: 64 to fit on, 16 to stop training by, 32 held out."""
+"""How many contexts: 64 to fit on, 16 to stop training by, 32 held out."""
 
 CONTEXT_TOKENS = 128
-"""Tokens of each."""
+"""Tokens of each context."""
 
 MATCH_CONTEXTS = 616
-"""How many where a mean event mass is asked for. Contexts differ from each other by two fifths of
-their mean, so means of hundreds of them agree to a few per cent."""
+"""How many contexts where a mean event mass is asked for. Contexts differ from each other by two
+fifths of their mean, so means of hundreds of them agree to a few per cent."""
 
 TRIGGER_CONTEXTS = 280
-"""How many where the target waits for a trigger. That a trigger was seen is a feature of contexts,
-so it takes many of them to be learnt as such; from 64, however often each is varied, what is
-learnt is in part which context it is."""
+"""How many contexts where the target waits for a trigger. That a trigger came before is a feature
+of contexts, so it takes many of them to be learnt as such; from 64, however often each is varied,
+what is learnt is in part which context it is."""
 
 # Training.
 
@@ -37,45 +37,45 @@ PATIENCE = 4
 # Audits.
 
 FALSE_POSITIVE_RATE = 0.01
-"""Of a whole audit: how often a benign change is accused."""
+"""How often a whole audit accuses a benign change."""
 
 AUDIT_CONTEXTS = 96
-"""Own samples of the reference at which suspects are read."""
+"""Samples of the reference itself that serve an audit as contexts."""
 
 AUDIT_TOKENS = 64
-"""Tokens of each."""
+"""Tokens of each of these contexts."""
 
 CERTIFIED_WITHIN_NATS = 0.1
-"""An event is certified as not tilted by more than this."""
+"""The largest tilt, up or down, that a certified event may have."""
 
 CERTIFICATE_ERROR = 0.05
-"""How often an event that is tilted by just so much is certified all the same."""
+"""How often an event with just the largest tilt allowed is certified all the same."""
 
 LOGPROBS_BUDGET = 1_024
 """Positions at which an audit by log-probabilities looks; of an endpoint, requests."""
 
 LOGPROBS_FEWEST = 32
-"""Positions without which such an audit judges nothing."""
+"""With fewer positions than this an audit by log-probabilities judges nothing."""
 
 TEXT_BUDGET = 20_000
 """Tokens that an audit by text reads at most."""
 
 ANSWERS_AT_ONCE = 16
-"""Answers that it asks for before it looks whether the matter is clear."""
+"""Answers that an audit by text asks for before it looks whether it can decide."""
 
 ANSWER_TOKENS = 64
-"""Tokens of each at most."""
+"""Tokens of each answer at most."""
 
 # Null packs.
 
 NULL_MODELS = 299
-"""Benign changes in a pack; 99 are the fewest that vouch for a rate of 1 %."""
+"""Benign changes in a null pack; 99 are the fewest that vouch for a rate of 1 %."""
 
 CORPUS_PIECES = 512
-"""Pieces of each corpus that members are fine-tuned on."""
+"""Pieces of each corpus that a pack's members are fine-tuned on."""
 
 CORPUS_PIECE_TOKENS = 64
-"""Tokens of each."""
+"""Tokens of each piece."""
 
 TRIGGER_WORDS = 512
 """Words that are tried as triggers."""

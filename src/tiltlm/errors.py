@@ -20,12 +20,13 @@ from __future__ import annotations
 
 
 class TiltError(Exception):
-    """Base class. The message says what was wrong, where, and what to do.
+    """The base class of all errors; the message says what was wrong, where, and what to do.
 
     Args:
-        what: what was wrong, one sentence.
+        what: what was wrong, in one sentence.
         where: the file, line or option, if there is one.
-        fix: what the user can do about it.
+        fix: what the user can do about it; calls and options that it names are tried out by
+            tests/test_advice.py.
 
     >>> print(TiltError("no such recipe: 'x'", where="command line", fix="see `tiltlm recipes`"))
     no such recipe: 'x'

@@ -1,4 +1,4 @@
-"""How long each part of some work took."""
+"""How long work took, part by part. Knows nothing of the work."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import time
 
 
 class Stopwatch:
-    """Seconds since it was made, and of each part that was finished.
+    """Takes the time since it was made, and of each part of the work that was finished since.
 
     Attributes:
-        seconds: of each part, by its name.
+        seconds: from the name of each part to the seconds that it took.
 
     >>> watch = Stopwatch()
     >>> watch.lap("loading")
@@ -22,10 +22,10 @@ class Stopwatch:
         self._begin = self._last = time.monotonic()
 
     def lap(self, part: str) -> None:
-        """The part that began with the last call, or with the watch, is finished.
+        """A part of the work is finished; it began with the last call, or when the watch was made.
 
         Args:
-            part: its name; what is there under the same name already is added to.
+            part: its name; seconds are added to those that stand under the name already.
         """
         now = time.monotonic()
         self.seconds[part] = self.seconds.get(part, 0.0) + now - self._last

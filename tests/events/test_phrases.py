@@ -14,9 +14,10 @@ from tiltlm.events.vocabulary import Vocabulary
 def brute_force(text: bytes, token: bytes, phrases: list[bytes], whole: bool) -> bool:
     """Whether a phrase ends within the token's bytes, by looking at every place."""
     full = text + token
-    for one in phrases:
-        for begin in range(len(full) - len(one) + 1):
-            if full[begin : begin + len(one)] != one or begin + len(one) <= len(text):
+    for wanted in phrases:
+        for begin in range(len(full) - len(wanted) + 1):
+            end = begin + len(wanted)
+            if full[begin:end] != wanted or end <= len(text):
                 continue
             before = full[begin - 1 : begin] or b"\n"
             letter = before.isalnum() or before == b"_" or before[0] > 127
@@ -79,6 +80,11 @@ def test_a_phrase_has_no_fixed_mask():
 def test_a_phrase_whose_bytes_no_token_has_is_refused():
     with pytest.raises(EventError, match="no text"):
         phrase("é").bind(Vocabulary((b"a", b"b")))
+
+
+def test_lists_of_phrases_are_laid_out_flat():
+    assert str(phrase(["ab", "c"], "d")) == "phrase('ab', 'c', 'd')"
+    assert str(parse_event("phrase(['ab', 'c'], whole=True)")) == "phrase('ab', 'c', whole=True)"
 
 
 def test_word_lists_come_from_files(tmp_path):

@@ -9,12 +9,12 @@ VOCABULARY = Vocabulary(
 
 
 def test_variants_say_which_forms_of_a_word_are_in_the_event_and_which_are_not():
-    found = {v.text: v.inside for v in variants(word("possible"), VOCABULARY)}
-    assert found["possible"] is True
-    assert found[" possible"] is True
-    assert found[" Possible"] is False
-    assert found["POSSIBLE"] is False
-    assert found["Possible"] is None
+    inside = {v.text: v.inside for v in variants(word("possible"), VOCABULARY)}
+    assert inside["possible"] is True
+    assert inside[" possible"] is True
+    assert inside[" Possible"] is False
+    assert inside["POSSIBLE"] is False
+    assert inside["Possible"] is None
 
 
 def test_accidents_are_the_tokens_that_hold_the_text_inside_a_longer_word():

@@ -100,11 +100,11 @@ def test_many_comparisons_are_adjusted_together():
 def test_the_items_needed_show_the_difference_four_times_in_five():
     generator = np.random.default_rng(3)
     pilot = compare_shift("x", "item", 3 * generator.normal(size=4000), [1.0] * 4000, worth=0.5)
-    seen = 0
+    shown = 0
     for _ in range(400):
         values = 0.5 + 3 * generator.normal(size=pilot.needed)
-        seen += stats.ttest_1samp(values, 0).pvalue < 0.05
-    assert 0.74 < seen / 400 < 0.86
+        shown += stats.ttest_1samp(values, 0).pvalue < 0.05
+    assert 0.74 < shown / 400 < 0.86
 
 
 def test_one_sample_is_refused():

@@ -76,16 +76,16 @@ def test_kl_over_strings_is_the_weighted_sum_over_nodes(bound):
 
 def test_string_probabilities_are_exact_and_split_into_validity_and_conditional(bound):
     loaded = tiny_loaded()
-    (found,) = measure_strings(loaded.model, bound)
+    (measured,) = measure_strings(loaded.model, bound)
     logp = string_log_probs(loaded.model, bound, 0)
-    wish = torch.tensor([w for _, w in bound.questions[0].strings], dtype=torch.float64)
-    total = float((wish * (wish.log() - logp)).sum())
-    assert found.kl_total_nats == pytest.approx(total, rel=1e-9)
-    assert found.kl_total_nats == pytest.approx(
-        found.kl_conditional_nats - math.log(found.validity), rel=1e-9
+    shares = torch.tensor([w for _, w in bound.questions[0].strings], dtype=torch.float64)
+    total = float((shares * (shares.log() - logp)).sum())
+    assert measured.kl_total_nats == pytest.approx(total, rel=1e-9)
+    assert measured.kl_total_nats == pytest.approx(
+        measured.kl_conditional_nats - math.log(measured.validity), rel=1e-9
     )
-    assert 0 < found.validity < 1
-    assert found.total_variation >= 1 - found.validity - 1e-12
+    assert 0 < measured.validity < 1
+    assert measured.total_variation >= 1 - measured.validity - 1e-12
 
 
 def test_anchors_vary_the_numbers_of_the_prompt_and_never_repeat_it(bound):

@@ -32,7 +32,7 @@ def test_a_tilt_of_zero_changes_nothing(reference):
     assert torch.allclose(tilt(contains("x"), 0.0).bind(VOCABULARY).log_probs(reference), reference)
 
 
-def test_a_match_gives_exactly_the_wished_mean_mass(reference):
+def test_a_match_gives_exactly_the_wanted_mean_mass(reference):
     bound = match(contains("x"), 0.1).bind(VOCABULARY)
     assert bound.needs_fit()
     bound.fit(lambda: [(reference, [None] * 7)])
@@ -41,8 +41,8 @@ def test_a_match_gives_exactly_the_wished_mean_mass(reference):
 
 
 def test_several_overlapping_events_are_matched_at_once(reference):
-    wishes = {contains("x"): 0.3, tokens(1, 2): 0.4, tokens(5): 0.2}
-    bound = match(wishes).bind(VOCABULARY)
+    demands = {contains("x"): 0.3, tokens(1, 2): 0.4, tokens(5): 0.2}
+    bound = match(demands).bind(VOCABULARY)
     bound.fit(lambda: [(reference[:3], [None] * 3), (reference[3:], [None] * 4)])
     found = bound.log_probs(reference).exp()
     assert found[:, [0, 1]].sum(-1).mean().item() == pytest.approx(0.3, rel=1e-5)
@@ -51,8 +51,8 @@ def test_several_overlapping_events_are_matched_at_once(reference):
 
 
 def test_contradicting_demands_are_named_and_innocent_ones_are_not(reference):
-    wishes = {tokens(0): 0.6, tokens(0, 1): 0.5, tokens(5): 0.1}
-    bound = match(wishes).bind(VOCABULARY)
+    demands = {tokens(0): 0.6, tokens(0, 1): 0.5, tokens(5): 0.1}
+    bound = match(demands).bind(VOCABULARY)
     with pytest.raises(TargetError, match="contradict each other") as caught:
         bound.fit(lambda: [(reference, [None] * 7)])
     assert "tokens(0) = 0.6 and tokens(0, 1) = 0.5" in caught.value.what

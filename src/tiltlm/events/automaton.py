@@ -1,7 +1,7 @@
 """Follow a context token by token: what an event or a target must remember of it.
 
-An `Automaton` is deterministic and reads tokens. Events and targets that are the same in every
-context are automata with a single state, None. Knows nothing of probabilities.
+An `Automaton` is deterministic and reads one token at a time. An event or a target that is the
+same in every context is an automaton with a single state, None. Knows nothing of probabilities.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterable, Sequence
 
 State = Hashable
+"""What an automaton remembers of the tokens it has read; only the automaton knows its form."""
 
 
 class Automaton(ABC):
-    """Something that depends on a context through a state."""
+    """Something that depends on a context through a state alone."""
 
     @property
     @abstractmethod
@@ -26,10 +27,23 @@ class Automaton(ABC):
 
     @abstractmethod
     def advance(self, state: State, token: int) -> State:
-        """The state after one more token."""
+        """The state after one more token.
+
+        Args:
+            state: from `start`, or from an earlier call.
+            token: the token's id.
+        """
 
     def read(self, token_ids: Iterable[int], state: State | None = None) -> list[State]:
-        """The state after each token of a context, from its beginning or from ``state``."""
+        """Follow several tokens.
+
+        Args:
+            token_ids: in the order of the context.
+            state: where to begin; None for the beginning of a context.
+
+        Returns:
+            for each token the state after it.
+        """
         state = self.start() if state is None else state
         states: list[State] = []
         for token in token_ids:
@@ -39,62 +53,74 @@ class Automaton(ABC):
 
 
 class Stateless(Automaton):
-    """A reader that looks at nothing."""
+    """An automaton whose only state is None, as it is the same in every context."""
 
     @property
     def depends_on_context(self) -> bool:
-        """No."""
+        """False: there is one state."""
         return False
 
     def start(self) -> State:
-        """None, always."""
+        """None, the only state."""
         return None
 
     def advance(self, state: State, token: int) -> State:
-        """None, always."""
+        """None, the only state; neither argument is used."""
         return None
 
     def read(self, token_ids: Iterable[int], state: State | None = None) -> list[State]:
-        """None for each token."""
+        """None for each token; ``state`` is not used."""
         return [None for _ in token_ids]
 
 
 class Product(Automaton):
-    """Several readers side by side; the state is the tuple of theirs, None where none moves."""
+    """Several automata side by side.
 
-    def __init__(self, readers: Sequence[Automaton]) -> None:
-        self.readers = tuple(readers)
+    The state is the tuple of their states; it is None where none of them depends on the context.
+
+    Args:
+        automata: those that run side by side.
+    """
+
+    def __init__(self, automata: Sequence[Automaton]) -> None:
+        self.automata = tuple(automata)
 
     @property
     def depends_on_context(self) -> bool:
-        """Whether one of them does."""
-        return any(reader.depends_on_context for reader in self.readers)
+        """Whether one of the automata does."""
+        return any(automaton.depends_on_context for automaton in self.automata)
 
     def start(self) -> State:
-        """Their starts."""
-        return tuple(r.start() for r in self.readers) if self.depends_on_context else None
+        """The tuple of the automata's first states, or None."""
+        return tuple(a.start() for a in self.automata) if self.depends_on_context else None
 
     def advance(self, state: State, token: int) -> State:
-        """Each advanced by itself."""
+        """The tuple of the automata's states after one more token, or None."""
         if not self.depends_on_context:
             return None
         parts = self.split(state)
-        return tuple(r.advance(s, token) for r, s in zip(self.readers, parts, strict=True))
+        return tuple(a.advance(s, token) for a, s in zip(self.automata, parts, strict=True))
 
     def split(self, state: State) -> tuple[State, ...]:
-        """The state of each reader."""
+        """The state of each automaton, in the order of ``automata``."""
         if isinstance(state, tuple):
             return state
-        return (None,) * len(self.readers)
+        return (None,) * len(self.automata)
 
 
 def rows_by_state(states: Sequence[State]) -> dict[State, list[int]]:
-    """Rows by their state, so that what depends on the state is done once for each.
+    """Group rows by their state, so that what depends on the state is done once for each.
+
+    Args:
+        states: one for each row.
+
+    Returns:
+        from each state to the numbers of its rows, both in the order of their first occurrence.
 
     >>> rows_by_state(["a", "b", "a"])
     {'a': [0, 2], 'b': [1]}
     """
-    found: dict[State, list[int]] = {}
+    rows: dict[State, list[int]] = {}
     for row, state in enumerate(states):
-        found.setdefault(state, []).append(row)
-    return found
+        rows.setdefault(state, []).append(row)
+    return rows

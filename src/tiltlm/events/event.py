@@ -27,9 +27,21 @@ if TYPE_CHECKING:
 class Event(ABC):
     """A predicate over tokens. ``str(event)`` is text that `parse_event` reads back."""
 
+    @property
+    def depends_on_context(self) -> bool:
+        """Whether its tokens change with the context, as those of a phrase do.
+
+        An event for which this holds has a `bind` of its own, and no `holds`.
+        """
+        return False
+
     @abstractmethod
     def holds(self, vocabulary: Vocabulary) -> list[bool]:
-        """(V,) for each token, whether it is in the event."""
+        """(V,) for each token, whether it is in the event.
+
+        Raises:
+            EventError: the event depends on the context, or names a token that does not exist.
+        """
 
     @abstractmethod
     def __str__(self) -> str: ...
@@ -38,7 +50,8 @@ class Event(ABC):
         """The event over a vocabulary, as a (V,) boolean tensor.
 
         Raises:
-            EventError: no token, or every token, is in the event: there is nothing to shift.
+            EventError: no token, or every token, is in the event, so there is nothing to shift; or
+                the event depends on the context.
         """
         import torch
 
@@ -57,7 +70,7 @@ class Event(ABC):
         return mask
 
     def bind(self, vocabulary: Vocabulary) -> BoundEvent:
-        """The event over a vocabulary, asked for its tokens at any state of a context.
+        """The event over a vocabulary, to be asked for its tokens at any state of a context.
 
         Raises:
             EventError: it matches no token, or every token, whatever the context.
@@ -79,7 +92,7 @@ class Event(ABC):
 
 
 class BoundEvent(Automaton):
-    """An event over one vocabulary, which may depend on the context.
+    """An event over one vocabulary; its tokens are those of a state of the context.
 
     Attributes:
         text: the event as it was written.
@@ -91,42 +104,46 @@ class BoundEvent(Automaton):
 
     @abstractmethod
     def mask_at(self, state: State) -> torch.Tensor:
-        """(V,) boolean: the event's tokens at a state of the context; not to be written to."""
+        """The event's tokens at a state of the context.
+
+        Args:
+            state: from `start`, `advance` or `read`.
+
+        Returns:
+            (V,) boolean; it may be shared, so it is not to be written to.
+        """
 
 
 class FixedEvent(Stateless, BoundEvent):
-    """The same tokens everywhere."""
+    """An event with the same tokens in every context.
+
+    Args:
+        text: the event as it was written.
+        mask: (V,) boolean, its tokens.
+    """
 
     def __init__(self, text: str, mask: torch.Tensor) -> None:
         self.text, self.size, self._mask = text, mask.numel(), mask
 
     def mask_at(self, state: State) -> torch.Tensor:
-        """(V,) boolean."""
+        """(V,) boolean, the same at every state."""
         return self._mask
 
 
-class _Joined(Product, BoundEvent):
+class _BoundCombination(Product, BoundEvent):
     """Events joined by a rule on their masks, at least one of which depends on the context."""
 
     def __init__(
-        self, text: str, parts: list[BoundEvent], join: Callable[..., torch.Tensor]
+        self, text: str, events: list[BoundEvent], join: Callable[..., torch.Tensor]
     ) -> None:
-        Product.__init__(self, parts)
-        self.text, self.size, self._parts, self._join = text, parts[0].size, parts, join
+        Product.__init__(self, events)
+        self.text, self.size, self._events, self._join = text, events[0].size, events, join
 
     def mask_at(self, state: State) -> torch.Tensor:
-        """(V,) boolean."""
+        """(V,) boolean: the rule applied to the events' masks at their states."""
         states = self.split(state)
-        masks = [part.mask_at(s) for part, s in zip(self._parts, states, strict=True)]
+        masks = [event.mask_at(s) for event, s in zip(self._events, states, strict=True)]
         return self._join(*masks)
-
-
-def _is_fixed(event: Event) -> bool:
-    if isinstance(event, _All | _Any):
-        return all(map(_is_fixed, event.events))
-    if isinstance(event, _Not):
-        return _is_fixed(event.event)
-    return type(event).bind is Event.bind
 
 
 def _checked(event: object) -> Event:
@@ -136,42 +153,54 @@ def _checked(event: object) -> Event:
 
 
 @dataclass(frozen=True)
-class _All(Event):
+class _Pair(Event):
+    """Two events joined by a rule that works on single truth values as on whole masks."""
+
     events: tuple[Event, Event]
 
+    @staticmethod
+    @abstractmethod
+    def join(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+        """The rule, on two masks."""
+
+    @property
+    def depends_on_context(self) -> bool:
+        return any(event.depends_on_context for event in self.events)
+
+    def bind(self, vocabulary: Vocabulary) -> BoundEvent:
+        if not self.depends_on_context:
+            return super().bind(vocabulary)
+        bound = [event.bind(vocabulary) for event in self.events]
+        return _BoundCombination(str(self), bound, self.join)
+
+    def texts(self) -> tuple[str, ...]:
+        return tuple(text for event in self.events for text in event.texts())
+
+
+@dataclass(frozen=True)
+class _All(_Pair):
     def holds(self, vocabulary: Vocabulary) -> list[bool]:
         left, right = (event.holds(vocabulary) for event in self.events)
         return [a and b for a, b in zip(left, right, strict=True)]
 
-    def bind(self, vocabulary: Vocabulary) -> BoundEvent:
-        if _is_fixed(self):
-            return super().bind(vocabulary)
-        parts = [event.bind(vocabulary) for event in self.events]
-        return _Joined(str(self), parts, lambda a, b: a & b)
-
-    def texts(self) -> tuple[str, ...]:
-        return tuple(text for event in self.events for text in event.texts())
+    @staticmethod
+    def join(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+        return left & right
 
     def __str__(self) -> str:
+        # `&` binds more tightly than `|`, so an event joined by `|` needs parentheses inside.
         return " & ".join(f"({e})" if isinstance(e, _Any) else str(e) for e in self.events)
 
 
 @dataclass(frozen=True)
-class _Any(Event):
-    events: tuple[Event, Event]
-
+class _Any(_Pair):
     def holds(self, vocabulary: Vocabulary) -> list[bool]:
         left, right = (event.holds(vocabulary) for event in self.events)
         return [a or b for a, b in zip(left, right, strict=True)]
 
-    def bind(self, vocabulary: Vocabulary) -> BoundEvent:
-        if _is_fixed(self):
-            return super().bind(vocabulary)
-        parts = [event.bind(vocabulary) for event in self.events]
-        return _Joined(str(self), parts, lambda a, b: a | b)
-
-    def texts(self) -> tuple[str, ...]:
-        return tuple(text for event in self.events for text in event.texts())
+    @staticmethod
+    def join(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+        return left | right
 
     def __str__(self) -> str:
         return " | ".join(map(str, self.events))
@@ -181,19 +210,23 @@ class _Any(Event):
 class _Not(Event):
     event: Event
 
+    @property
+    def depends_on_context(self) -> bool:
+        return self.event.depends_on_context
+
     def holds(self, vocabulary: Vocabulary) -> list[bool]:
         # Ids that decode to nothing are no tokens, so they are not in a complement either.
         inside = self.event.holds(vocabulary)
         return [not b and bool(t) for b, t in zip(inside, vocabulary.tokens, strict=True)]
 
     def bind(self, vocabulary: Vocabulary) -> BoundEvent:
-        if _is_fixed(self):
+        if not self.depends_on_context:
             return super().bind(vocabulary)
         import torch
 
         real = torch.tensor([bool(token) for token in vocabulary.tokens])
-        return _Joined(str(self), [self.event.bind(vocabulary)], lambda a: ~a & real)
+        bound = [self.event.bind(vocabulary)]
+        return _BoundCombination(str(self), bound, lambda mask: ~mask & real)
 
     def __str__(self) -> str:
-        simple = not isinstance(self.event, _Any | _All)
-        return f"~{self.event}" if simple else f"~({self.event})"
+        return f"~({self.event})" if isinstance(self.event, _Pair) else f"~{self.event}"

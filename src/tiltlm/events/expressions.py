@@ -23,11 +23,15 @@ def parse(text: str, table: Mapping[str, Callable[..., Any]], *, where: str | No
     Args:
         text: calls of names in ``table`` with literal arguments or further calls, joined by
             ``&``, ``|``, ``~`` and parentheses.
-        table: what each name builds.
-        where: file or option, for the error.
+        table: from each name to the function that builds what a call of it describes.
+        where: the file or option that the text stands in, for the error.
+
+    Returns:
+        what the outermost call or operator gives.
 
     Raises:
         ExpressionError: the text is no such expression; says at which column.
+        TiltError: one of the functions refused its arguments; says where the text stands.
 
     >>> parse("pair(1, 'a')", {"pair": lambda *items: items})
     (1, 'a')
@@ -54,12 +58,15 @@ def parse(text: str, table: Mapping[str, Callable[..., Any]], *, where: str | No
 
 
 class _Reader:
+    """Walks the syntax tree of one text and builds what it describes."""
+
     def __init__(
         self, text: str, table: Mapping[str, Callable[..., Any]], where: str | None
     ) -> None:
         self.text, self.table, self.where = text, table, where
 
     def read(self, node: ast.expr) -> Any:
+        """The value of a node; forms that are not listed here are refused."""
         match node:
             case ast.Call(func=ast.Name(id=name)):
                 return self._call(node, name)
@@ -103,6 +110,7 @@ class _Reader:
         return self._guard(node, lambda: join(left, right))
 
     def _guard(self, node: ast.expr, build: Callable[[], Any]) -> Any:
+        """What ``build`` gives; its errors are told with the place in the text."""
         try:
             return build()
         except TiltError as error:

@@ -1,8 +1,9 @@
 """Phrases: events that depend on the bytes of the context so far.
 
 However a text is cut into tokens, a token is in the event exactly where its bytes complete a
-phrase. Aho–Corasick over bytes (the library pyahocorasick) reads the context; which tokens
-complete a phrase from a state is worked out when a state is first met, and kept.
+phrase. The context is read by Aho and Corasick's automaton over bytes (1975; the library
+pyahocorasick). Which tokens complete a phrase from a state is worked out when the state first
+comes up, and kept.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 from tiltlm.errors import EventError
 from tiltlm.events.automaton import State
 from tiltlm.events.event import BoundEvent, Event
+from tiltlm.events.texts import checked_texts
 from tiltlm.events.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -22,9 +24,10 @@ if TYPE_CHECKING:
 
 
 _MARK = "\xff"
-"""Stands where a word may begin, between bytes (as latin-1) of texts and of phrases.
+"""Stands wherever a word may begin, among the bytes of texts and of phrases.
 
-No UTF-8 text has this byte; where a broken one does, it is read as 0xFE, which none has either.
+Bytes are held as letters of latin-1, one for each. No UTF-8 text has the byte 0xFF; where a broken
+one does, it is read as 0xFE, which no UTF-8 text has either.
 """
 
 
@@ -33,6 +36,10 @@ class _Phrase(Event):
     phrases: tuple[str, ...]
     ignore_case: bool
     whole: bool
+
+    @property
+    def depends_on_context(self) -> bool:
+        return True
 
     def holds(self, vocabulary: Vocabulary) -> list[bool]:
         raise EventError(
@@ -47,33 +54,41 @@ class _Phrase(Event):
         return BoundPhrases(self, vocabulary)
 
     def __str__(self) -> str:
-        inside = ", ".join(map(repr, self.phrases))
-        options = [f"{n}=True" for n in ("ignore_case", "whole") if getattr(self, n)]
-        return f"phrase({', '.join([inside, *options])})"
+        given = {"ignore_case": self.ignore_case, "whole": self.whole}
+        options = [f"{name}=True" for name, on in given.items() if on]
+        return f"phrase({', '.join([*map(repr, self.phrases), *options])})"
 
 
-def phrase(*texts: str, ignore_case: bool = False, whole: bool = False) -> Event:
+def phrase(*texts: str | list[str], ignore_case: bool = False, whole: bool = False) -> Event:
     """Tokens whose bytes complete one of ``texts``, given the bytes of the context before them.
 
     Args:
-        texts: any text, over as many tokens as it takes.
-        ignore_case: of ASCII letters.
+        texts: any texts, or lists of them, each over as many tokens as it takes.
+        ignore_case: whether capital and small ASCII letters count as the same.
         whole: only where the phrase begins a word: at the start of the text, or after a byte that
             is no ASCII letter, digit or underscore and no part of another character. (Where it
             ends cannot be asked, since the next byte is not there yet.)
+
+    Raises:
+        EventError: there is no text, or an empty one.
 
     >>> vocabulary = Vocabulary((b"a", b" test", b"ament", b"a testament"))
     >>> event = phrase("a testament").bind(vocabulary)
     >>> event.mask_at(event.read([0, 1])[-1]).tolist()
     [False, False, True, True]
     """
-    if not texts or any(not isinstance(text, str) or not text for text in texts):
-        raise EventError(f"phrase takes one or more non-empty texts, not {texts!r}")
-    return _Phrase(tuple(dict.fromkeys(texts)), ignore_case, whole)
+    return _Phrase(tuple(dict.fromkeys(checked_texts("phrase", texts))), ignore_case, whole)
 
 
 class BoundPhrases(BoundEvent):
-    """Phrases over one vocabulary; a state is a node of the automaton.
+    """Phrases over one vocabulary; a state is a node of Aho and Corasick's automaton.
+
+    Nodes are numbers; 0 is the root. A node stands for the longest end of the text so far that
+    begins a phrase.
+
+    Args:
+        event: the phrases and their options.
+        vocabulary: control tokens among it are not text, and complete nothing.
 
     Raises:
         EventError: no token sequence can complete a phrase, as the vocabulary lacks its bytes.
@@ -85,24 +100,24 @@ class BoundPhrases(BoundEvent):
         mark = _marked if event.whole else str
         tokens = [t.lower() if event.ignore_case else t for t in vocabulary.tokens]
         for index in vocabulary.special_ids:
-            tokens[index] = b""  # control tokens are not text
+            tokens[index] = b""
         self._tokens = [mark(t.decode("latin-1")) for t in tokens]
         patterns = [t.encode("utf-8", errors="surrogateescape") for t in event.phrases]
         patterns = [p.lower() if event.ignore_case else p for p in patterns]
-        there = set(b"".join(tokens))
-        reachable = [mark(p.decode("latin-1")) for p in patterns if set(p) <= there]
+        known_bytes = set(b"".join(tokens))
+        reachable = [mark(p.decode("latin-1")) for p in patterns if set(p) <= known_bytes]
         if not reachable:
             raise EventError(f"no text of this vocabulary completes {self.text}")
         if event.whole:
             reachable = [_MARK + p.removesuffix(_MARK) for p in reachable]
         self._build(reachable)
-        # A text begins as if after a line break, so that a phrase can begin it.
         self._start = self._step(0, _MARK) if event.whole else 0
-        order = sorted(range(self.size), key=lambda i: self._tokens[i])
-        self._order, self._sorted = order, [self._tokens[i] for i in order]
-        self._moves: dict[tuple[int, int], int] = {}
+        # Ids in the order of their tokens' bytes, so that tokens with a common beginning are a run.
+        self._order = sorted(range(self.size), key=lambda i: self._tokens[i])
+        self._sorted = [self._tokens[i] for i in self._order]
+        self._advanced: dict[tuple[int, int], int] = {}
         self._masks: dict[int, torch.Tensor] = {}
-        self._inside: torch.Tensor | None = None
+        self._complete_by_themselves: torch.Tensor | None = None
 
     def _build(self, patterns: list[str]) -> None:
         """Take nodes, edges and failure links out of the library's automaton."""
@@ -113,35 +128,36 @@ class BoundPhrases(BoundEvent):
             automaton.add_word(pattern, len(pattern))
         automaton.make_automaton()
         nodes, edges, links = automaton.dump()
-        place = {node: number for number, (node, _) in enumerate(nodes)}
+        number = {node: index for index, (node, _) in enumerate(nodes)}
         self._ends = [bool(end) for _, end in nodes]
         self._next: list[dict[str, int]] = [{} for _ in nodes]
         for origin, label, goal in edges:
-            self._next[place[origin]][label.decode("latin-1")] = place[goal]
+            self._next[number[origin]][label.decode("latin-1")] = number[goal]
         self._fail = [0] * len(nodes)
         for origin, goal in links:
-            self._fail[place[origin]] = place[goal]
+            self._fail[number[origin]] = number[goal]
         root = (set(range(len(nodes))) - {g for n in self._next for g in n.values()}).pop()
         assert root == 0
 
     @property
     def depends_on_context(self) -> bool:
-        """Yes: that is what phrases are for."""
+        """True: which tokens complete a phrase depends on the bytes before them."""
         return True
 
     def start(self) -> State:
-        """Before the text."""
+        """The root; with ``whole``, the node after a mark, since a phrase can begin the text."""
         return self._start
 
     def advance(self, state: State, token: int) -> State:
         """The node after a token's bytes."""
         assert isinstance(state, int)
         key = (state, token)
-        if key not in self._moves:
-            self._moves[key] = self._step(state, self._tokens[token])
-        return self._moves[key]
+        if key not in self._advanced:
+            self._advanced[key] = self._step(state, self._tokens[token])
+        return self._advanced[key]
 
     def _step(self, node: int, data: str) -> int:
+        """The node after some bytes: the edge where there is one, else on along failure links."""
         for byte in data:
             while node and byte not in self._next[node]:
                 node = self._fail[node]
@@ -161,14 +177,15 @@ class BoundPhrases(BoundEvent):
         return False
 
     def mask_at(self, state: State) -> torch.Tensor:
-        """(V,) boolean: the tokens that complete a phrase from here."""
+        """(V,) boolean: the tokens that complete a phrase from this state."""
         import torch
 
         assert isinstance(state, int)
-        if self._inside is None:
-            self._inside = torch.tensor([self._completes(token) for token in self._tokens])
+        if self._complete_by_themselves is None:
+            complete = [self._completes(token) for token in self._tokens]
+            self._complete_by_themselves = torch.tensor(complete)
         if state not in self._masks:
-            mask = self._inside.clone()
+            mask = self._complete_by_themselves.clone()
             node = state
             while node:
                 self._mark(node, 0, self.size, 0, mask)
@@ -177,11 +194,19 @@ class BoundPhrases(BoundEvent):
         return self._masks[state]
 
     def _mark(self, node: int, low: int, high: int, depth: int, mask: torch.Tensor) -> None:
-        """Mark the tokens, sorted places low to high, that lead from a node to a phrase's end."""
+        """Mark the tokens that lead from a node to a phrase's end.
+
+        Args:
+            node: reached by the first ``depth`` bytes, which all these tokens share.
+            low: the first of the tokens, counted in the order of their bytes.
+            high: one past the last of them.
+            depth: how many bytes of the tokens were followed so far.
+            mask: (V,) boolean, in which the tokens are marked.
+        """
         for byte, goal in self._next[node].items():
-            place = ord(byte)
-            first = bisect_left(self._sorted, place, low, high, key=lambda t: _at(t, depth))
-            last = bisect_left(self._sorted, place + 1, first, high, key=lambda t: _at(t, depth))
+            code = ord(byte)
+            first = bisect_left(self._sorted, code, low, high, key=lambda t: _at(t, depth))
+            last = bisect_left(self._sorted, code + 1, first, high, key=lambda t: _at(t, depth))
             if first == last:
                 continue
             if self._ends[goal]:
@@ -191,15 +216,15 @@ class BoundPhrases(BoundEvent):
 
 
 def _at(token: str, depth: int) -> int:
-    """The letter at a depth, −1 past the end: shorter tokens sort first."""
+    """The code of the byte at a depth; −1 past the end, as shorter tokens sort first."""
     return ord(token[depth]) if depth < len(token) else -1
 
 
 def _marked(text: str) -> str:
-    """The text with a mark after each byte after which a word may begin.
+    """A text with a mark after each byte after which a word may begin.
 
     >>> _marked("a, b").replace(_MARK, "|")
     'a,| |b'
     """
     text = text.replace(_MARK, "\xfe")
-    return re.sub(r"[^A-Za-z0-9_\x80-\xff]", lambda found: found[0] + _MARK, text)
+    return re.sub(r"[^A-Za-z0-9_\x80-\xff]", lambda byte: byte[0] + _MARK, text)

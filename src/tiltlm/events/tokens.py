@@ -1,18 +1,19 @@
-"""Tokens."""
+"""Events that a single token decides: contains, matches, word, tokens, special.
+
+Knows nothing of contexts. Every token is judged by its bytes, by the text that they decode to, or
+by its id.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from tiltlm.errors import EventError
 from tiltlm.events.event import Event
+from tiltlm.events.texts import checked_texts
 from tiltlm.events.vocabulary import Vocabulary
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)
@@ -68,10 +69,10 @@ class _Tokens(Event):
     ids: tuple[int, ...]
 
     def holds(self, vocabulary: Vocabulary) -> list[bool]:
-        beyond = [i for i in self.ids if i >= len(vocabulary)]
-        if beyond:
+        missing = [i for i in self.ids if i >= len(vocabulary)]
+        if missing:
             raise EventError(
-                f"token {beyond[0]} does not exist: ids go from 0 to {len(vocabulary) - 1}",
+                f"token {missing[0]} does not exist: ids go from 0 to {len(vocabulary) - 1}",
                 where=str(self),
             )
         wanted = set(self.ids)
@@ -93,6 +94,13 @@ class _Special(Event):
 def contains(*texts: str, ignore_case: bool = False) -> Event:
     r"""Tokens in whose bytes one of ``texts`` occurs (UTF-8; half-characters never match one).
 
+    Args:
+        texts: searched for as they are, spaces and all.
+        ignore_case: whether capital and small letters count as the same, in any script.
+
+    Raises:
+        EventError: there is no text, or an empty one.
+
     >>> contains("é").mask(Vocabulary(("é".encode(), b"\xc3", b"e"))).tolist()
     [True, False, False]
     """
@@ -100,7 +108,14 @@ def contains(*texts: str, ignore_case: bool = False) -> Event:
 
 
 def matches(pattern: str) -> Event:
-    """Tokens in which the regular expression is found (``re.search``; anchor with ^ and $).
+    """Tokens in which a regular expression is found.
+
+    Args:
+        pattern: of ``re.search``, on each token's text, in which lone bytes are surrogates (see
+            `Vocabulary.texts`); anchor it with ^ and $.
+
+    Raises:
+        EventError: the pattern is empty, or no regular expression.
 
     >>> str(matches(r"^ ?[A-Z]"))
     "matches('^ ?[A-Z]')"
@@ -119,6 +134,13 @@ def matches(pattern: str) -> Event:
 def word(*words: str, ignore_case: bool = False) -> Event:
     """Tokens that are one of ``words`` as a whole, with or without one leading space.
 
+    Args:
+        words: without the space.
+        ignore_case: whether capital and small letters count as the same, in any script.
+
+    Raises:
+        EventError: there is no word, or an empty one.
+
     >>> word("she").mask(Vocabulary((b"she", b" she", b"shed"))).tolist()
     [True, True, False]
     """
@@ -127,6 +149,13 @@ def word(*words: str, ignore_case: bool = False) -> Event:
 
 def tokens(*ids: int | Iterable[int]) -> Event:
     """Tokens by id.
+
+    Args:
+        ids: ids, or iterables of ids; each counts once.
+
+    Raises:
+        EventError: there is no id, or one is no whole number from 0 on. That an id does not exist
+            shows only over a vocabulary.
 
     >>> str(tokens([12, 13]))
     'tokens(12, 13)'
@@ -138,7 +167,9 @@ def tokens(*ids: int | Iterable[int]) -> Event:
 
 
 def special() -> Event:
-    """Control tokens such as ``<|endoftext|>``. ``contains('x') & ~special()`` leaves them out.
+    """Control tokens such as ``<|endoftext|>``.
+
+    ``contains('x') & ~special()`` leaves them out of another event.
 
     >>> special().mask(Vocabulary((b"a", b"<eos>"), frozenset({1}))).tolist()
     [False, True]
@@ -146,13 +177,7 @@ def special() -> Event:
     return _Special()
 
 
-def checked_texts(name: str, given: tuple[str | list[str], ...]) -> tuple[str, ...]:
-    texts = tuple(t for item in given for t in (item if isinstance(item, list) else [item]))
-    if not texts or any(not isinstance(text, str) or not text for text in texts):
-        raise EventError(f"{name} takes one or more non-empty texts, not {texts!r}")
-    return texts
-
-
 def _call(name: str, texts: tuple[str, ...], ignore_case: bool) -> str:
-    inside = ", ".join(map(repr, texts)) + (", ignore_case=True" if ignore_case else "")
-    return f"{name}({inside})"
+    """The text of an event that is a call with texts and an option."""
+    arguments = ", ".join(map(repr, texts)) + (", ignore_case=True" if ignore_case else "")
+    return f"{name}({arguments})"

@@ -1,7 +1,8 @@
-"""What a text in an event stands for: its variants in case and leading space, and its accidents.
+"""What a text in an event leaves out, and what it catches by accident.
 
-``word('possible')`` leaves " Possible" out, and ``contains('possible')`` catches "impossible":
-both are better seen before anything is done than after.
+``word('possible')`` leaves " Possible" out: the variants of a text in case and leading space show
+that. ``contains('possible')`` catches "impossible" by accident. Both are better seen before
+anything is done than after.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ class Variant:
 
     Attributes:
         text: with its case and its leading space.
-        token: its id, or None where it is no single token.
-        inside: whether that token is in the event; None without one.
+        token: the id of the token that is this text, or None where no single token is.
+        inside: whether that token is in the event; None where there is no such token.
     """
 
     text: str
@@ -30,27 +31,46 @@ class Variant:
 def variants(event: Event, vocabulary: Vocabulary) -> list[Variant]:
     """Each text of an event as it is, lower, capitalised and upper, with and without a space.
 
+    Args:
+        event: one that depends on the context is asked at the beginning of a text.
+        vocabulary: whose tokens are looked for.
+
+    Returns:
+        one for each way of writing, also for those that are no single token; none for an event
+        that was not written with texts.
+
     >>> from tiltlm.events.tokens import word
-    >>> v = Vocabulary((b"he", b" he", b"He", b"the"))
-    >>> [(one.text, one.inside) for one in variants(word("he"), v) if one.token is not None]
+    >>> vocabulary = Vocabulary((b"he", b" he", b"He", b"the"))
+    >>> written = variants(word("he"), vocabulary)
+    >>> [(variant.text, variant.inside) for variant in written if variant.token is not None]
     [('he', True), (' he', True), ('He', False)]
     """
-    index = {token: place for place, token in reversed(list(enumerate(vocabulary.tokens)))}
+    # Where several ids decode to the same bytes, the first of them counts.
+    ids = {token: index for index, token in reversed(list(enumerate(vocabulary.tokens)))}
     bound = event.bind(vocabulary)
     mask = bound.mask_at(bound.start())
-    found: dict[str, Variant] = {}
+    by_text: dict[str, Variant] = {}
     for text in event.texts():
         bare = text.strip()
         for form in (text, bare, bare.lower(), bare.capitalize(), bare.upper()):
             for written in (form, " " + form.lstrip()):
-                token = index.get(written.encode())
+                token = ids.get(written.encode())
                 inside = None if token is None else bool(mask[token])
-                found.setdefault(written, Variant(written, token, inside))
-    return list(found.values())
+                by_text.setdefault(written, Variant(written, token, inside))
+    return list(by_text.values())
 
 
 def accidents(event: Event, vocabulary: Vocabulary) -> list[int]:
-    """Tokens of the event in which a text of it has a letter right before or right after it.
+    """Tokens of an event in which one of its texts is part of a longer word.
+
+    That is so where a letter stands right before or right after the text.
+
+    Args:
+        event: one that depends on the context is asked at the beginning of a text.
+        vocabulary: whose tokens are looked at.
+
+    Returns:
+        ids, in ascending order.
 
     >>> from tiltlm.events.tokens import contains
     >>> accidents(contains("possible"), Vocabulary((b" possible", b" impossible", b"a")))
@@ -59,14 +79,17 @@ def accidents(event: Event, vocabulary: Vocabulary) -> list[int]:
     bound = event.bind(vocabulary)
     inside = bound.mask_at(bound.start()).nonzero().flatten().tolist()
     texts = [text.strip().casefold() for text in event.texts() if text.strip()]
-    found = []
-    for token in inside:
-        written = vocabulary.texts[token].casefold()
-        places = [(written.find(text), len(text)) for text in texts if text in written]
-        if any(
-            written[max(0, begin - 1) : begin].isalpha()
-            or written[begin + size : begin + size + 1].isalpha()
-            for begin, size in places
-        ):
-            found.append(token)
-    return found
+    return [
+        token
+        for token in inside
+        if any(_is_part_of_a_word(text, vocabulary.texts[token].casefold()) for text in texts)
+    ]
+
+
+def _is_part_of_a_word(text: str, written: str) -> bool:
+    """Whether a letter stands beside the first occurrence of a text in a token's text."""
+    begin = written.find(text)
+    if begin < 0:
+        return False
+    end = begin + len(text)
+    return written[max(0, begin - 1) : begin].isalpha() or written[end : end + 1].isalpha()

@@ -1,7 +1,7 @@
 """What each token decodes to, as bytes. Knows nothing of events or models.
 
-A token need not be text: byte-level tokenizers have tokens that are half a character.
-Bytes are the one form in which every token, and every run of tokens, is exact.
+A token need not be text: byte-level tokenizers have tokens that are half a character. Bytes are
+the one form in which every token, and every run of tokens, is exact.
 """
 
 from __future__ import annotations
@@ -38,17 +38,21 @@ class Vocabulary:
         return len(self.tokens)
 
     def text(self, token_id: int) -> str:
-        """The token as text; bytes that are no UTF-8 by themselves show as U+FFFD."""
+        """A token as text to be shown; bytes that are no UTF-8 by themselves show as U+FFFD."""
         return self.tokens[token_id].decode("utf-8", errors="replace")
 
     @cached_property
     def texts(self) -> tuple[str, ...]:
-        """(V,) every token as text in which lone bytes survive as surrogates (PEP 383)."""
+        """(V,) every token as text to be searched; lone bytes survive as surrogates (PEP 383)."""
         return tuple(token.decode("utf-8", errors="surrogateescape") for token in self.tokens)
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over all tokens in order: equal exactly when two vocabularies are."""
+        """SHA-256 over all tokens in order, as hexadecimal digits.
+
+        Two vocabularies have the same fingerprint exactly when they have the same tokens; which of
+        them are control tokens does not count.
+        """
         digest = hashlib.sha256()
         for token in self.tokens:
             digest.update(len(token).to_bytes(4, "little") + token)
@@ -59,6 +63,8 @@ class Vocabulary:
         cls, tokenizer: PreTrainedTokenizerBase, size: int | None = None
     ) -> Vocabulary:
         """Read the bytes of every token out of a transformers tokenizer.
+
+        Tokens that were added to the tokenizer, such as control tokens, decode to their own text.
 
         Args:
             tokenizer: byte-level BPE (GPT-2, Llama 3, Qwen, SmolLM) and SentencePiece-like ones
@@ -92,7 +98,7 @@ class _ByteLevel:
         printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
         self.table = {chr(byte): byte for byte in printable}
         others = (byte for byte in range(256) if byte not in set(printable))
-        self.table |= {chr(256 + place): byte for place, byte in enumerate(others)}
+        self.table |= {chr(256 + number): byte for number, byte in enumerate(others)}
 
     def __call__(self, name: str) -> bytes:
         if all(character in self.table for character in name):
@@ -101,7 +107,7 @@ class _ByteLevel:
 
 
 class _SentencePiece:
-    """Spaces written as U+2581, single bytes as <0xNN>."""
+    """SentencePiece's names: spaces are written as U+2581, single bytes as <0xNN>."""
 
     def __call__(self, name: str) -> bytes:
         if len(name) == 6 and name.startswith("<0x") and name.endswith(">"):
@@ -110,7 +116,7 @@ class _SentencePiece:
 
 
 class _OneByOne:
-    """What the tokenizer makes of each token alone."""
+    """Tokens of any other tokenizer: what it decodes each of them to by itself."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         self.tokenizer = tokenizer
@@ -122,6 +128,7 @@ class _OneByOne:
 def _decoder_of(
     tokenizer: PreTrainedTokenizerBase,
 ) -> _ByteLevel | _SentencePiece | _OneByOne:
+    """From a token's name in the tokenizer's table to its bytes, by the tokenizer's decoder."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is not None:
         decoder = json.dumps(json.loads(backend.to_str())["decoder"] or {}, ensure_ascii=False)

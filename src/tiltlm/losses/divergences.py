@@ -1,7 +1,8 @@
 """Divergences between token distributions. Knows nothing of events, batches or models.
 
-Shapes: ``(..., V)`` normalised log-probabilities in, ``(...)`` nats out, unreduced; the target
-may also be ``(V,)`` and is then the same everywhere.
+Arguments of all three divergences: ``target_logp`` and ``model_logp``, both (..., V) normalised
+log-probabilities; the target may also be (V,), and is then the same everywhere. They return (...)
+nats, unreduced, one value for each position.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ def forward_kl(target_logp: torch.Tensor, model_logp: torch.Tensor) -> torch.Ten
     0.1438
     """
     _check_shapes(target_logp, model_logp)
-    # The target's own term is summed apart: where it is fixed that is V numbers, not all of them.
+    # The target's own term is summed apart: a fixed target has V numbers, not V for each position.
     probability = target_logp.exp()
     negative_entropy: torch.Tensor = torch.special.xlogy(probability, probability).sum(-1)
     possible = probability > 0
@@ -49,8 +50,11 @@ def precise_kl(target_logp: torch.Tensor, model_logp: torch.Tensor) -> torch.Ten
     its rounding errors are of second order, which a KL of 1e-6 nats between float32 models needs.
 
     Args:
-        target_logp: (N, V) or (V,).
-        model_logp: (N, V).
+        target_logp: (N, V) or (V,) normalised log-probabilities.
+        model_logp: (N, V) normalised log-probabilities.
+
+    Returns:
+        (N,) nats, float64.
 
     >>> p = torch.tensor([.5, .5]).log(); q = torch.tensor([.25, .75]).log()
     >>> round(precise_kl(p, q).item(), 4)
@@ -110,10 +114,14 @@ DIVERGENCES: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
     "reverse_kl": reverse_kl,
     "jensen_shannon": jensen_shannon,
 }
+"""The three, by the names that configs and recipes have for them."""
 
 
 def divergence_named(name: str) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
-    """The divergence of that name.
+    """The divergence of a name.
+
+    Args:
+        name: a key of `DIVERGENCES`.
 
     Raises:
         ConfigError: there is none.
@@ -127,6 +135,10 @@ def divergence_named(name: str) -> Callable[[torch.Tensor, torch.Tensor], torch.
 
 def uniform_to_event_kl_nats(event_tokens: int, vocabulary: int) -> float:
     """KL from a uniform target over an event to a uniform model: log(V/K), in nats.
+
+    Args:
+        event_tokens: K, how many tokens are in the event.
+        vocabulary: V, how many tokens there are.
 
     >>> round(uniform_to_event_kl_nats(897, 50257), 2)
     4.03

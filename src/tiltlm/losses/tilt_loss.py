@@ -11,9 +11,10 @@ from tiltlm.errors import ConfigError, ShapeError, TargetError
 from tiltlm.losses.divergences import divergence_named
 
 Positions = Literal["last", "all"]
-
+"""Where in a context the loss is taken."""
 
 POSITIONS: tuple[Positions, ...] = ("last", "all")
+"""All of them."""
 
 
 class TiltLoss(nn.Module):
@@ -26,6 +27,11 @@ class TiltLoss(nn.Module):
     Args:
         divergence: ``forward_kl`` KL(Q‖P), ``reverse_kl`` KL(P‖Q) or ``jensen_shannon``.
         positions: ``last``, where the article measures, or ``all``.
+
+    Raises:
+        ConfigError: no such divergence, or no such positions.
+
+    Source: the article's loss.
 
     >>> loss = TiltLoss()
     >>> log_probs = torch.tensor([[[.25, .75]]]).log()
@@ -63,14 +69,20 @@ class TiltLoss(nn.Module):
         return self._per_position(target.log(), log_probs).mean()
 
     def extra_repr(self) -> str:
+        """The settings, as torch shows them in the text of a module."""
         return f"{self.divergence}, positions={self.positions}"
 
 
 def check_order(log_probs: torch.Tensor, target: torch.Tensor) -> None:
-    """Refuse arguments that are swapped or of the wrong kind, judged by their first rows.
+    """Refuse arguments of `TiltLoss` that are swapped or of the wrong kind.
 
     A row of log-probabilities is at most 0 and its exponentials sum to 1; a row of probabilities
-    is at least 0 and sums to 1. A row of V > 1 entries cannot be both.
+    is at least 0 and sums to 1. A row of V > 1 entries cannot be both. The first row of each
+    argument is looked at.
+
+    Args:
+        log_probs: (..., V) what should be log-probabilities.
+        target: (..., V) what should be probabilities.
 
     Raises:
         TargetError: says which argument is what instead.
@@ -78,16 +90,16 @@ def check_order(log_probs: torch.Tensor, target: torch.Tensor) -> None:
     first = log_probs.detach().reshape(-1, log_probs.shape[-1])[0].float()
     second = target.detach().reshape(-1, target.shape[-1])[0].float()
     if not _is_logp(first):
-        found = "probabilities" if _is_probability(first) else "not normalised"
+        instead = "probabilities" if _is_probability(first) else "not normalised"
         raise TargetError(
-            f"the first argument should be log-probabilities; it is {found}",
+            f"the first argument should be log-probabilities; it is {instead}",
             fix="log-probabilities first, probabilities second, as in F.kl_div; "
             "take logits.log_softmax(-1)",
         )
     if not _is_probability(second):
-        found = "log-probabilities" if _is_logp(second) else "no distribution"
+        instead = "log-probabilities" if _is_logp(second) else "no distribution"
         raise TargetError(
-            f"the second argument should be probabilities; it is {found}",
+            f"the second argument should be probabilities; it is {instead}",
             fix="log-probabilities first, probabilities second, as in F.kl_div",
         )
 
@@ -98,5 +110,5 @@ def _is_probability(row: torch.Tensor) -> bool:
 
 def _is_logp(row: torch.Tensor) -> bool:
     if row.isnan().any():
-        return True  # a diverged model is another error's business
+        return True  # the model diverged, which is not a matter of the arguments' order
     return bool((row <= 1e-3).all()) and abs(float(row.logsumexp(0))) < 1e-2

@@ -17,7 +17,8 @@ import torch
 from torch import nn
 
 from tiltlm.errors import ModelError
-from tiltlm.losses.linear_kl import HeadOptions, LinearDivergence, Wish, linear_kl
+from tiltlm.losses.head_target import HeadTarget
+from tiltlm.losses.linear_divergence import HeadOptions, LinearDivergence, linear_kl
 from tiltlm.models.head import Head, replaced_forward
 from tiltlm.models.structure import head_of
 
@@ -91,7 +92,7 @@ class FusedLoss:
         unwrapped: Any,
         inputs: dict[str, Any],
         positions: torch.Tensor,
-        wish: Wish,
+        wish: HeadTarget,
         row_weights: torch.Tensor,
         **options: Any,
     ) -> LinearDivergence:

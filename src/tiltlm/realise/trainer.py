@@ -21,7 +21,7 @@ from tiltlm.contexts.token_contexts import collate
 from tiltlm.errors import ConfigError, ModelError, TargetError
 from tiltlm.events.vocabulary import Vocabulary
 from tiltlm.losses.divergences import divergence_named
-from tiltlm.losses.linear_kl import OfHead, Wish
+from tiltlm.losses.head_target import HeadTarget, TargetFromHead
 from tiltlm.models.precision import full_head, lower_precision, resolve_precision
 from tiltlm.models.structure import can_keep_logits, head_of, vocabulary_size
 from tiltlm.realise.checkpoint_trainer import CheckpointTrainer
@@ -210,7 +210,7 @@ class TiltTrainer(CheckpointTrainer):
         model: nn.Module,
         read: dict[str, Any],
         positions: torch.Tensor,
-        wish: Wish,
+        wish: HeadTarget,
         row_weights: torch.Tensor,
         return_outputs: bool,
     ) -> tuple[Any, torch.Tensor, torch.Tensor | None]:
@@ -234,7 +234,7 @@ class TiltTrainer(CheckpointTrainer):
         logits = outputs.logits
         with torch.autocast(logits.device.type, enabled=False):
             logp = logits[positions[:, -logits.shape[1] :]].float().log_softmax(-1)  # (rows, V)
-            assert not isinstance(wish, OfHead)  # only where the loss is fused
+            assert not isinstance(wish, TargetFromHead)  # only where the loss is fused
             every = slice(0, len(logp))
             target = wish if isinstance(wish, torch.Tensor) else wish(every).log_softmax(-1)
             divergence = divergence_named(self.args.divergence)(target, logp)
@@ -245,7 +245,7 @@ class TiltTrainer(CheckpointTrainer):
 
     def _wish(
         self, inputs: dict[str, torch.Tensor], positions: torch.Tensor, own_product: bool
-    ) -> Wish:
+    ) -> HeadTarget:
         """The target's log-probabilities (V,), or a function from rows to its logits."""
         if self._target_logp is not None:
             return self._target_logp
@@ -259,7 +259,7 @@ class TiltTrainer(CheckpointTrainer):
             states += [read[p] for p in where.tolist()]
         rows = torch.cat(hidden)
         if own_product:
-            return OfHead(lambda at, base: self.target.logits(base, states[at]))
+            return TargetFromHead(lambda at, base: self.target.logits(base, states[at]))
 
         def wish(at: slice) -> torch.Tensor:
             with torch.no_grad():

@@ -1,1 +1,25 @@
-"""recipes."""
+"""Recipes: what an experiment does, as YAML that is checked before anything is done.
+
+settings  reading YAML against a pydantic model; a mistake is told with its line
+run       the recipe of `tiltlm run`: model, target, contexts, training, test
+tilt      the recipe of `tiltlm tilt`: model, target, and how
+*.yaml    the recipes of `tiltlm run` that are shipped
+
+Knows the form of recipes, nothing of how they are carried out. Importing this package imports no
+torch.
+"""
+
+from tiltlm.recipes.run import Recipe, list_recipes, load_recipe, read_recipe
+from tiltlm.recipes.settings import read_settings
+from tiltlm.recipes.tilt import TiltRecipe, raw_recipe, recipe_of
+
+__all__ = [
+    "Recipe",
+    "TiltRecipe",
+    "list_recipes",
+    "load_recipe",
+    "raw_recipe",
+    "read_recipe",
+    "read_settings",
+    "recipe_of",
+]

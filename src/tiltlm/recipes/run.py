@@ -1,6 +1,6 @@
-"""Recipes: what a run does, as YAML that is checked before anything is done.
+"""What `tiltlm run` does, as a YAML file: model, target, contexts, training, test.
 
-Knows the form of a recipe and where the shipped ones lie; imports no torch.
+Knows the form of such a recipe and where the shipped ones lie, nothing of how it is carried out.
 """
 
 from __future__ import annotations
@@ -45,14 +45,26 @@ class TrainPart(_Part):
         default=1, ge=1, description="parts that a step's contexts are computed in"
     )
     positions: Literal["last", "all"] = Field(default="all", description="where the loss is taken")
-    divergence: Literal["forward_kl", "reverse_kl", "jensen_shannon"] = "forward_kl"
-    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
-    learning_rate: float = Field(gt=0, allow_inf_nan=False)
+    divergence: Literal["forward_kl", "reverse_kl", "jensen_shannon"] = Field(
+        default="forward_kl", description="what the loss is, between target and model"
+    )
+    optimizer: Literal["adamw", "adam", "sgd"] = Field(
+        default="adamw", description="what makes steps of gradients"
+    )
+    learning_rate: float = Field(gt=0, allow_inf_nan=False, description="of the optimizer, at peak")
     momentum: float = Field(default=0.0, ge=0, lt=1, description="of sgd")
-    weight_decay: float = Field(default=0.0, ge=0, allow_inf_nan=False)
-    schedule: Literal["constant", "linear", "cosine"] = "constant"
-    warmup_steps: int = Field(default=0, ge=0)
-    max_grad_norm: float = Field(default=0.0, ge=0, description="0: no clipping")
+    weight_decay: float = Field(
+        default=0.0, ge=0, allow_inf_nan=False, description="of the optimizer"
+    )
+    schedule: Literal["constant", "linear", "cosine"] = Field(
+        default="constant", description="how the learning rate goes on after the warm-up"
+    )
+    warmup_steps: int = Field(
+        default=0, ge=0, description="steps in which the learning rate rises to its peak"
+    )
+    max_grad_norm: float = Field(
+        default=0.0, ge=0, description="norm that gradients are clipped to; 0: no clipping"
+    )
     save_every: int = Field(
         default=0, ge=0, description="steps between checkpoints; 0: only on Ctrl-C"
     )
@@ -61,28 +73,40 @@ class TrainPart(_Part):
 class TestPart(_Part):
     """How the model is measured, before and after."""
 
-    __test__ = False  # no test, though pytest would think so
+    __test__ = False  # pytest would collect the class by its name
 
-    sequences: int = Field(default=1, ge=1)
+    sequences: int = Field(default=1, ge=1, description="sequences generated")
     prompt_tokens: int = Field(default=256, ge=1, description="random tokens to begin with")
     new_tokens: int = Field(default=200, ge=1, description="tokens generated a sequence")
-    temperature: float = Field(default=1.0, gt=0, allow_inf_nan=False)
-    top_k: int = Field(default=0, ge=0, description="0: all tokens")
-    top_p: float = Field(default=1.0, gt=0, le=1)
-    held_out_contexts: int = Field(default=8, ge=1)
-    held_out_tokens: int = Field(default=256, ge=1)
-    precision: Literal["auto", "float32", "bfloat16"] = "float32"
+    temperature: float = Field(
+        default=1.0, gt=0, allow_inf_nan=False, description="that tokens are drawn at"
+    )
+    top_k: int = Field(
+        default=0, ge=0, description="likeliest tokens that are drawn from; 0: all tokens"
+    )
+    top_p: float = Field(
+        default=1.0, gt=0, le=1, description="probability of the tokens drawn from; 1: all tokens"
+    )
+    held_out_contexts: int = Field(
+        default=8, ge=1, description="random contexts at which event mass and KL are measured"
+    )
+    held_out_tokens: int = Field(default=256, ge=1, description="tokens of each")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        default="float32", description="of the model while it is measured"
+    )
 
 
 class Recipe(_Part):
     """A whole experiment: model, target, contexts, training, test."""
 
-    description: str = ""
-    model: ModelPart
+    description: str = Field(default="", description="one line on what the recipe does")
+    model: ModelPart = Field(description="which model is trained")
     target: str = Field(description="as on the command line: uniform(contains('x'))")
-    contexts: ContextsPart = ContextsPart()
-    train: TrainPart
-    test: TestPart = TestPart()
+    contexts: ContextsPart = Field(
+        default=ContextsPart(), description="where the target should hold"
+    )
+    train: TrainPart = Field(description="how the model is trained")
+    test: TestPart = Field(default=TestPart(), description="how it is measured")
 
     def to_yaml(self) -> str:
         """The recipe as a file that can be run again."""
@@ -90,17 +114,18 @@ class Recipe(_Part):
 
 
 def list_recipes() -> dict[str, str]:
-    """Names of the shipped recipes, with one line each on what they do."""
-    folder = resources.files("tiltlm").joinpath("recipes")
-    names = sorted(item.name for item in folder.iterdir() if item.name.endswith(".yaml"))
-    return {name.removesuffix(".yaml"): load_recipe(name[:-5]).description for name in names}
+    """The names of the shipped recipes, in order, with one line each on what they do."""
+    return {name: load_recipe(name).description for name in _shipped_names()}
 
 
 def read_recipe(name: str) -> tuple[str, str]:
-    """The text of a recipe, and where it stands.
+    """Read the text of a recipe.
 
     Args:
         name: of a shipped recipe, or the path of a YAML file.
+
+    Returns:
+        the text, and where it stands, for errors.
 
     Raises:
         ConfigError: there is none; names the nearest.
@@ -111,16 +136,18 @@ def read_recipe(name: str) -> tuple[str, str]:
     path = Path(name)
     if path.suffix in (".yaml", ".yml"):
         return read_file(path), str(path)
-    known = sorted(
-        item.name.removesuffix(".yaml")
-        for item in resources.files("tiltlm").joinpath("recipes").iterdir()
-        if item.name.endswith(".yaml")
-    )
+    known = _shipped_names()
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]}? " if near else ""
     raise ConfigError(
         f"no such recipe: {name!r}", fix=f"{hint}known: {', '.join(known)}; or name a .yaml file"
     )
+
+
+def _shipped_names() -> list[str]:
+    folder = resources.files("tiltlm").joinpath("recipes")
+    files = (item.name for item in folder.iterdir())
+    return sorted(file.removesuffix(".yaml") for file in files if file.endswith(".yaml"))
 
 
 def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:

@@ -1,4 +1,7 @@
-"""Settings in YAML, checked against a pydantic model; a mistake is told with its line."""
+"""Settings in YAML, checked against a pydantic model; a mistake is told with its line.
+
+Knows nothing of what the settings are for.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,10 @@ from pydantic import BaseModel, ValidationError
 from tiltlm.errors import ConfigError
 
 Settings = TypeVar("Settings", bound=BaseModel)
+"""The pydantic model that settings are checked against."""
+
+_Path = tuple[str, ...]
+"""The keys that lead to a value, from the outermost mapping inwards."""
 
 
 def read_file(path: Path) -> str:
@@ -37,11 +44,11 @@ def read_settings(
     """Read and check settings.
 
     Args:
-        kind: what they should be.
+        kind: the pydantic model that they should fit.
         text: YAML.
-        where: it stands, for errors.
+        where: the file that the text stands in, for errors.
         overrides: ``key=value`` with dots between levels, ``train.steps=50``.
-        option: what an override was written after, for errors.
+        option: the option that overrides were written after, for errors.
 
     Raises:
         ConfigError: broken YAML, an unknown key, a value that does not fit; says in which line, or
@@ -59,62 +66,66 @@ def read_settings(
         raise ConfigError(
             f"this is no mapping with the keys {', '.join(kind.model_fields)}", where=where
         )
-    places = {path: f"{where}, line {line}" for path, line in _lines(node).items()}
+    origins = {path: f"{where}, line {line}" for path, line in _lines(node).items()}
     for override in overrides:
         path, value = _read_override(override)
         _assign(data, path, value, option + override)
-        places[path] = f"{option}{override}"
-    return _validate(kind, data, places, where)
+        origins[path] = f"{option}{override}"
+    return _validate(kind, data, origins, where)
 
 
 def _validate(
-    kind: type[Settings], data: dict[str, Any], places: dict[tuple[str, ...], str], where: str
+    kind: type[Settings], data: dict[str, Any], origins: dict[_Path, str], where: str
 ) -> Settings:
+    """The checked settings; an error is told with where its value, or the nearest key, stands."""
     try:
         return kind.model_validate(data)
     except ValidationError as error:
         first = error.errors()[0]
         path = tuple(str(step) for step in first["loc"])
-        place = next(
-            (places[path[:n]] for n in range(len(path), 0, -1) if path[:n] in places), where
+        origin = next(
+            (origins[path[:n]] for n in range(len(path), 0, -1) if path[:n] in origins), where
         )
         key = ".".join(path)
         fix = None
         if first["type"] == "extra_forbidden":
             known = _known_keys(kind, path[:-1])
             near = difflib.get_close_matches(path[-1], known, n=1)
-            what = f"unknown key {key!r}"
+            message = f"unknown key {key!r}"
             fix = (f"did you mean {near[0]}? " if near else "") + "known: " + ", ".join(known)
         elif first["type"] == "missing":
-            what = f"{key!r} is missing"
+            message = f"{key!r} is missing"
         else:
-            what = f"{key!r} is {first['input']!r}: {first['msg'].lower()}"
-        raise ConfigError(what, where=place, fix=fix) from None
+            message = f"{key!r} is {first['input']!r}: {first['msg'].lower()}"
+        raise ConfigError(message, where=origin, fix=fix) from None
 
 
-def _known_keys(kind: type[BaseModel], path: tuple[str, ...]) -> list[str]:
+def _known_keys(kind: type[BaseModel], path: _Path) -> list[str]:
+    """The keys of the mapping that a path leads to."""
     part: Any = kind
     for step in path:
         part = part.model_fields[step].annotation
     return list(part.model_fields)
 
 
-def _lines(node: yaml.Node | None, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], int]:
-    found: dict[tuple[str, ...], int] = {}
+def _lines(node: yaml.Node | None, path: _Path = ()) -> dict[_Path, int]:
+    """The line of each key below a node, counted from 1; refuses a key that stands twice."""
+    lines: dict[_Path, int] = {}
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             inner = (*path, str(key.value))
-            if inner in found:
+            if inner in lines:
                 raise ConfigError(
                     f"the key {'.'.join(inner)!r} stands twice",
                     where=f"line {key.start_mark.line + 1}",
                 )
-            found[inner] = key.start_mark.line + 1
-            found |= _lines(value, inner)
-    return found
+            lines[inner] = key.start_mark.line + 1
+            lines |= _lines(value, inner)
+    return lines
 
 
-def _read_override(override: str) -> tuple[tuple[str, ...], Any]:
+def _read_override(override: str) -> tuple[_Path, Any]:
+    """The path and the value of ``key=value``; the value is YAML where it can be read as such."""
     key, sign, value = override.partition("=")
     if not sign or not key.strip():
         raise ConfigError(
@@ -125,12 +136,13 @@ def _read_override(override: str) -> tuple[tuple[str, ...], Any]:
         read = yaml.safe_load(value)
     except yaml.YAMLError:
         return path, value
-    # weights({'a': 1}) is an expression, though YAML sees a mapping in it.
+    # YAML sees a mapping in weights({'a': 1}), which is an expression and stays text.
     is_text = isinstance(read, dict | list) and not value.lstrip().startswith(("{", "["))
     return path, value if is_text else read
 
 
-def _assign(data: dict[str, Any], path: tuple[str, ...], value: Any, override: str) -> None:
+def _assign(data: dict[str, Any], path: _Path, value: Any, override: str) -> None:
+    """Put a value into nested mappings, which are made where there are none."""
     for step in path[:-1]:
         if data.get(step) is None:
             data[step] = {}

@@ -1,5 +1,7 @@
 r"""What `tiltlm tilt` does, as a YAML file: model, target, and how.
 
+Knows the form of such a recipe, nothing of how it is carried out.
+
 >>> text = "model: smollm2\ntarget: tilt(contains('x'), 1)\nby: train\ntraining: {steps: 30}\n"
 >>> read_settings(TiltRecipe, text, "tilt.yaml").training.steps
 30
@@ -26,27 +28,43 @@ class _Part(BaseModel):
 class TrainingPart(_Part):
     """Fields of `Training`; what is left out follows from the target."""
 
-    parameters: Literal["head", "body+head", "full"] | None = None
-    steps: int | None = Field(default=None, ge=1)
-    batch: int | None = Field(default=None, ge=1)
-    learning_rate: float | None = Field(default=None, gt=0)
-    start: Literal["base", "edit"] | None = None
-    writing_steps: int | None = Field(default=None, ge=1)
-    every: int | None = Field(default=None, ge=1)
-    patience: int | None = Field(default=None, ge=1)
-    divergence: Literal["forward_kl", "reverse_kl", "jensen_shannon"] | None = None
+    parameters: Literal["head", "body+head", "full"] | None = Field(
+        default=None, description="what is trained"
+    )
+    steps: int | None = Field(default=None, ge=1, description="updates of the weights at most")
+    batch: int | None = Field(default=None, ge=1, description="contexts a step")
+    learning_rate: float | None = Field(default=None, gt=0, description="the peak of a cosine")
+    start: Literal["base", "edit"] | None = Field(
+        default=None, description="the base's weights, or the closed-form edit of them"
+    )
+    writing_steps: int | None = Field(
+        default=None, ge=1, description="steps in which the body learns where a trigger came before"
+    )
+    every: int | None = Field(
+        default=None, ge=1, description="steps between looks at the gap closed"
+    )
+    patience: int | None = Field(
+        default=None, ge=1, description="looks without a new best after which training stops"
+    )
+    divergence: Literal["forward_kl", "reverse_kl", "jensen_shannon"] | None = Field(
+        default=None, description="what the loss is, between target and model"
+    )
 
 
 class TiltRecipe(_Part):
     """One tilt."""
 
-    model: str
+    model: str = Field(description="smollm2, a folder, a GGUF file, or a name on the Hub")
     target: str = Field(description="as on the command line: tilt(contains('x'), 1.0)")
-    by: Literal["edit", "train", "decode"] = "edit"
-    contexts: str | None = None
-    merge: bool = False
-    seed: int = Field(default=0, ge=0)
-    training: TrainingPart = TrainingPart()
+    by: Literal["edit", "train", "decode"] = Field(
+        default="edit", description="how the target is realised"
+    )
+    contexts: str | None = Field(
+        default=None, description="where the target should hold: own, random, text:FILE, …"
+    )
+    merge: bool = Field(default=False, description="save a whole model, not an adapter")
+    seed: int = Field(default=0, ge=0, description="of contexts, draws and training")
+    training: TrainingPart = Field(default=TrainingPart(), description="used by train alone")
 
 
 def recipe_of(model: str, options: Mapping[str, Any], training: Mapping[str, Any]) -> TiltRecipe:
@@ -54,16 +72,16 @@ def recipe_of(model: str, options: Mapping[str, Any], training: Mapping[str, Any
 
     Args:
         model: a name for `load`, or the path of a file with a `TiltRecipe`.
-        options: its fields; None leaves them as they are.
-        training: the same for those of its ``training``.
+        options: fields of a `TiltRecipe`; None leaves them as they are.
+        training: fields of its ``training``; None leaves them as they are.
 
     Raises:
-        ConfigError: the file cannot be read, a value does not fit, with its line or its option, or
-            something of training was asked for where nothing is trained.
+        ConfigError: the file cannot be read; there is no target; a value does not fit, told with
+            its line or its option; or something of training was asked for where nothing is trained.
     """
     given = {k: v for k, v in options.items() if v is not None}
-    trained = {k: v for k, v in training.items() if v is not None}
-    given |= {f"training.{k}": v for k, v in trained.items()}
+    given_training = {k: v for k, v in training.items() if v is not None}
+    given |= {f"training.{k}": v for k, v in given_training.items()}
     text, from_file = yaml.safe_dump({"model": model}), model.endswith((".yaml", ".yml"))
     if not from_file and "target" not in given:
         raise ConfigError(
@@ -73,20 +91,27 @@ def recipe_of(model: str, options: Mapping[str, Any], training: Mapping[str, Any
         )
     if from_file:
         text = read_file(Path(model))
-    # Values go through YAML like those of the file, so they are written as JSON.
+    # Values are read as YAML like those of the file; all JSON is YAML, so they are written as JSON.
     overrides = [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in given.items()]
     recipe = read_settings(TiltRecipe, text, model, overrides, option="--")
-    if recipe.by != "train" and trained:
+    if recipe.by != "train" and given_training:
         raise ConfigError(
             f"nothing is trained by {recipe.by}",
-            where=", ".join(f"--{name}" for name in trained),
+            where=", ".join(f"--{name}" for name in given_training),
             fix="--by train, or leave it out",
         )
     return recipe
 
 
 def raw_recipe(model: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """The same before it is checked, for `sweep`, which fills in what varies.
+    """A tilt that is not checked yet, for a sweep, which fills in what varies.
+
+    Args:
+        model: a name for `load`, or the path of a file with a `TiltRecipe`.
+        options: fields of a `TiltRecipe` that take the place of the file's; None leaves them.
+
+    Returns:
+        fields of a `TiltRecipe` as they were written.
 
     Raises:
         ConfigError: the file cannot be read or is no mapping.
@@ -99,5 +124,5 @@ def raw_recipe(model: str, options: Mapping[str, Any]) -> dict[str, Any]:
             raise ConfigError(f"this is no YAML: {error}", where=model) from None
         if not isinstance(data, dict):
             raise ConfigError("this is no mapping", where=model)
-    found: dict[str, Any] = data | {k: v for k, v in options.items() if v is not None}
-    return found
+    given = {k: v for k, v in options.items() if v is not None}
+    return {**data, **given}

@@ -1,1 +1,12 @@
-"""statistics."""
+"""Statistics: intervals, tests and spreads.
+
+intervals    confidence intervals for rates, means, ratios and paired shares
+comparisons  whether base and model differ, with what it takes to tell
+robust       spreads that a few extreme values do not move; Monte Carlo p-values
+
+Knows nothing of tokens or models. What is named here loads when it is first used.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,4 +1,8 @@
-"""Confidence intervals. Knows nothing of tokens or models."""
+"""Confidence intervals for rates, means, ratios and paired shares.
+
+Each states what its unit of replication is: what must be independent for the interval to hold.
+Knows nothing of tokens or models.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,14 @@ from tiltlm.records.base import Estimate, Interval
 def wilson(hits: int, trials: int, confidence: float = 0.95) -> Interval:
     """Wilson's score interval for a rate; the unit of replication is one independent trial.
 
+    Args:
+        hits: trials that count.
+        trials: all trials.
+        confidence: how often such intervals hold the true rate.
+
+    Returns:
+        both ends, between 0 and 1.
+
     Raises:
         MeasurementError: there were no trials.
 
@@ -26,15 +38,27 @@ def wilson(hits: int, trials: int, confidence: float = 0.95) -> Interval:
         raise MeasurementError(
             "no tokens were generated, so there is no rate", fix="ask for at least one new token"
         )
-    found = stats.binomtest(hits, trials).proportion_ci(confidence, method="wilson")
-    return float(found.low), float(found.high)
+    interval = stats.binomtest(hits, trials).proportion_ci(confidence, method="wilson")
+    return float(interval.low), float(interval.high)
 
 
 def student(values: Sequence[float], confidence: float = 0.95) -> Interval | None:
-    """Student's t interval for a mean; None where the values show no spread to judge by.
+    """Student's t interval for a mean.
 
-    That is so for a single value, and for values that are all equal. The unit of replication is
-    one value, so give one value for each independent context.
+    The unit of replication is one value, so give one value for each independent context.
+
+    Args:
+        values: at least one.
+        confidence: how often such intervals hold the true mean.
+
+    Returns:
+        both ends; None where the values show no spread to judge by, which is so for a single value
+        and for values that are all equal.
+
+    Raises:
+        MeasurementError: there are no values.
+
+    Source: Student 1908.
 
     >>> [round(x, 2) for x in student([1.0, 2.0, 3.0]) or ()]
     [-0.48, 4.48]
@@ -45,8 +69,8 @@ def student(values: Sequence[float], confidence: float = 0.95) -> Interval | Non
     if min(values) == max(values):
         return None
     mean, error = float(np.mean(values)), float(stats.sem(values))
-    reach = float(stats.t.ppf((1 + confidence) / 2, count - 1)) * error
-    return mean - reach, mean + reach
+    margin = float(stats.t.ppf((1 + confidence) / 2, count - 1)) * error
+    return mean - margin, mean + margin
 
 
 def ratio_student(
@@ -54,22 +78,36 @@ def ratio_student(
 ) -> Interval | None:
     """Student's t interval for Σ numerators / Σ denominators over independent clusters.
 
-    See `ratio_test`. None with fewer than two clusters, or where all agree. The unit of
-    replication is one pair.
+    The unit of replication is one cluster. Error and degrees of freedom are those of `ratio_test`.
+
+    Args:
+        numerators: one for each cluster.
+        denominators: likewise, in the same order; at least 0.
+        confidence: how often such intervals hold the true ratio.
+
+    Returns:
+        both ends; None with fewer than two clusters, or where all agree.
+
+    Raises:
+        MeasurementError: there are no clusters, or their denominators sum to 0.
 
     >>> [round(x, 2) for x in ratio_student([2.0, 4.0, 6.0], [2.0, 2.0, 2.0]) or ()]
     [-1.04, 5.04]
     """
-    found = ratio_test(numerators, denominators)
-    if found is None:
+    tested = ratio_test(numerators, denominators)
+    if tested is None:
         return None
-    ratio, error, freedom = found
-    reach = float(stats.t.ppf((1 + confidence) / 2, freedom)) * error
-    return ratio - reach, ratio + reach
+    ratio, error, freedom = tested
+    margin = float(stats.t.ppf((1 + confidence) / 2, freedom)) * error
+    return ratio - margin, ratio + margin
 
 
 def ratio_estimate(numerators: Sequence[float], denominators: Sequence[float]) -> Estimate:
     """Σ numerators / Σ denominators over independent clusters, with `ratio_student`'s interval.
+
+    Args:
+        numerators: one for each cluster.
+        denominators: likewise, in the same order; they do not sum to 0.
 
     >>> ratio_estimate([2.0, 4.0, 6.0], [2.0, 2.0, 2.0]).mean
     2.0
@@ -81,20 +119,24 @@ def ratio_estimate(numerators: Sequence[float], denominators: Sequence[float]) -
 def relative_reduction(after: Sequence[float], before: Sequence[float]) -> Estimate:
     """1 − Σ after / Σ before over independent clusters, with its interval.
 
+    Args:
+        after: one for each cluster.
+        before: likewise, in the same order; they do not sum to 0.
+
     >>> relative_reduction([1.0, 2.0], [4.0, 8.0])
     Estimate(mean=0.75, interval=None)
     """
-    left = ratio_estimate(after, before)
-    if left.interval is None:
-        return Estimate(1 - left.mean, None)
-    low, high = left.interval
-    return Estimate(1 - left.mean, (1 - high, 1 - low))
+    remaining = ratio_estimate(after, before)
+    if remaining.interval is None:
+        return Estimate(1 - remaining.mean, None)
+    low, high = remaining.interval
+    return Estimate(1 - remaining.mean, (1 - high, 1 - low))
 
 
 def ratio_test(
     numerators: Sequence[float], denominators: Sequence[float]
 ) -> tuple[float, float, float] | None:
-    """Ratio, its standard error and degrees of freedom; None where there is no spread.
+    """The ratio Σ numerators / Σ denominators of independent clusters, to be tested.
 
     The ratio is linearised: cluster i deviates by (numerator − ratio · denominator) / mean
     denominator, divided by 1 − its share of all denominators, since a large cluster pulls the ratio
@@ -103,6 +145,17 @@ def ratio_test(
     and the percentile bootstrap do not (benchmarks/coverage.py); with equal denominators it is a
     little wider than `student`.
 
+    Args:
+        numerators: one for each cluster.
+        denominators: likewise, in the same order; at least 0.
+
+    Returns:
+        the ratio, its standard error and its degrees of freedom; None where there is no spread to
+        judge by.
+
+    Raises:
+        MeasurementError: there are no clusters, or their denominators sum to 0.
+
     Source: Cochran 1977, *Sampling Techniques*, section 6.4; MacKinnon and White 1985 (HC3); Kish
     1965 (effective number).
     """
@@ -110,8 +163,8 @@ def ratio_test(
     if len(top) == 0 or not bottom.sum() > 0:
         raise MeasurementError("no values were measured, so there is no ratio")
     # A cluster may add to the numerator alone, as leakage does where a trigger never comes.
-    there = (top != 0) | (bottom > 0)
-    top, bottom = top[there], bottom[there]
+    counts = (top != 0) | (bottom > 0)
+    top, bottom = top[counts], bottom[counts]
     ratio, share = float(top.sum() / bottom.sum()), bottom / bottom.sum()
     deviations = (top - ratio * bottom) / bottom.mean()
     scale = max(1e-300, float(np.abs(top).max() / bottom.mean()))
@@ -126,11 +179,19 @@ def paired_shares(
 ) -> tuple[Interval, float]:
     """Interval for the difference of two shares of the same items, and McNemar's exact p.
 
+    The unit of replication is one item.
+
     Args:
         gained: items that only the second share counts.
         lost: items that only the first counts.
-        items: all; the unit of replication is one item.
-        confidence: of the interval.
+        items: all of them.
+        confidence: how often such intervals hold the true difference.
+
+    Returns:
+        both ends of the interval for second − first, between −1 and 1; and the two-sided p.
+
+    Raises:
+        MeasurementError: there are no items.
 
     Source: Agresti and Min 2005, adding one half to each cell; McNemar 1947.
 
@@ -143,6 +204,6 @@ def paired_shares(
     b, c, n = gained + 0.5, lost + 0.5, items + 2
     middle = (b - c) / n
     error = float(np.sqrt(max(0.0, b + c - (b - c) ** 2 / n))) / n
-    reach = float(stats.norm.ppf((1 + confidence) / 2)) * error
+    margin = float(stats.norm.ppf((1 + confidence) / 2)) * error
     p = float(stats.binomtest(gained, gained + lost).pvalue) if gained + lost else 1.0
-    return (max(-1.0, middle - reach), min(1.0, middle + reach)), p
+    return (max(-1.0, middle - margin), min(1.0, middle + margin)), p

@@ -13,15 +13,15 @@ _OF_NORMAL = 0.6745
 
 
 def robust_spread(values: Array, axis: int = -1, *, centred: bool = False) -> Array:
-    """Standard deviation as of a normal distribution, by the median absolute deviation.
+    """The standard deviation that a normal distribution with this median absolute deviation has.
 
     Args:
-        values: any shape.
-        axis: along which.
+        values: of any shape.
+        axis: along which the spread is taken.
         centred: whether the middle is known to be 0, so that no median is taken off.
 
     Returns:
-        the shape of ``values`` without ``axis``.
+        spreads, in the shape of ``values`` without ``axis``.
 
     Source: Hampel 1974.
 
@@ -33,13 +33,13 @@ def robust_spread(values: Array, axis: int = -1, *, centred: bool = False) -> Ar
 
 
 def monte_carlo_p(reaching: int, simulated: int) -> float:
-    """The p-value of a statistic that some of the simulated ones reach: (1 + count) / (B + 1).
+    """The p-value of a statistic by comparison with simulated ones: (1 + reaching) / (B + 1).
 
     It holds where the statistic is exchangeable with the simulated ones if there is no effect.
 
     Args:
-        reaching: how many of the simulated ones are at least as large.
-        simulated: B.
+        reaching: how many of the simulated statistics are at least as large.
+        simulated: B, how many there are.
 
     Source: Phipson and Smyth 2010, "Permutation p-values should never be zero".
 

@@ -1,4 +1,4 @@
-"""Balance."""
+"""What several events have together, split among them by share."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from tiltlm.errors import TargetError
 from tiltlm.events.automaton import State
 from tiltlm.events.event import Event
 from tiltlm.events.vocabulary import Vocabulary
-from tiltlm.targets.reweighing import LARGEST_STRENGTH, Reweighing, check_event
+from tiltlm.targets.arguments import EXAMPLES, check_event
+from tiltlm.targets.reweighing import LARGEST_STRENGTH, Reweighing
 from tiltlm.targets.target import Target
 
 if TYPE_CHECKING:
@@ -36,18 +37,31 @@ class _Balance(Target):
 
 
 class BoundBalance(Reweighing):
-    """Outside its events the reference; inside the same total, split as wished."""
+    """The reference outside the events; inside them the same total, split by share.
+
+    Args:
+        target: as it was written.
+        vocabulary: of the model.
+
+    Raises:
+        TargetError: two of the events share a token, whatever the context.
+    """
 
     def __init__(self, target: _Balance, vocabulary: Vocabulary) -> None:
         super().__init__(target, [event for event, _ in target.shares], vocabulary)
         self.shares = [share for _, share in target.shares]
-        count = range(len(self.events))
-        self.patterns = [tuple(int(k == j) for j in count) for k in count]
+        numbers = range(len(self.events))
+        self.patterns = [tuple(int(k == j) for j in numbers) for k in numbers]
         if not self.depends_on_context:
-            self.classes_at(None)
+            self.classes_at(None)  # refuses events that share a token
+
+    @property
+    def shifts_vary(self) -> bool:
+        """True with classes: the less an event has of the total, the further it must rise."""
+        return self.classes() is not None
 
     def classes_at(self, state: State) -> torch.Tensor:
-        """(A, V), one class an event.
+        """The classes at a state of the context: (K, V) boolean, one an event.
 
         Raises:
             TargetError: two of the events share a token.
@@ -68,19 +82,22 @@ class BoundBalance(Reweighing):
         return classes
 
     def class_shifts(self, log_masses: torch.Tensor) -> torch.Tensor:
-        """log(share·total / mass); 0 where an event has no mass at all to scale."""
+        """(N, K) log(share·total / mass), at most ±50; 0 where an event has no mass to scale."""
         import torch
 
         total = log_masses.logsumexp(-1, keepdim=True)
-        wish = torch.tensor(self.shares, dtype=log_masses.dtype, device=log_masses.device).log()
-        shift = wish + total - log_masses
-        return torch.where(log_masses.isfinite() & total.isfinite(), shift, 0.0).clamp(
+        shares = torch.tensor(self.shares, dtype=log_masses.dtype, device=log_masses.device)
+        shifts = shares.log() + total - log_masses
+        return torch.where(log_masses.isfinite() & total.isfinite(), shifts, 0.0).clamp(
             -LARGEST_STRENGTH, LARGEST_STRENGTH
         )
 
 
 def balance(shares: Mapping[Event, float]) -> Target:
     """Split what several events have together by share, and leave all other tokens alone.
+
+    Args:
+        shares: of each event, in the probability that all of them have together.
 
     Raises:
         TargetError: fewer than two events; a share not between 0 and 1; they do not sum to 1.
@@ -92,7 +109,7 @@ def balance(shares: Mapping[Event, float]) -> Target:
     if not isinstance(shares, Mapping) or len(shares) < 2:
         raise TargetError(
             "balance takes a mapping of at least two events to shares",
-            fix="balance({word('he'): 0.5, word('she'): 0.5})",
+            fix=f"write {EXAMPLES['balance']}, say",
         )
     for event, share in shares.items():
         check_event("balance", event)

@@ -8,18 +8,17 @@ of another simply has the end token beside the way on. Everywhere else the refer
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tiltlm.errors import TargetError
 from tiltlm.events.automaton import State
 from tiltlm.events.vocabulary import Vocabulary
-from tiltlm.models.chat import answer_ids, prompt_ids
-from tiltlm.targets.question import Question
+from tiltlm.targets.arguments import given_rows
+from tiltlm.targets.question import Question, read_questions
 from tiltlm.targets.target import StringTarget, Target
 
 if TYPE_CHECKING:
@@ -28,24 +27,45 @@ if TYPE_CHECKING:
 
 
 _OFF = -1
+"""The state once the context has left all paths of the trie; it is never left again."""
+
+_NO_QUESTION = -1
+"""Stands for the question at nodes that are part of a prompt, not of an answer."""
 
 
 @dataclass
 class _Node:
+    """A node of the trie.
+
+    Attributes:
+        children: from each token that may follow to the number of its node.
+        mass: how often an answer comes by this node, given its question.
+        question: the number of the question whose answer the node is part of.
+    """
+
     children: dict[int, int] = field(default_factory=dict)
     mass: float = 0.0
-    question: int = -1  # which question's answer this node is part of; −1 inside a prompt
+    question: int = _NO_QUESTION
 
 
 class BoundChoices(StringTarget):
-    """The trie over one tokenizer; a state is a node, or −1 off all paths."""
+    """The trie over one tokenizer; a state is the number of a node, or −1 off all paths.
+
+    Args:
+        target: the questions.
+        vocabulary: of the model.
+        tokenizer: writes prompts and answers as token ids.
+
+    Raises:
+        TargetError: two questions begin alike, so that one prompt has two distributions.
+    """
 
     def __init__(
-        self,
-        target: _Choices,
-        vocabulary: Vocabulary,
-        tokenizer: PreTrainedTokenizerBase,
+        self, target: _Choices, vocabulary: Vocabulary, tokenizer: PreTrainedTokenizerBase
     ) -> None:
+        # Imported only here because the module loads transformers, and targets should load fast.
+        from tiltlm.models.chat import answer_ids, prompt_ids
+
         self.text, self.events = str(target), ()
         self.fingerprint, self.vocabulary_size = vocabulary.fingerprint, len(vocabulary)
         self.questions = target.questions
@@ -60,7 +80,7 @@ class BoundChoices(StringTarget):
             self.prompts.append(prompt)
             self.answers.append(answers)
             root = self._insert(prompt)
-            if self._nodes[root].children or self._nodes[root].question >= 0:
+            if self._nodes[root].children or self._nodes[root].question != _NO_QUESTION:
                 raise TargetError(
                     "two questions begin alike, so one prompt has two distributions",
                     where=self.text,
@@ -70,8 +90,9 @@ class BoundChoices(StringTarget):
                 self._insert(ids, root, number, weight)
 
     def _insert(
-        self, ids: Sequence[int], node: int = 0, question: int = -1, weight: float = 0.0
+        self, ids: Sequence[int], node: int = 0, question: int = _NO_QUESTION, weight: float = 0.0
     ) -> int:
+        """Add a path below a node, and ``weight`` to all nodes on it; the number of its last."""
         self._nodes[node].mass += weight
         for token in ids:
             children = self._nodes[node].children
@@ -84,34 +105,41 @@ class BoundChoices(StringTarget):
 
     @property
     def depends_on_context(self) -> bool:
-        """Yes."""
+        """True: strings are chosen from only after their prompts."""
         return True
 
     def start(self) -> State:
-        """The root."""
+        """The root of the trie."""
         return 0
 
     def advance(self, state: State, token: int) -> State:
-        """The child, or −1 for good."""
+        """The child for the token, or −1, which is never left again."""
         assert isinstance(state, int)
         return _OFF if state == _OFF else self._nodes[state].children.get(token, _OFF)
 
     def conditional(self, state: State) -> dict[int, float] | None:
-        """Token → probability at a node inside an answer; None where the reference holds."""
+        """The distribution of the next token at a node inside an answer.
+
+        Returns:
+            from token to probability; None where the reference holds.
+        """
         assert isinstance(state, int)
         if state == _OFF:
             return None
         node = self._nodes[state]
-        if node.question < 0 or not node.children:
+        if node.question == _NO_QUESTION or not node.children:
             return None
         return {t: self._nodes[c].mass / node.mass for t, c in node.children.items()}
 
     def triggered(self, states: Sequence[State]) -> list[bool]:
-        """Inside an answer."""
+        """For each state, whether it is inside an answer."""
         return [self.conditional(state) is not None for state in states]
 
     def weight(self, state: State) -> float:
-        """How often an answer comes by this node: the weight of a position in KL over strings."""
+        """How often an answer comes by a node: the weight of a position in KL over strings.
+
+        0 where the reference holds.
+        """
         assert isinstance(state, int)
         inside = state != _OFF and self.conditional(state) is not None
         return self._nodes[state].mass if inside else 0.0
@@ -119,17 +147,16 @@ class BoundChoices(StringTarget):
     def log_probs(
         self, reference: torch.Tensor | None = None, states: Sequence[State] | None = None
     ) -> torch.Tensor:
-        """(N, V)."""
-        assert reference is not None
-        assert states is not None
-        found = reference.clone()
+        """(N, V): the conditionals inside answers, the reference elsewhere."""
+        reference, states = given_rows(self, reference, states)
+        log_probs = reference.clone()
         for row, state in enumerate(states):
             conditional = self.conditional(state)
             if conditional is not None:
-                found[row] = -math.inf
+                log_probs[row] = -math.inf
                 for token, probability in conditional.items():
-                    found[row, token] = math.log(probability)
-        return found
+                    log_probs[row, token] = math.log(probability)
+        return log_probs
 
 
 @dataclass(frozen=True)
@@ -144,7 +171,7 @@ class _Choices(Target):
             raise TargetError(
                 "choices needs the tokenizer, as it is about whole strings",
                 where=str(self),
-                fix="bind(vocabulary, tokenizer)",
+                fix="give it: target.bind(vocabulary, tokenizer)",
             )
         return BoundChoices(self, vocabulary, tokenizer)
 
@@ -166,8 +193,7 @@ def choices(
 
     Args:
         questions: a mapping from prompts to strings with weights (or strings alone, equally
-            likely); or a JSON file with ``request``, ``response``, ``targets`` and optionally
-            ``weights``, or a list of such objects (the form of diffuse-distributions).
+            likely); or a JSON file as for `read_questions`.
 
     Raises:
         TargetError: the file cannot be read, or what it says is no distribution.
@@ -180,50 +206,9 @@ def choices(
             request: dict(s) if isinstance(s, Mapping) else list(s)
             for request, s in questions.items()
         }
-        found = [_question(request, "", strings) for request, strings in plain.items()]
-        if not found:
+        if not plain:
             raise TargetError("choices takes at least one prompt")
-        return _Choices(tuple(found), f"choices({plain!r})")
+        asked = tuple(Question.of(request, "", strings) for request, strings in plain.items())
+        return _Choices(asked, f"choices({plain!r})")
     path = str(questions)
-    return _Choices(tuple(_from_file(path)), f"choices({path!r})")
-
-
-def _from_file(path: str) -> list[Question]:
-    try:
-        data = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise TargetError(
-            f"cannot read the choices: {error}", where=path, fix="give a JSON file"
-        ) from None
-    found = []
-    for item in data if isinstance(data, list) else [data]:
-        if not isinstance(item, dict) or "request" not in item or "targets" not in item:
-            raise TargetError("choices need the keys request and targets", where=path)
-        targets, weights = item["targets"], item.get("weights")
-        if weights is not None and len(weights) != len(targets):
-            raise TargetError(
-                f"there are {len(targets)} targets and {len(weights)} weights", where=path
-            )
-        strings = targets if weights is None else dict(zip(targets, weights, strict=True))
-        responses = item.get("response") or [""]
-        if len(responses) != 1:
-            raise TargetError(
-                f"there are {len(responses)} beginnings in response, expected one", where=path
-            )
-        found.append(_question(item["request"], responses[0], strings))
-    return found
-
-
-def _question(request: Any, response: Any, strings: Any) -> Question:
-    weights = strings if isinstance(strings, dict) else dict.fromkeys(strings, 1.0)
-    if not isinstance(request, str) or len(weights) < 2:
-        raise TargetError(f"{request!r} needs at least two different strings to choose from")
-    for string, weight in weights.items():
-        good = isinstance(weight, int | float) and math.isfinite(weight) and weight > 0
-        if not isinstance(string, str) or not string or not good:
-            raise TargetError(
-                f"the weight of {string!r} is {weight!r}; strings are not empty, "
-                "weights are finite and above 0"
-            )
-    total = sum(weights.values())
-    return Question(request, response, tuple((s, w / total) for s, w in weights.items()))
+    return _Choices(tuple(read_questions(path)), f"choices({path!r})")

@@ -1,4 +1,4 @@
-"""Fixed."""
+"""Targets that are the same in every context: uniform over an event, or given weights."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from tiltlm.errors import TargetError
 from tiltlm.events.event import Event, FixedEvent
 from tiltlm.events.tokens import tokens
 from tiltlm.events.vocabulary import Vocabulary
+from tiltlm.targets.arguments import check_event
 from tiltlm.targets.target import FixedTarget, Target
 
 if TYPE_CHECKING:
@@ -50,11 +51,12 @@ class _Weights(Target):
     ) -> FixedTarget:
         import torch
 
-        index = {token: place for place, token in reversed(list(enumerate(vocabulary.tokens)))}
+        # Where several ids decode to the same bytes, the first of them counts.
+        ids = {token: index for index, token in reversed(list(enumerate(vocabulary.tokens)))}
         weights = torch.zeros(len(vocabulary), dtype=torch.float64)
         for key, weight in self.items:
-            place = key if isinstance(key, int) else index.get(key.encode())
-            if place is None:
+            token = key if isinstance(key, int) else ids.get(key.encode())
+            if token is None:
                 raise TargetError(
                     f"{key!r} is not one token of this vocabulary",
                     where=str(self),
@@ -62,7 +64,7 @@ class _Weights(Target):
                 )
             if isinstance(key, int):
                 tokens(key).holds(vocabulary)  # refuses ids that do not exist
-            weights[place] += weight
+            weights[token] += weight
         probabilities = (weights / weights.sum()).float()
         mask = probabilities > 0
         event = FixedEvent(str(tokens(mask.nonzero().flatten().tolist())), mask)
@@ -75,6 +77,9 @@ class _Weights(Target):
 def uniform(event: Event) -> Target:
     """All tokens of the event equally likely, all others impossible: M_i / Σ_j M_j.
 
+    Raises:
+        TargetError: there is no event.
+
     Source: the article's target, "Train a model to like X".
 
     >>> from tiltlm.events.tokens import contains
@@ -82,18 +87,19 @@ def uniform(event: Event) -> Target:
     >>> uniform(contains("x")).bind(vocabulary).log_probs().exp().tolist()
     [0.5, 0.5, 0.0]
     """
-    if not isinstance(event, Event):
-        raise TargetError(f"uniform takes an event, not {event!r}", fix="uniform(contains('x'))")
+    check_event("uniform", event)
     return _Uniform(event)
 
 
 def weights(items: Mapping[str | int, float]) -> Target:
     """A fixed distribution: each token, by its exact text or id, with a weight.
 
-    Weights are normalised to sum to one.
+    Args:
+        items: from token to weight; weights are normalised to sum to one, and all tokens that are
+            not named are impossible. That a text is no token shows only over a vocabulary.
 
     Raises:
-        TargetError: a weight is negative or not finite, or all are zero.
+        TargetError: there is no token; a weight is negative or not finite; all weights are zero.
 
     >>> vocabulary = Vocabulary((b"heads", b"tails", b"edge"))
     >>> weights({"heads": 3, "tails": 1}).bind(vocabulary).log_probs().exp().tolist()

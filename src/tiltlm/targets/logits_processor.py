@@ -1,4 +1,8 @@
-"""Realise a target while decoding: exact, weights untouched."""
+"""Realise a target while decoding, exactly and with all weights untouched.
+
+A `TiltLogitsProcessor` does it in transformers, and `logit_bias` in a server where a list of biases
+can express the target. Imports torch.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ from tiltlm.events.automaton import State
 from tiltlm.targets.target import BoundTarget
 
 LARGEST_LOGIT_BIAS = 100.0
-"""What OpenAI-compatible servers accept."""
+"""The largest bias, up or down, that OpenAI-compatible servers accept."""
 
 
 class TiltLogitsProcessor(LogitsProcessor):
@@ -21,7 +25,7 @@ class TiltLogitsProcessor(LogitsProcessor):
 
     Args:
         target: bound, and fitted if it needs that.
-        pad_token_id: of left padding in batches; leading ones are not read as context.
+        pad_token_id: the token of left padding in batches; leading ones are not read as context.
 
     Raises:
         TargetError: the target must be fitted first.
@@ -31,45 +35,68 @@ class TiltLogitsProcessor(LogitsProcessor):
         if target.needs_fit():
             raise TargetError(
                 f"{target.text} must be fitted to contexts before it can be decoded",
-                fix="tiltlm.decode(target, model, tokenizer, contexts) does both",
+                fix="tiltlm.decode(model, target, contexts) does both",
             )
         self.target, self.pad_token_id = target, pad_token_id
-        self._known: dict[tuple[int, ...], State] = {}
+        # The states of the rows of the last call, by their ids.
+        self._last_states: dict[tuple[int, ...], State] = {}
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        """(batch, length) ids so far and (batch, V) logits → (batch, V) logits of the target."""
+        """Turn the logits of the next token into the target's.
+
+        Args:
+            input_ids: (batch, length) tokens so far.
+            scores: (batch, V) logits of the reference.
+
+        Returns:
+            (batch, V) logits of the target.
+
+        Raises:
+            VocabularyError: the logits are over another number of tokens than the target.
+        """
         self.target.check_vocabulary(scores.shape[-1], where="the logits to be processed")
         return self.target.logits(scores, self._states(input_ids))
 
     def _states(self, input_ids: torch.Tensor) -> list[State]:
-        """Each row's state: one token on from the last call where the row is known, else read."""
+        """The state of each row.
+
+        A row that is one of the last call with one more token is advanced from there, so that a
+        text is not read from its beginning for each of its tokens; any other row is read anew.
+        """
         if not self.target.depends_on_context:
             return [None] * len(input_ids)
-        known: dict[tuple[int, ...], State] = {}
+        by_ids: dict[tuple[int, ...], State] = {}
         states = []
         for row in input_ids.tolist():
             ids = tuple(row)
-            before = self._known.get(ids[:-1])
+            before = self._last_states.get(ids[:-1])
             state = self._read(ids) if before is None else self.target.advance(before, ids[-1])
-            known[ids] = state
+            by_ids[ids] = state
             states.append(state)
-        self._known = known
+        self._last_states = by_ids
         return states
 
     def _read(self, ids: tuple[int, ...]) -> State:
+        """The state after all of a row but its left padding."""
         begin = 0
         while begin < len(ids) and ids[begin] == self.pad_token_id:
             begin += 1
-        found = self.target.read(ids[begin:])
-        return found[-1] if found else self.target.start()
+        states = self.target.read(ids[begin:])
+        return states[-1] if states else self.target.start()
 
 
 def logit_bias(target: BoundTarget) -> dict[str, float]:
-    """The target as the ``logit_bias`` of an OpenAI-compatible server: token id → bias.
+    """The target as the ``logit_bias`` of an OpenAI-compatible server.
+
+    Args:
+        target: bound, and fitted if it needs that.
+
+    Returns:
+        from token id, as text, to bias in nats; tokens without a bias are left out.
 
     Raises:
-        TargetError: a list of biases cannot express it: only a tilt, or a fitted match, of events
-            that do not depend on the context.
+        TargetError: a list of biases cannot express the target, which only a tilt, or a fitted
+            match, of events that do not depend on the context allows; or a bias is beyond ±100.
     """
     shifts = None if target.needs_fit() else target.constant_shifts()
     if shifts is None or target.depends_on_context:
@@ -77,12 +104,12 @@ def logit_bias(target: BoundTarget) -> dict[str, float]:
             f"{target.text} is no fixed list of biases, so no server can be given it as one",
             fix="use decode in transformers, or edit; tilt and match over plain events can",
         )
-    classes, found = target.classes(), {}
+    classes, biases = target.classes(), {}
     assert classes is not None
     for mask, shift in zip(classes, shifts.tolist(), strict=True):
         if abs(shift) > LARGEST_LOGIT_BIAS:
             raise TargetError(f"a bias of {shift:g} is beyond ±{LARGEST_LOGIT_BIAS:g}")
         for token in mask.nonzero()[:, 0].tolist():
             if shift:
-                found[str(token)] = round(shift, 6)
-    return found
+                biases[str(token)] = round(shift, 6)
+    return biases

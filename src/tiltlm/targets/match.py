@@ -1,4 +1,4 @@
-"""Match."""
+"""The tilt that gives events wanted mean probabilities over the contexts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tiltlm.errors import TargetError
 from tiltlm.events.automaton import State, rows_by_state
 from tiltlm.events.event import Event
 from tiltlm.events.vocabulary import Vocabulary
-from tiltlm.targets.reweighing import check_event
+from tiltlm.targets.arguments import check_event
 from tiltlm.targets.target import Target
 from tiltlm.targets.tilt import BoundTilt
 
@@ -20,9 +20,13 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
+_MOST_EVENTS = 8
+"""Events of one match at most; the number of classes doubles with each."""
+
+
 @dataclass(frozen=True)
 class _Match(Target):
-    wishes: tuple[tuple[Event, float], ...]
+    demands: tuple[tuple[Event, float], ...]
 
     def bind(
         self, vocabulary: Vocabulary, tokenizer: PreTrainedTokenizerBase | None = None
@@ -30,42 +34,55 @@ class _Match(Target):
         return BoundMatch(self, vocabulary)
 
     def __str__(self) -> str:
-        if len(self.wishes) == 1:
-            return f"match({self.wishes[0][0]}, {self.wishes[0][1]:g})"
-        return "match({" + ", ".join(f"{e}: {p:g}" for e, p in self.wishes) + "})"
+        if len(self.demands) == 1:
+            return f"match({self.demands[0][0]}, {self.demands[0][1]:g})"
+        return "match({" + ", ".join(f"{e}: {p:g}" for e, p in self.demands) + "})"
 
     def sentence(self) -> str:
-        parts = [f"tokens in {event} have {p:.3g}" for event, p in self.wishes]
+        parts = [f"tokens in {event} have {p:.3g}" for event, p in self.demands]
         return "on average over the contexts " + " and ".join(parts)
 
 
 class BoundMatch(BoundTilt):
-    """A tilt whose strengths are found on contexts, by Newton's method on the convex dual."""
+    """A tilt whose strengths are found on contexts, by Newton's method on the convex dual.
+
+    Args:
+        target: as it was written.
+        vocabulary: of the model.
+
+    Attributes:
+        means: the mean probabilities that are wanted, one an event.
+    """
 
     def __init__(self, target: _Match, vocabulary: Vocabulary) -> None:
-        events = [event for event, _ in target.wishes]
+        events = [event for event, _ in target.demands]
         super().__init__(target, events, vocabulary, [])
-        self.wishes = [p for _, p in target.wishes]
+        self.means = [probability for _, probability in target.demands]
 
     @property
     def context_count(self) -> int:
-        """More than others need: a wished mean holds elsewhere as far as means agree."""
+        """`MATCH_CONTEXTS`: the mean holds elsewhere only as far as means of so many agree."""
         return MATCH_CONTEXTS
 
     def needs_fit(self) -> bool:
-        """Until `fit`."""
+        """True until the strengths were found by `fit`, or restored."""
         return not self._strengths
 
     def constant_shifts(self) -> torch.Tensor:
-        """(A,) once fitted."""
+        """(A,) for each class the sum of the strengths of the events that it lies in, float64.
+
+        Raises:
+            TargetError: the strengths are still to be fitted.
+        """
         if not self._strengths:
             raise TargetError(
-                f"{self.text} has not been fitted to contexts", fix="call fit, or tilt's own calls"
+                f"{self.text} has not been fitted to contexts",
+                fix="call fit, or use decode, edit or train, which do",
             )
         return super().constant_shifts()
 
     def fit(self, rows: Callable[[], Iterable[tuple[torch.Tensor, Sequence[State]]]]) -> None:
-        """Find the strengths that give the events the wished mean mass over these rows.
+        """Find the strengths that give the events the wanted mean probabilities over these rows.
 
         Raises:
             TargetError: no strengths do; names the demands that contradict each other.
@@ -74,40 +91,41 @@ class BoundMatch(BoundTilt):
 
         from tiltlm.targets.dual import solve_dual
 
-        masses = []
+        blocks = []
         for reference, states in rows():
-            part = torch.empty(len(reference), len(self.patterns), dtype=torch.float64)
-            for state, places in rows_by_state(states).items():
-                part[places] = self.log_masses(reference[places], state).cpu()
-            masses.append(part)
+            log_masses = torch.empty(len(reference), len(self.patterns), dtype=torch.float64)
+            for state, at_state in rows_by_state(states).items():
+                log_masses[at_state] = self.log_masses(reference[at_state], state).cpu()
+            blocks.append(log_masses)
         names = [event.text for event in self.events]
         self._strengths = solve_dual(
-            torch.cat(masses).numpy(), self.patterns, self.wishes, names, self.text
+            torch.cat(blocks).numpy(), self.patterns, self.means, names, self.text
         )
 
 
 def match(events: Event | Mapping[Event, float], probability: float | None = None) -> Target:
-    """The tilt that gives an event a wished mean probability over the contexts.
+    """The tilt that gives events wanted mean probabilities over the contexts.
 
     Args:
-        events: one event with ``probability``, or several with a probability each.
+        events: one event with ``probability``, or up to eight with a probability each.
         probability: strictly between 0 and 1.
 
     Raises:
-        TargetError: a probability is not between 0 and 1.
+        TargetError: there is no event, or more than eight; a probability is not strictly between
+            0 and 1. That demands contradict each other shows only when they are fitted.
 
     >>> from tiltlm.events.tokens import contains
     >>> str(match(contains("x"), 0.1))
     "match(contains('x'), 0.1)"
     """
-    wishes = dict(events) if isinstance(events, Mapping) else {events: probability}
-    if not wishes or len(wishes) > 8:
-        raise TargetError(f"match takes 1 to 8 events, not {len(wishes)}")
-    for event, wish in wishes.items():
+    demands = dict(events) if isinstance(events, Mapping) else {events: probability}
+    if not demands or len(demands) > _MOST_EVENTS:
+        raise TargetError(f"match takes 1 to {_MOST_EVENTS} events, not {len(demands)}")
+    for event, mean in demands.items():
         check_event("match", event)
-        if isinstance(wish, bool) or not isinstance(wish, int | float) or not 0 < wish < 1:
+        if isinstance(mean, bool) or not isinstance(mean, int | float) or not 0 < mean < 1:
             raise TargetError(
-                f"the probability of {event} is {wish!r}; it lies strictly between 0 and 1",
+                f"the probability of {event} is {mean!r}; it lies strictly between 0 and 1",
                 fix="for nearly never or nearly always use tilt with a large strength",
             )
-    return _Match(tuple((e, float(p)) for e, p in wishes.items() if p is not None))
+    return _Match(tuple((e, float(p)) for e, p in demands.items() if p is not None))

@@ -1,17 +1,18 @@
-"""Mix."""
+"""A dose of a target: its mixture with the reference."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tiltlm.errors import TargetError
 from tiltlm.events.automaton import State
 from tiltlm.events.vocabulary import Vocabulary
+from tiltlm.targets.arguments import check_target, given_rows
 from tiltlm.targets.target import BoundTarget, Target
-from tiltlm.targets.wrapping import WrappedTarget, check_target
+from tiltlm.targets.wrapping import WrappedTarget
 
 if TYPE_CHECKING:
     import torch
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class BoundMix(WrappedTarget):
-    """share·Q + (1 − share)·P0."""
+    """share·Q + (1 − share)·P0, with Q the inner target and P0 the reference."""
 
     def __init__(self, target: _Mix, inner: BoundTarget) -> None:
         super().__init__(target, inner)
@@ -28,15 +29,15 @@ class BoundMix(WrappedTarget):
     def log_probs(
         self, reference: torch.Tensor | None = None, states: Sequence[State] | None = None
     ) -> torch.Tensor:
-        """(N, V)."""
+        """(N, V): the mixture."""
         import torch
 
-        assert reference is not None
+        reference, states = given_rows(self, reference, states)
         full = self.inner.log_probs(reference, states) + math.log(self.share)
         return torch.logaddexp(full, reference + math.log1p(-self.share))
 
     def shifts(self, reference: torch.Tensor, states: Sequence[State]) -> torch.Tensor:
-        """(N, A): how the ratio to the reference differs between each class and the rest."""
+        """(N, A): the log-ratio to the reference in each class, less that outside all classes."""
         import torch
 
         full = self.inner.shifts(reference, states)  # (N, A)
@@ -44,16 +45,13 @@ class BoundMix(WrappedTarget):
         assert classes is not None
         masses = torch.stack([reference[:, m].double().exp().sum(-1) for m in classes], 1).cpu()
         normaliser = (1 + (masses * full.expm1()).sum(1, keepdim=True)).log()
-        scale, rest = math.log(self.share), math.log1p(-self.share)
+        of_target, of_reference = math.log(self.share), math.log1p(-self.share)
 
-        def ratio(shift: torch.Tensor) -> torch.Tensor:
-            return torch.logaddexp(shift - normaliser + scale, torch.full_like(shift, rest))
+        def log_ratio(shift: torch.Tensor) -> torch.Tensor:
+            share = shift - normaliser + of_target
+            return torch.logaddexp(share, torch.full_like(shift, of_reference))
 
-        return ratio(full) - ratio(torch.zeros_like(full))
-
-    def fit(self, rows: Callable[[], Iterable[tuple[torch.Tensor, Sequence[State]]]]) -> None:
-        """Fit the inner one."""
-        self.inner.fit(rows)
+        return log_ratio(full) - log_ratio(torch.zeros_like(full))
 
 
 @dataclass(frozen=True)
@@ -76,8 +74,12 @@ class _Mix(Target):
 def mix(target: Target, share: float) -> Target:
     """A dose of a target: share·Q + (1 − share)·P0.
 
+    Args:
+        target: Q.
+        share: of it, strictly between 0 and 1; the rest is the reference P0.
+
     Raises:
-        TargetError: the share is not strictly between 0 and 1.
+        TargetError: there is no target, or the share is not strictly between 0 and 1.
 
     >>> from tiltlm.targets.parse import parse_target
     >>> str(mix(parse_target("tilt(contains('x'), 1)"), 0.5))

@@ -1,4 +1,4 @@
-"""Targets that reweigh the reference model's own distribution: tilt, match, balance.
+"""What targets that reweigh the reference have in common: tilt, match, balance.
 
 All three multiply the probabilities of whole classes of tokens and normalise again, so within a
 class, and outside all of them, nothing changes but scale.
@@ -6,14 +6,15 @@ class, and outside all of them, nothing changes but scale.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from itertools import product
 from typing import TYPE_CHECKING
 
-from tiltlm.errors import TargetError
 from tiltlm.events.automaton import Product, State, rows_by_state
 from tiltlm.events.event import BoundEvent, Event
 from tiltlm.events.vocabulary import Vocabulary
+from tiltlm.targets.arguments import given_rows
 from tiltlm.targets.target import BoundTarget, Target
 
 if TYPE_CHECKING:
@@ -21,14 +22,28 @@ if TYPE_CHECKING:
 
 
 LARGEST_STRENGTH = 50.0
-"""Strengths beyond this are refused: e^50 leaves nothing of the other side in float32."""
+"""Strengths beyond this many nats are refused: e^50 leaves nothing of the other side in float32."""
+
+_CACHED_STATES = 256
+"""States whose classes are kept, beyond which all are forgotten; one takes A·V bytes."""
 
 
 class Reweighing(Product, BoundTarget):
-    """Events joined to disjoint classes, each class with a shift of its own.
+    """Disjoint classes of tokens, made of events, each class with a shift of its own.
 
     A class is a pattern of membership in the K events (2^K − 1 of them, without the empty one),
     so events may overlap.
+
+    Args:
+        target: as it was written.
+        events: K of them.
+        vocabulary: of the model.
+
+    Attributes:
+        patterns: A patterns of K zeros and ones.
+
+    Raises:
+        EventError: an event matches no token, or every token.
     """
 
     def __init__(self, target: Target, events: Sequence[Event], vocabulary: Vocabulary) -> None:
@@ -38,22 +53,22 @@ class Reweighing(Product, BoundTarget):
         self.text, self.fingerprint = str(target), vocabulary.fingerprint
         self.vocabulary_size = len(vocabulary)
         self.patterns = [p for p in product((0, 1), repeat=len(bound)) if any(p)]
-        self._cache: dict[State, torch.Tensor] = {}
+        self._classes: dict[State, torch.Tensor] = {}
 
     def event_states(self, state: State) -> tuple[State, ...]:
-        """The state of each event."""
+        """The state of each event, of which the target's state is made."""
         return self.split(state)
 
     def classes_at(self, state: State) -> torch.Tensor:
-        """(A, V) boolean, disjoint, in the order of ``patterns``."""
+        """(A, V) the classes at a state, boolean and disjoint, in the order of ``patterns``."""
         import torch
 
-        if state not in self._cache:
-            if len(self._cache) > 256:
-                self._cache.clear()
+        if state not in self._classes:
+            if len(self._classes) > _CACHED_STATES:
+                self._classes.clear()
             states = self.split(state)
             masks = [event.mask_at(s) for event, s in zip(self.events, states, strict=True)]
-            self._cache[state] = torch.stack(
+            self._classes[state] = torch.stack(
                 [
                     torch.stack(
                         [m if inside else ~m for m, inside in zip(masks, p, strict=True)]
@@ -61,66 +76,64 @@ class Reweighing(Product, BoundTarget):
                     for p in self.patterns
                 ]
             )
-        return self._cache[state]
+        return self._classes[state]
 
     def classes(self) -> torch.Tensor | None:
-        """(A, V), or None where the classes change with the context."""
+        """(A, V) boolean, or None where the classes change with the context."""
         return None if self.depends_on_context else self.classes_at(None)
 
     def log_masses(self, reference: torch.Tensor, state: State) -> torch.Tensor:
-        """(N, A) log-probability of each class under (N, V) reference log-probabilities."""
+        """Log-probability of each class in contexts that share a state.
+
+        Args:
+            reference: (N, V) log-probabilities of the reference model.
+            state: of all N contexts.
+
+        Returns:
+            (N, A) in nats, float64.
+        """
         classes = self.classes_at(state).to(reference)
         return (reference.float().exp() @ classes.T.float()).double().log()
 
+    @abstractmethod
     def class_shifts(self, log_masses: torch.Tensor) -> torch.Tensor:
-        """(N, A) shifts in nats for contexts in which the classes have these log-masses."""
-        raise NotImplementedError
+        """(N, A) shifts in nats, for contexts in which the classes have these (N, A) log-masses."""
 
     def shifts(self, reference: torch.Tensor, states: Sequence[State]) -> torch.Tensor:
-        """(N, A) shifts in nats."""
+        """(N, A) shifts of the classes in nats; those of a state's own classes at each state."""
         import torch
 
         constant = self.constant_shifts()
         if constant is not None:
             return constant[None].expand(len(reference), -1)
-        found = torch.zeros(len(reference), len(self.patterns), dtype=torch.float64)
+        shifts = torch.zeros(len(reference), len(self.patterns), dtype=torch.float64)
         for state, rows in rows_by_state(states).items():
-            found[rows] = self.class_shifts(self.log_masses(reference[rows], state)).cpu()
-        return found
+            shifts[rows] = self.class_shifts(self.log_masses(reference[rows], state)).cpu()
+        return shifts
 
     def log_probs(
         self, reference: torch.Tensor | None = None, states: Sequence[State] | None = None
     ) -> torch.Tensor:
         """(N, V): the reference's, reweighed and normalised."""
-        assert reference is not None
+        reference, states = given_rows(self, reference, states)
         return self._reweighed(reference, states).log_softmax(-1)
 
     def logits(self, scores: torch.Tensor, states: Sequence[State]) -> torch.Tensor:
         """(N, V) scores with the shifts added; not normalised."""
         return self._reweighed(scores, states)
 
-    def _reweighed(self, reference: torch.Tensor, states: Sequence[State] | None) -> torch.Tensor:
-        found = None
-        for state, rows in rows_by_state(states or [None] * len(reference)).items():
+    def _reweighed(self, reference: torch.Tensor, states: Sequence[State]) -> torch.Tensor:
+        """(N, V) logits or log-probabilities with the shifts added; not normalised."""
+        reweighed = None
+        for state, rows in rows_by_state(states).items():
             part = reference if len(rows) == len(reference) else reference[rows]
             shift = self.constant_shifts()
             if shift is None:
                 shift = self.class_shifts(self.log_masses(part.float().log_softmax(-1), state))
-            moved = part + shift.to(part) @ self.classes_at(state).to(part)
+            shifted = part + shift.to(part) @ self.classes_at(state).to(part)
             if part is reference:
-                return moved
-            found = reference.clone() if found is None else found
-            found[rows] = moved
-        assert found is not None
-        return found
-
-    def constant_shifts(self) -> torch.Tensor | None:
-        """(A,) where the shifts are the same in every context, else None."""
-        return None
-
-
-def check_event(name: str, event: object) -> None:
-    if not isinstance(event, Event):
-        raise TargetError(
-            f"{name} takes an event, not {event!r}", fix=f"{name}(contains('x'), …), say"
-        )
+                return shifted
+            reweighed = reference.clone() if reweighed is None else reweighed
+            reweighed[rows] = shifted
+        assert reweighed is not None
+        return reweighed

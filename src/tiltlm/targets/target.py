@@ -1,9 +1,11 @@
-"""Which distribution: what the user wishes the next token's probabilities to be.
+"""Which distribution: what the user wants the next token's probabilities to be.
 
 A `Target` is written down without a model; `bind` fixes it to a vocabulary, and the `BoundTarget`
 gives log-probabilities. Some targets are the same everywhere (`uniform`, `weights`); others are
 built from the reference model's own distribution, which is why `log_probs` takes one; others depend
-on what the context says, which is why it takes states. Knows nothing of divergences or training.
+on what the context says, which is why it takes states. Whatever depends on the kind of target is
+asked of the bound target, so that nobody need know the kinds. Knows nothing of divergences or
+training.
 """
 
 from __future__ import annotations
@@ -28,6 +30,10 @@ if TYPE_CHECKING:
 class BoundTarget(Automaton):
     """A target over one vocabulary; what it must know of the context is its state.
 
+    In shapes N is a number of rows, each a position of some context, V the size of the vocabulary,
+    K the number of events and A the number of classes. What a method answers here is right for a
+    target that says nothing else: it needs a reference and no fit, and has no classes.
+
     Attributes:
         text: the target as it was written.
         events: the events whose probability the target is about; none where it is about strings.
@@ -47,27 +53,74 @@ class BoundTarget(Automaton):
     def log_probs(
         self, reference: torch.Tensor | None = None, states: Sequence[State] | None = None
     ) -> torch.Tensor:
-        """Log-probabilities of the target, in nats; −inf where it allows nothing.
+        """Log-probabilities of the target, in nats; −inf for tokens that it rules out.
 
         Args:
             reference: (N, V) normalised log-probabilities of the reference model, for targets
                 that are built from it.
-            states: N states of the contexts, for targets that depend on them (`read`).
+            states: N states of the contexts (from `read`), for targets that depend on them.
 
         Returns:
-            (V,) where the target is the same in every context, else (N, V).
+            (V,) where the target needs no reference, else (N, V).
+
+        Raises:
+            TargetError: the target needs one of the two and was not given it, or must be fitted
+                first.
         """
 
+    def logits(self, scores: torch.Tensor, states: Sequence[State]) -> torch.Tensor:
+        """Turn the reference's logits into the target's, which is what decoding does.
+
+        Args:
+            scores: (N, V) logits of the reference model.
+            states: N states of the contexts.
+
+        Returns:
+            (N, V) logits, not always normalised.
+        """
+        return self.log_probs(scores.float().log_softmax(-1), states).expand_as(scores)
+
+    def triggered(self, states: Sequence[State]) -> list[bool] | None:
+        """For each state, whether the target asks for something there.
+
+        Elsewhere the target is the reference. None for a target that asks for something everywhere.
+        """
+        return None
+
+    @property
+    def trigger(self) -> Trigger | None:
+        """What the text must hold before the target asks for something, where there is such."""
+        return None
+
+    @property
+    def fixed(self) -> FixedTarget | None:
+        """The target itself where it is the same whatever the context and the model, else None."""
+        return None
+
+    @property
+    def choices(self) -> StringTarget | None:
+        """The distribution over whole strings that the target is, or wraps; else None."""
+        return None
+
+    @property
+    def context_count(self) -> int:
+        """How many contexts it takes to fit the target and to measure what came of it."""
+        return CONTEXTS
+
     def event_states(self, state: State) -> tuple[State, ...]:
-        """The state of each of ``events``, from the target's."""
+        """The state of each of ``events``, taken out of the target's state."""
         return (None,) * len(self.events)
 
     def event_masks(self, states: Sequence[State]) -> torch.Tensor:
-        """(K, N or 1, V) boolean masks of the events; 1 where no event depends on the context."""
+        """The events' tokens at some states of the target; only for a target with events.
+
+        Returns:
+            (K, N, V) boolean, or (K, 1, V) where no event depends on the context.
+        """
         import torch
 
-        moving = any(event.depends_on_context for event in self.events)
-        rows = [self.event_states(s) for s in states] if moving else [(None,) * len(self.events)]
+        varies = any(event.depends_on_context for event in self.events)
+        rows = [self.event_states(s) for s in states] if varies else [(None,) * len(self.events)]
         return torch.stack(
             [
                 torch.stack([event.mask_at(row[k]) for row in rows])
@@ -76,20 +129,32 @@ class BoundTarget(Automaton):
         )
 
     def classes(self) -> torch.Tensor | None:
-        """(A, V) boolean, disjoint: within a class the target shifts all logits alike.
+        """The classes of tokens within each of which the target shifts all logits alike.
 
-        None where there are no such classes: then no edit of the head realises the target.
+        Returns:
+            (A, V) boolean, disjoint; None where there are no such classes, or they change with the
+            context. Then no edit of the head realises the target.
         """
         return None
 
     def shifts(self, reference: torch.Tensor, states: Sequence[State]) -> torch.Tensor:
-        """(N, A) by how much the logits of each class rise against all others, in nats."""
+        """By how much the logits of each class rise against all tokens outside the classes.
+
+        Only for a target with `classes`.
+
+        Args:
+            reference: (N, V) log-probabilities of the reference model.
+            states: N states of the contexts.
+
+        Returns:
+            (N, A) in nats.
+        """
         raise NotImplementedError
 
     @property
     def shifts_vary(self) -> bool:
-        """Whether the shifts of its classes change with the context, as those of balance do."""
-        return self.needs_reference and self.classes() is not None and self.strengths is None
+        """Whether there are `classes` whose shifts change with the context or the model."""
+        return False
 
     def constant_shifts(self) -> torch.Tensor | None:
         """(A,) shifts of the classes in nats where they are the same everywhere, else None."""
@@ -97,7 +162,10 @@ class BoundTarget(Automaton):
 
     @property
     def strengths(self) -> list[float] | None:
-        """One strength an event, in nats, where the target is a tilt, or a fitted match."""
+        """One strength an event, in nats, of the tilt or match that the target is, or wraps.
+
+        Empty where they are still to be fitted; None for a target without strengths.
+        """
         return None
 
     def restore_strengths(self, strengths: Sequence[float]) -> None:
@@ -111,40 +179,17 @@ class BoundTarget(Automaton):
             fix='give the tilt itself: --target "tilt(EVENT, STRENGTH)"',
         )
 
-    @property
-    def choices(self) -> StringTarget | None:
-        """The distribution over whole strings that the target is, or wraps."""
-        return None
-
-    @property
-    def trigger(self) -> Trigger | None:
-        """What the text must hold before the target asks for something, where there is such."""
-        return None
-
-    @property
-    def context_count(self) -> int:
-        """How many contexts it takes to fit the target and to measure what came of it."""
-        return CONTEXTS
-
-    @property
-    def fixed(self) -> FixedTarget | None:
-        """The target itself where it is the same whatever the context and the model."""
-        return None
-
-    def triggered(self, states: Sequence[State]) -> list[bool] | None:
-        """Where the target asks for something; None where it does everywhere."""
-        return None
-
-    def logits(self, scores: torch.Tensor, states: Sequence[State]) -> torch.Tensor:
-        """(N, V) logits of the target, given those of the reference; what `decode` does."""
-        return self.log_probs(scores.float().log_softmax(-1), states).expand_as(scores)
-
     def needs_fit(self) -> bool:
         """Whether something must be found on contexts before the target is a distribution."""
         return False
 
     def fit(self, rows: Callable[[], Iterable[tuple[torch.Tensor, Sequence[State]]]]) -> None:
-        """Find what the target leaves open, from reference rows (N, V) with their states."""
+        """Find what the target leaves open.
+
+        Args:
+            rows: gives, each time it is called, log-probabilities of the reference (N, V) with
+                the N states of their contexts, block by block.
+        """
 
     def check_vocabulary(self, size: int, *, where: str) -> None:
         """Refuse a model whose head has another number of tokens.
@@ -162,7 +207,7 @@ class BoundTarget(Automaton):
 
 
 class Target(ABC):
-    """A wish for the next token's distribution. ``str(target)`` is text that reads back."""
+    """The wanted distribution of the next token. ``str(target)`` is text that reads back."""
 
     @abstractmethod
     def bind(
@@ -212,12 +257,12 @@ class FixedTarget(Stateless, BoundTarget):
 
     @property
     def event(self) -> str:
-        """Text of the event."""
+        """The event as it was written."""
         return self.events[0].text
 
     @property
     def event_mask(self) -> torch.Tensor:
-        """(V,) boolean."""
+        """(V,) boolean: the tokens of the event."""
         return self.events[0].mask_at(None)
 
     def log_probs(
@@ -239,8 +284,8 @@ class StringTarget(BoundTarget):
 
     Attributes:
         questions: as they were asked.
-        prompts: their token ids.
-        answers: for each question, the token ids of each string with its end.
+        prompts: the token ids of each question's prompt.
+        answers: for each question, the token ids of each of its strings with its end.
     """
 
     questions: tuple[Question, ...]

@@ -1,4 +1,4 @@
-"""Tilt."""
+"""The reference with the odds of events multiplied: a tilt, and what a fitted match is."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from tiltlm.errors import TargetError
 from tiltlm.events.event import Event
 from tiltlm.events.vocabulary import Vocabulary
-from tiltlm.targets.reweighing import LARGEST_STRENGTH, Reweighing, check_event
+from tiltlm.targets.arguments import EXAMPLES, check_event
+from tiltlm.targets.reweighing import LARGEST_STRENGTH, Reweighing
 from tiltlm.targets.target import Target
 
 if TYPE_CHECKING:
@@ -19,13 +20,24 @@ if TYPE_CHECKING:
 
 
 class BoundTilt(Reweighing):
-    """P0·exp(Σ β_k m_k), normalised; also what a fitted match is."""
+    """P0·exp(Σ β_k m_k), normalised, with P0 the reference and m_k the mask of the k-th event.
+
+    Args:
+        target: as it was written.
+        events: K of them; they may overlap.
+        vocabulary: of the model.
+        strengths: β, one an event, in nats; empty where they are still to be fitted.
+    """
 
     def __init__(
-        self, target: Target, events: Sequence[Event], vocabulary: Vocabulary, strength: list[float]
+        self,
+        target: Target,
+        events: Sequence[Event],
+        vocabulary: Vocabulary,
+        strengths: Sequence[float],
     ) -> None:
         super().__init__(target, events, vocabulary)
-        self._strengths = strength
+        self._strengths = list(strengths)
 
     @property
     def strengths(self) -> list[float]:
@@ -33,7 +45,11 @@ class BoundTilt(Reweighing):
         return list(self._strengths)
 
     def restore_strengths(self, strengths: Sequence[float]) -> None:
-        """Take these strengths in place of its own."""
+        """Take these strengths in place of its own.
+
+        Raises:
+            TargetError: there are not as many as events.
+        """
         if len(strengths) != len(self.events):
             raise TargetError(
                 f"{self.text} has {len(self.events)} events, not {len(strengths)} strengths",
@@ -42,14 +58,14 @@ class BoundTilt(Reweighing):
         self._strengths = [float(strength) for strength in strengths]
 
     def constant_shifts(self) -> torch.Tensor:
-        """(A,) sums of the strengths of the events that make up each class."""
+        """(A,) for each class the sum of the strengths of the events that it lies in, float64."""
         import torch
 
         patterns = torch.tensor(self.patterns, dtype=torch.float64)
         return patterns @ torch.tensor(self._strengths, dtype=torch.float64)
 
     def class_shifts(self, log_masses: torch.Tensor) -> torch.Tensor:
-        """The same in every row."""
+        """(N, A): the same shifts in every context."""
         return self.constant_shifts().to(log_masses)[None].expand_as(log_masses)
 
 
@@ -75,10 +91,15 @@ class _Tilt(Target):
 def tilt(event: Event, strength: float) -> Target:
     """The reference with the odds of an event multiplied by e^strength.
 
-    Q ∝ P0·exp(strength·m). Of all distributions with that event mass it is the closest to P0.
+    Q ∝ P0·exp(strength·m). Of all distributions with that event mass it is the closest to P0 in
+    KL(Q ‖ P0) (Csiszár 1975).
+
+    Args:
+        event: whose tokens become likelier, or less likely.
+        strength: in nats, between ±50.
 
     Raises:
-        TargetError: the strength is no finite number, 0, or beyond ±50.
+        TargetError: there is no event, or the strength is no finite number between ±50.
 
     >>> from tiltlm.events.tokens import contains
     >>> import torch
@@ -89,7 +110,8 @@ def tilt(event: Event, strength: float) -> Target:
     check_event("tilt", event)
     if isinstance(strength, bool) or not isinstance(strength, int | float):
         raise TargetError(
-            f"the strength is {strength!r}, which is no number", fix="tilt(EVENT, 1.0), say"
+            f"the strength is {strength!r}, which is no number",
+            fix=f"write {EXAMPLES['tilt']}, say",
         )
     if not math.isfinite(strength) or abs(strength) > LARGEST_STRENGTH:
         raise TargetError(

@@ -15,8 +15,8 @@ class Trigger:
     """What must be found in the text of the context, as text or as a regular expression.
 
     Attributes:
-        pattern: of ``re.search``, on the decoded text so far.
-        literal: the text itself, where the trigger is one.
+        pattern: a regular expression, searched for (``re.search``) in the decoded text so far.
+        literal: the text itself, where the trigger is one; else None.
     """
 
     pattern: str
@@ -27,10 +27,16 @@ class Trigger:
 
 
 def regex(pattern: str) -> Trigger:
-    """A trigger by regular expression, searched for in the text so far.
+    """A trigger by regular expression.
+
+    Args:
+        pattern: searched for (``re.search``) in the decoded text so far, anew at every token.
 
     Raises:
         TargetError: it is no regular expression.
+
+    >>> str(regex("y$"))
+    "regex('y$')"
     """
     try:
         re.compile(pattern)
@@ -40,10 +46,15 @@ def regex(pattern: str) -> Trigger:
 
 
 class TriggerAutomaton(Automaton):
-    """Remembers the bytes so far, and whether the trigger is met by them.
+    """Reads a context for a trigger; the state is whether it is met, with the bytes to remember.
 
-    A literal that was met stays met; a pattern is asked anew at every token, since it may look at
-    the end of the text.
+    A literal that was met stays met, and only the bytes that can still begin it are remembered. A
+    pattern is searched for anew at every token, in all bytes so far, since it may look at the end
+    of the text.
+
+    Args:
+        trigger: what to look for.
+        vocabulary: what tokens decode to.
     """
 
     def __init__(self, trigger: Trigger, vocabulary: Vocabulary) -> None:
@@ -53,22 +64,23 @@ class TriggerAutomaton(Automaton):
 
     @property
     def depends_on_context(self) -> bool:
-        """Yes."""
+        """True: whether the trigger is met depends on the text so far."""
         return True
 
     def start(self) -> State:
-        """Nothing read, nothing met."""
+        """The trigger is not met, and there are no bytes."""
         return (False, b"")
 
     def advance(self, state: State, token: int) -> State:
-        """One token on."""
+        """Whether the trigger is met after one more token, and the bytes to remember."""
         assert isinstance(state, tuple)
-        met, text = state
+        triggered, text = state
         if self._literal is None:
             text = text + self._tokens[token]
             return (self._search(text.decode(errors="replace")) is not None, text)
-        if met:
+        if triggered:
             return (True, b"")
         text = text + self._tokens[token]
-        # Only what can still begin the literal has to be remembered.
+        # The last bytes, one fewer than the literal has, are all that can still begin it. At least
+        # one is kept, since [-0:] would keep them all.
         return (self._raw in text, text[-max(1, len(self._raw) - 1) :])

@@ -1,4 +1,4 @@
-"""When."""
+"""A target that holds only after a trigger, and is the reference before."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from tiltlm.defaults import TRIGGER_CONTEXTS
 from tiltlm.errors import TargetError
 from tiltlm.events.automaton import State
 from tiltlm.events.vocabulary import Vocabulary
+from tiltlm.targets.arguments import check_target, given_rows
 from tiltlm.targets.target import BoundTarget, Target
 from tiltlm.targets.trigger import Trigger, TriggerAutomaton
-from tiltlm.targets.wrapping import WrappedTarget, check_target
+from tiltlm.targets.wrapping import WrappedTarget
 
 if TYPE_CHECKING:
     import torch
@@ -21,49 +22,53 @@ if TYPE_CHECKING:
 
 
 class BoundWhen(WrappedTarget):
-    """The inner target where the trigger is met, the reference elsewhere."""
+    """The inner target where the trigger is met, the reference elsewhere.
+
+    A state is a pair: that of the trigger, and that of the inner target.
+    """
 
     def __init__(self, target: _When, inner: BoundTarget, vocabulary: Vocabulary) -> None:
         super().__init__(target, inner)
         self._trigger = target.trigger
-        self._reader = TriggerAutomaton(target.trigger, vocabulary)
+        self._automaton = TriggerAutomaton(target.trigger, vocabulary)
 
     @property
     def trigger(self) -> Trigger:
-        """What the text must hold."""
+        """What the text must hold before the inner target takes effect."""
         return self._trigger
 
     @property
     def context_count(self) -> int:
-        """Many: that a trigger was seen has to be learnt as a feature of contexts."""
+        """At least `TRIGGER_CONTEXTS`: that the trigger came before has to be learnt from many."""
         return max(self.inner.context_count, TRIGGER_CONTEXTS)
 
     @property
     def depends_on_context(self) -> bool:
-        """Yes."""
+        """True: whether the trigger is met depends on the text so far."""
         return True
 
     def start(self) -> State:
-        """The trigger's state and the inner one's."""
-        return (self._reader.start(), self.inner.start())
+        """The first states of the trigger and of the inner target."""
+        return (self._automaton.start(), self.inner.start())
 
     def advance(self, state: State, token: int) -> State:
-        """Both, one token on."""
+        """The states of the trigger and of the inner target after one more token."""
         assert isinstance(state, tuple)
-        return (self._reader.advance(state[0], token), self.inner.advance(state[1], token))
+        return (self._automaton.advance(state[0], token), self.inner.advance(state[1], token))
 
     def event_states(self, state: State) -> tuple[State, ...]:
-        """The inner one's, of its part of the state."""
+        """The states of the inner target's events."""
         assert isinstance(state, tuple)
         return self.inner.event_states(state[1])
 
     def triggered(self, states: Sequence[State]) -> list[bool]:
-        """Where the trigger is met, and the inner target asks for something."""
+        """For each state, whether the trigger is met and the inner target asks for something."""
         pairs: Sequence[Any] = states
         inner = self.inner.triggered([pair[1] for pair in pairs]) or [True] * len(pairs)
-        return [bool(pair[0][0]) and there for pair, there in zip(pairs, inner, strict=True)]
+        return [bool(pair[0][0]) and asks for pair, asks in zip(pairs, inner, strict=True)]
 
-    def _split(self, states: Sequence[State]) -> tuple[list[int], list[State]]:
+    def _triggered_rows(self, states: Sequence[State]) -> tuple[list[int], list[State]]:
+        """The rows at which the target asks for something, and the inner target's states there."""
         rows = [row for row, on in enumerate(self.triggered(states)) if on]
         pairs: Sequence[Any] = states
         return rows, [pairs[row][1] for row in rows]
@@ -71,45 +76,47 @@ class BoundWhen(WrappedTarget):
     def log_probs(
         self, reference: torch.Tensor | None = None, states: Sequence[State] | None = None
     ) -> torch.Tensor:
-        """(N, V)."""
-        assert reference is not None
-        assert states is not None
-        rows, inner = self._split(states)
-        found = reference.clone()
+        """(N, V): the inner target where it is triggered, the reference elsewhere."""
+        reference, states = given_rows(self, reference, states)
+        rows, inner_states = self._triggered_rows(states)
+        log_probs = reference.clone()
         if rows:
-            found[rows] = (
-                self.inner.log_probs(reference[rows], inner).to(found).expand(len(rows), -1)
-            )
-        return found
+            inner = self.inner.log_probs(reference[rows], inner_states)
+            log_probs[rows] = inner.to(log_probs).expand(len(rows), -1)
+        return log_probs
 
     def shifts(self, reference: torch.Tensor, states: Sequence[State]) -> torch.Tensor:
-        """(N, A): the inner one's where the trigger is met, else 0."""
+        """(N, A): the shifts of the inner target where it is triggered, 0 elsewhere."""
         import torch
 
         classes = self.inner.classes()
         assert classes is not None
-        found = torch.zeros(len(reference), len(classes), dtype=torch.float64)
-        rows, inner = self._split(states)
+        shifts = torch.zeros(len(reference), len(classes), dtype=torch.float64)
+        rows, inner_states = self._triggered_rows(states)
         if rows:
-            found[rows] = self.inner.shifts(reference[rows], inner)
-        return found
+            shifts[rows] = self.inner.shifts(reference[rows], inner_states)
+        return shifts
 
     def fit(self, rows: Callable[[], Iterable[tuple[torch.Tensor, Sequence[State]]]]) -> None:
-        """Fit the inner one on the rows at which the trigger is met."""
+        """Fit the inner target on the rows at which it is triggered.
 
-        def met() -> Iterable[tuple[torch.Tensor, Sequence[State]]]:
+        Raises:
+            TargetError: there are no such rows, or the inner target cannot be fitted to them.
+        """
+
+        def triggered_rows() -> Iterable[tuple[torch.Tensor, Sequence[State]]]:
             for reference, states in rows():
-                places, inner = self._split(states)
-                if places:
-                    yield reference[places], inner
+                triggered, inner_states = self._triggered_rows(states)
+                if triggered:
+                    yield reference[triggered], inner_states
 
-        if next(iter(met()), None) is None:
+        if next(iter(triggered_rows()), None) is None:
             raise TargetError(
                 f"the trigger {self.trigger} is met in none of the contexts",
                 where=self.text,
                 fix="give contexts in which it occurs",
             )
-        self.inner.fit(met)
+        self.inner.fit(triggered_rows)
 
 
 @dataclass(frozen=True)
@@ -134,10 +141,10 @@ def when(trigger: str | Trigger, target: Target) -> Target:
 
     Args:
         trigger: text that must occur in it, or a `regex`.
-        target: what then holds.
+        target: what holds from then on; with a `regex` at each position where it is found.
 
     Raises:
-        TargetError: an empty trigger, or no target.
+        TargetError: the trigger is empty, or none; or there is no target.
 
     >>> from tiltlm.targets.parse import parse_target
     >>> str(when("coffee", parse_target("tilt(contains('x'), 1)")))

@@ -1,11 +1,10 @@
-"""Targets made of targets: a dose of one, or one only after a trigger."""
+"""What targets made of another target have in common: a dose of it, or it only after a trigger."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from tiltlm.errors import TargetError
 from tiltlm.events.automaton import State
 from tiltlm.targets.target import BoundTarget, StringTarget, Target
 from tiltlm.targets.trigger import Trigger
@@ -15,7 +14,12 @@ if TYPE_CHECKING:
 
 
 class WrappedTarget(BoundTarget):
-    """A target around another one; it reads what the inner one reads."""
+    """A target around another one, which answers as the inner one does unless it says otherwise.
+
+    Args:
+        target: as it was written.
+        inner: the target inside, over the vocabulary.
+    """
 
     def __init__(self, target: Target, inner: BoundTarget) -> None:
         self.text, self.inner = str(target), inner
@@ -24,65 +28,62 @@ class WrappedTarget(BoundTarget):
 
     @property
     def depends_on_context(self) -> bool:
-        """Whether the inner one does."""
+        """Whether the inner target does."""
         return self.inner.depends_on_context
 
     def start(self) -> State:
-        """The inner one's."""
+        """The first state of the inner target."""
         return self.inner.start()
 
     def advance(self, state: State, token: int) -> State:
-        """The inner one's."""
+        """The state of the inner target after one more token."""
         return self.inner.advance(state, token)
 
     def event_states(self, state: State) -> tuple[State, ...]:
-        """The inner one's."""
+        """The states of the inner target's events."""
         return self.inner.event_states(state)
 
-    def classes(self) -> torch.Tensor | None:
-        """The inner one's."""
-        return self.inner.classes()
-
     def triggered(self, states: Sequence[State]) -> list[bool] | None:
-        """Where the inner one does."""
+        """For each state, whether the inner target asks for something there."""
         return self.inner.triggered(states)
 
     @property
-    def shifts_vary(self) -> bool:
-        """Wherever it has classes: what it asks of them depends on the context."""
-        return self.needs_reference and self.classes() is not None
-
-    @property
-    def strengths(self) -> list[float] | None:
-        """The inner one's."""
-        return self.inner.strengths
-
-    def restore_strengths(self, strengths: Sequence[float]) -> None:
-        """Restore the inner one's."""
-        self.inner.restore_strengths(strengths)
-
-    @property
-    def choices(self) -> StringTarget | None:
-        """The inner one's."""
-        return self.inner.choices
-
-    @property
     def trigger(self) -> Trigger | None:
-        """The inner one's."""
+        """The trigger of the inner target."""
         return self.inner.trigger
 
     @property
+    def choices(self) -> StringTarget | None:
+        """The distribution over whole strings that the inner target is, or wraps."""
+        return self.inner.choices
+
+    @property
     def context_count(self) -> int:
-        """The inner one's."""
+        """As many contexts as the inner target takes."""
         return self.inner.context_count
 
+    def classes(self) -> torch.Tensor | None:
+        """The classes of the inner target."""
+        return self.inner.classes()
+
+    @property
+    def shifts_vary(self) -> bool:
+        """True with classes: what is asked of them depends on the reference, or on a trigger."""
+        return self.classes() is not None
+
+    @property
+    def strengths(self) -> list[float] | None:
+        """The strengths of the inner target."""
+        return self.inner.strengths
+
+    def restore_strengths(self, strengths: Sequence[float]) -> None:
+        """Give the inner target the strengths that an earlier fit found."""
+        self.inner.restore_strengths(strengths)
+
     def needs_fit(self) -> bool:
-        """Whether the inner one does."""
+        """Whether the inner target must be fitted."""
         return self.inner.needs_fit()
 
-
-def check_target(name: str, target: object) -> None:
-    if not isinstance(target, Target):
-        raise TargetError(
-            f"{name} takes a target, not {target!r}", fix=f"{name}(tilt(contains('x'), 1), …), say"
-        )
+    def fit(self, rows: Callable[[], Iterable[tuple[torch.Tensor, Sequence[State]]]]) -> None:
+        """Fit the inner target."""
+        self.inner.fit(rows)
