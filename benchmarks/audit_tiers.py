@@ -50,10 +50,12 @@ def by_log_probs(
         rate: of false positives.
         without: a family that the null lacks.
     """
-    observer = LocalSuspect(Pair(bench.model, suspect))
-    places = observer.places(bench.pack.contexts, bench.pack.top["ids"].shape[1])
-    seen, _, _ = log_ratios_at(LogitReader(bench.model.model), observer.observe(places))
-    auditor = TopKAuditor(seen, bench.tried, bench.moves, bench.top_null, without=without or "")
+    local = LocalSuspect(Pair(bench.model, suspect))
+    positions = local.positions(bench.pack.contexts, bench.pack.top["ids"].shape[1])
+    shift = log_ratios_at(LogitReader(bench.model.model), local.read(positions))
+    auditor = TopKAuditor(
+        shift.log_ratios, bench.tried, bench.moves, bench.top_null, without=without or ""
+    )
     return [
         {
             "event": bench.tried.names[n.index],

@@ -11,7 +11,8 @@ from tests.tiny import KINDS, three_syllables, tiny_loaded, tiny_perturbed, word
 from tiltlm.auditing.classes.token_classes import build_classes
 from tiltlm.auditing.inputs import read_lists
 from tiltlm.auditing.logits.auditor import Auditor
-from tiltlm.auditing.null.pack import load_pack
+from tiltlm.auditing.null.building import build_null
+from tiltlm.auditing.null.pack_files import load_pack
 from tiltlm.auditing.shifts.filters import HeadGeometry
 from tiltlm.auditing.shifts.log_ratios import ShiftReader
 from tiltlm.auditing.shifts.strata import Change, templates
@@ -21,8 +22,7 @@ from tiltlm.auditing.shifts.trigger_probes import (
     probe_words,
 )
 from tiltlm.cli.app import app
-from tiltlm.commands.audit_logits import run_audit
-from tiltlm.commands.null import build_null
+from tiltlm.commands.audit import run_audit
 from tiltlm.commands.tilt import run_tilt
 from tiltlm.contexts.token_contexts import RandomTokenContexts, TokenContexts
 from tiltlm.errors import ConfigError, MeasurementError, RunError, VocabularyError
