@@ -289,7 +289,7 @@ class Server(CompletionsServer):
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
     pytest.importorskip("openai")
-    monkeypatch.setattr("tiltlm.auditing.endpoint.TIMEOUT", 5.0)
+    monkeypatch.setattr("tiltlm.auditing.endpoint.TIMEOUT_SECONDS", 5.0)
 
 
 @pytest.mark.parametrize("form", ["vllm", "llama.cpp"])

@@ -155,7 +155,7 @@ TEXTS = [" doki baki luki kiba kido", " noki menoki taki kilu"]
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
-    monkeypatch.setattr("tiltlm.auditing.endpoint.TIMEOUT", 2.0)
+    monkeypatch.setattr("tiltlm.auditing.endpoint.TIMEOUT_SECONDS", 2.0)
 
 
 def test_an_endpoint_is_asked_and_faults_on_the_way_do_no_harm(models):

@@ -65,7 +65,9 @@ def audit(
             take.
     """
     if access not in ACCESSES:
-        raise ConfigError(f"no such access: {access!r}", fix="one of " + ", ".join(ACCESSES))
+        raise ConfigError(
+            f"no such access: {access!r}", where="--access", fix="one of " + ", ".join(ACCESSES)
+        )
     options = AuditOptions(
         null=null, fpr=fpr, lists=lists, seed=seed, endpoint=endpoint, contexts=contexts,
         events=tuple(events), within=within, budget=budget,
