@@ -340,7 +340,7 @@ def test_a_build_that_was_stopped_goes_on_to_the_same_pack(pack, tmp_path, monke
     build_null(str(pack / "model"), tmp_path / "stopped", **given, resume=True)
     whole, again = load_pack(tmp_path / "whole"), load_pack(tmp_path / "stopped")
     assert torch.equal(whole.shifts, again.shifts)
-    assert (whole.kl, whole.waiting) == (again.kl, again.waiting)
+    assert (whole.kl, whole.trigger_scores) == (again.kl, again.trigger_scores)
 
 
 def test_a_pack_that_cannot_serve_is_refused(pack, tmp_path):
