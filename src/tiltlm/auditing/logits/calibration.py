@@ -35,7 +35,8 @@ def calibrated_auditor(
     progress, families = progress or NoProgress(), member_families(pack)
     done = count(1)
     progress.begin("learning what is benign", 1 + 2 * len(set(families)))
-    of_classes = templates(reader.rows, pack.strata, reader.logits, head.rows, classes.members)
+    members = classes.members
+    of_classes = templates(reader.rows, pack.strata, reader.logits, head.rows, members)
     progress.advance(next(done))
     return Auditor(
         head,

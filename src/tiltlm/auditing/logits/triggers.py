@@ -61,7 +61,8 @@ def find_triggers(
     if abs(finding.strength) < SMALLEST:
         return []
     sign = float(np.sign(finding.strength))
-    rises = auditor.outside.strengths(by_context - usual)[:, finding.index][contexts_of].mean(1)
+    strengths = auditor.outside.strengths(by_context - usual)[:, finding.index]
+    rises = strengths[contexts_of].mean(1)
     words = [probes.words[int(w)] for w in np.argsort(-sign * rises)[:CANDIDATES]]
     shift = read(single_word_contexts(reference, words, samples))
     return [_trigger_record(finding, words, shift, auditor, reference, score=score, p=p)]

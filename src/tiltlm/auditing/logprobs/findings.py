@@ -24,7 +24,8 @@ def find_classes(auditor: TopKAuditor, rate: float) -> list[TopKFinding]:
 
     Args:
         auditor: of a suspect.
-        rate: false-positive rate; without a null a class has to stand out by `NOISE` instead.
+        rate: false-positive rate; without a null a class has to stand out by so many standard
+            errors (`NOISE`) instead.
 
     Returns:
         at most `MOST` classes, the clearest first.
@@ -40,7 +41,8 @@ def find_classes(auditor: TopKAuditor, rate: float) -> list[TopKFinding]:
     def alike(later: TopKFinding, earlier: TopKFinding) -> bool:
         return overlap_coefficient(tokens(later), tokens(earlier)) >= _SAME_OVERLAP
 
-    return take_distinct(find_one_by_one(auditor.seen, clear_enough, auditor.without, MOST), alike)
+    clearest = find_one_by_one(auditor.seen, clear_enough, auditor.without, MOST)
+    return take_distinct(clearest, alike)
 
 
 def _is_clear(finding: TopKFinding, rate: float) -> bool:

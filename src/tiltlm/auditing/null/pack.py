@@ -30,7 +30,7 @@ class NullPack:
         strata: (N,) the stratum of each position of ``contexts``, S of them.
         shifts: (B, V) float32, nats, centred.
         stratum_moves: (B, S, D) float32, as in `Change`.
-        top: of every fourth position ``ids`` (B, P, `TOP`) int32 and ``ratios`` float16, as in
+        top: of every fourth position ``ids`` (B, P, `TOP`) int32 and ``ratios`` float16; see
             `Top`.
         place_covariance: (D, D) float32, covariance of benign Δh (`learn_place_covariance`).
         masses: (B, V) float32, mean probability of each token under the member.
