@@ -2,6 +2,7 @@
 
 audit: the access: read the shift, name classes, record them.
 auditor: from a shift to named classes with a p-value.
+null_distribution: scores of benign changes, and the p-value that they give a suspect's.
 calibration: an auditor that knows what a pack knows.
 triggers: a class that waits for a word, and which word.
 single_tokens: tokens that moved most, for what no class describes.
