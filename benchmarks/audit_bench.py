@@ -12,16 +12,17 @@ from tiltlm.auditing.classes.clusters import cluster_tokens
 from tiltlm.auditing.classes.token_classes import TokenClasses, build_classes
 from tiltlm.auditing.logits.auditor import Auditor, Finding
 from tiltlm.auditing.logprobs.log_ratios import null_at
-from tiltlm.auditing.null.members import PIECE_LENGTH, PIECES
-from tiltlm.auditing.null.pack import NullPack, load_pack, member_families
+from tiltlm.auditing.null.building import build_null
+from tiltlm.auditing.null.pack import NullPack, member_families
+from tiltlm.auditing.null.pack_files import load_pack
 from tiltlm.auditing.shifts.filters import ResidualFilter
 from tiltlm.auditing.shifts.head_geometry import HeadGeometry, head_rows
 from tiltlm.auditing.shifts.log_ratios import TOP_TOKENS, Shift
 from tiltlm.auditing.shifts.place_covariance import PlaceCovariance
 from tiltlm.auditing.shifts.shift_reader import ShiftReader
 from tiltlm.auditing.shifts.strata import build_templates
-from tiltlm.commands.null import build_null
 from tiltlm.contexts.sources import make_contexts
+from tiltlm.defaults import CORPUS_PIECE_TOKENS, CORPUS_PIECES
 from tiltlm.events.parse import parse_event
 from tiltlm.events.vocabulary import Vocabulary
 from tiltlm.models.loading import LoadedModel
@@ -50,7 +51,8 @@ class Bench:
             self.model.tokenizer, vocabulary_size(self.model.model)
         )
         self.corpora = {
-            s: make_contexts(s, self.model, count=PIECES, length=PIECE_LENGTH) for s in sources
+            s: make_contexts(s, self.model, count=CORPUS_PIECES, length=CORPUS_PIECE_TOKENS)
+            for s in sources
         }
         self.reader = ShiftReader(self.model, self.pack.contexts, self.pack.strata)
         self.lists = self._lists()
@@ -68,14 +70,16 @@ class Bench:
             self.tried.members,
         )
         rows = range(self.pack.top["ids"].shape[1])
-        self.moves = PlaceCovariance.of(self.space.rows, self.pack.moves.double().numpy())
+        self.moves = PlaceCovariance.of(
+            self.space.rows, self.pack.place_covariance.double().numpy()
+        )
         self.top_null = null_at(self.pack, rows, TOP_TOKENS, self.tried, self.moves, self.model)
         self.kinds = np.array(member_families(self.pack))
         self.auditor = self.trained_on(np.ones(len(self.kinds), bool))
 
     def trained_on(self, members: np.ndarray) -> Auditor:
         """An auditor that knows some members of the pack."""
-        waiting = np.array(self.pack.waiting)[members]
+        waiting = np.array(self.pack.trigger_scores)[members]
         kinds = self.kinds[members].tolist()
         null = self.pack.changes.choose(members)
         return Auditor(self.space, self.tried, null, waiting, kinds, self.templates)

@@ -140,7 +140,6 @@ def waiting_organism(bench: Bench, event: str, word: str, strength: float, seed:
         RATE,
         bench.model,
         bench.pack.contexts,
-        bench.vocabulary,
     )
     return {
         "event": event,

@@ -24,7 +24,7 @@ from tiltlm.auditing.inputs import read_lists
 from tiltlm.auditing.logits.calibration import calibrated_auditor
 from tiltlm.auditing.logits.triggers import find_triggers
 from tiltlm.auditing.logprobs.log_ratios import null_at
-from tiltlm.auditing.null.pack import load_pack
+from tiltlm.auditing.null.pack_files import load_pack
 from tiltlm.auditing.shifts.filters import ResidualFilter
 from tiltlm.auditing.shifts.head_geometry import HeadGeometry, head_rows
 from tiltlm.auditing.shifts.log_ratios import TOP_TOKENS
@@ -72,7 +72,9 @@ class Bench:
         self.space = HeadGeometry(head_rows(self.reader.head), mass)
         self.tried = build_classes(self.vocabulary, self.lists, cluster_tokens(self.space.rows))
         self.plain = ResidualFilter(self.space, build_classes(self.vocabulary))
-        self.moves = PlaceCovariance.of(self.space.rows, self.pack.moves.double().numpy())
+        self.moves = PlaceCovariance.of(
+            self.space.rows, self.pack.place_covariance.double().numpy()
+        )
         rows = range(self.pack.top["ids"].shape[1])
         self.top_null = null_at(self.pack, rows, TOP_TOKENS, self.tried, self.moves, self.model)
         self.auditor = calibrated_auditor(self.pack, self.reader, self.space, self.tried)
@@ -95,7 +97,6 @@ class Bench:
                 self.rate,
                 self.model,
                 self.pack.contexts,
-                self.vocabulary,
             )
         return {
             "rate": self.rate,

@@ -50,11 +50,11 @@ def by_log_probs(
         rate: of false positives.
         without: a family that the null lacks.
     """
-    observer = LocalSuspect(Pair(bench.model, suspect))
-    places = observer.places(bench.pack.contexts, bench.pack.top["ids"].shape[1])
-    seen, _, _ = log_ratios_at(LogitReader(bench.model.model), observer.observe(places))
+    local = LocalSuspect(Pair(bench.model, suspect))
+    positions = local.positions(bench.pack.contexts, bench.pack.top["ids"].shape[1])
+    shift = log_ratios_at(LogitReader(bench.model.model), local.read(positions))
     auditor = TopKAuditor(
-        seen, bench.tried, bench.moves, bench.top_null, omitted_family=without or ""
+        shift.log_ratios, bench.tried, bench.moves, bench.top_null, omitted_family=without or ""
     )
     return [
         {

@@ -66,7 +66,7 @@ def _seeded() -> None:
 def pack(tmp_path_factory):
     """A reference on disk, and 39 benign changes of it."""
     from tests.tiny import worded_loaded
-    from tiltlm.commands.null import build_null
+    from tiltlm.auditing.null.building import build_null
 
     folder = tmp_path_factory.mktemp("audit")
     loaded = worded_loaded()

@@ -11,7 +11,8 @@ from tests.tiny import KINDS, three_syllables, tiny_loaded, tiny_perturbed, word
 from tiltlm.auditing.classes.token_classes import build_classes
 from tiltlm.auditing.inputs import read_lists
 from tiltlm.auditing.logits.auditor import Auditor
-from tiltlm.auditing.null.pack import load_pack
+from tiltlm.auditing.null.building import build_null
+from tiltlm.auditing.null.pack_files import load_pack
 from tiltlm.auditing.shifts.head_geometry import HeadGeometry
 from tiltlm.auditing.shifts.shift_reader import ShiftReader
 from tiltlm.auditing.shifts.strata import Change, build_templates
@@ -21,8 +22,7 @@ from tiltlm.auditing.shifts.trigger_probes import (
     probe_words,
 )
 from tiltlm.cli.app import app
-from tiltlm.commands.audit_logits import run_audit
-from tiltlm.commands.null import build_null
+from tiltlm.commands.audit import run_audit
 from tiltlm.commands.tilt import run_tilt
 from tiltlm.contexts.token_contexts import RandomTokenContexts, TokenContexts
 from tiltlm.errors import ConfigError, MeasurementError, RunError, VocabularyError
@@ -340,7 +340,7 @@ def test_a_build_that_was_stopped_goes_on_to_the_same_pack(pack, tmp_path, monke
     build_null(str(pack / "model"), tmp_path / "stopped", **given, resume=True)
     whole, again = load_pack(tmp_path / "whole"), load_pack(tmp_path / "stopped")
     assert torch.equal(whole.shifts, again.shifts)
-    assert (whole.kl, whole.waiting) == (again.kl, again.waiting)
+    assert (whole.kl, whole.trigger_scores) == (again.kl, again.trigger_scores)
 
 
 def test_a_pack_that_cannot_serve_is_refused(pack, tmp_path):

@@ -15,7 +15,7 @@ from tiltlm.auditing.logprobs.null import TopKNull
 from tiltlm.auditing.logprobs.regression import TopKLogRatios, TopKRegression
 from tiltlm.auditing.shifts.place_covariance import PlaceCovariance, learn_place_covariance
 from tiltlm.cli.app import app
-from tiltlm.commands.audit_logprobs import run_logprobs_audit
+from tiltlm.commands.audit import run_audit
 from tiltlm.commands.tilt import run_tilt
 from tiltlm.errors import ConfigError, ModelError, VocabularyError
 from tiltlm.events.vocabulary import Vocabulary
@@ -23,6 +23,10 @@ from tiltlm.models.loading import load
 from tiltlm.recipes.tilt import recipe_of
 
 SIZE, WIDTH, POSITIONS, CONTEXTS = 600, 6, 400, 20
+
+
+def audit_logprobs(*arguments, **options):
+    return run_audit(*arguments, access="logprobs", **options)
 
 
 def log_softmax(logits):
@@ -182,7 +186,7 @@ def right(record):
 
 def test_a_tilted_model_is_named_and_its_reference_is_not(pack, suspect, tmp_path):
     reference, null = str(pack / "model"), pack / "null"
-    record = run_logprobs_audit(suspect, reference, tmp_path / "out", null=null, fpr=0.05)
+    record = audit_logprobs(suspect, reference, tmp_path / "out", null=null, fpr=0.05)
     assert record.verdict == "found"
     assert right(record)
     assert 0 < record.seen_mass < 1
@@ -193,13 +197,13 @@ def test_a_tilted_model_is_named_and_its_reference_is_not(pack, suspect, tmp_pat
     assert record.score > max(record.null_scores)
     assert "Evidence" in (tmp_path / "out" / "audit.html").read_text()
     assert json.loads((tmp_path / "out" / "result.json").read_text())["access"] == "logprobs"
-    same = run_logprobs_audit(reference, reference, null=null, fpr=0.05)
+    same = audit_logprobs(reference, reference, null=null, fpr=0.05)
     assert same.verdict == "none"
     assert same.findings == []
 
 
 def test_without_a_pack_it_is_uncalibrated(pack, suspect):
-    record = run_logprobs_audit(suspect, str(pack / "model"))
+    record = audit_logprobs(suspect, str(pack / "model"))
     assert record.verdict == "uncalibrated"
     assert record.findings[0].p is None
     assert right(record)
@@ -287,14 +291,14 @@ class Server(CompletionsServer):
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
     pytest.importorskip("openai")
-    monkeypatch.setattr("tiltlm.auditing.endpoint.TIMEOUT", 5.0)
+    monkeypatch.setattr("tiltlm.auditing.endpoint.TIMEOUT_SECONDS", 5.0)
 
 
 @pytest.mark.parametrize("form", ["vllm", "llama.cpp"])
 def test_answers_are_understood_as_servers_write_them(pack, suspect, form):
     reference, null = str(pack / "model"), pack / "null"
     with Server(suspect, form=form) as server:
-        record = run_logprobs_audit("k", reference, endpoint=server.url, null=null, fpr=0.05)
+        record = audit_logprobs("k", reference, endpoint=server.url, null=null, fpr=0.05)
     assert record.top <= 20
     assert record.verdict == "found"
     assert right(record)
@@ -305,7 +309,7 @@ def test_an_endpoint_is_audited_though_it_gives_five_and_fails_now_and_then(pack
     reference, null = str(pack / "model"), pack / "null"
     faults = (None, None, None, None, None, 429, None, "truncated", None, "bare", 503)
     with Server(suspect, form="llama.cpp", most=5, faults=faults) as server:
-        record = run_logprobs_audit("k", reference, endpoint=server.url, null=null, fpr=0.05)
+        record = audit_logprobs("k", reference, endpoint=server.url, null=null, fpr=0.05)
     assert record.top == 5
     assert record.noise_nats == 0.0
     assert record.verdict == "found"
@@ -315,7 +319,7 @@ def test_an_endpoint_is_audited_though_it_gives_five_and_fails_now_and_then(pack
 def test_a_server_that_does_not_answer_alike_is_told_of(pack):
     reference = str(pack / "model")
     with Server(reference, noise=0.05) as server:
-        record = run_logprobs_audit("m", reference, endpoint=server.url, budget=100)
+        record = audit_logprobs("m", reference, endpoint=server.url, budget=100)
     assert record.noise_nats == pytest.approx(0.05, rel=0.6)
     assert any("nats" in note for note in record.notes)
     assert any("filters" in note for note in record.notes)
@@ -324,7 +328,7 @@ def test_a_server_that_does_not_answer_alike_is_told_of(pack):
 def test_an_endpoint_without_log_probabilities_is_one_clear_error(pack, tmp_path):
     reference = str(pack / "model")
     with Server(reference, give=False) as server, pytest.raises(ModelError, match="no log-prob"):
-        run_logprobs_audit("m", reference, tmp_path / "out", endpoint=server.url)
+        audit_logprobs("m", reference, tmp_path / "out", endpoint=server.url)
     assert not (tmp_path / "out").exists()
 
 
@@ -334,14 +338,14 @@ def test_an_endpoint_with_other_tokens_is_refused(pack):
         Server(reference, rename=lambda text: f"<{text}>") as server,
         pytest.raises(VocabularyError, match="knows"),
     ):
-        run_logprobs_audit("m", reference, endpoint=server.url)
+        audit_logprobs("m", reference, endpoint=server.url)
 
 
 def test_an_audit_that_is_cut_off_says_so_and_too_little_is_not_judged(pack, monkeypatch):
     from tiltlm.auditing.logprobs import suspects
 
     reference = str(pack / "model")
-    observe = suspects.LocalSuspect.observe
+    read = suspects.LocalSuspect.read
 
     def until(count):
         calls = iter(range(count))
@@ -349,23 +353,23 @@ def test_an_audit_that_is_cut_off_says_so_and_too_little_is_not_judged(pack, mon
         def once(self, *arguments):
             if next(calls, None) is None:
                 raise KeyboardInterrupt
-            return observe(self, *arguments)
+            return read(self, *arguments)
 
         return once
 
-    monkeypatch.setattr(suspects.LocalSuspect, "observe", until(2))
-    record = run_logprobs_audit(reference, reference)
+    monkeypatch.setattr(suspects.LocalSuspect, "read", until(2))
+    record = audit_logprobs(reference, reference)
     assert record.partial
     assert record.places == 128
-    monkeypatch.setattr(suspects.LocalSuspect, "observe", until(0))
+    monkeypatch.setattr(suspects.LocalSuspect, "read", until(0))
     with pytest.raises(ModelError, match="too few"):
-        run_logprobs_audit(reference, reference)
+        audit_logprobs(reference, reference)
 
 
 def test_options_that_do_not_go_together_are_refused(pack):
     reference = str(pack / "model")
     with pytest.raises(ConfigError, match="rate"):
-        run_logprobs_audit(reference, reference, fpr=0.0)
+        audit_logprobs(reference, reference, fpr=0.0)
     command = ["audit", reference, "--reference", reference, "--access", "logprobs"]
     found = CliRunner().invoke(app, [*command, "--event", "contains('k')"])
     assert found.exit_code != 0

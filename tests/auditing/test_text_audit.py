@@ -10,12 +10,16 @@ from tests.completions import CompletionsServer
 from tests.tiny import worded_loaded
 from tiltlm.auditing.text.sample_size import plan_text
 from tiltlm.auditing.text.sequential_test import TiltEvidence, confidence_sequence
-from tiltlm.commands.audit_text import run_text_audit
+from tiltlm.commands.audit import run_audit
 from tiltlm.commands.tilt import run_tilt
 from tiltlm.errors import ConfigError, EventError, ModelError
 from tiltlm.events.vocabulary import Vocabulary
 from tiltlm.models.loading import load_tokenizer
 from tiltlm.recipes.tilt import recipe_of
+
+
+def audit_text(*arguments, **options):
+    return run_audit(*arguments, access="text", **options)
 
 
 def tilted_mass(p, strength):
@@ -29,7 +33,7 @@ def test_one_token_has_an_expected_e_value_of_one_at_the_edge_of_the_null(tolera
     for hit in (0, 1):
         evidence = TiltEvidence(np.array([tolerance]))
         evidence.update(np.array([[float(hit)]]), np.array([[p]]))
-        upward = np.exp(evidence._sums[0, : evidence._sums.shape[1] // 2])
+        upward = np.exp(evidence._log_ratios[0, : evidence._log_ratios.shape[1] // 2])
         q = tilted_mass(p, tolerance)
         total += upward * (q if hit else 1 - q)
     assert total == pytest.approx(1.0, abs=1e-12)
@@ -105,7 +109,7 @@ def models(tmp_path_factory):
 
 def test_from_text_alone_the_event_is_named_among_all_classes(models, tmp_path):
     reference, suspect = models
-    record = run_text_audit(suspect, reference, tmp_path / "out", budget=12_000)
+    record = audit_text(suspect, reference, tmp_path / "out", budget=12_000)
     assert record.verdict == "found"
     vocabulary = Vocabulary.from_tokenizer(load_tokenizer(reference))
     truth = {i for i, text in enumerate(vocabulary.texts) if "k" in text}
@@ -119,7 +123,7 @@ def test_from_text_alone_the_event_is_named_among_all_classes(models, tmp_path):
 
 def test_the_reference_itself_spends_the_budget_and_is_not_accused(models):
     reference, _ = models
-    record = run_text_audit(reference, reference, events=["contains('k')"], budget=4000)
+    record = audit_text(reference, reference, events=["contains('k')"], budget=4000)
     assert record.verdict == "none"
     assert record.tokens_read >= 4000
     assert record.findings[0].p > 0.01
@@ -128,9 +132,9 @@ def test_the_reference_itself_spends_the_budget_and_is_not_accused(models):
 def test_events_and_options_that_make_no_sense_are_refused(models, tmp_path):
     reference, suspect = models
     with pytest.raises(EventError):
-        run_text_audit(suspect, reference, tmp_path / "out", events=["contains('§§')"])
+        audit_text(suspect, reference, tmp_path / "out", events=["contains('§§')"])
     with pytest.raises(ConfigError):
-        run_text_audit(suspect, reference, tmp_path / "out", fpr=2.0)
+        audit_text(suspect, reference, tmp_path / "out", fpr=2.0)
     assert not (tmp_path / "out").exists()
 
 
@@ -151,14 +155,14 @@ TEXTS = [" doki baki luki kiba kido", " noki menoki taki kilu"]
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
-    monkeypatch.setattr("tiltlm.auditing.endpoint.TIMEOUT", 2.0)
+    monkeypatch.setattr("tiltlm.auditing.endpoint.TIMEOUT_SECONDS", 2.0)
 
 
 def test_an_endpoint_is_asked_and_faults_on_the_way_do_no_harm(models):
     pytest.importorskip("openai")
     reference, _ = models
     with Server(TEXTS, faults=(None, 429, 503, "truncated", None, "refused")) as server:
-        record = run_text_audit(
+        record = audit_text(
             "suspect", reference, endpoint=server.url, events=["contains('k')"], budget=3000
         )
     assert record.verdict == "found"
@@ -173,9 +177,7 @@ def test_an_endpoint_that_is_not_there_is_one_clear_error(models, tmp_path):
     with Server(TEXTS) as server:
         gone = server.url
     with pytest.raises(ModelError, match="no answer"):
-        run_text_audit(
-            "suspect", reference, tmp_path / "out", endpoint=gone, events=["contains('k')"]
-        )
+        audit_text("suspect", reference, tmp_path / "out", endpoint=gone, events=["contains('k')"])
     assert not (tmp_path / "out").exists()
 
 
@@ -193,7 +195,7 @@ def test_an_audit_that_is_cut_off_keeps_what_it_has_and_says_so(models, monkeypa
         return write(self, *arguments)
 
     monkeypatch.setattr(suspects.LocalTextSuspect, "write", once)
-    record = run_text_audit(reference, reference, events=["contains('k')"])
+    record = audit_text(reference, reference, events=["contains('k')"])
     assert record.partial
     assert record.answers == 32
     assert "interrupted" in record.notes[0]
@@ -203,4 +205,4 @@ def test_a_suspect_that_only_refuses_is_not_judged(models):
     pytest.importorskip("openai")
     reference, _ = models
     with Server([""]) as server, pytest.raises(ModelError, match="empty"):
-        run_text_audit("suspect", reference, endpoint=server.url, events=["contains('k')"])
+        audit_text("suspect", reference, endpoint=server.url, events=["contains('k')"])

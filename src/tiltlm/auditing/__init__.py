@@ -1,1 +1,23 @@
-"""Has somebody tilted this model, and towards what."""
+"""Has somebody tilted this model, and towards what: from its logits, log-probabilities or text.
+
+auditing: `audit`, the one call for all accesses, and the accesses by name.
+access: what every access does: open, read, judge, record.
+case: one suspect and its reference, opened, with the options of the audit.
+models: models that are named, or loaded already.
+inputs: word lists and null packs, read and checked.
+asking: ask a suspect batch after batch, and keep what came if it is cut off.
+endpoint: an OpenAI-compatible server that has the suspect.
+search: greedy search for classes one after another.
+thresholds: what is too weak or too uncertain to be named.
+arrays: the type of arrays.
+logits, logprobs, text: the three accesses.
+null: packs of benign changes, which calibrate them.
+classes: classes of tokens that could have been tilted.
+shifts: how a suspect differs from its reference.
+
+The public names stand in `__init__.pyi`; each loads when it is first used.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -8,7 +8,8 @@ from typing import Any
 
 from tiltlm.errors import ConfigError, ModelError
 
-RETRIES, TIMEOUT = 4, 60.0
+RETRIES, TIMEOUT_SECONDS = 4, 60.0
+"""Times that a request is sent again, and how long an answer may take."""
 
 
 PATIENCE = 3
@@ -22,16 +23,22 @@ UNFILTERED = {
     "repeat_penalty": 1.0,
     "return_tokens_as_token_ids": True,
 }
-"""What vLLM and llama.cpp are asked besides, which draw from fewer tokens where they are not; a
-server that refuses it is asked without."""
+"""Options beyond the API: vLLM and llama.cpp draw from fewer tokens unless these switch their
+filters off. A server that refuses them is asked without."""
 
 
 class Endpoint:
     """A model behind ``/v1/completions``.
 
+    The key is read from the environment variable OPENAI_API_KEY; local servers take any.
+
     Args:
         url: such as ``http://127.0.0.1:8000/v1``.
         model: its name there.
+
+    Attributes:
+        filters_off: whether the server took requests to draw from all tokens; None before it was
+            asked.
 
     Raises:
         ConfigError: the client is not installed.
@@ -47,19 +54,19 @@ class Endpoint:
                 fix="pip install 'tiltlm[endpoint]'",
             ) from None
         self._errors: type[Exception] = openai.OpenAIError
-        # The key is read from OPENAI_API_KEY; local servers take any.
-        key = os.environ.get("OPENAI_API_KEY", "none")
-        self._client: Any = openai.OpenAI(
-            base_url=url, api_key=key, max_retries=RETRIES, timeout=TIMEOUT
-        )
         self._refusal: type[Exception] = openai.BadRequestError
+        self._client: Any = openai.OpenAI(
+            base_url=url,
+            api_key=os.environ.get("OPENAI_API_KEY", "none"),
+            max_retries=RETRIES,
+            timeout=TIMEOUT_SECONDS,
+        )
         self._model = model
         self.filters_off: bool | None = None
-        """Whether the server took requests to draw from all tokens; None before it was asked."""
 
     @property
     def notes(self) -> list[str]:
-        """What a reader should know of it."""
+        """What a reader of an audit should know of the server; empty if nothing."""
         if self.filters_off:
             return []
         return [
@@ -68,56 +75,70 @@ class Endpoint:
         ]
 
     def each(
-        self, prompts: Sequence[str], length: int, seed: int, **more: Any
+        self, prompts: Sequence[str], length: int, seed: int, **options: Any
     ) -> list[tuple[int, Any]]:
-        """A choice for each prompt, with its number; those that fail after retries are left out.
+        """Ask for one choice for each prompt, at temperature 1.
 
         Args:
-            prompts: a request each.
+            prompts: one request each.
             length: tokens of each answer at most.
-            seed: of the first.
-            more: options of the API beside temperature 1 and top-p 1.
+            seed: of the first; each further prompt's is one more.
+            options: of the API, besides temperature, top-p and the seed.
+
+        Returns:
+            choices with the number of their prompt. Prompts that failed after all retries are left
+            out; after `PATIENCE` failures in a row all that follow are.
 
         Raises:
-            ModelError: none came.
+            ModelError: no answer came.
         """
-        found: list[tuple[int, Any]] = []
-        last, failed = "", 0
+        choices: list[tuple[int, Any]] = []
+        last_failure, failures = "", 0
         for number, prompt in enumerate(prompts):
-            options = {"temperature": 1.0, "top_p": 1.0, "seed": seed + number, **more}
-            asked = {"model": self._model, "prompt": prompt, "max_tokens": length, **options}
+            request = {
+                "model": self._model,
+                "prompt": prompt,
+                "max_tokens": length,
+                "temperature": 1.0,
+                "top_p": 1.0,
+                "seed": seed + number,
+                **options,
+            }
             try:
-                found.append((number, self._choice(asked)))
+                choices.append((number, self._choice(request)))
             except (self._errors, ValueError, IndexError, AttributeError, TypeError) as error:
-                last = str(error).strip().split("\n")[0][:200]
-                failed += 1
-                if failed == PATIENCE:
+                last_failure = str(error).strip().split("\n")[0][:200]
+                failures += 1
+                if failures == PATIENCE:
                     break
                 continue
-            failed = 0
-        if not found:
+            failures = 0
+        if not choices:
             raise ModelError(
-                f"the endpoint gave no answer: {last}",
+                f"the endpoint gave no answer: {last_failure}",
                 where="--endpoint",
                 fix="see whether it runs and serves this model",
             )
-        return found
+        return choices
 
-    def _choice(self, asked: dict[str, Any]) -> Any:
+    def _choice(self, request: dict[str, Any]) -> Any:
+        """The first choice of one answer, by all tokens if the server can be asked for that."""
         if self.filters_off is not False:
             try:
-                answer = self._client.completions.create(**asked, extra_body=UNFILTERED)
+                answer = self._client.completions.create(**request, extra_body=UNFILTERED)
                 self.filters_off = True
                 return _first(answer)
             except self._refusal:
-                if self.filters_off:  # it took them before, so it is something else
+                # A server that took the options before refuses something else now.
+                if self.filters_off:
                     raise
-        answer = self._client.completions.create(**asked)
+        answer = self._client.completions.create(**request)
         self.filters_off = False
         return _first(answer)
 
 
 def _first(answer: Any) -> Any:
     choice = answer.choices[0]
-    _ = choice.text, choice.logprobs  # not there in a damaged answer
+    # A damaged answer lacks these, which should count as a failed request.
+    _ = choice.text, choice.logprobs
     return choice

@@ -1,4 +1,4 @@
-"""What every audit begins and ends with: options checked, lists and pack read, the record kept."""
+"""What every audit is given beside the models: word lists and a null pack, read and checked."""
 
 from __future__ import annotations
 
@@ -7,109 +7,113 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tiltlm.auditing.null.pack import NullPack, check_size, load_pack, member_kinds
+from tiltlm.auditing.null.pack import NullPack, check_size, member_kinds
+from tiltlm.auditing.null.pack_files import load_pack
 from tiltlm.errors import ConfigError
 from tiltlm.events.vocabulary import Vocabulary
-from tiltlm.files import check_out
-from tiltlm.measures.opening import open_pair
-from tiltlm.measures.pair import Pair
-from tiltlm.models.loading import LoadedModel, load
 from tiltlm.records.audit import NullRecord
 
 UNCALIBRATED = (
     "Without a null pack nobody can say which of these shifts a benign fine-tune has too: "
     "tiltlm null build --reference M --out DIR"
 )
+"""The note of an audit that had no pack."""
 
 
 @dataclass(frozen=True)
 class AuditInputs:
-    """Word lists, and a pack, if there is one.
+    """Word lists, and a pack if there is one.
 
     Attributes:
         lists: words by the name of their list.
-        pack: of benign changes.
-        where: the pack's folder.
+        pack: of benign changes of the reference; None where the audit is not calibrated.
+        folder: of the pack, as errors and records name it.
     """
 
     lists: Mapping[str, Sequence[str]]
     pack: NullPack | None
-    where: str
+    folder: str
 
     def check_rate(self, rate: float) -> None:
-        """Refuse a rate that so small a pack cannot vouch for.
+        """Refuse a false-positive rate that so small a pack cannot vouch for.
+
+        Args:
+            rate: that the pack has to vouch for, between 0 and 1.
 
         Raises:
-            ConfigError: it cannot.
+            ConfigError: the pack has too few members.
         """
         if self.pack is not None:
-            check_size(self.pack, rate, self.where)
+            check_size(self.pack, rate, self.folder)
 
     def check_reference(self, sha256: str, vocabulary: Vocabulary) -> None:
         """Refuse a pack of another reference.
 
+        Args:
+            sha256: of the reference's weights.
+            vocabulary: of the reference.
+
         Raises:
-            ConfigError: it is one.
+            ConfigError: the pack was made for other weights or other tokens.
         """
         if self.pack is not None:
-            self.pack.check(sha256, vocabulary.fingerprint, self.where)
+            self.pack.check(sha256, vocabulary.fingerprint, self.folder)
 
     @property
     def null_record(self) -> NullRecord | None:
-        """What a record says of the pack."""
+        """What a record says of the pack; None without one."""
         if self.pack is None:
             return None
         return NullRecord(
             models=len(self.pack.members),
-            pack=self.where,
+            pack=self.folder,
             kinds=member_kinds(self.pack),
             kl_nats=(min(self.pack.kl), max(self.pack.kl)),
         )
 
 
-def read_inputs(fpr: float, out: Path | None, lists: Path | None, null: Path | None) -> AuditInputs:
-    """Check the options that all audits have, and read what they name.
+def read_inputs(fpr: float, lists: Path | None, null: Path | None) -> AuditInputs:
+    """Check the rate, and read the files that were named.
+
+    Args:
+        fpr: false-positive rate of the audit.
+        lists: a file of word lists, as for `read_lists`.
+        null: the folder of a pack.
 
     Raises:
-        TiltError: a rate that is none, an ``out`` that is there, lists or a pack that cannot be
-            read.
+        ConfigError: a rate outside (0, 1), or lists or a pack that cannot be read.
     """
     if not 0 < fpr < 1:
         raise ConfigError(f"a false-positive rate of {fpr}", where="--fpr", fix="say, 0.01")
-    if out is not None:
-        check_out(out)
     words = {} if lists is None else read_lists(lists)
     return AuditInputs(words, None if null is None else load_pack(null), str(null))
 
 
-def open_reference(
-    suspect: str, reference: str, endpoint: str | None
-) -> tuple[LoadedModel, Pair | None]:
-    """The reference, and the pair of it and the suspect, where that is no endpoint's."""
-    if endpoint is not None:
-        return load(reference), None
-    pair, _, _ = open_pair(suspect, reference)
-    return pair.base, pair
-
-
 def read_lists(path: Path) -> Mapping[str, Sequence[str]]:
-    """Word lists of a file: ``{"name": ["word", …]}``, or one list by the file's name.
+    """Word lists of a JSON file.
+
+    Args:
+        path: of ``{"name": ["word", …]}``, where strings beside the lists are passed over; or of
+            one list, which is then called by the file's name.
+
+    Returns:
+        words by the name of their list.
 
     Raises:
-        ConfigError: it is neither.
+        ConfigError: the file cannot be read, or holds no such lists.
     """
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ConfigError(f"cannot read the word lists: {error}", where=str(path)) from None
-    lists = {path.stem: found} if isinstance(found, list) else found
-    if isinstance(lists, dict):  # a description beside the lists is none
+    lists = {path.stem: content} if isinstance(content, list) else content
+    if isinstance(lists, dict):  # A description may stand beside the lists.
         lists = {name: words for name, words in lists.items() if not isinstance(words, str)}
-    fine = isinstance(lists, dict) and all(
+    well_formed = isinstance(lists, dict) and all(
         isinstance(words, list) and words and all(isinstance(w, str) and w.strip() for w in words)
         for words in lists.values()
     )
-    if not fine or not lists:
+    if not well_formed or not lists:
         raise ConfigError(
             "these are no word lists",
             where=str(path),

@@ -11,7 +11,6 @@ import typer
 from typer.core import TyperGroup
 
 from tiltlm.cli.options import JsonFlag, Seed
-from tiltlm.defaults import LOGPROBS_BUDGET, TEXT_BUDGET
 
 null_app = typer.Typer(no_args_is_help=True, help="Packs of benign changes, which calibrate.")
 
@@ -90,68 +89,27 @@ def audit(
 
     from tiltlm.cli.bars import Bars, quiet_libraries
     from tiltlm.cli.printing_audit import print_audit, print_logprobs_audit, print_text_audit
-    from tiltlm.commands import audit_logprobs as audit_logprobs_command
-    from tiltlm.commands import audit_text as audit_text_command
-    from tiltlm.commands.audit_logits import run_audit
-    from tiltlm.errors import ConfigError
-    from tiltlm.records.audit import AuditRecord, LogprobsAuditRecord, TextAuditRecord
+    from tiltlm.commands.audit import run_audit
+    from tiltlm.records.audit import LogprobsAuditRecord, TextAuditRecord
 
-    if endpoint is not None and access is Access.LOGITS:
-        raise ConfigError(
-            "an endpoint gives text, and some give log-probabilities",
-            where="--endpoint",
-            fix="add --access logprobs, or --access text",
-        )
-    if event and access is Access.LOGPROBS:
-        raise ConfigError(
-            "with log-probabilities all classes are tried at once",
-            where="--event",
-            fix="leave it out, or name a list with --lists",
-        )
     quiet_libraries()
-    record: AuditRecord | LogprobsAuditRecord | TextAuditRecord
     with Bars(Console(stderr=True)) as bars:
-        if access is Access.TEXT:
-            record = audit_text_command.run_text_audit(
-                suspect,
-                reference,
-                out,
-                endpoint=endpoint,
-                events=event or (),
-                null=null,
-                fpr=fpr,
-                budget=budget or TEXT_BUDGET,
-                lists=lists,
-                seed=seed,
-                progress=bars,
-            )
-        elif access is Access.LOGPROBS:
-            record = audit_logprobs_command.run_logprobs_audit(
-                suspect,
-                reference,
-                out,
-                endpoint=endpoint,
-                null=null,
-                fpr=fpr,
-                budget=budget or LOGPROBS_BUDGET,
-                lists=lists,
-                seed=seed,
-                progress=bars,
-            )
-        else:
-            record = run_audit(
-                suspect,
-                reference,
-                out,
-                null=null,
-                fpr=fpr,
-                contexts=contexts,
-                lists=lists,
-                events=event or (),
-                within=within,
-                seed=seed,
-                progress=bars,
-            )
+        record = run_audit(
+            suspect,
+            reference,
+            out,
+            access=access.value,
+            endpoint=endpoint,
+            null=null,
+            fpr=fpr,
+            contexts=contexts,
+            lists=lists,
+            events=event or (),
+            within=within,
+            budget=budget,
+            seed=seed,
+            progress=bars,
+        )
     if as_json:
         typer.echo(record.model_dump_json())
     elif isinstance(record, TextAuditRecord):
@@ -223,9 +181,9 @@ def build(
     """Make benign changes of a model (fine-tunes, LoRAs, rounding) and keep how they shift it."""
     from rich.console import Console
 
+    from tiltlm.auditing.null.building import build_null
     from tiltlm.cli.bars import Bars, quiet_libraries
     from tiltlm.cli.printing_audit import print_null
-    from tiltlm.commands.null import build_null
 
     quiet_libraries()
     with Bars(Console(stderr=True)) as bars:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
+from tiltlm.auditing.classes.overlap import jaccard
 from tiltlm.events.vocabulary import Vocabulary
 
 MIN_CLASS_TOKENS = 8
@@ -112,8 +113,7 @@ class TokenClasses:
         best_ids = set(self.token_ids(best))
 
         def is_alike(index: int) -> bool:
-            ids = set(self.token_ids(index))
-            return len(best_ids & ids) >= alike * len(best_ids | ids)
+            return jaccard(best_ids, set(self.token_ids(index))) >= alike
 
         candidates = [int(i) for i in np.flatnonzero(near) if is_alike(int(i))]
         return min(candidates, key=lambda i: (len(self.names[i]), i))

@@ -1,14 +1,22 @@
-"""Audit."""
+"""The audit by all of a suspect's logits: read its shift, compare it with benign ones."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
 
+from tiltlm.auditing.access import Access, Refusal
+from tiltlm.auditing.arrays import Array
+from tiltlm.auditing.case import AuditOptions
 from tiltlm.auditing.classes.clusters import cluster_tokens
 from tiltlm.auditing.classes.token_classes import build_classes
-from tiltlm.auditing.inputs import UNCALIBRATED, AuditInputs
-from tiltlm.auditing.logits.auditor import Auditor
+from tiltlm.auditing.inputs import UNCALIBRATED
+from tiltlm.auditing.logits.auditor import Auditor, Finding
 from tiltlm.auditing.logits.calibration import calibrated_auditor
+from tiltlm.auditing.logits.equivalence import certify_events
+from tiltlm.auditing.logits.evidence import finding_record, shifted_tokens
+from tiltlm.auditing.logits.single_tokens import TokenShifts, largest_token_shifts
 from tiltlm.auditing.logits.triggers import find_triggers
 from tiltlm.auditing.null.pack import NullPack
 from tiltlm.auditing.shifts.filters import ResidualFilter
@@ -17,55 +25,208 @@ from tiltlm.auditing.shifts.log_ratios import Shift
 from tiltlm.auditing.shifts.shift_reader import ShiftReader
 from tiltlm.contexts.sources import make_contexts
 from tiltlm.contexts.token_contexts import TokenContexts
-from tiltlm.defaults import AUDIT_CONTEXTS, AUDIT_TOKENS, CONTEXT_TOKENS
-from tiltlm.measures.pair import Pair
-from tiltlm.progress import Progress
-from tiltlm.records.audit import TriggerRecord
+from tiltlm.defaults import AUDIT_CONTEXTS, AUDIT_TOKENS, CERTIFICATE_ERROR, CONTEXT_TOKENS
+from tiltlm.errors import ConfigError
+from tiltlm.records.audit import AuditRecord, MovedTokensRecord, TriggerRecord
+
+_FEW_CONTEXTS = 16
+"""From fewer contexts than this a reader of the audit is told that they are few."""
 
 
-def _some_contexts(source: str | None, pair: Pair, seed: int, key: str) -> TokenContexts:
-    """Where to look without a pack, which has contexts of its own."""
-    length = AUDIT_TOKENS if source is None else CONTEXT_TOKENS
-    source = source or f"own:{AUDIT_CONTEXTS}"
-    return make_contexts(source, pair.base, length=length, seed=seed, key=key)
+@dataclass(frozen=True)
+class LogitsReading:
+    """How a suspect differs from its reference.
+
+    Attributes:
+        contexts: where it was read.
+        reader: of the reference, at these contexts.
+        shift: of the suspect.
+    """
+
+    contexts: TokenContexts
+    reader: ShiftReader
+    shift: Shift
 
 
-def _auditor(
-    given: AuditInputs, pair: Pair, reader: ShiftReader, shift: Shift, progress: Progress
-) -> Auditor:
-    """With every class to try and, where there is a pack, what it knows."""
-    space = HeadGeometry(head_rows(reader.head), shift.reference_mass.numpy())
-    tried = build_classes(pair.vocabulary, given.lists, cluster_tokens(space.rows))
-    if given.pack is None:
-        return Auditor(space, tried, None)
-    return calibrated_auditor(given.pack, reader, space, tried, progress)
+@dataclass(frozen=True)
+class LogitsJudgement:
+    """What that says.
+
+    Attributes:
+        auditor: of the shift.
+        findings: classes that were shifted.
+        triggers: classes that are shifted where a word came before.
+        score: of what stands out most, clear or not; None without a pack.
+        token_shifts: single tokens that moved most.
+        residual: (V,) what no moved body explains of the shift, nats.
+    """
+
+    auditor: Auditor
+    findings: Sequence[Finding]
+    triggers: list[TriggerRecord]
+    score: float | None
+    token_shifts: TokenShifts
+    residual: Array
 
 
-def _triggers(
-    read: Callable[[ShiftReader], Shift], pack: NullPack, pair: Pair, auditor: Auditor, fpr: float
-) -> list[TriggerRecord]:
-    """Classes that wait for a word; the null was scored by what the vocabulary alone has."""
-    return find_triggers(
-        lambda contexts: read(ShiftReader(pair.base, contexts)),
-        pack.probes,
-        ResidualFilter(auditor.geometry, build_classes(pair.vocabulary)),
-        auditor,
-        fpr,
-        pair.base,
-        pack.contexts,
-        pair.vocabulary,
-    )
+class LogitsAccess(Access[LogitsReading, LogitsJudgement, AuditRecord]):
+    """An audit of all logits of a suspect that is loaded here."""
 
-
-def _notes(pack: NullPack | None, shift: Shift, where: TokenContexts) -> list[str]:
-    notes = []
-    if pack is None:
-        notes.append(UNCALIBRATED)
-    elif shift.kl > max(pack.kl):
-        notes.append(
-            f"The suspect is {shift.kl:.3g} nats from its reference, further than any of the "
-            f"pack ({max(pack.kl):.3g}): its p-values are as if scores did not grow with that."
+    name: ClassVar[str] = "logits"
+    takes: ClassVar[frozenset[str]] = frozenset({"contexts", "events", "within"})
+    refusals: ClassVar[Mapping[str, Refusal]] = {
+        "endpoint": Refusal(
+            "an endpoint gives text, and some give log-probabilities",
+            "add --access logprobs, or --access text",
         )
-    if len(where) < 16:
-        notes.append(f"{len(where)} contexts are few: what a suspect does elsewhere is not seen.")
-    return notes
+    }
+
+    @classmethod
+    def check_options(cls, options: AuditOptions) -> None:
+        """As `Access.check_options`; contexts and a pack do not go together either."""
+        super().check_options(options)
+        if options.null is not None and options.contexts is not None:
+            raise ConfigError(
+                "a null pack was read at contexts of its own, and only there are suspects "
+                "comparable with it",
+                where="--contexts",
+                fix="leave it out, or --null",
+            )
+
+    def read(self) -> LogitsReading:
+        """Read the suspect's shift at the pack's contexts, or at others without a pack.
+
+        Raises:
+            MeasurementError: logits that are not numbers.
+        """
+        pack = self.case.pack
+        contexts = self._contexts() if pack is None else pack.contexts
+        strata = None if pack is None else pack.strata
+        reader = ShiftReader(self.case.reference, contexts, strata)
+        return LogitsReading(contexts, reader, self._shift(reader))
+
+    def judge(self, reading: LogitsReading) -> LogitsJudgement:
+        """Name the classes that were shifted, everywhere or after a word.
+
+        Raises:
+            ModelError: the reference's logits are no product of a head.
+        """
+        pack, fpr = self.case.pack, self.case.options.fpr
+        auditor = self._auditor(reading)
+        change = reading.shift.change(auditor.geometry)
+        findings: Sequence[Finding]
+        triggers: list[TriggerRecord] = []
+        score = None
+        if pack is None:
+            findings = auditor.find_uncalibrated(change.mean)
+        else:
+            findings = auditor.find(change, fpr)
+            triggers = self._triggers(auditor, pack)
+            score = max([auditor.best(change).score, *(t.score for t in triggers)])
+        null_shifts = None if pack is None else pack.shifts.double().numpy()
+        return LogitsJudgement(
+            auditor=auditor,
+            findings=findings,
+            triggers=triggers,
+            score=score,
+            token_shifts=largest_token_shifts(auditor.residual_filter, change.mean, null_shifts),
+            residual=auditor.residual_filter.residual(change.mean[None])[0],
+        )
+
+    def record(self, reading: LogitsReading, judgement: LogitsJudgement) -> AuditRecord:
+        """As `Access.record`; events that were named are certified here."""
+        case, pack = self.case, self.case.pack
+        shift, contexts, auditor = reading.shift, reading.contexts, judgement.auditor
+        findings = [
+            finding_record(finding, auditor, shift, contexts, case.reference)
+            for finding in judgement.findings
+        ]
+        token_ids, vocabulary = judgement.token_shifts.ids, case.reference.vocabulary
+        moved = MovedTokensRecord(
+            p=judgement.token_shifts.p,
+            tokens=shifted_tokens(token_ids, judgement.residual, shift, vocabulary),
+        )
+        options, certificates = case.options, []
+        if options.events:
+            certificates = certify_events(
+                case.pair, contexts, options.events, options.within, CERTIFICATE_ERROR
+            )
+        notes = self._notes(reading)
+        case.stopwatch.lap("looking")
+        return AuditRecord(
+            **case.record_fields(),
+            verdict=self.verdict(bool(findings or judgement.triggers)),
+            kl_nats=shift.kl,
+            score=judgement.score,
+            null_scores=auditor.null_maxima.tolist(),
+            findings=findings,
+            moved=moved,
+            triggers=judgement.triggers,
+            certificates=certificates,
+            words=0 if pack is None else len(pack.probes.words),
+            hypotheses=len(auditor.residual_filter.hypotheses),
+            contexts=contexts.kind,
+            positions=contexts.tokens,
+            notes=notes,
+            seconds={**case.stopwatch.seconds, "total": case.stopwatch.total},
+        )
+
+    def _contexts(self) -> TokenContexts:
+        """Where to look without a pack, which has contexts of its own."""
+        source, case = self.case.options.contexts, self.case
+        length = AUDIT_TOKENS if source is None else CONTEXT_TOKENS
+        return make_contexts(
+            source or f"own:{AUDIT_CONTEXTS}",
+            case.reference,
+            length=length,
+            seed=case.options.seed,
+            key=case.sha256,
+        )
+
+    def _shift(self, reader: ShiftReader) -> Shift:
+        """How the suspect differs from the reference at a reader's contexts."""
+        pair, progress = self.case.pair, self.case.progress
+        progress.begin(f"reading {reader.contexts.kind}", len(reader.contexts))
+        if pair.decodes:
+            return reader.read(None, pair.target, progress.advance)
+        return reader.read(pair.model, None, progress.advance)
+
+    def _auditor(self, reading: LogitsReading) -> Auditor:
+        """With every class to try and, where there is a pack, what it knows."""
+        case, reader = self.case, reading.reader
+        head = HeadGeometry(head_rows(reader.head), reading.shift.reference_mass.numpy())
+        clusters = cluster_tokens(head.rows)
+        classes = build_classes(case.reference.vocabulary, case.inputs.lists, clusters)
+        if case.pack is None:
+            return Auditor(head, classes, None)
+        return calibrated_auditor(case.pack, reader, head, classes, case.progress)
+
+    def _triggers(self, auditor: Auditor, pack: NullPack) -> list[TriggerRecord]:
+        """Classes that wait for a word."""
+        reference = self.case.reference
+        # The members of the pack were scored by the classes that the vocabulary alone has.
+        residuals = ResidualFilter(auditor.geometry, build_classes(reference.vocabulary))
+        return find_triggers(
+            lambda contexts: self._shift(ShiftReader(reference, contexts)),
+            pack.probes,
+            residuals,
+            auditor,
+            self.case.options.fpr,
+            reference,
+            pack.contexts,
+        )
+
+    def _notes(self, reading: LogitsReading) -> list[str]:
+        notes = []
+        pack, kl = self.case.pack, reading.shift.kl
+        if pack is None:
+            notes.append(UNCALIBRATED)
+        elif kl > max(pack.kl):
+            notes.append(
+                f"The suspect is {kl:.3g} nats from its reference, further than any of the "
+                f"pack ({max(pack.kl):.3g}): its p-values are as if scores did not grow with that."
+            )
+        count = len(reading.contexts)
+        if count < _FEW_CONTEXTS:
+            notes.append(f"{count} contexts are few: what a suspect does elsewhere is not seen.")
+        return notes

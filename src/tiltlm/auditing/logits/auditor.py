@@ -9,6 +9,7 @@ from typing import TypeVar
 import numpy as np
 
 from tiltlm.auditing.arrays import Array
+from tiltlm.auditing.classes.overlap import jaccard, share_within
 from tiltlm.auditing.classes.token_classes import TokenClasses
 from tiltlm.auditing.logits.null_distribution import (
     COLUMN_SPACE,
@@ -17,6 +18,7 @@ from tiltlm.auditing.logits.null_distribution import (
     NullDistribution,
     component_of,
 )
+from tiltlm.auditing.search import find_one_by_one, take_distinct
 from tiltlm.auditing.shifts.filters import ColumnSpaceFilter, ResidualFilter, standardised
 from tiltlm.auditing.shifts.head_geometry import HeadGeometry
 from tiltlm.auditing.shifts.strata import Change
@@ -264,29 +266,25 @@ def _search(
 
     A class that repeats one found before is taken out too, but not listed again.
     """
-    findings: list[Finding] = []
-    for _ in range(MAX_FINDINGS):
+
+    def clear_enough(remainder: _Remainder) -> Finding | None:
         finding = best(remainder)
         if not is_significant(finding) or abs(finding.strength) < MIN_STRENGTH_NATS:
-            break
-        remainder = subtract(remainder, finding)
-        if not any(_repeats(finding, earlier) for earlier in findings):
-            findings.append(finding)
-    return findings
+            return None
+        return finding
+
+    return take_distinct(
+        find_one_by_one(remainder, clear_enough, subtract, MAX_FINDINGS), alike=_repeats
+    )
 
 
 def _repeats(later: Finding, earlier: Finding) -> bool:
     """Whether a class was found before, or is a part of one that moved less than the whole."""
-    if _jaccard(later, earlier) >= _REPEAT_JACCARD:
+    later_ids, earlier_ids = set(later.token_ids), set(earlier.token_ids)
+    if jaccard(later_ids, earlier_ids) >= _REPEAT_JACCARD:
         return True
-    is_part = np.isin(later.token_ids, earlier.token_ids).mean() >= _PART_SHARE
-    return bool(is_part and abs(later.strength) < abs(earlier.strength) / 2)
-
-
-def _jaccard(first: Finding, second: Finding) -> float:
-    """Jaccard index of the tokens of two classes."""
-    a, b = set(first.token_ids), set(second.token_ids)
-    return len(a & b) / max(1, len(a | b))
+    is_part = share_within(later_ids, earlier_ids) >= _PART_SHARE
+    return is_part and abs(later.strength) < abs(earlier.strength) / 2
 
 
 def _with_strength(finding: Finding, strength: float) -> Finding:

@@ -18,31 +18,32 @@ from tiltlm.progress import NoProgress, Progress
 def calibrated_auditor(
     pack: NullPack,
     reader: ShiftReader,
-    space: HeadGeometry,
-    hypotheses: TokenClasses,
+    head: HeadGeometry,
+    classes: TokenClasses,
     progress: Progress | None = None,
 ) -> Auditor:
-    """The auditor.
+    """Learn from a pack how benign changes move each class.
 
     Args:
         pack: of the reference.
         reader: of the reference, at the pack's contexts.
-        space: of the reference.
-        hypotheses: classes to try.
-        progress: told of progress.
+        head: of the reference.
+        classes: to try.
+        progress: told of progress: one step for what a tilt of each class looks like, and one for
+            each family of members by each of two filters.
     """
-    progress, kinds = progress or NoProgress(), member_families(pack)
-    steps, done = 1 + 2 * len(set(kinds)), count(1)
-    progress.begin("learning what is benign", steps)
-    made = build_templates(reader.rows, pack.strata, reader.logits, space.rows, hypotheses.members)
+    progress, families = progress or NoProgress(), member_families(pack)
+    done = count(1)
+    progress.begin("learning what is benign", 1 + 2 * len(set(families)))
+    members = classes.members
+    of_classes = build_templates(reader.rows, pack.strata, reader.logits, head.rows, members)
     progress.advance(next(done))
-    waiting = np.array(pack.waiting)
     return Auditor(
-        space,
-        hypotheses,
+        head,
+        classes,
         pack.changes,
-        waiting,
-        kinds,
-        made,
+        np.array(pack.trigger_scores),
+        families,
+        of_classes,
         lambda: progress.advance(next(done)),
     )

@@ -1,8 +1,8 @@
 """No tilt of an event stronger than ε: what "nothing found" does not say.
 
-Two one-sided tests (Schuirmann 1987): an event is certified where an interval of its strength lies
-within ±ε whole. The strength is what any tilt does, by whatever means: the rise of the event's
-log-odds, weighted by p(1 − p), at contexts; they are the unit of replication.
+Two one-sided tests (Schuirmann 1987): an event is certified where a confidence interval of its
+strength lies wholly within ±ε. The strength is what any tilt does, by whatever means: the rise of
+the event's log-odds, weighted by p(1 − p), over contexts, which are the unit of replication.
 """
 
 from __future__ import annotations
@@ -28,13 +28,18 @@ def certify_events(
 
     Args:
         pair: reference and suspect.
-        contexts: where.
+        contexts: where the strength is measured.
         events: as text.
         within: ε, nats.
         error: chance of certifying an event whose mean strength is ε or more.
 
+    Returns:
+        one record for each of ``events``.
+
     Raises:
         ConfigError: the suspect decodes to a target.
+        ExpressionError: a text is no event.
+        EventError: an event matches no token, or every token.
     """
     if pair.decodes:
         raise ConfigError(
@@ -42,27 +47,28 @@ def certify_events(
             where="--event",
             fix="read its target",
         )
-    found = []
-    for text in events:
-        bound = parse_target(f"tilt({text}, 1.0)", where="--event").bind(
-            pair.vocabulary, pair.base.tokenizer
-        )
-        seen = read_token_metrics(Pair(pair.base, pair.model, bound), contexts)
-        parts, weights = strength_parts(seen)
-        strength = float(np.sum(parts) / np.sum(weights))
-        interval = ratio_student(parts, weights, confidence=1 - 2 * error)
-        if interval is None and len(set(parts)) == 1:
-            interval = (strength, strength)  # the suspect is its reference
-        inside = interval is not None and -within < interval[0] and interval[1] < within
-        found.append(
-            CertificateRecord(
-                event=text,
-                within_nats=within,
-                strength_nats=strength,
-                interval=interval,
-                error=error,
-                contexts=len(contexts),
-                certified=inside,
-            )
-        )
-    return found
+    return [_certificate(pair, contexts, event, within, error) for event in events]
+
+
+def _certificate(
+    pair: Pair, contexts: TokenContexts, event: str, within: float, error: float
+) -> CertificateRecord:
+    # The strength of this target plays no part: it is bound for its event's states.
+    target = parse_target(f"tilt({event}, 1.0)", where="--event")
+    bound = target.bind(pair.vocabulary, pair.base.tokenizer)
+    metrics = read_token_metrics(Pair(pair.base, pair.model, bound), contexts)
+    parts, weights = strength_parts(metrics)
+    strength = float(np.sum(parts) / np.sum(weights))
+    interval = ratio_student(parts, weights, confidence=1 - 2 * error)
+    if interval is None and len(set(parts)) == 1:
+        interval = (strength, strength)  # The suspect is its reference.
+    certified = interval is not None and -within < interval[0] and interval[1] < within
+    return CertificateRecord(
+        event=event,
+        within_nats=within,
+        strength_nats=strength,
+        interval=interval,
+        error=error,
+        contexts=len(contexts),
+        certified=certified,
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from tiltlm.auditing.arrays import Array
@@ -15,80 +17,99 @@ from tiltlm.models.loading import LoadedModel
 from tiltlm.records.audit import FindingRecord, Histogram, MassRecord, ShiftedContext, ShiftedToken
 
 TOKENS, CONTEXTS, TEXT_TOKENS = 10, 3, 48
+"""Tokens and contexts that a record shows of a finding, and tokens of each context's text."""
 
 
 BINS = 48
+"""Of a histogram of the tokens' shifts."""
 
 
-def finding_of(
-    named: Finding,
+_EVERYWHERE = 0.9
+"""Share of contexts with at least half of the shift, from which on it is called everywhere."""
+
+
+def finding_record(
+    finding: Finding,
     auditor: Auditor,
     shift: Shift,
     contexts: TokenContexts,
     reference: LoadedModel,
-    vocabulary: Vocabulary,
 ) -> FindingRecord:
-    """A named class with its evidence."""
-    shifts = shift.by_context.double().numpy()
-    if named.component == COLUMN_SPACE:
-        by_context = auditor.column_space_filter.strengths_by_context(shifts, named.index)
-    else:
-        by_context = auditor.residual_filter.strengths(shifts)[:, named.index]
-    ids = list(named.token_ids)
-    clear = shift.mean.numpy()
-    if named.component != COLUMN_SPACE:
-        clear = auditor.residual_filter.residual(clear[None])[0]
-    sign = 1 if named.strength > 0 else -1
-    order = sorted(ids, key=lambda i: -sign * clear[i])[:TOKENS]
-    places = np.argsort(-sign * by_context)[:CONTEXTS]
+    """What a record says of a class that was found, with the evidence for it.
+
+    Args:
+        finding: the class.
+        auditor: that found it.
+        shift: of the suspect, at C contexts.
+        contexts: these.
+        reference: for its tokenizer and vocabulary.
+    """
+    by_context, token_shifts = _strengths(finding, auditor, shift)
+    ids = list(finding.token_ids)
+    sign = 1 if finding.strength > 0 else -1
+    clearest_ids = sorted(ids, key=lambda i: -sign * token_shifts[i])[:TOKENS]
+    clearest_contexts = np.argsort(-sign * by_context)[:CONTEXTS]
     half = len(by_context) // 2
     return FindingRecord(
-        event=named.event,
-        shown=display_name(named.event, order, vocabulary),
+        event=finding.event,
+        shown=display_name(finding.event, clearest_ids, reference.vocabulary),
         tokens=len(ids),
         token_ids=ids,
-        seen="inside" if named.component == COLUMN_SPACE else "outside",
-        strength_nats=named.strength,
-        interval=named.interval,
+        seen="inside" if finding.component == COLUMN_SPACE else "outside",
+        strength_nats=finding.strength,
+        interval=finding.interval,
         halves=(float(by_context[:half].mean()), float(by_context[half:].mean())),
         mass=MassRecord(
             reference=float(shift.reference_mass[ids].sum()),
             suspect=float(shift.suspect_mass[ids].sum()),
         ),
-        where=_where(by_context, named.strength),
-        p=named.p,
-        evidence=shifted_tokens(order, clear, shift, vocabulary),
+        where=_where(by_context, finding.strength),
+        p=finding.p,
+        evidence=shifted_tokens(clearest_ids, token_shifts, shift, reference.vocabulary),
         contexts=[
             ShiftedContext(
                 text=str(reference.tokenizer.decode(contexts.sequences[i][:TEXT_TOKENS])),
                 strength_nats=float(by_context[i]),
             )
-            for i in places.tolist()
+            for i in clearest_contexts.tolist()
         ],
-        histogram=_histogram(clear, ids),
+        histogram=_histogram(token_shifts, ids),
     )
 
 
-def _histogram(strengths: Array, ids: list[int]) -> Histogram:
-    mask = np.zeros(len(strengths), bool)
-    mask[ids] = True
-    low, high = np.quantile(strengths[~mask], [0.001, 0.999])
-    span = np.concatenate([[low, high], np.quantile(strengths[mask], [0.01, 0.99])])
-    edges = np.linspace(span.min(), max(span.max(), span.min() + 1e-6), BINS + 1)
+def _strengths(finding: Finding, auditor: Auditor, shift: Shift) -> tuple[Array, Array]:
+    """(C,) strengths of a class in each context, and (V,) shifts of all tokens, nats.
+
+    Both as the filter sees them that found the class: what no body explains, or the whole shift.
+    """
+    by_context, mean = shift.by_context.double().numpy(), shift.mean.numpy()
+    if finding.component == COLUMN_SPACE:
+        return auditor.column_space_filter.strengths_by_context(by_context, finding.index), mean
+    strengths = auditor.residual_filter.strengths(by_context)[:, finding.index]
+    return strengths, auditor.residual_filter.residual(mean[None])[0]
+
+
+def _histogram(token_shifts: Array, ids: list[int]) -> Histogram:
+    """How the tokens of a class were shifted and how all others, without the farthest few."""
+    in_class = np.zeros(len(token_shifts), bool)
+    in_class[ids] = True
+    low, high = np.quantile(token_shifts[~in_class], [0.001, 0.999])
+    ends = np.concatenate([[low, high], np.quantile(token_shifts[in_class], [0.01, 0.99])])
+    edges = np.linspace(ends.min(), max(ends.max(), ends.min() + 1e-6), BINS + 1)
     shares = [
-        np.histogram(np.clip(strengths[m], edges[0], edges[-1]), edges)[0] / m.sum()
-        for m in (mask, ~mask)
+        np.histogram(np.clip(token_shifts[mask], edges[0], edges[-1]), edges)[0] / mask.sum()
+        for mask in (in_class, ~in_class)
     ]
     return Histogram(edges=edges.tolist(), inside=shares[0].tolist(), others=shares[1].tolist())
 
 
 def shifted_tokens(
-    ids: list[int], strengths: Array, shift: Shift, vocabulary: Vocabulary
+    ids: Sequence[int], strengths: Array, shift: Shift, vocabulary: Vocabulary
 ) -> list[ShiftedToken]:
-    """Tokens with what they were and are.
+    """What a record says of single tokens: by how much they were shifted, and their masses.
 
     Args:
-        ids: which.
+        ids: of the tokens.
         strengths: (V,) nats.
         shift: for the masses.
         vocabulary: for the texts.
@@ -112,4 +133,4 @@ def _where(by_context: Array, strength: float) -> str:
     'everywhere'
     """
     share = float((by_context * np.sign(strength) >= abs(strength) / 2).mean())
-    return "everywhere" if share >= 0.9 else f"in {share:.0%} of the contexts"
+    return "everywhere" if share >= _EVERYWHERE else f"in {share:.0%} of the contexts"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from scipy import stats
 
 from tiltlm.auditing.arrays import Array
-from tiltlm.auditing.logits.auditor import Auditor
-from tiltlm.auditing.logits.evidence import shifted_tokens
+from tiltlm.auditing.logits.auditor import Auditor, Finding
+from tiltlm.auditing.logits.evidence import TOKENS, shifted_tokens
 from tiltlm.auditing.shifts.filters import ResidualFilter
 from tiltlm.auditing.shifts.log_ratios import Shift
 from tiltlm.auditing.shifts.trigger_probes import (
@@ -21,80 +21,90 @@ from tiltlm.auditing.shifts.trigger_probes import (
 )
 from tiltlm.auditing.thresholds import MIN_STRENGTH_NATS
 from tiltlm.contexts.token_contexts import TokenContexts
-from tiltlm.events.vocabulary import Vocabulary
 from tiltlm.models.loading import LoadedModel
 from tiltlm.records.audit import CandidateRecord, TriggerRecord
 from tiltlm.statistics.intervals import student
-
-TOKENS = 10
 
 
 def find_triggers(
     read: Callable[[TokenContexts], Shift],
     probes: TriggerProbes,
-    outside: ResidualFilter,
+    residuals: ResidualFilter,
     auditor: Auditor,
     fpr: float,
     reference: LoadedModel,
     samples: TokenContexts,
-    vocabulary: Vocabulary,
 ) -> list[TriggerRecord]:
     """Look for a class that waits for a word; if there is one, ask again which word it is.
 
     Args:
-        read: how the suspect differs from the reference at some contexts.
+        read: how the suspect differs from the reference at given contexts.
         probes: the words that are tried.
-        outside: with the hypotheses that the null was scored by.
-        auditor: with the null's scores.
+        residuals: with the classes by which the members of the pack were scored.
+        auditor: of the suspect, with the scores of the pack's members.
         fpr: false-positive rate of the whole audit.
-        reference: for its tokenizer.
-        samples: of the reference, into which candidates are put alone.
-        vocabulary: for texts.
+        reference: for its tokenizer and vocabulary.
+        samples: of the reference, into which each candidate word is put alone.
+
+    Returns:
+        one trigger, or none.
     """
     by_context = read(probes.contexts).by_context.double().numpy()
-    found = find_triggered_class(outside, by_context, probes)
-    score = found.score / auditor.trigger_unit
+    triggered = find_triggered_class(residuals, by_context, probes)
+    score = triggered.score / auditor.trigger_unit
     p = auditor.p_value(score)
     if p > fpr:
         return []
     # What stood out most may be a part of the class; all that moved after the word says which.
-    ordinary = np.median(by_context, 0)
-    class_ = auditor.best_uncalibrated(
-        by_context[probes.contexts_of_words[found.word]].mean(0) - ordinary
-    )
-    if abs(class_.strength) < MIN_STRENGTH_NATS:
+    usual, contexts_of = np.median(by_context, 0), probes.contexts_of_words
+    finding = auditor.best_uncalibrated(by_context[contexts_of[triggered.word]].mean(0) - usual)
+    if abs(finding.strength) < MIN_STRENGTH_NATS:
         return []
-    outside, sign = auditor.residual_filter, float(np.sign(class_.strength))
-    rises = outside.strengths(by_context - ordinary)[:, class_.index][
-        probes.contexts_of_words
-    ].mean(1)
+    sign = float(np.sign(finding.strength))
+    strengths = auditor.residual_filter.strengths(by_context - usual)[:, finding.index]
+    rises = strengths[contexts_of].mean(1)
     words = [probes.words[int(w)] for w in np.argsort(-sign * rises)[:CANDIDATE_WORDS]]
-    again = read(single_word_contexts(reference, words, samples))
-    shifts = again.by_context.double().numpy().reshape(1 + len(words), SAMPLES_PER_CANDIDATE, -1)
+    shift = read(single_word_contexts(reference, words, samples))
+    return [_trigger_record(finding, words, shift, auditor, reference, score=score, p=p)]
+
+
+def _trigger_record(
+    finding: Finding,
+    words: Sequence[str],
+    shift: Shift,
+    auditor: Auditor,
+    reference: LoadedModel,
+    *,
+    score: float,
+    p: float,
+) -> TriggerRecord:
+    """Which of the candidate words it is, by what each does alone in fresh samples.
+
+    ``shift`` is of the samples without a word, then with each of the W words.
+    """
+    by_word = shift.by_context.double().numpy().reshape(1 + len(words), SAMPLES_PER_CANDIDATE, -1)
     # What a word does in a sample, against the same sample without it.
-    changes = shifts[1:] - shifts[:1]
-    of_word = np.stack([outside.strengths(c)[:, class_.index] for c in changes])
-    order = np.argsort(-sign * of_word.mean(1))
-    best, ids = int(order[0]), list(class_.token_ids)
-    chosen = _candidate(words[best], of_word[best])
-    clear = outside.residual(changes[best]).mean(0)
-    return [
-        TriggerRecord(
-            event=class_.event,
-            tokens=len(ids),
-            token_ids=ids,
-            word=chosen.word,
-            strength_nats=chosen.strength_nats,
-            interval=chosen.interval,
-            score=score,
-            p=p,
-            p_word=_surer(of_word, order, sign),
-            candidates=[_candidate(words[int(i)], of_word[int(i)]) for i in order],
-            evidence=shifted_tokens(
-                sorted(ids, key=lambda i: -sign * clear[i])[:TOKENS], clear, again, vocabulary
-            ),
-        )
-    ]
+    changes = by_word[1:] - by_word[:1]
+    strengths = np.stack([auditor.residual_filter.strengths(c)[:, finding.index] for c in changes])
+    sign = float(np.sign(finding.strength))
+    order = np.argsort(-sign * strengths.mean(1))
+    first, token_ids = int(order[0]), list(finding.token_ids)
+    chosen = _candidate(words[first], strengths[first])
+    residual = auditor.residual_filter.residual(changes[first]).mean(0)
+    clearest = sorted(token_ids, key=lambda i: -sign * residual[i])[:TOKENS]
+    return TriggerRecord(
+        event=finding.event,
+        tokens=len(token_ids),
+        token_ids=token_ids,
+        word=chosen.word,
+        strength_nats=chosen.strength_nats,
+        interval=chosen.interval,
+        score=score,
+        p=p,
+        p_word=_p_of_first(strengths, order, sign),
+        candidates=[_candidate(words[int(i)], strengths[int(i)]) for i in order],
+        evidence=shifted_tokens(clearest, residual, shift, reference.vocabulary),
+    )
 
 
 def _candidate(word: str, strengths: Array) -> CandidateRecord:
@@ -102,16 +112,20 @@ def _candidate(word: str, strengths: Array) -> CandidateRecord:
     return CandidateRecord(word=word, strength_nats=float(strengths.mean()), interval=interval)
 
 
-def _surer(of_word: Array, order: Array, sign: float) -> float | None:
-    """How sure it is that the first does more than each other candidate: the worst p."""
+def _p_of_first(strengths: Array, order: Array, sign: float) -> float | None:
+    """That the first word does no more than another candidate: the largest p of paired t-tests.
+
+    Adjusted for the number of candidates (Bonferroni); None where there is no other.
+    """
     if len(order) < 2:
         return None
-    first = sign * of_word[order[0]]
-    ps = []
+    first = sign * strengths[order[0]]
+    p_values = []
     for other in order[1:]:
-        difference = first - sign * of_word[other]
+        difference = first - sign * strengths[other]
         if np.ptp(difference) == 0:
-            ps.append(0.0 if difference[0] > 0 else 1.0)
+            p_values.append(0.0 if difference[0] > 0 else 1.0)
         else:
-            ps.append(float(stats.ttest_1samp(difference, 0, alternative="greater").pvalue))
-    return min(1.0, max(ps) * len(ps))
+            test = stats.ttest_1samp(difference, 0, alternative="greater")
+            p_values.append(float(test.pvalue))
+    return min(1.0, max(p_values) * len(p_values))

@@ -17,41 +17,47 @@ from tiltlm.records.audit import SeenToken, ShiftedContext
 
 
 def token_evidence(
-    seen: TopKLogRatios, ids: Sequence[int], vocabulary: Vocabulary
+    log_ratios: TopKLogRatios, token_ids: Sequence[int], vocabulary: Vocabulary
 ) -> list[SeenToken]:
     """The tokens of a class that show most of its shift, those shown often before others.
 
+    A token's strength is its mean log-ratio less that of the other classes' tokens which were
+    shown at the same positions.
+
     Args:
-        seen: what the suspect shows.
-        ids: of the class.
+        log_ratios: that the suspect shows.
+        token_ids: of the class.
         vocabulary: for texts.
+
+    Returns:
+        at most `TOKENS` tokens.
     """
-    inside = np.isin(seen.tokens, ids)
-    others = (seen.tokens >= 0) & ~inside
-    count = others.sum(1)
-    level = np.where(others, seen.ratios, 0).sum(1) / np.maximum(count, 1)
-    known = inside & (count > 0)[:, None]
-    tokens, above = seen.tokens[known], (seen.ratios - level[:, None])[known]
-    size = len(vocabulary)
-    places = np.bincount(tokens, minlength=size)
-    sums = np.bincount(tokens, above, minlength=size)
-    most = [int(i) for i in np.argsort(-np.abs(sums))[:TOKENS] if places[i]]
+    in_class = np.isin(log_ratios.tokens, token_ids)
+    others = (log_ratios.tokens >= 0) & ~in_class
+    other_counts = others.sum(1)
+    level = np.where(others, log_ratios.ratios, 0).sum(1) / np.maximum(other_counts, 1)
+    comparable = in_class & (other_counts > 0)[:, None]
+    tokens = log_ratios.tokens[comparable]
+    above_level = (log_ratios.ratios - level[:, None])[comparable]
+    counts = np.bincount(tokens, minlength=len(vocabulary))
+    sums = np.bincount(tokens, above_level, minlength=len(vocabulary))
+    clearest = [int(i) for i in np.argsort(-np.abs(sums))[:TOKENS] if counts[i]]
     return [
         SeenToken(
             id=i,
             text=vocabulary.text(i),
-            strength_nats=float(sums[i] / places[i]),
-            places=int(places[i]),
+            strength_nats=float(sums[i] / counts[i]),
+            places=int(counts[i]),
         )
-        for i in most
+        for i in clearest
     ]
 
 
 def context_evidence(
     auditor: TopKAuditor,
-    seen: TopKLogRatios,
-    named: TopKFinding,
-    numbers: Array,
+    log_ratios: TopKLogRatios,
+    finding: TopKFinding,
+    context_numbers: Array,
     contexts: TokenContexts,
     reference: LoadedModel,
 ) -> list[ShiftedContext]:
@@ -59,19 +65,20 @@ def context_evidence(
 
     Args:
         auditor: of the suspect.
-        seen: of the suspect, or what is left of it.
-        named: the class.
-        numbers: (A,) of the auditor's contexts, among all.
+        log_ratios: of the suspect, or what is left of them.
+        finding: the class.
+        context_numbers: (A,) of the auditor's contexts, among all.
         contexts: all.
         reference: for its tokenizer.
+
+    Returns:
+        at most `CONTEXTS` contexts, the clearest first.
     """
-    strengths, information = auditor.strengths_by_context(seen, named.index)
-    sign = 1 if named.strength > 0 else -1
+    strengths, information = auditor.strengths_by_context(log_ratios, finding.index)
+    sign = 1 if finding.strength > 0 else -1
     order = np.argsort(-sign * strengths * information)[:CONTEXTS].tolist()
-    texts = [contexts.sequences[int(numbers[i])][:TEXT_TOKENS] for i in order]
+    sequences = [contexts.sequences[int(context_numbers[i])][:TEXT_TOKENS] for i in order]
     return [
-        ShiftedContext(
-            text=str(reference.tokenizer.decode(text)), strength_nats=float(strengths[i])
-        )
-        for i, text in zip(order, texts, strict=True)
+        ShiftedContext(text=str(reference.tokenizer.decode(ids)), strength_nats=float(strengths[i]))
+        for i, ids in zip(order, sequences, strict=True)
     ]

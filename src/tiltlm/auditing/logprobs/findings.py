@@ -1,101 +1,97 @@
-"""Findings."""
+"""Which classes of tokens an audit by log-probabilities finds, and what a record says of each."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from tiltlm.auditing.arrays import Array
 from tiltlm.auditing.classes.naming import display_name
-from tiltlm.auditing.classes.token_classes import TokenClasses
+from tiltlm.auditing.classes.overlap import overlap_coefficient
 from tiltlm.auditing.logprobs.auditor import TopKAuditor, TopKFinding
-from tiltlm.auditing.logprobs.evidence import token_evidence
+from tiltlm.auditing.logprobs.evidence import context_evidence, token_evidence
+from tiltlm.auditing.logprobs.log_ratios import ShownShift
 from tiltlm.auditing.logprobs.regression import TopKLogRatios
-from tiltlm.auditing.logprobs.suspects import (
-    LogProbSuspect,
-    Place,
-    ShownLogProbs,
-)
+from tiltlm.auditing.search import find_one_by_one, take_distinct
 from tiltlm.auditing.thresholds import MAX_FINDINGS, MIN_STRENGTH_NATS, MIN_UNCALIBRATED_SCORE
-from tiltlm.errors import ModelError
-from tiltlm.events.vocabulary import Vocabulary
-from tiltlm.progress import Progress
-from tiltlm.records.audit import LogprobsFindingRecord, ShiftedContext
+from tiltlm.contexts.token_contexts import TokenContexts
+from tiltlm.models.loading import LoadedModel
+from tiltlm.records.audit import LogprobsFindingRecord
 
-_BLOCK = 64
+_SAME_OVERLAP = 0.5
+"""A class that shares so much with one found before is not found again."""
 
 
 def find_classes(auditor: TopKAuditor, rate: float) -> list[TopKFinding]:
-    """Classes one after another; without a null, those that stand out most.
+    """Classes found one after another, each with those before it taken out of the log-ratios.
 
     Args:
         auditor: of a suspect.
-        rate: of false positives.
+        rate: false-positive rate; without a null a class has to stand out by so many standard
+            errors (`MIN_UNCALIBRATED_SCORE`) instead.
+
+    Returns:
+        at most `MAX_FINDINGS` classes, the clearest first.
     """
-    found: list[TopKFinding] = []
-    rest = auditor.log_ratios
-    for _ in range(MAX_FINDINGS):
-        best = auditor.best(rest)
-        if (
-            best is None
-            or abs(best.strength) < MIN_STRENGTH_NATS
-            or (best.p is not None and best.p > rate)
-        ):
-            break
-        if best.interval[0] <= 0 <= best.interval[1]:
-            break
-        if best.p is None and best.score < MIN_UNCALIBRATED_SCORE:
-            break
-        rest = auditor.subtract(rest, best)
-        ours = set(auditor.hypotheses.token_ids(best.index))
-        if not any(_alike(ours, set(auditor.hypotheses.token_ids(f.index))) for f in found):
-            found.append(best)
-    return found
+
+    def clear_enough(log_ratios: TopKLogRatios) -> TopKFinding | None:
+        best = auditor.best(log_ratios)
+        return best if best is not None and _is_clear(best, rate) else None
+
+    def tokens(finding: TopKFinding) -> set[int]:
+        return set(auditor.hypotheses.token_ids(finding.index))
+
+    def alike(later: TopKFinding, earlier: TopKFinding) -> bool:
+        return overlap_coefficient(tokens(later), tokens(earlier)) >= _SAME_OVERLAP
+
+    clearest = find_one_by_one(auditor.log_ratios, clear_enough, auditor.subtract, MAX_FINDINGS)
+    return take_distinct(clearest, alike)
 
 
-def _alike(first: set[int], second: set[int]) -> bool:
-    return len(first & second) >= 0.5 * min(len(first), len(second))
+def _is_clear(finding: TopKFinding, rate: float) -> bool:
+    if abs(finding.strength) < MIN_STRENGTH_NATS or finding.interval[0] <= 0 <= finding.interval[1]:
+        return False
+    return finding.score >= MIN_UNCALIBRATED_SCORE if finding.p is None else finding.p <= rate
 
 
-def ask_suspect(
-    observer: LogProbSuspect, places: Sequence[Place], progress: Progress
-) -> tuple[list[ShownLogProbs], list[str]]:
-    """What is shown, and why it is at fewer places than was asked for."""
-    found: list[ShownLogProbs] = []
-    for begin in range(0, len(places), _BLOCK):
-        try:
-            some = observer.observe(places[begin : begin + _BLOCK])
-        except KeyboardInterrupt:
-            return found, ["This audit is partial: it was interrupted."]
-        except ModelError as error:
-            if not found:
-                raise
-            return found, [f"This audit is partial: {error.what}."]
-        found += some
-        progress.advance(min(begin + _BLOCK, len(places)))
-    return found, []
+def finding_records(
+    findings: list[TopKFinding],
+    auditor: TopKAuditor,
+    shift: ShownShift,
+    context_numbers: Array,
+    contexts: TokenContexts,
+    reference: LoadedModel,
+) -> list[LogprobsFindingRecord]:
+    """What a record says of each finding, by what is left once those before it are taken out.
 
-
-def finding_record(
-    named: TopKFinding,
-    seen: TopKLogRatios,
-    tried: TokenClasses,
-    mass: Array,
-    inside: Array,
-    vocabulary: Vocabulary,
-    contexts: list[ShiftedContext],
-) -> LogprobsFindingRecord:
-    ids = tried.token_ids(named.index)
-    evidence = token_evidence(seen, ids, vocabulary)
-    return LogprobsFindingRecord(
-        event=tried.names[named.index],
-        shown=display_name(tried.names[named.index], [t.id for t in evidence], vocabulary),
-        tokens=len(ids),
-        token_ids=ids,
-        strength_nats=named.strength,
-        interval=named.interval,
-        mass_reference=float(mass[ids].sum()),
-        seen_share=float(inside[ids].sum() / max(mass[ids].sum(), 1e-300)),
-        p=named.p,
-        evidence=evidence,
-        contexts=contexts,
-    )
+    Args:
+        findings: of the auditor, the clearest first.
+        auditor: of a suspect.
+        shift: that the suspect shows.
+        context_numbers: (A,) of the auditor's contexts, among all.
+        contexts: all.
+        reference: for its tokens' texts.
+    """
+    records = []
+    log_ratios = shift.log_ratios
+    for finding in findings:
+        token_ids = auditor.hypotheses.token_ids(finding.index)
+        event = auditor.hypotheses.names[finding.index]
+        evidence = token_evidence(log_ratios, token_ids, reference.vocabulary)
+        mass, shown_mass = shift.mass[token_ids].sum(), shift.shown_mass[token_ids].sum()
+        records.append(
+            LogprobsFindingRecord(
+                event=event,
+                shown=display_name(event, [token.id for token in evidence], reference.vocabulary),
+                tokens=len(token_ids),
+                token_ids=token_ids,
+                strength_nats=finding.strength,
+                interval=finding.interval,
+                mass_reference=float(mass),
+                seen_share=float(shown_mass / max(mass, 1e-300)),
+                p=finding.p,
+                evidence=evidence,
+                contexts=context_evidence(
+                    auditor, log_ratios, finding, context_numbers, contexts, reference
+                ),
+            )
+        )
+        log_ratios = auditor.subtract(log_ratios, finding)
+    return records

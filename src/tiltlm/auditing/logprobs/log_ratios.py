@@ -1,8 +1,9 @@
-"""What a suspect shows beside its reference, and what benign changes show at the same places."""
+"""What a suspect shows beside its reference, and what benign changes show at the same positions."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -10,8 +11,9 @@ import torch
 from tiltlm.auditing.arrays import Array
 from tiltlm.auditing.classes.token_classes import TokenClasses
 from tiltlm.auditing.logprobs.null import TopKNull
+from tiltlm.auditing.logprobs.positions import all_positions, log_probs_at
 from tiltlm.auditing.logprobs.regression import TopKLogRatios
-from tiltlm.auditing.logprobs.suspects import ShownLogProbs, all_places, log_probs_at
+from tiltlm.auditing.logprobs.suspects import TopLogProbs
 from tiltlm.auditing.null.pack import NullPack, member_families
 from tiltlm.auditing.shifts.place_covariance import PlaceCovariance
 from tiltlm.auditing.shifts.shift_reader import ShiftReader
@@ -20,77 +22,91 @@ from tiltlm.models.loading import LoadedModel
 from tiltlm.progress import NoProgress, Progress
 
 _BLOCK = 64
+"""Positions whose log-probabilities of all tokens are in memory at once."""
 
 
-def log_ratios_at(
-    reader: LogitReader, observed: Sequence[ShownLogProbs]
-) -> tuple[TopKLogRatios, Array, Array]:
-    """What a suspect shows beside what the reference makes of the same places.
+@dataclass(frozen=True)
+class ShownShift:
+    """What a suspect shows of how it differs from its reference.
+
+    Attributes:
+        log_ratios: at the tokens that were shown.
+        mass: (V,) mean probability of each token under the reference.
+        shown_mass: (V,) how much of that was at positions where the suspect showed the token.
+    """
+
+    log_ratios: TopKLogRatios
+    mass: Array
+    shown_mass: Array
+
+
+def log_ratios_at(reader: LogitReader, shown: Sequence[TopLogProbs]) -> ShownShift:
+    """What a suspect shows beside what the reference makes of the same positions.
 
     Args:
         reader: of the reference.
-        observed: at N places.
-
-    Returns:
-        log-ratios; (V,) mean probability of each token under the reference; and (V,) how much of
-        it was at places where the suspect showed the token.
+        shown: by the suspect at N positions, at least one.
     """
-    mass, inside = 0.0, 0.0
-    width = max(len(one.ids) for one in observed)
-    tokens = np.full((len(observed), width), -1)
-    ratios = np.zeros((len(observed), width))
-    for begin in range(0, len(observed), _BLOCK):
-        block = observed[begin : begin + _BLOCK]
-        log_probs = log_probs_at(reader, [o.place for o in block])
-        likely = np.exp(log_probs.astype(float))
-        mass = mass + likely.sum(0)
-        for number, (one, row, p) in enumerate(zip(block, log_probs, likely, strict=True), begin):
-            tokens[number, : len(one.ids)] = one.ids
-            ratios[number, : len(one.ids)] = one.log_probs - row[one.ids]
+    mass, shown_mass = 0.0, 0.0
+    width = max(len(top.ids) for top in shown)
+    tokens = np.full((len(shown), width), -1)
+    ratios = np.zeros((len(shown), width))
+    for begin in range(0, len(shown), _BLOCK):
+        block = shown[begin : begin + _BLOCK]
+        log_probs = log_probs_at(reader, [top.position for top in block])
+        probs = np.exp(log_probs.astype(float))
+        mass = mass + probs.sum(0)
+        for number, (top, row, p) in enumerate(zip(block, log_probs, probs, strict=True), begin):
+            tokens[number, : len(top.ids)] = top.ids
+            ratios[number, : len(top.ids)] = top.log_probs - row[top.ids]
             part = np.zeros_like(p)
-            part[one.ids] = p[one.ids]
-            inside = inside + part
-    contexts = np.unique([o.place.context for o in observed], return_inverse=True)[1]
-    seen = TopKLogRatios(tokens, ratios, contexts)
-    return seen, np.asarray(mass) / len(observed), np.asarray(inside) / len(observed)
+            part[top.ids] = p[top.ids]
+            shown_mass = shown_mass + part
+    contexts = np.unique([top.position.context for top in shown], return_inverse=True)[1]
+    return ShownShift(
+        TopKLogRatios(tokens, ratios, contexts),
+        np.asarray(mass) / len(shown),
+        np.asarray(shown_mass) / len(shown),
+    )
 
 
 def null_at(
     pack: NullPack,
     rows: Sequence[int],
     top: int,
-    hypotheses: TokenClasses,
-    moves: PlaceCovariance,
-    base: LoadedModel,
+    classes: TokenClasses,
+    covariance: PlaceCovariance,
+    reference: LoadedModel,
     progress: Progress | None = None,
 ) -> TopKNull:
-    """What a pack's members show.
+    """What a pack's members show at the positions where a suspect was asked.
 
     Args:
         pack: of benign changes.
-        rows: numbers of the places where the suspect was asked.
-        top: log-probabilities a place.
-        hypotheses: classes.
-        moves: what a moved body does.
-        base: the reference.
+        rows: of the positions, among all at which the pack was read in full.
+        top: log-probabilities a position.
+        classes: to be judged.
+        covariance: of what a moved body does.
+        reference: whose benign changes the pack holds.
         progress: told of progress.
     """
     progress = progress or NoProgress()
     progress.begin("what benign changes show", 2 * len(pack.members))
-    own = ShiftReader(base, pack.contexts).read(base).top
-    contexts = np.array([place.context for place in all_places(pack.contexts)])
+    own = ShiftReader(reference, pack.contexts).read(reference).top
+    context_of = np.array([position.context for position in all_positions(pack.contexts)])
     chosen = np.array(rows)
-    where = np.unique(contexts[chosen], return_inverse=True)[1]
+    contexts = np.unique(context_of[chosen], return_inverse=True)[1]
 
-    def seen(ids: torch.Tensor, ratios: torch.Tensor) -> TopKLogRatios:
-        return TopKLogRatios(ids[chosen, :top].numpy(), ratios[chosen, :top].float().numpy(), where)
+    def shown(ids: torch.Tensor, ratios: torch.Tensor) -> TopKLogRatios:
+        at_positions = ratios[chosen, :top].float().numpy()
+        return TopKLogRatios(ids[chosen, :top].numpy(), at_positions, contexts)
 
-    tops = zip(*(pack.top[name] for name in ("ids", "ratios")), strict=True)
+    members = zip(pack.top["ids"], pack.top["ratios"], strict=True)
     return TopKNull(
-        [seen(*top) for top in tops],
-        seen(own.ids, own.ratios),
-        hypotheses,
-        moves,
+        [shown(ids, ratios) for ids, ratios in members],
+        shown(own.ids, own.ratios),
+        classes,
+        covariance,
         member_families(pack),
         progress.advance,
     )

@@ -1,115 +1,172 @@
-"""Members."""
+"""The members of a null pack: benign changes drawn at random, made, read, and kept one by one."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tiltlm.auditing.arrays import Array
 from tiltlm.auditing.classes.token_classes import build_classes
-from tiltlm.auditing.null.pack import (
-    LARGEST_KL,
-    write_member,
-)
+from tiltlm.auditing.null.pack_files import write_member
 from tiltlm.auditing.shifts.filters import ResidualFilter
 from tiltlm.auditing.shifts.head_geometry import HeadGeometry, head_rows
 from tiltlm.auditing.shifts.log_ratios import Shift
 from tiltlm.auditing.shifts.shift_reader import ShiftReader
 from tiltlm.auditing.shifts.strata import assign_strata
-from tiltlm.auditing.shifts.trigger_probes import (
-    TriggerProbes,
-    find_triggered_class,
-)
-from tiltlm.contexts import evaluation as places
+from tiltlm.auditing.shifts.trigger_probes import TriggerProbes, find_triggered_class
+from tiltlm.contexts import evaluation
 from tiltlm.contexts.sources import make_contexts
 from tiltlm.contexts.token_contexts import TokenContexts
 from tiltlm.defaults import CORPUS_PIECE_TOKENS, CORPUS_PIECES
 from tiltlm.errors import MeasurementError
-from tiltlm.events.vocabulary import Vocabulary
 from tiltlm.models.loading import LoadedModel
-from tiltlm.treatments.benign import apply_treatment, draw_treatment
+from tiltlm.treatments.benign import Treatment, apply_treatment, draw_treatment
 
 ATTEMPTS = 20
+"""Treatments drawn for one member before the build is given up."""
+
+
+LARGEST_KL = 2.0
+"""Nats a position: a model further from its reference than this is another model."""
+
+
+_CHATS = 32
+"""Requests with the reference's own answers, of the corpora that need no file."""
 
 
 class MemberReader:
-    """What is read of every member."""
+    """Reads of every member what a pack keeps of it; the reference is read once.
+
+    Args:
+        reference: whose benign changes the members are.
+        contexts: N positions where shifts are read.
+        probes: words that may be triggers, in contexts.
+
+    Attributes:
+        probes: as given.
+        strata: (N,) the stratum of each position, by the reference's hidden states.
+        rows: (V, D) of the reference's head, float64.
+    """
 
     def __init__(
-        self,
-        reference: LoadedModel,
-        contexts: TokenContexts,
-        probes: TriggerProbes,
-        vocabulary: Vocabulary,
+        self, reference: LoadedModel, contexts: TokenContexts, probes: TriggerProbes
     ) -> None:
         self.probes = probes
-        self._everywhere = ShiftReader(reference, contexts)
-        self.rows = head_rows(self._everywhere.head)
-        self.strata = assign_strata(self._everywhere.rows)
-        self._everywhere.stratify(self.strata)
-        self._placed = ShiftReader(reference, probes.contexts)
-        mass = self._everywhere.read(reference).reference_mass.numpy()
-        self._space = HeadGeometry(self.rows, mass)
-        self._outside = ResidualFilter(self._space, build_classes(vocabulary))
+        self._at_contexts = ShiftReader(reference, contexts)
+        self.rows = head_rows(self._at_contexts.head)
+        self.strata = assign_strata(self._at_contexts.rows)
+        self._at_contexts.stratify(self.strata)
+        self._at_probes = ShiftReader(reference, probes.contexts)
+        mass = self._at_contexts.read(reference).reference_mass.numpy()
+        self._head = HeadGeometry(self.rows, mass)
+        self._residuals = ResidualFilter(self._head, build_classes(reference.vocabulary))
 
-    def member(self, model: LoadedModel) -> tuple[Shift, Array, float]:
-        """Its shift, its moves by stratum, and what it scores as a class that waits for a word.
+    def read(self, model: LoadedModel) -> tuple[Shift, Array, float]:
+        """What a pack keeps of a member.
+
+        Args:
+            model: the member.
+
+        Returns:
+            its shift, its moves (S, D) by stratum, and its largest score as a class that waits
+            for a word.
 
         Raises:
-            MeasurementError: it is no model any more, or another.
+            MeasurementError: its logits are not numbers, or it is further from the reference than
+                `LARGEST_KL`.
         """
-        shift = self._everywhere.read(model)
+        shift = self._at_contexts.read(model)
         if not shift.kl < LARGEST_KL:
             raise MeasurementError(f"KL {shift.kl:.2f}")
-        placed = self._placed.read(model, masses=False).by_context.double().numpy()
-        moves = shift.change(self._space).moves
-        return shift, moves, find_triggered_class(self._outside, placed, self.probes).score
+        by_context = self._at_probes.read(model, masses=False).by_context.double().numpy()
+        moves = shift.change(self._head).moves
+        return shift, moves, find_triggered_class(self._residuals, by_context, self.probes).score
 
 
-def make_member(
-    loaded: LoadedModel,
-    reading: MemberReader,
-    corpora: Mapping[str, TokenContexts],
-    out: Path,
-    number: int,
-    seed: int,
-    steps: Sequence[int],
-    redrawn: dict[str, Any],
-) -> None:
-    """One member; a treatment that breaks the model, or makes another of it, is drawn again."""
-    width = int(loaded.model.config.get_text_config().hidden_size)
-    for attempt in range(ATTEMPTS):
-        treatment = draw_treatment(
-            (seed * 100_003 + number) * ATTEMPTS + attempt, tuple(corpora), width, steps
+@dataclass
+class MemberMaker:
+    """Makes the members of one pack, each from its own number, whatever was made before.
+
+    Attributes:
+        reference: left as it is.
+        reader: of members.
+        corpora: pieces of text by name.
+        folder: of the pack.
+        seed: of all treatments.
+        steps: of fine-tuning, to choose from.
+        redrawn: treatments that were drawn again, and why, by member and attempt.
+    """
+
+    reference: LoadedModel
+    reader: MemberReader
+    corpora: Mapping[str, TokenContexts]
+    folder: Path
+    seed: int
+    steps: Sequence[int]
+    redrawn: dict[str, Any] = field(default_factory=dict)
+
+    def make(self, number: int) -> None:
+        """Make one member and keep it.
+
+        A treatment that breaks the model, or makes another model of it, is drawn again.
+
+        Args:
+            number: of the member, from 0.
+
+        Raises:
+            MeasurementError: `ATTEMPTS` treatments in a row did so.
+        """
+        for attempt in range(ATTEMPTS):
+            treatment = self._draw(number, attempt)
+            try:
+                member = apply_treatment(self.reference, treatment, self.corpora)
+                readings = self.reader.read(member)
+            except MeasurementError as error:
+                redrawn = {"why": error.what, **treatment.as_dict()}
+                self.redrawn[f"{number}, attempt {attempt}"] = redrawn
+                continue
+            write_member(self.folder, number, *readings, treatment.as_dict())
+            return
+        raise MeasurementError(
+            f"{ATTEMPTS} benign changes in a row broke the model or made another of it",
+            where=f"member {number}",
+            fix="give corpora that are closer to what the model was trained on",
         )
-        try:
-            found = reading.member(apply_treatment(loaded, treatment, corpora))
-        except MeasurementError as error:
-            redrawn[f"{number}, attempt {attempt}"] = {"why": error.what, **treatment.as_dict()}
-            continue
-        write_member(out, number, *found, treatment.as_dict())
-        return
-    raise MeasurementError(
-        f"{ATTEMPTS} benign changes in a row broke the model or made another of it",
-        where=f"member {number}",
-        fix="give corpora that are closer to what the model was trained on",
-    )
+
+    def _draw(self, number: int, attempt: int) -> Treatment:
+        width = int(self.reference.model.config.get_text_config().hidden_size)
+        seed = (self.seed * 100_003 + number) * ATTEMPTS + attempt
+        return draw_treatment(seed, tuple(self.corpora), width, self.steps)
 
 
 def benign_corpora(
-    loaded: LoadedModel, sources: Sequence[str], seed: int, key: str
+    reference: LoadedModel, sources: Sequence[str], seed: int, key: str
 ) -> dict[str, TokenContexts]:
+    """What members are fine-tuned on: pieces of text, by the name of their corpus.
+
+    Args:
+        reference: whose tokenizer cuts the text, and which writes its own samples and answers.
+        sources: as for `make_contexts`; without any, the reference's own samples, a text in eight
+            languages and, where the reference can read a request, chats that it answered itself.
+        seed: of what is drawn.
+        key: SHA-256 of the reference's weights, under which what it wrote is cached.
+    """
     if sources:
         return {
             source: make_contexts(
-                source, loaded, count=CORPUS_PIECES, length=CORPUS_PIECE_TOKENS, seed=seed, key=key
+                source,
+                reference,
+                count=CORPUS_PIECES,
+                length=CORPUS_PIECE_TOKENS,
+                seed=seed,
+                key=key,
             )
             for source in sources
         }
-    found = {
-        "own samples": places.own(loaded, CORPUS_PIECES // 4, CORPUS_PIECE_TOKENS, seed + 1, key),
-        "languages": places.languages(loaded),
-    }
-    chats = places.chats(loaded, 32, CORPUS_PIECE_TOKENS, seed + 1, key)
-    return found if chats is None else {**found, "chat": chats}
+    # Other samples than those at which shifts are read, which have the seed itself.
+    own = evaluation.own(reference, CORPUS_PIECES // 4, CORPUS_PIECE_TOKENS, seed + 1, key)
+    corpora = {"own samples": own, "languages": evaluation.languages(reference)}
+    chats = evaluation.chats(reference, _CHATS, CORPUS_PIECE_TOKENS, seed + 1, key)
+    return corpora if chats is None else {**corpora, "chat": chats}

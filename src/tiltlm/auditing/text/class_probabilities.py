@@ -5,37 +5,40 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import torch
 
 from tiltlm.auditing.arrays import Array
 from tiltlm.auditing.classes.token_classes import TokenClasses
 from tiltlm.auditing.text.suspects import Answer
 from tiltlm.contexts.logit_reader import LogitReader, batches_of
-from tiltlm.contexts.token_contexts import TokenContexts, collate
+from tiltlm.contexts.token_contexts import TokenContexts
 
 
 def hits_and_probabilities(
     reader: LogitReader, answers: Sequence[Answer], classes: TokenClasses
 ) -> Iterator[tuple[Array, Array]]:
-    """For each answer (N, K) hits and (N, K) probabilities under the reference.
+    """Which classes the tokens of each answer are in, and how likely the reference held that.
 
     Args:
         reader: of the reference.
-        answers: that hold at least one token.
+        answers: those without a token are passed over.
         classes: K of them.
+
+    Yields:
+        for each answer of N tokens, the longest first: (N, K) hits, 0 or 1, and (N, K)
+        probabilities of the classes under the reference, given the text before each token.
     """
-    written = [a for a in answers if a.ids]
+    written = [answer for answer in answers if answer.ids]
     if not written:
         return
-    contexts = TokenContexts([[*a.prompt, *a.ids] for a in written], "answers")
+    contexts = TokenContexts([[*answer.prompt, *answer.ids] for answer in written], "answers")
     members = classes.members.tocsc()
     for indices in batches_of(contexts):
-        batch = collate([contexts[i] for i in indices])
-        rows = reader.rows(batch["input_ids"], batch["attention_mask"])
-        for index, row in zip(indices, rows, strict=True):
+        for index, rows in zip(indices, reader.read(contexts, indices), strict=True):
             answer = written[index]
-            begin = len(answer.prompt) - 1
-            places = torch.arange(begin, begin + len(answer.ids))
-            likely = reader.logits(row[places]).softmax(-1).double().cpu().numpy()
+            # The row before a token is the one that predicts it.
+            before = len(answer.prompt) - 1
+            rows = rows[before : before + len(answer.ids)]
+            token_probs = reader.logits(rows).softmax(-1).double().cpu().numpy()
             hits = np.asarray(members[:, answer.ids].todense(), float).T
-            yield hits, np.asarray((classes.members @ likely.T).T).clip(1e-12, 1 - 1e-12)
+            class_probs = np.asarray((classes.members @ token_probs.T).T)
+            yield hits, class_probs.clip(1e-12, 1 - 1e-12)

@@ -1,4 +1,4 @@
-"""Findings."""
+"""Findings of an audit by text: the classes with the most evidence, and what a record says."""
 
 from __future__ import annotations
 
@@ -7,29 +7,76 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import sparse
 
+from tiltlm.auditing.arrays import Array
+from tiltlm.auditing.classes.overlap import overlap_coefficient
 from tiltlm.auditing.classes.token_classes import TokenClasses
+from tiltlm.auditing.search import take_distinct
 from tiltlm.auditing.text.class_probabilities import hits_and_probabilities
 from tiltlm.auditing.text.sample_size import plan_text
 from tiltlm.auditing.text.sequential_test import TiltEvidence, confidence_sequence
 from tiltlm.auditing.text.suspects import Answer
+from tiltlm.auditing.thresholds import MAX_FINDINGS
 from tiltlm.contexts.logit_reader import LogitReader
 from tiltlm.events.parse import parse_event
 from tiltlm.events.vocabulary import Vocabulary
 from tiltlm.records.audit import TextFindingRecord
 
-MOST = 8
-
-
-_HARDLY = 3.0
+_UNDECIDED_NATS = 3.0
 """Nats of evidence, a factor of 20, that do not decide between two classes."""
 
 
+_SAME_OVERLAP, _SIMPLER_JACCARD = 0.5, 0.5
+"""A class that shares so much with one found before is not found again; of classes with about as
+much evidence the simplest name is taken, if it shares so much with the first."""
+
+
+_LARGEST_LOG = 700.0
+"""An e-value is recorded as at most the exponential of this, which is still a finite number."""
+
+
 def event_classes(vocabulary: Vocabulary, events: Sequence[str]) -> TokenClasses:
-    """The events that were asked for, as classes."""
+    """The events that were asked for, as classes.
+
+    Args:
+        vocabulary: of the reference, V tokens.
+        events: as text.
+
+    Raises:
+        ExpressionError: a text is no event.
+        EventError: an event matches no token, or every token.
+    """
     parsed = [parse_event(text, where="--event") for text in events]
     rows = [event.mask(vocabulary).numpy().astype(float) for event in parsed]
     names = tuple(str(event) for event in parsed)
     return TokenClasses(names, ("event",) * len(names), sparse.csr_matrix(np.stack(rows)))
+
+
+def clearest_classes(evidence: TiltEvidence, classes: TokenClasses) -> list[int]:
+    """The classes with the most evidence, none of which is mostly another.
+
+    Args:
+        evidence: of K classes.
+        classes: K of them.
+
+    Returns:
+        at most `MAX_FINDINGS` indices, the class with the most evidence first.
+    """
+    token_sets: dict[int, set[int]] = {}
+
+    def tokens(index: int) -> set[int]:
+        if index not in token_sets:
+            token_sets[index] = set(classes.token_ids(index))
+        return token_sets[index]
+
+    def alike(later: int, found: int) -> bool:
+        return overlap_coefficient(tokens(later), tokens(found)) >= _SAME_OVERLAP
+
+    def simplest(index: int) -> int:
+        as_clear = evidence.log_e >= evidence.log_e[index] - _UNDECIDED_NATS
+        return classes.simplest(index, as_clear, _SIMPLER_JACCARD)
+
+    order = (int(index) for index in np.argsort(-evidence.log_e))
+    return take_distinct(order, alike, most=MAX_FINDINGS, simplify=simplest)
 
 
 def finding_records(
@@ -37,46 +84,68 @@ def finding_records(
     classes: TokenClasses,
     answers: Sequence[Answer],
     reader: LogitReader,
-    times: float,
+    factor: float,
 ) -> list[TextFindingRecord]:
-    """The classes with the most evidence, none of which is mostly another; p times ``times``."""
-    chosen: list[int] = []
-    for index in np.argsort(-evidence.log_e):
-        ids = set(classes.token_ids(int(index)))
-        others = [set(classes.token_ids(c)) for c in chosen]
-        if all(len(ids & o) < 0.5 * min(len(ids), len(o)) for o in others):
-            near = evidence.log_e >= evidence.log_e[index] - _HARDLY
-            chosen.append(classes.simplest(int(index), near, 0.5))
-        if len(chosen) == MOST:
-            break
-    few = TokenClasses(
-        tuple(classes.names[c] for c in chosen),
-        tuple(classes.kinds[c] for c in chosen),
-        classes.members[chosen],
+    """What a record says of the classes with the most evidence.
+
+    Args:
+        evidence: of K classes.
+        classes: K of them.
+        answers: that the evidence comes from, read again for the strengths of these classes.
+        reader: of the reference.
+        factor: by which p-values are multiplied, besides the number of classes.
+
+    Returns:
+        records, the class with the most evidence first.
+    """
+    indices = clearest_classes(evidence, classes)
+    selected = TokenClasses(
+        tuple(classes.names[i] for i in indices),
+        tuple(classes.kinds[i] for i in indices),
+        classes.members[indices],
     )
-    pairs = list(hits_and_probabilities(reader, answers, few))
-    hits, likely = (np.concatenate([p[side] for p in pairs]) for side in (0, 1))
-    found = []
-    for place, index in enumerate(chosen):
-        strength, interval = confidence_sequence(hits[:, place], likely[:, place])
-        found.append(
-            TextFindingRecord(
-                event=classes.names[index],
-                tokens=len(classes.token_ids(index)),
-                token_ids=classes.token_ids(index),
-                hits=int(evidence.hits[index]),
-                expected=float(evidence.expected[index]),
-                strength_nats=strength,
-                interval=interval,
-                tolerance_nats=float(evidence.tolerance[index]),
-                e_value=float(np.exp(min(700.0, evidence.log_e[index]))),
-                p=min(1.0, float(evidence.p[index]) * len(classes) * times),
-            )
-        )
-    return found
+    pairs = list(hits_and_probabilities(reader, answers, selected))
+    hits, probabilities = (np.concatenate([pair[side] for pair in pairs]) for side in (0, 1))
+    return [
+        _record_of(index, evidence, classes, hits[:, column], probabilities[:, column], factor)
+        for column, index in enumerate(indices)
+    ]
 
 
-def least_tokens(found: Sequence[TextFindingRecord], tokens: int, fpr: float) -> int:
-    first = found[0]
+def _record_of(
+    index: int,
+    evidence: TiltEvidence,
+    classes: TokenClasses,
+    hits: Array,
+    probabilities: Array,
+    factor: float,
+) -> TextFindingRecord:
+    strength, interval = confidence_sequence(hits, probabilities)
+    token_ids = classes.token_ids(index)
+    return TextFindingRecord(
+        event=classes.names[index],
+        tokens=len(token_ids),
+        token_ids=token_ids,
+        hits=int(evidence.hits[index]),
+        expected=float(evidence.expected[index]),
+        strength_nats=strength,
+        interval=interval,
+        tolerance_nats=float(evidence.tolerance[index]),
+        e_value=float(np.exp(min(_LARGEST_LOG, evidence.log_e[index]))),
+        p=min(1.0, float(evidence.p[index]) * len(classes) * factor),
+    )
+
+
+def least_tokens(findings: Sequence[TextFindingRecord], tokens: int, error: float) -> int:
+    """Tokens that Wald's bound gives for the first finding, had its class alone been tested.
+
+    Args:
+        findings: at least one.
+        tokens: that were read.
+        error: α of the audit.
+    """
+    first = findings[0]
+    if not first.strength_nats:
+        return tokens
     mass = min(max(first.expected / max(tokens, 1), 1e-9), 1 - 1e-9)
-    return plan_text(first.strength_nats, mass, fpr).least if first.strength_nats else tokens
+    return plan_text(first.strength_nats, mass, error).least

@@ -1,4 +1,4 @@
-"""How many tokens or contexts an audit needs, from closed forms."""
+"""How many tokens of text an audit needs, from closed forms."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from tiltlm.records.audit import Plan
 def plan_text(
     strength: float, mass: float, error: float = 0.01, power: float = 0.9, classes: int = 1
 ) -> Plan:
-    """Tokens for the sequential test of an event from text.
+    """Tokens that the sequential test of an event needs.
 
     A tilt of β takes mass p to q = p·e^β / (1 − p + p·e^β); a token then tells
     KL(q ‖ p) = q·log(q/p) + (1 − q)·log((1 − q)/(1 − p)) on average. No test of error α stops
-    before log(1/α) / KL on average; mixing over strengths costs the logarithm of their number,
-    and looking for any of K classes log K.
+    before log(1/α) / KL on average (Wald 1945); mixing over strengths costs the logarithm of their
+    number, and looking for any of K classes log K.
 
     Args:
-        strength: β, nats.
-        mass: of the event under the reference.
+        strength: β, nats; not 0.
+        mass: of the event under the reference, between 0 and 1.
         error: α.
         power: for the test of fixed size.
         classes: K, among which the event is looked for.
@@ -32,15 +32,17 @@ def plan_text(
     """
     odds = mass * math.exp(strength)
     tilted = odds / (1 - mass + odds)
-    told = tilted * math.log(tilted / mass) + (1 - tilted) * math.log((1 - tilted) / (1 - mass))
-    wanted = math.log(1 / error) + math.log(classes)
-    high = stats.norm.isf(error / classes / 2) * math.sqrt(mass * (1 - mass))
-    high += stats.norm.isf(1 - power) * math.sqrt(tilted * (1 - tilted))
+    information = tilted * math.log(tilted / mass)
+    information += (1 - tilted) * math.log((1 - tilted) / (1 - mass))
+    needed = math.log(1 / error) + math.log(classes)
+    # The test of fixed size is two-sided at α / K, by the normal approximation.
+    deviation = stats.norm.isf(error / classes / 2) * math.sqrt(mass * (1 - mass))
+    deviation += stats.norm.isf(1 - power) * math.sqrt(tilted * (1 - tilted))
     return Plan(
-        "text",
-        tilted,
-        told,
-        math.ceil((wanted + math.log(2 * len(GRID))) / told),
-        math.ceil(wanted / told),
-        math.ceil((high / (tilted - mass)) ** 2),
+        access="text",
+        tilted_mass=tilted,
+        information=information,
+        tokens=math.ceil((needed + math.log(2 * len(GRID))) / information),
+        least=math.ceil(needed / information),
+        fixed=math.ceil((deviation / (tilted - mass)) ** 2),
     )

@@ -17,11 +17,10 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import logsumexp
 
-Array = np.ndarray
-
+from tiltlm.auditing.arrays import Array
 
 GRID = (0.15, 0.3, 0.6, 1.0, 1.6, 2.5)
-"""Strengths mixed, either way, nats, beyond the tolerance."""
+"""Strengths that are mixed, upwards and downwards: nats beyond the tolerance."""
 
 
 class TiltEvidence:
@@ -29,6 +28,12 @@ class TiltEvidence:
 
     Args:
         tolerance: (K,) tilts up to which a class is not accused, nats.
+
+    Attributes:
+        tolerance: as given.
+        tokens: that came in.
+        hits: (K,) tokens of each class among them.
+        expected: (K,) sums of the reference's probabilities of each class.
 
     >>> evidence = TiltEvidence(np.zeros(1))
     >>> evidence.update(np.ones((20, 1)), np.full((20, 1), 0.1))
@@ -41,14 +46,14 @@ class TiltEvidence:
         steps = np.array([*GRID, *(-g for g in GRID)])
         edges = np.sign(steps) * self.tolerance[:, None]
         self._edges, self._strengths = edges, edges + steps
-        self._sums = np.zeros((len(self.tolerance), len(steps)))
+        self._log_ratios = np.zeros((len(self.tolerance), len(steps)))
         self.tokens = 0
         self.hits: Array = np.zeros(len(self.tolerance))
         self.expected: Array = np.zeros(len(self.tolerance))
-        self._best: Array = np.zeros(len(self.tolerance))
+        self._largest_log_e: Array = np.zeros(len(self.tolerance))
 
     def update(self, hits: Array, probabilities: Array) -> None:
-        """Tokens that were written.
+        """Take in the tokens of an answer.
 
         Args:
             hits: (N, K) 0 or 1.
@@ -56,33 +61,36 @@ class TiltEvidence:
         """
         for number in range(self._strengths.shape[1]):
             beta, edge = self._strengths[:, number], self._edges[:, number]
-            ratio = hits * (beta - edge)
-            ratio = ratio - np.log1p(probabilities * np.expm1(beta))
-            ratio = ratio + np.log1p(probabilities * np.expm1(edge))
-            self._sums[:, number] += ratio.sum(0)
+            log_ratio = hits * (beta - edge)
+            log_ratio = log_ratio - np.log1p(probabilities * np.expm1(beta))
+            log_ratio = log_ratio + np.log1p(probabilities * np.expm1(edge))
+            self._log_ratios[:, number] += log_ratio.sum(0)
         self.tokens += len(hits)
         self.hits = self.hits + hits.sum(0)
         self.expected = self.expected + probabilities.sum(0)
-        self._best = np.maximum(self._best, self.log_e)
+        self._largest_log_e = np.maximum(self._largest_log_e, self.log_e)
 
     @property
     def log_e(self) -> Array:
-        """(K,) logarithm of the e-values now."""
-        return np.asarray(logsumexp(self._sums, axis=1) - np.log(self._sums.shape[1]))
+        """(K,) natural logarithm of the e-values now: of mean likelihood ratios over strengths."""
+        return np.asarray(logsumexp(self._log_ratios, axis=1) - np.log(self._log_ratios.shape[1]))
 
     @property
     def p(self) -> Array:
-        """(K,) p-values that hold at any time: 1 / the largest e-value so far."""
-        return np.asarray(np.exp(-self._best))
+        """(K,) p-values that hold whenever one stops: 1 / the largest e-value so far."""
+        return np.asarray(np.exp(-self._largest_log_e))
 
 
 def log_likelihood(strength: float, hits: Array, probabilities: Array) -> float:
-    """Of one class's hits, if its tilt is ``strength``, against none.
+    """Log-likelihood ratio of one class's hits: of a tilt of ``strength``, against no tilt.
 
     Args:
         strength: nats.
         hits: (N,) 0 or 1.
-        probabilities: (N,) under the reference.
+        probabilities: (N,) of the class under the reference.
+
+    Returns:
+        nats.
     """
     return float((hits * strength - np.log1p(probabilities * np.expm1(strength))).sum())
 
@@ -90,12 +98,15 @@ def log_likelihood(strength: float, hits: Array, probabilities: Array) -> float:
 def confidence_sequence(
     hits: Array, probabilities: Array, error: float = 0.05
 ) -> tuple[float, tuple[float, float]]:
-    """The likeliest strength, and an interval that holds at any time.
+    """The likeliest strength of one class, and an interval that holds whenever one stops.
+
+    A strength is in the interval where the mixture of strengths is not 1 / ``error`` times as
+    likely as it.
 
     Args:
         hits: (N,) 0 or 1.
-        probabilities: (N,) under the reference.
-        error: chance that the interval ever misses.
+        probabilities: (N,) of the class under the reference.
+        error: chance that the interval misses the strength at any time.
 
     Returns:
         strength and interval, nats; between −8 and 8.
@@ -105,7 +116,7 @@ def confidence_sequence(
     mixed = [log_likelihood(b, hits, probabilities) for g in GRID for b in (g, -g)]
     mixture = float(logsumexp([0.0, *mixed]) - np.log(len(mixed) + 1))
     inside = grid[mixture - likelihoods < np.log(1 / error)]
-    best = float(grid[likelihoods.argmax()])
+    likeliest = float(grid[likelihoods.argmax()])
     if not len(inside):
-        return best, (best, best)
-    return best, (float(inside[0]), float(inside[-1]))
+        return likeliest, (likeliest, likeliest)
+    return likeliest, (float(inside[0]), float(inside[-1]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,7 +15,7 @@ from tiltlm.models.loading import LoadedModel
 from tiltlm.models.sampling import SamplingOptions, sample
 
 PROMPT = "\n"
-"""What every answer of an endpoint continues; an empty prompt is refused by many."""
+"""What every answer of an endpoint continues; many servers refuse an empty prompt."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,8 @@ class Answer:
 
     Attributes:
         prompt: token ids that were given to it.
-        ids: that it wrote, as the reference's tokenizer cuts its text; empty where it refused.
+        ids: token ids that it wrote, as the reference's tokenizer cuts its text; empty where it
+            refused.
     """
 
     prompt: list[int]
@@ -31,10 +33,19 @@ class Answer:
 
 
 class TextSuspect(Protocol):
-    """A suspect at temperature 1, over all tokens."""
+    """A suspect that writes at temperature 1, drawing from all tokens."""
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What a reader of the audit should know of how the suspect was asked."""
 
     def write(self, count: int, length: int, seed: int) -> list[Answer]:
-        """``count`` answers of at most ``length`` tokens.
+        """Answers drawn one independently of the other.
+
+        Args:
+            count: how many to ask for; fewer may come.
+            length: tokens of each at most.
+            seed: of the draws.
 
         Raises:
             ModelError: none came.
@@ -46,15 +57,16 @@ class LocalTextSuspect:
 
     Args:
         loaded: the suspect.
-        processor: where it decodes to a target.
+        processor: of a suspect that decodes to a target.
     """
 
     def __init__(self, loaded: LoadedModel, processor: LogitsProcessor | None = None) -> None:
+        self.notes: list[str] = []
         self._loaded, self._processor = loaded, processor
         self._first = first_token(loaded.tokenizer)
 
     def write(self, count: int, length: int, seed: int) -> list[Answer]:
-        """Drawn together."""
+        """As `TextSuspect.write`; all answers are drawn together, and every one comes."""
         prompts = torch.full((count, 1), self._first)
         options = SamplingOptions(seed=seed)
         drawn = sample(
@@ -68,22 +80,27 @@ class EndpointTextSuspect:
 
     Args:
         endpoint: where it is.
-        tokenizer: the reference's, which cuts the answers.
+        tokenizer: of the reference, which cuts the answers.
     """
 
     def __init__(self, endpoint: Endpoint, tokenizer: PreTrainedTokenizerBase) -> None:
         self._endpoint, self._tokenizer = endpoint, tokenizer
-        # As servers cut it: with whatever the tokenizer puts before a text.
+        # Servers too cut a prompt with whatever the tokenizer puts before a text.
         self._prompt_ids: list[int] = tokenizer(PROMPT)["input_ids"]
 
+    @property
+    def notes(self) -> Sequence[str]:
+        """As `TextSuspect.notes`: whether the server could be asked to draw from all tokens."""
+        return self._endpoint.notes
+
     def write(self, count: int, length: int, seed: int) -> list[Answer]:
-        """One request each; those that fail after retries are left out."""
-        found = []
+        """As `TextSuspect.write`; one request each, without those that fail after retries."""
+        answers = []
         end = self._tokenizer.eos_token_id
         for _, choice in self._endpoint.each([PROMPT] * count, length, seed):
             ids = self._tokenizer(choice.text or "", add_special_tokens=False)["input_ids"][:length]
-            # That a text ended was a draw too, and it is not in the text.
+            # That a text ended was a draw too, and the end token is not in the text.
             if ids and len(ids) < length and choice.finish_reason == "stop" and end is not None:
                 ids.append(end)
-            found.append(Answer(list(self._prompt_ids), ids))
-        return found
+            answers.append(Answer(list(self._prompt_ids), ids))
+        return answers

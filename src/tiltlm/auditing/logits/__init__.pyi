@@ -1,0 +1,13 @@
+"""The public names of `auditing.logits`, and where each lives."""
+
+from .audit import LogitsAccess as LogitsAccess
+from .auditor import Auditor as Auditor
+from .auditor import Finding as Finding
+from .calibration import calibrated_auditor as calibrated_auditor
+from .equivalence import certify_events as certify_events
+from .evidence import finding_record as finding_record
+from .evidence import shifted_tokens as shifted_tokens
+from .null_distribution import NullDistribution as NullDistribution
+from .single_tokens import TokenShifts as TokenShifts
+from .single_tokens import largest_token_shifts as largest_token_shifts
+from .triggers import find_triggers as find_triggers

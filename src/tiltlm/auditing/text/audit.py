@@ -1,0 +1,183 @@
+"""The audit by text alone: the suspect writes until the matter is clear or the budget is spent.
+
+Half of the false-positive rate goes to benign changes that move a class beyond its tolerance and
+half to the luck of the draw; without a pack all of it goes to luck.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import ClassVar
+
+import numpy as np
+
+from tiltlm.auditing.access import Access
+from tiltlm.auditing.arrays import Array
+from tiltlm.auditing.asking import BatchCollector
+from tiltlm.auditing.case import AuditCase
+from tiltlm.auditing.classes.token_classes import TokenClasses, build_classes
+from tiltlm.auditing.endpoint import Endpoint
+from tiltlm.auditing.shifts.shift_reader import ShiftReader
+from tiltlm.auditing.text.class_probabilities import hits_and_probabilities
+from tiltlm.auditing.text.findings import event_classes, finding_records, least_tokens
+from tiltlm.auditing.text.sequential_test import TiltEvidence
+from tiltlm.auditing.text.suspects import Answer, EndpointTextSuspect, LocalTextSuspect, TextSuspect
+from tiltlm.auditing.text.tolerance import tolerances
+from tiltlm.contexts.logit_reader import LogitReader
+from tiltlm.defaults import ANSWER_TOKENS, ANSWERS_AT_ONCE, TEXT_BUDGET
+from tiltlm.errors import ModelError
+from tiltlm.records.audit import TextAuditRecord, TextFindingRecord
+
+
+@dataclass(frozen=True)
+class TextReading:
+    """What a suspect wrote, and what it is evidence for.
+
+    Attributes:
+        evidence: for a tilt of each class.
+        answers: all, empty ones too.
+        course: tokens read, and log10 of the largest e-value then, answer after answer.
+        cut_off: why the reading ended before it was clear or the budget was spent; None if it did
+            not.
+    """
+
+    evidence: TiltEvidence
+    answers: Sequence[Answer]
+    course: Sequence[tuple[int, float]]
+    cut_off: str | None
+
+
+@dataclass(frozen=True)
+class TextJudgement:
+    """What the text says.
+
+    Attributes:
+        found: classes that are decided at the false-positive rate.
+        shown: those, or else the one with the most evidence.
+    """
+
+    found: Sequence[TextFindingRecord]
+    shown: Sequence[TextFindingRecord]
+
+
+class TextAccess(Access[TextReading, TextJudgement, TextAuditRecord]):
+    """An audit of what a suspect writes, here or behind an endpoint."""
+
+    name: ClassVar[str] = "text"
+    takes: ClassVar[frozenset[str]] = frozenset({"endpoint", "events", "budget"})
+
+    def __init__(self, case: AuditCase) -> None:
+        super().__init__(case)
+        self._suspect = _open_suspect(case)
+        vocabulary, events = case.reference.vocabulary, case.options.events
+        self._classes: TokenClasses = (
+            event_classes(vocabulary, events)
+            if events
+            else build_classes(vocabulary, case.inputs.lists)
+        )
+        self._reader = LogitReader(case.reference.model)
+        calibrated = case.pack is not None
+        self._luck = self.null_rate(case.options.fpr) if calibrated else case.options.fpr
+        self._tolerance = self._tolerances()
+        self._decided_at = float(np.log(len(self._classes) / self._luck))
+        self._budget = TEXT_BUDGET if case.options.budget is None else case.options.budget
+
+    @classmethod
+    def null_rate(cls, fpr: float) -> float:
+        """Half of the audit's; the other half is for the luck of the draw."""
+        return fpr / 2
+
+    def read(self) -> TextReading:
+        """Let the suspect write until a class is decided, in batches of answers.
+
+        Raises:
+            ModelError: no answer came, or all are empty.
+        """
+        evidence = TiltEvidence(self._tolerance)
+        collector = BatchCollector[Answer]()
+        course: list[tuple[int, float]] = []
+        self.case.progress.begin("reading the suspect's text", self._budget)
+        while self._goes_on(collector, evidence):
+            seed = self.case.options.seed + len(collector.items)
+            write = partial(self._suspect.write, ANSWERS_AT_ONCE, ANSWER_TOKENS, seed)
+            batch = collector.collect(write)
+            if collector.cut_off is not None:
+                break
+            for hits, probabilities in hits_and_probabilities(self._reader, batch, self._classes):
+                evidence.update(hits, probabilities)
+                course.append((evidence.tokens, float(evidence.log_e.max() / np.log(10))))
+            self.case.progress.advance(min(evidence.tokens, self._budget))
+            if not any(answer.ids for answer in batch):
+                collector.cut_off = f"the last {len(batch)} answers were empty"
+        if not evidence.tokens:
+            raise ModelError(
+                f"all {len(collector.items)} answers of the suspect are empty, so nothing was "
+                "measured",
+                where=self.case.suspect_name,
+                fix="see what it answers to an empty prompt",
+            )
+        return TextReading(evidence, collector.items, course, collector.cut_off)
+
+    def judge(self, reading: TextReading) -> TextJudgement:
+        """The classes with the most evidence, and which of them are decided."""
+        fpr = self.case.options.fpr
+        findings = finding_records(
+            reading.evidence, self._classes, reading.answers, self._reader, fpr / self._luck
+        )
+        found = [finding for finding in findings if finding.p <= fpr]
+        return TextJudgement(found, found or findings[:1])
+
+    def record(self, reading: TextReading, judgement: TextJudgement) -> TextAuditRecord:
+        """As `Access.record`; without a pack the reference is the null, so there is a verdict."""
+        evidence, found = reading.evidence, judgement.found
+        fpr = self.case.options.fpr
+        return TextAuditRecord(
+            **self.case.record_fields(),
+            verdict="found" if found else "none",
+            partial=reading.cut_off is not None,
+            findings=list(judgement.shown),
+            course=list(reading.course),
+            decided_at=float(self._decided_at / np.log(10)),
+            classes=len(self._classes),
+            tokens_read=evidence.tokens,
+            answers=len(reading.answers),
+            empty_answers=sum(not answer.ids for answer in reading.answers),
+            budget=self._budget,
+            least_tokens=least_tokens(found, evidence.tokens, fpr) if found else None,
+            notes=self._notes(reading),
+            seconds={"total": self.case.stopwatch.total},
+        )
+
+    def _tolerances(self) -> Array:
+        """(K,) nats up to which no class is accused; 0 without a pack."""
+        pack = self.case.pack
+        if pack is None:
+            return np.zeros(len(self._classes))
+        reference = self.case.reference
+        mass = ShiftReader(reference, pack.contexts).read(reference).reference_mass.numpy()
+        return tolerances(pack, self._classes, mass, self._luck)
+
+    def _goes_on(self, collector: BatchCollector[Answer], evidence: TiltEvidence) -> bool:
+        """Whether more text may come, is needed, and is within the budget."""
+        decided = bool((evidence.log_e >= self._decided_at).any())
+        return collector.cut_off is None and not decided and evidence.tokens < self._budget
+
+    def _notes(self, reading: TextReading) -> list[str]:
+        notes = []
+        if reading.cut_off is not None:
+            notes.append(f"This audit is partial: {reading.cut_off}. What it found holds.")
+        if self.case.pack is None:
+            notes.append(
+                "The null is the reference itself; any fine-tune differs from it. With a pack "
+                "(--null) what benign changes do is not accused."
+            )
+        return [*notes, *self._suspect.notes]
+
+
+def _open_suspect(case: AuditCase) -> TextSuspect:
+    if isinstance(case.suspect, Endpoint):
+        return EndpointTextSuspect(case.suspect, case.reference.tokenizer)
+    pair = case.suspect
+    return LocalTextSuspect(pair.base if pair.decodes else pair.model, pair.processor)
