@@ -105,7 +105,7 @@ class Effect:
             the model's event mass m, which is what each tells of β.
         gap_closed: 1 − KL(Q‖P)/KL(Q‖P0); None without a target, or where it asks for nothing.
         collateral: KL(base ‖ model), both given no event, nats a position.
-        kl_base_model: KL(base ‖ model), nats a position.
+        kl_base_model: KL(base ‖ model), nats a position; None where it is infinite.
         leakage: KL(base ‖ model) where a trigger is not met; None without one.
     """
 
@@ -119,7 +119,7 @@ class Effect:
     strength: Estimate | None
     gap_closed: Estimate | None
     collateral: Estimate | None
-    kl_base_model: Estimate
+    kl_base_model: Estimate | None
     leakage: Estimate | None
 
 

@@ -26,7 +26,7 @@ from tiltlm.defaults import CORPUS_PIECE_TOKENS, CORPUS_PIECES
 from tiltlm.errors import MeasurementError
 from tiltlm.events.vocabulary import Vocabulary
 from tiltlm.models.loading import LoadedModel
-from tiltlm.treatments.benign import apply_treatment, draw_treatment
+from tiltlm.treatments.benign import draw_treatment
 
 ATTEMPTS = 20
 
@@ -82,7 +82,7 @@ def make_member(
             (seed * 100_003 + number) * ATTEMPTS + attempt, tuple(corpora), width, steps
         )
         try:
-            found = reading.member(apply_treatment(loaded, treatment, corpora))
+            found = reading.member(treatment.apply(loaded, corpora))
         except MeasurementError as error:
             redrawn[f"{number}, attempt {attempt}"] = {"why": error.what, **treatment.as_dict()}
             continue
