@@ -73,8 +73,8 @@ def share_interval(shares: Sequence[float]) -> Interval | None:
     Raises:
         MeasurementError: there are none.
 
-    >>> share_interval([0.0, 0.1]), share_interval([0.5, 0.5])
-    ((0.0, 0.6853102367087352), None)
+    >>> [round(end, 2) for end in share_interval([0.0, 0.1])], share_interval([0.5, 0.5])
+    ([0.0, 0.69], None)
     """
     interval = student(shares)
     return None if interval is None else (max(0.0, interval[0]), min(1.0, interval[1]))

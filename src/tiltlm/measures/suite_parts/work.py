@@ -119,7 +119,8 @@ class SuiteWork:
     def keep_items(self, name: str, items: Sequence[tuple[float, float]]) -> None:
         """Keep (base, model) of the first items of a comparison, those that are finite."""
         finite = [item for item in items if all(map(math.isfinite, item))]
-        self.found.items[name] = finite[:SHOWN_ITEMS]
+        if finite:
+            self.found.items[name] = finite[:SHOWN_ITEMS]
 
 
 def first_of(contexts: TokenContexts, count: int) -> TokenContexts:
