@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from peft.tuners.tuners_utils import BaseTunerLayer
 
@@ -65,30 +66,23 @@ def measure(
     watch = Stopwatch()
     sizes = sizes_of(suite, on_tokens)
     opened = _open(model, base, target, decodes)
-    pair, bound = opened.pair, opened.pair.target
-    base_key = fingerprint(pair.base.model)
+    base_sha256 = fingerprint(opened.pair.base.model)
     watch.lap("loading")
     found = measure_pair(
-        pair,
+        opened.pair,
         sizes,
         sources or Sources(),
         seed=seed,
-        key=base_key if keep_samples else None,
+        key=base_sha256 if keep_samples else None,
         progress=progress,
     )
-    figures = {**vars(found), "seconds": {**found.seconds, **watch.seconds, "total": watch.total}}
+    found.seconds |= {**watch.seconds, "total": watch.total}
     return MeasureRecord(
-        model=opened.model_name,
-        base={"name": opened.base_name, "sha256": base_key},
+        **opened.record_fields(base_sha256),
+        **vars(found),
         suite=suite if isinstance(suite, str) else "own sizes",
-        target=None if bound is None else bound.text,
-        by=opened.by,
-        event=" | ".join(e.text for e in bound.events) if bound and bound.events else None,
-        wished_strength=None if bound is None else _only_strength(bound),
-        shares_body=pair.shares_body,
         seed=seed,
         versions=versions(),
-        **figures,
     )
 
 
@@ -100,6 +94,20 @@ class _Opened:
     model_name: str
     base_name: str
     by: str | None
+
+    def record_fields(self, base_sha256: str) -> dict[str, Any]:
+        """Fields of a `MeasureRecord` that say what was measured."""
+        target = self.pair.target
+        events = () if target is None else target.events
+        return {
+            "model": self.model_name,
+            "base": {"name": self.base_name, "sha256": base_sha256},
+            "target": None if target is None else target.text,
+            "by": self.by,
+            "event": " | ".join(event.text for event in events) or None,
+            "wished_strength": None if target is None else _only_strength(target),
+            "shares_body": self.pair.shares_body,
+        }
 
 
 def _open(
