@@ -68,7 +68,7 @@ def measure(
     opened = _open(model, base, target, decodes)
     base_sha256 = fingerprint(opened.pair.base.model)
     watch.lap("loading")
-    found = measure_pair(
+    measured = measure_pair(
         opened.pair,
         sizes,
         sources or Sources(),
@@ -76,10 +76,10 @@ def measure(
         key=base_sha256 if keep_samples else None,
         progress=progress,
     )
-    found.seconds |= {**watch.seconds, "total": watch.total}
+    measured.seconds |= {**watch.seconds, "total": watch.total}
     return MeasureRecord(
         **opened.record_fields(base_sha256),
-        **vars(found),
+        **vars(measured),
         suite=suite if isinstance(suite, str) else "own sizes",
         seed=seed,
         versions=versions(),

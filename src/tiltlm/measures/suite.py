@@ -57,6 +57,6 @@ def measure_pair(
     for name, measure_part in PARTS.items():
         measure_part(work)
         watch.lap(name)
-    work.found.comparisons = adjust(work.found.comparisons)
-    work.found.seconds = watch.seconds
-    return work.found
+    work.measured.comparisons = adjust(work.measured.comparisons)
+    work.measured.seconds = watch.seconds
+    return work.measured

@@ -25,8 +25,8 @@ def measure_contexts(work: SuiteWork) -> None:
         effect = _keep_effect(work, metrics)
         _compare_strength(work, metrics, effect)
         if contexts is work.own_samples:
-            work.found.moved = token_changes_of(metrics, work.pair.vocabulary)
-            work.found.heat = heat_of(metrics, work.pair.vocabulary)
+            work.measured.moved = token_changes_of(metrics, work.pair.vocabulary)
+            work.measured.heat = heat_of(metrics, work.pair.vocabulary)
     _measure_text(work)
     _measure_far(work)
     _measure_languages(work)
@@ -56,9 +56,9 @@ def _read(work: SuiteWork, contexts: TokenContexts) -> TokenMetrics:
 def _keep_effect(work: SuiteWork, metrics: TokenMetrics) -> Effect:
     """Keep effect and event mass by position, and say what of them could not be measured."""
     effect = effect_of(metrics)
-    work.found.effects.append(effect)
+    work.measured.effects.append(effect)
     edges = position_edges(max(len(ids) for ids in metrics.contexts.sequences))
-    work.found.buckets[effect.kind] = by_position(metrics, edges)
+    work.measured.buckets[effect.kind] = by_position(metrics, edges)
     for name, reason in unmeasured_of(metrics, effect).items():
         work.missing(f"{name}, {effect.kind}", reason)
     return effect
@@ -78,7 +78,7 @@ def _measure_text(work: SuiteWork) -> None:
     effect = _keep_effect(work, metrics)
     _compare_strength(work, metrics, effect)
     _compare_bits_per_byte(work, metrics)
-    work.found.heat = heat_of(metrics, work.pair.vocabulary)
+    work.measured.heat = heat_of(metrics, work.pair.vocabulary)
 
 
 def _compare_bits_per_byte(work: SuiteWork, metrics: TokenMetrics) -> None:
@@ -114,7 +114,7 @@ def _measure_languages(work: SuiteWork) -> None:
         text.kind = name
         metrics = read_token_metrics(work.pair, text)
         effect = effect_of(metrics)
-        work.found.languages.append(effect)
+        work.measured.languages.append(effect)
         reason = unmeasured_of(metrics, effect).get("strength")
         if reason is not None:
             reasons[name] = reason

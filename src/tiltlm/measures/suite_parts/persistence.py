@@ -27,7 +27,7 @@ def measure_persistence(work: SuiteWork) -> None:
     contexts = first_of(work.own_samples, work.sizes.survivors)
     _round_and_merge(work, contexts)
     _fine_tune(work, contexts)
-    unmeasured = [s.treatment for s in work.found.survivals if s.strength is None]
+    unmeasured = [s.treatment for s in work.measured.survivals if s.strength is None]
     if unmeasured:
         work.missing(
             f"strength after treatment ({', '.join(dict.fromkeys(unmeasured))})",
@@ -37,14 +37,14 @@ def measure_persistence(work: SuiteWork) -> None:
 
 def _round_and_merge(work: SuiteWork, contexts: TokenContexts) -> None:
     work.progress.begin("int8, merging", 1 + len(SHARES))
-    work.found.survivals.append(after_int8(work.pair, contexts))
+    work.measured.survivals.append(after_int8(work.pair, contexts))
     work.progress.advance(1)
     reason = why_not_mergeable(work.pair)
     if reason is not None:
         work.missing("merging", reason)
         return
     for number, survival in enumerate(after_merging(work.pair, contexts), 2):
-        work.found.survivals.append(survival)
+        work.measured.survivals.append(survival)
         work.progress.advance(number)
 
 
@@ -56,7 +56,7 @@ def _fine_tune(work: SuiteWork, contexts: TokenContexts) -> None:
         work.missing("fine-tuning", "no text given (--text FILE)")
     else:
         work.progress.begin("fine-tuning on text, base and model", 2 * max(milestones))
-        work.found.survivals += after_fine_tuning(
+        work.measured.survivals += after_fine_tuning(
             work.pair,
             contexts,
             work.text_pieces,

@@ -42,7 +42,7 @@ def measure_samples(work: SuiteWork) -> None:
         of_model = draw_answers(work.pair, prompts, new_tokens, options, work.progress.advance)
         if work.has_event:
             work.progress.begin(f"reading draws {way}", count)
-            work.found.drawn.append(
+            work.measured.drawn.append(
                 measure_drawn(work.pair, prompts, of_model, options, work.progress.advance)
             )
         if number == 0:
@@ -81,4 +81,4 @@ def _draw_far_on(work: SuiteWork) -> None:
     drawn = draw_answers(work.pair, prompts, work.sizes.on_tokens, options, work.progress.advance)
     if work.has_event:
         hits = count_hits(work.pair, prompts, drawn)
-        work.found.on = per_hundred(hits) or [mean_over(hits)]
+        work.measured.on = per_hundred(hits) or [mean_over(hits)]

@@ -34,7 +34,7 @@ class SuiteWork:
         progress: told of the parts of the work.
 
     Attributes:
-        found: what has been found so far.
+        measured: what has been found so far.
         has_event: whether there is a target with an event whose effect can be measured.
         pair_sets: minimal pairs of ``sources``.
 
@@ -54,7 +54,7 @@ class SuiteWork:
     ) -> None:
         self.pair, self.sizes, self.sources = pair, sizes, sources
         self.seed, self.key, self.progress = seed, key, progress
-        self.found = Measured()
+        self.measured = Measured()
         self._text = None if sources.text is None else evaluation.read_text(sources.text)
         self.pair_sets = [] if sources.pairs is None else find_pair_sets(sources.pairs)
         if sources.pairs is not None and not self.pair_sets:
@@ -107,12 +107,12 @@ class SuiteWork:
 
     def missing(self, name: str, reason: str) -> None:
         """Say that something was not measured, and why."""
-        self.found.missing[name] = reason
+        self.measured.missing[name] = reason
 
     def compare(self, comparison: Comparison) -> None:
         """Keep a comparison, or say that it could not be made because it is infinite."""
         if math.isfinite(comparison.difference):
-            self.found.comparisons.append(comparison)
+            self.measured.comparisons.append(comparison)
         else:
             self.missing(comparison.name, INFINITE)
 
@@ -120,7 +120,7 @@ class SuiteWork:
         """Keep (base, model) of the first items of a comparison, those that are finite."""
         finite = [item for item in items if all(map(math.isfinite, item))]
         if finite:
-            self.found.items[name] = finite[:SHOWN_ITEMS]
+            self.measured.items[name] = finite[:SHOWN_ITEMS]
 
 
 def first_of(contexts: TokenContexts, count: int) -> TokenContexts:
