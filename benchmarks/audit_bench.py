@@ -27,7 +27,8 @@ from tiltlm.events.parse import parse_event
 from tiltlm.events.vocabulary import Vocabulary
 from tiltlm.models.loading import LoadedModel
 from tiltlm.models.structure import vocabulary_size
-from tiltlm.treatments.benign import Treatment, apply_treatment, draw_treatment
+from tiltlm.treatments.benign import draw_treatment
+from tiltlm.treatments.treatment import Treatment
 from tiny_language import tiny_language, write_corpora
 
 LISTS, WORDS = 3, 60
@@ -100,7 +101,7 @@ class Bench:
 
     def benign(self, seed: int) -> LoadedModel:
         """The change itself."""
-        return apply_treatment(self.model, self.treatment(seed), self.corpora)
+        return self.treatment(seed).apply(self.model, self.corpora)
 
     def mask(self, event: str) -> torch.Tensor:
         """(V,) of an event or a list."""

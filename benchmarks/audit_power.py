@@ -161,7 +161,7 @@ def decoy(bench: Bench, seed: int) -> dict[str, Any]:
     treatment = bench.treatment(seed)
     suspect = bench.benign(seed)
     shift = bench.reader.read(suspect)
-    family = treatment.corpus or f"{treatment.bits} bits"
+    family = treatment.family
     return {
         "treatment": treatment.as_dict(),
         "logits": [f.event for f in bench.named(shift, RATE)],

@@ -15,6 +15,7 @@ from .events.vocabulary import Vocabulary as Vocabulary
 from .losses.tilt_loss import TiltLoss as TiltLoss
 from .measures.event_rates import event_mass as event_mass
 from .measures.event_rates import hit_rate as hit_rate
+from .measures.measuring import measure as measure
 from .models.gpt2_tokenizer import gpt2_tokenizer as gpt2_tokenizer
 from .models.loading import load as load
 from .models.model5 import Model5Config as Model5Config

@@ -1,14 +1,14 @@
 """Dose and response: one recipe at several values of one field, each realised and measured.
 
-A sweep is a folder with one folder for each value, which gets its name when all in it is finished;
-so a killed sweep goes on where it was.
+A sweep is a folder with one folder for each value. Such a folder gets its name when all in it is
+finished, so a killed sweep goes on where it was.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from multiprocessing import get_context
@@ -23,7 +23,7 @@ from tiltlm.commands.tilt import run_tilt
 from tiltlm.errors import ConfigError, RunError
 from tiltlm.files import staged, write_json, write_text
 from tiltlm.measures.suite_sizes import Sources
-from tiltlm.progress import NoProgress, Progress
+from tiltlm.progress import Advance, NoProgress, Progress
 from tiltlm.recipes.settings import read_settings
 from tiltlm.recipes.tilt import TiltRecipe
 from tiltlm.records.sweep import SweepPoint, SweepRecord
@@ -32,14 +32,14 @@ from tiltlm.targets.parse import parse_target
 
 @dataclass(frozen=True)
 class Sweep:
-    """What to do.
+    """One recipe, and what varies in it.
 
     Attributes:
         recipe: a `TiltRecipe` as a mapping, in whose strings ``{over}`` may stand.
         over: the name that stands in braces, or a key such as ``training.steps``.
-        values: of it.
-        suite: for `run_measure`.
-        sources: likewise.
+        values: that it takes, one after the other.
+        suite: by which each value is measured, see `run_measure`.
+        sources: local files to measure on.
     """
 
     recipe: dict[str, Any]
@@ -51,16 +51,23 @@ class Sweep:
     def at(self, value: float | str) -> TiltRecipe:
         """The recipe at one value.
 
+        Args:
+            value: stands for the name in braces; where no string has that name, it is the value
+                of the key of that name.
+
         Raises:
             ConfigError: nothing in it depends on the value, or the result is no recipe.
         """
-        mark, written = "{" + self.over + "}", f"{value:g}" if isinstance(value, float) else value
-        data, found = {}, False
-        for key, part in self.recipe.items():
-            found |= isinstance(part, str) and mark in part
-            data[key] = part.replace(mark, written) if isinstance(part, str) else part
-        overrides = [] if found else [f"{self.over}={json.dumps(value)}"]
-        text = yaml.safe_dump(data)
+        placeholder, written = "{" + self.over + "}", _written(value)
+        has_placeholder = any(
+            placeholder in part for part in self.recipe.values() if isinstance(part, str)
+        )
+        filled = {
+            key: part.replace(placeholder, written) if isinstance(part, str) else part
+            for key, part in self.recipe.items()
+        }
+        overrides = [] if has_placeholder else [f"{self.over}={json.dumps(value)}"]
+        text = yaml.safe_dump(filled)
         recipe = read_settings(TiltRecipe, text, "sweep", overrides, option="--over ")
         parse_target(recipe.target, where="target")
         return recipe
@@ -69,20 +76,27 @@ class Sweep:
 def parse_over(text: str) -> tuple[str, list[float | str]]:
     """Read ``NAME=V1,V2,…``.
 
+    Returns:
+        the name, and its values: numbers where all of them can be read as such, else text.
+
+    Raises:
+        ConfigError: there is no name, or there are fewer than two different values.
+
     >>> parse_over("strength=0,0.5,3")
     ('strength', [0.0, 0.5, 3.0])
     """
-    name, sign, values = text.partition("=")
-    found = [v.strip() for v in values.split(",") if v.strip()]
-    if not sign or not name.strip() or len(set(found)) < 2 or len(set(found)) < len(found):
+    name, sign, listed = text.partition("=")
+    values = [v.strip() for v in listed.split(",") if v.strip()]
+    different = set(values)
+    if not sign or not name.strip() or len(different) < 2 or len(different) < len(values):
         raise ConfigError(
             f"--over takes a name and at least two different values, not {text!r}",
             fix="--over strength=0,0.1,1, with {strength} in the target",
         )
     try:
-        return name.strip(), [float(v) for v in found]
+        return name.strip(), [float(v) for v in values]
     except ValueError:
-        return name.strip(), list(found)
+        return name.strip(), list(values)
 
 
 def run_sweep(
@@ -96,11 +110,11 @@ def run_sweep(
     """Realise and measure at every value.
 
     Args:
-        sweep: what.
-        out: a folder, new or to be resumed.
-        resume: keep what is finished in it.
+        sweep: a recipe and what varies in it.
+        out: a folder, new or to be resumed; gets ``sweep.json``, ``sweep.html`` and ``points/``.
+        resume: keep the values that are finished in it.
         jobs: values at once, each in a process of its own with its share of the processor.
-        progress: told of progress.
+        progress: told how many values are done.
 
     Raises:
         TiltError: any of the tree in `errors`; finished values are kept.
@@ -111,12 +125,16 @@ def run_sweep(
         raise RunError(
             "--out holds something already", where=str(out), fix="--resume, or a new one"
         )
-    folders = {value: out / "points" / _name(value) for value in recipes}
-    work = [v for v in recipes if not _finished(folders[v], recipes[v])]
+    folders = {value: out / "points" / _folder_name(value) for value in recipes}
+    todo = [
+        (sweep, recipe, folders[value])
+        for value, recipe in recipes.items()
+        if not _finished(folders[value], recipe)
+    ]
+    finished = len(recipes) - len(todo)
     progress.begin("values", len(recipes))
-    progress.advance(len(recipes) - len(work))
-    todo = [(sweep, recipes[v], folders[v]) for v in work]
-    _carry_out(todo, jobs, lambda n: progress.advance(len(recipes) - len(work) + n))
+    progress.advance(finished)
+    _carry_out(todo, jobs, lambda done: progress.advance(finished + done))
     record = SweepRecord(over=sweep.over, points=[_point(v, folders[v]) for v in sweep.values])
     from tiltlm.report.sweep_page import render_sweep
 
@@ -125,22 +143,21 @@ def run_sweep(
     return record
 
 
-def _carry_out(
-    todo: list[tuple[Sweep, TiltRecipe, Path]], jobs: int, done: Callable[[int], None]
-) -> None:
+def _carry_out(todo: list[tuple[Sweep, TiltRecipe, Path]], jobs: int, advance: Advance) -> None:
+    """Work on points, in this process or in several; ``advance`` is told how many are done."""
     if jobs < 1:
         raise ConfigError(f"--jobs is {jobs}; it must be at least 1")
     if jobs == 1 or len(todo) < 2:
         for number, (sweep, recipe, folder) in enumerate(todo, 1):
             run_point(sweep, recipe, folder)
-            done(number)
+            advance(number)
         return
     threads = max(1, (os.cpu_count() or 1) // jobs)
     with ProcessPoolExecutor(jobs, get_context("spawn"), _use_threads, (threads,)) as pool:
-        waiting = [pool.submit(run_point, *one) for one in todo]
-        for number, future in enumerate(as_completed(waiting), 1):
+        futures = [pool.submit(run_point, *point) for point in todo]
+        for number, future in enumerate(as_completed(futures), 1):
             future.result()
-            done(number)
+            advance(number)
 
 
 def _use_threads(count: int) -> None:
@@ -150,17 +167,26 @@ def _use_threads(count: int) -> None:
 
 
 def run_point(sweep: Sweep, recipe: TiltRecipe, folder: Path) -> None:
-    """One value: realise, measure, and only then give the folder its name."""
+    """Realise and measure at one value.
+
+    Args:
+        sweep: for its suite and sources.
+        recipe: at the value.
+        folder: gets ``point.json`` and, where anything was realised, ``tilt/``; it gets its name
+            when all of this is finished.
+    """
     with staged(folder) as temporary:
         temporary.mkdir(parents=True)
-        gap_closed, model = None, recipe.model
-        if not _asks_nothing(recipe):
-            made = run_tilt(recipe, temporary / "tilt")
-            gap_closed, model = made.fidelity.gap_closed, str(temporary / "tilt")
+        if _asks_nothing(recipe):
+            gap_closed, model, target = None, recipe.model, recipe.target
+        else:
+            tilted = run_tilt(recipe, temporary / "tilt")
+            # The target is the label's, which has the strengths that were fitted.
+            gap_closed, model, target = tilted.fidelity.gap_closed, str(temporary / "tilt"), None
         measured = run_measure(
             model,
             against=recipe.model,
-            target=recipe.target if gap_closed is None else None,
+            target=target,
             suite=sweep.suite,
             sources=sweep.sources,
             seed=recipe.seed,
@@ -174,17 +200,25 @@ def run_point(sweep: Sweep, recipe: TiltRecipe, folder: Path) -> None:
 
 
 def _asks_nothing(recipe: TiltRecipe) -> bool:
-    """A tilt of strength 0 is the base itself, and there is nothing to realise."""
+    """Whether the target is a tilt of strength 0: the base itself, with nothing to realise."""
     target = parse_target(recipe.target)
     return getattr(target, "strength", None) == 0
 
 
-def _name(value: float | str) -> str:
-    text = f"{value:g}" if isinstance(value, float) else value
-    return "".join(c if c.isalnum() or c in ".-+" else "_" for c in text)
+def _written(value: float | str) -> str:
+    return f"{value:g}" if isinstance(value, float) else value
+
+
+def _folder_name(value: float | str) -> str:
+    return "".join(c if c.isalnum() or c in ".-+" else "_" for c in _written(value))
 
 
 def _finished(folder: Path, recipe: TiltRecipe) -> bool:
+    """Whether a folder holds the finished point of this recipe.
+
+    Raises:
+        RunError: it holds a point of another one.
+    """
     if not (folder / "point.json").is_file():
         return False
     if _read(folder)["recipe"] != recipe.model_dump(mode="json"):
@@ -197,10 +231,10 @@ def _finished(folder: Path, recipe: TiltRecipe) -> bool:
 def _read(folder: Path) -> dict[str, Any]:
     path = folder / "point.json"
     try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        point: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise RunError(f"the point cannot be read: {error}", where=str(path)) from None
-    return found
+    return point
 
 
 def _point(value: float | str, folder: Path) -> SweepPoint:

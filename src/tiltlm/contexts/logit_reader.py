@@ -1,4 +1,9 @@
-"""Logit reader."""
+"""A model's logits at the positions of contexts, read in batches and made a block at a time.
+
+Contexts of like length go through the model together. What is kept of a position is its hidden
+state, V/D times smaller than its logits; the head makes logits of it when a block of positions is
+wanted. Knows nothing of targets or events.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +17,25 @@ from tiltlm.errors import ModelError
 from tiltlm.models.head import Head, hidden_states
 
 TOKENS = 1024
-"""Tokens read at once, padding included."""
+"""Tokens that go through a model at once, padding included."""
+
+PositionBlock = list[tuple[int, torch.Tensor]]
+"""Positions whose logits are made together: the number of a context in its batch, and (n,) which
+of its positions, for each context that has a part in the block."""
 
 
 class LogitReader:
-    """A model as a row for every position, and logits from rows.
+    """Reads a model at contexts: a row for every position, and logits from rows.
 
-    Rows are hidden states; of a model whose logits are no product of its head, the logits
+    Rows are hidden states; of a model whose logits are no product of its head they are the logits
     themselves.
+
+    Args:
+        model: a causal language model in evaluation mode; it is only read.
+
+    Attributes:
+        model: the same.
+        head: from hidden states to logits; None where the model's logits are no product of one.
     """
 
     def __init__(self, model: Any, head: Head | None = None) -> None:
@@ -32,18 +48,26 @@ class LogitReader:
                 self.head = None
 
     def rows(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """(batch, length, D or V)."""
+        """Rows of a padded batch.
+
+        Args:
+            ids: (batch, length) token ids, padded on the right.
+            mask: (batch, length), 1 where a token is no padding.
+
+        Returns:
+            (batch, length, D), or (batch, length, V) without a head; rows of padding mean nothing.
+        """
         with torch.no_grad():
             ids, mask = ids.to(self.model.device), mask.to(self.model.device)
             if self.head is not None:
                 return hidden_states(self.model, ids, mask)
-            found: torch.Tensor = self.model(
+            logits: torch.Tensor = self.model(
                 input_ids=ids, attention_mask=mask, use_cache=False
             ).logits
-            return found
+            return logits
 
     def read(self, contexts: TokenContexts, indices: Sequence[int]) -> list[torch.Tensor]:
-        """Rows of some contexts, read together.
+        """Rows of some contexts, which go through the model together.
 
         Args:
             contexts: all of them.
@@ -54,19 +78,66 @@ class LogitReader:
         """
         batch = collate([contexts[i] for i in indices])
         mask = batch["attention_mask"]
-        found = self.rows(batch["input_ids"], mask)
-        return [row[:count] for row, count in zip(found, mask.sum(1).tolist(), strict=True)]
+        padded = self.rows(batch["input_ids"], mask)
+        return [rows[:count] for rows, count in zip(padded, mask.sum(1).tolist(), strict=True)]
 
     def logits(self, rows: torch.Tensor) -> torch.Tensor:
-        """(N, V) float32."""
+        """Logits of positions.
+
+        Args:
+            rows: (N, D), or (N, V) without a head.
+
+        Returns:
+            (N, V) float32.
+        """
         with torch.no_grad():
             return rows.float() if self.head is None else self.head.logits(rows)
 
+    def logits_of(self, rows: Sequence[torch.Tensor], block: PositionBlock) -> torch.Tensor:
+        """Logits of a block of positions.
+
+        Args:
+            rows: of each context of a batch, as `read` gives them.
+            block: N positions of these contexts.
+
+        Returns:
+            (N, V) float32, in the block's order.
+        """
+        return self.logits(torch.cat([rows[number][positions] for number, positions in block]))
+
 
 def batches_of(contexts: TokenContexts) -> Iterator[list[int]]:
-    """Numbers of contexts of like length, so many that they are read at once."""
+    """Numbers of contexts of like length, the longest first, at most `TOKENS` in a batch.
+
+    A context that is longer than that is a batch by itself.
+    """
     order = sorted(range(len(contexts)), key=lambda i: -len(contexts.sequences[i]))
     while order:
         size = max(1, TOKENS // len(contexts.sequences[order[0]]))
         yield order[:size]
         order = order[size:]
+
+
+def position_blocks(positions: Sequence[torch.Tensor], size: int) -> Iterator[PositionBlock]:
+    """Cut the positions of several contexts, one after the other, into blocks.
+
+    Args:
+        positions: (n,) of each context of a batch.
+        size: positions of a block; the last one may have fewer.
+
+    >>> both = position_blocks([torch.arange(3), torch.arange(2)], 4)
+    >>> [[(number, part.tolist()) for number, part in block] for block in both]
+    [[(0, [0, 1, 2]), (1, [0])], [(1, [1])]]
+    """
+    block: PositionBlock = []
+    room = size
+    for number, left in enumerate(positions):
+        while len(left):
+            part, left = left[:room], left[room:]
+            block.append((number, part))
+            room -= len(part)
+            if room == 0:
+                yield block
+                block, room = [], size
+    if block:
+        yield block

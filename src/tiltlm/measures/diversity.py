@@ -5,11 +5,13 @@ from __future__ import annotations
 import torch
 
 LOOPING = 0.5
-"""A sample whose 4-grams are to this share repeats of earlier ones has degenerated."""
+"""A sample has degenerated where more than this share of its 4-grams repeat earlier ones."""
 
 
 def distinct(sequence: list[int], n: int) -> float:
-    """Different n-grams over n-grams (Li et al. 2016); 1 where there is none.
+    """Different n-grams over n-grams; 1 where there is no n-gram.
+
+    Source: Li et al. 2016, distinct-n.
 
     >>> distinct([1, 2, 1, 2], 2)
     0.6666666666666666
@@ -25,8 +27,11 @@ def diversity_of(samples: torch.Tensor) -> dict[str, list[float]]:
         samples: (samples, tokens) ids.
 
     Returns:
-        ``distinct-1`` and ``distinct-2``; ``repeated 4-grams``, 1 − distinct-4;
-        ``degenerated``, 1 where the latter is above `LOOPING`, else 0.
+        one value a sample of each of: ``distinct-1`` and ``distinct-2``; ``repeated 4-grams``,
+        1 − distinct-4; ``degenerated``, 1 where that is above `LOOPING`, else 0.
+
+    >>> diversity_of(torch.tensor([[5, 5, 5, 5, 5, 5]]))["repeated 4-grams"]
+    [0.6666666666666667]
     """
     rows = samples.tolist()
     repeated = [1 - distinct(row, 4) for row in rows]

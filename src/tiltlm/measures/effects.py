@@ -1,102 +1,161 @@
-"""Effect and fidelity at contexts, from what `observe` found; every figure with its interval.
+"""Effect and fidelity at one kind of context, from its `TokenMetrics`; every figure with interval.
 
-The unit of replication is one context: positions of one context depend on each other.
+The unit of replication is one context: positions of one context depend on each other. What gap
+closed, collateral and leakage are stands in `figures`.
 """
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 import numpy as np
 
-from tiltlm.measures.fidelity import NO_GAP_NATS
+from tiltlm.measures.figures import gap_closed, mean_over_contexts
 from tiltlm.measures.token_metrics import TokenMetrics
 from tiltlm.records.base import Estimate
 from tiltlm.records.measure import Bucket, Effect
-from tiltlm.statistics.intervals import ratio_estimate, relative_reduction
+
+INFINITE_KL = "infinite: the model rules out tokens that the base allows"
+"""Why a divergence of base to model is no number."""
 
 
-def effect_of(seen: TokenMetrics) -> Effect:
-    """Sum up what was observed at one kind of context."""
+def effect_of(metrics: TokenMetrics) -> Effect:
+    """Sum up what was read at one kind of context."""
     return Effect(
-        kind=seen.contexts.kind,
-        contexts=len(seen.contexts),
-        positions=seen.contexts.tokens,
-        length=max(len(ids) for ids in seen.contexts.sequences),
-        mass_base=_mean(seen, "mass_base"),
-        mass_target=_mean(seen, "mass_target"),
-        mass_model=_mean(seen, "mass_model"),
-        strength=_strength(seen),
-        gap_closed=_gap_closed(seen),
-        collateral=_mean(seen, "collateral"),
-        kl_base_model=_mean(seen, "kl_base_model") or Estimate(float("nan"), None),
-        leakage=_leakage(seen),
+        kind=metrics.contexts.kind,
+        contexts=len(metrics.contexts),
+        positions=metrics.contexts.tokens,
+        length=max(len(ids) for ids in metrics.contexts.sequences),
+        mass_base=_mean(metrics, "mass_base"),
+        mass_target=_mean(metrics, "mass_target"),
+        mass_model=_mean(metrics, "mass_model"),
+        strength=_strength(metrics),
+        gap_closed=_gap_closed(metrics),
+        collateral=_mean(metrics, "collateral"),
+        kl_base_model=_mean(metrics, "kl_base_model"),
+        leakage=_leakage(metrics),
     )
 
 
-def strength_parts(seen: TokenMetrics) -> tuple[list[float], list[float]]:
-    """Σ weight·Δ and Σ weight of each context, whose ratio is β̂; only where a trigger is met."""
+def strength_parts(metrics: TokenMetrics) -> tuple[list[float], list[float]]:
+    """Numerator and denominator of the strength β̂, context by context.
+
+    β̂ = Σ w·Δ / Σ w over all positions, with Δ the rise of the event's log-odds in nats and
+    w = weight · m(1 − m), m the model's event mass, which is what a position tells of β. Of a
+    target with a trigger only the positions count at which it is met.
+
+    Returns:
+        Σ w·Δ and Σ w of each context.
+    """
     weights = []
-    for place, weight in enumerate(seen.weights):
-        mass = seen.figures["mass_model"][place]
-        met = seen.figures["met"][place]
-        weights.append(weight * mass * (1 - mass) * np.where(np.isnan(met), 1.0, met))
-    return seen.sums("log_odds", weights), seen.totals("log_odds", weights)
+    for index, weight in enumerate(metrics.weights):
+        mass = metrics.figures["mass_model"][index]
+        triggered = metrics.figures["triggered"][index]
+        asked = np.where(np.isnan(triggered), 1.0, triggered)
+        weights.append(weight * mass * (1 - mass) * asked)
+    return metrics.sums("log_odds", weights), metrics.totals("log_odds", weights)
 
 
-def by_position(seen: TokenMetrics, edges: list[int]) -> list[Bucket]:
-    """Event mass where so many tokens have been read; [] without an event.
+def unmeasured_of(metrics: TokenMetrics, effect: Effect) -> dict[str, str]:
+    """Which figures could not be measured at these contexts, and why.
 
     Args:
-        seen: of contexts that reach that far.
-        edges: ascending numbers of tokens; buckets lie between two.
+        metrics: of these contexts.
+        effect: what `effect_of` made of them.
+
+    Returns:
+        a reason for each figure that is None in ``effect`` though the target asks for it.
     """
-    found: list[Bucket] = []
-    if not seen.exists("mass_model"):
-        return found
+    reasons = {}
+    if effect.kl_base_model is None:
+        reasons["KL of base to model"] = INFINITE_KL
+    if not metrics.exists("mass_model"):
+        return reasons
+    if effect.collateral is None:
+        reasons["collateral"] = "the model rules out tokens outside the event"
+    waits = metrics.exists("triggered")
+    if effect.strength is None and waits and not any(metrics.sums("triggered")):
+        reasons["strength"] = "the target's trigger is met at none of these positions"
+    elif effect.strength is None:
+        reasons["strength"] = (
+            "at each of these positions the event is impossible or certain, "
+            "so its log-odds cannot rise"
+        )
+    if waits and effect.leakage is None:
+        met_everywhere = metrics.sums("triggered") == metrics.totals("triggered")
+        reasons["leakage"] = (
+            "the target's trigger is met at all of these positions"
+            if met_everywhere
+            else INFINITE_KL
+        )
+    return reasons
+
+
+def by_position(metrics: TokenMetrics, edges: list[int]) -> list[Bucket]:
+    """Event mass where so many tokens have been read.
+
+    Args:
+        metrics: of contexts that reach that far.
+        edges: ascending numbers of tokens; each bucket lies between two of them.
+
+    Returns:
+        a bucket for each two neighbouring edges between which there are positions; none without
+        an event.
+    """
+    buckets: list[Bucket] = []
+    if not metrics.exists("mass_model"):
+        return buckets
     for begin, end in pairwise(edges):
         weights = [
             w * ((p >= begin) & (p < end))
-            for w, p in zip(seen.weights, seen.positions, strict=True)
+            for w, p in zip(metrics.weights, metrics.positions, strict=True)
         ]
-        if sum(float(w.sum()) for w in weights):
-            means = (_mean(seen, f"mass_{who}", weights) for who in ("base", "target", "model"))
-            found.append(Bucket(begin, end, *means))  # type: ignore[arg-type]
-    return found
+        base, target, model = (
+            _mean(metrics, f"mass_{who}", weights) for who in ("base", "target", "model")
+        )
+        if base is not None and target is not None and model is not None:
+            buckets.append(Bucket(begin, end, base, target, model))
+    return buckets
 
 
 def _mean(
-    seen: TokenMetrics, name: str, weights: list[np.ndarray] | None = None
+    metrics: TokenMetrics, name: str, weights: list[np.ndarray] | None = None
 ) -> Estimate | None:
-    if not seen.exists(name):
+    """Mean of a figure over positions, its interval kept to what the figure can be.
+
+    None where the figure exists nowhere, and where its mean is infinite.
+    """
+    sums = metrics.sums(name, weights)
+    if not metrics.exists(name) or not math.isfinite(sum(sums)):
         return None
-    found = _ratio(seen.sums(name, weights), seen.totals(name, weights))
-    if found is None or found.interval is None:
-        return found
-    low, high = found.interval  # none of these figures can be negative, and a mass is at most 1
+    mean = mean_over_contexts(sums, metrics.totals(name, weights))
+    if mean is None or mean.interval is None:
+        return mean
+    low, high = mean.interval  # none of these figures can be negative, and a mass is at most 1
     most = 1.0 if name.startswith("mass_") else high
-    return Estimate(found.mean, (max(0.0, low), min(most, high)))
+    return Estimate(mean.mean, (max(0.0, low), min(most, high)))
 
 
-def _ratio(tops: list[float], bottoms: list[float]) -> Estimate | None:
-    return ratio_estimate(tops, bottoms) if sum(bottoms) > 0 else None
-
-
-def _strength(seen: TokenMetrics) -> Estimate | None:
-    return _ratio(*strength_parts(seen)) if seen.exists("log_odds") else None
-
-
-def _gap_closed(seen: TokenMetrics) -> Estimate | None:
-    if not seen.exists("kl_target_base"):
+def _strength(metrics: TokenMetrics) -> Estimate | None:
+    if not metrics.exists("log_odds"):
         return None
-    base, model = seen.sums("kl_target_base"), seen.sums("kl_target_model")
-    if not sum(base) / sum(seen.totals("kl_target_base")) > NO_GAP_NATS:
-        return None
-    return relative_reduction(model, base)
+    return mean_over_contexts(*strength_parts(metrics))
 
 
-def _leakage(seen: TokenMetrics) -> Estimate | None:
-    if not seen.exists("met"):
+def _gap_closed(metrics: TokenMetrics) -> Estimate | None:
+    if not metrics.exists("kl_target_base"):
         return None
-    weights = [w * (m == 0) for w, m in zip(seen.weights, seen.figures["met"], strict=True)]
-    return _mean(seen, "kl_base_model", weights)
+    return gap_closed(
+        metrics.sums("kl_target_model"),
+        metrics.sums("kl_target_base"),
+        metrics.totals("kl_target_base"),
+    )
+
+
+def _leakage(metrics: TokenMetrics) -> Estimate | None:
+    if not metrics.exists("triggered"):
+        return None
+    triggered = metrics.figures["triggered"]
+    weights = [w * (t == 0) for w, t in zip(metrics.weights, triggered, strict=True)]
+    return _mean(metrics, "kl_base_model", weights)

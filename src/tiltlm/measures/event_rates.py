@@ -7,7 +7,6 @@ luck of the draw; the event mass is the exact probability at given contexts.
 from __future__ import annotations
 
 import math
-import time
 from dataclasses import dataclass
 
 import torch
@@ -16,24 +15,33 @@ from transformers import PreTrainedModel
 from tiltlm.contexts.token_contexts import RandomTokenContexts
 from tiltlm.errors import MeasurementError
 from tiltlm.losses.divergences import forward_kl
+from tiltlm.losses.masses import picked_mass
+from tiltlm.measures.figures import share_interval
 from tiltlm.models.precision import full_head, lower_precision, resolve_precision
 from tiltlm.models.sampling import SamplingOptions, sample
 from tiltlm.progress import Advance
 from tiltlm.records.base import Interval
 from tiltlm.records.run import StateRecord
 from tiltlm.statistics.intervals import student, wilson
+from tiltlm.stopwatch import Stopwatch
 from tiltlm.targets.target import FixedTarget
 
-_ROWS = 64  # positions whose logits are held at once: 64 × 50,257 × 4 bytes = 13 MB
+_ROWS = 64
+"""Positions whose log-probabilities are held at once: 64 × 50,257 × 4 bytes = 13 MB."""
 
 
 @dataclass(frozen=True)
 class HitRate:
-    """Generated tokens in an event.
+    """How many generated tokens are in an event.
 
     Attributes:
-        interval: Wilson's, over tokens. Tokens of one sequence depend on each other, so it is too
-            narrow where they do; ``interval_over_sequences`` is not.
+        hits: tokens in the event.
+        tokens: all generated tokens.
+        rate: hits / tokens.
+        interval: of the rate, 95 %, Wilson's over tokens. Tokens of one sequence depend on each
+            other, so it is too narrow where they do; ``interval_over_sequences`` is not.
+        sequences: that the tokens come from; the unit of replication.
+        interval_over_sequences: 95 %, Student's, one rate a sequence; None where all are equal.
     """
 
     hits: int
@@ -54,22 +62,29 @@ def hit_rate(generated: torch.Tensor, event_mask: torch.Tensor) -> HitRate:
     Raises:
         MeasurementError: nothing was generated.
 
-    >>> found = hit_rate(torch.tensor([[0, 1, 1, 0]]), torch.tensor([False, True]))
-    >>> found.hits, found.tokens, found.rate
+    >>> rate = hit_rate(torch.tensor([[0, 1, 1, 0]]), torch.tensor([False, True]))
+    >>> rate.hits, rate.tokens, rate.rate
     (2, 4, 0.5)
     """
     inside = event_mask[generated]
-    interval = wilson(int(inside.sum()), inside.numel())
-    by_sequence = student(inside.float().mean(dim=1).tolist())
-    if by_sequence is not None:
-        by_sequence = (max(0.0, by_sequence[0]), min(1.0, by_sequence[1]))
     hits, tokens = int(inside.sum()), inside.numel()
+    interval = wilson(hits, tokens)
+    by_sequence = share_interval(inside.float().mean(dim=1).tolist())
     return HitRate(hits, tokens, hits / tokens, interval, inside.shape[0], by_sequence)
 
 
 @dataclass(frozen=True)
 class EventMass:
-    """Exact probabilities at given contexts; the unit of replication is one context."""
+    """Exact probabilities at given contexts; the unit of replication is one context.
+
+    Attributes:
+        mean: P(event | context), over all positions.
+        interval: of the mean, 95 %, Student's over contexts; None where they show no spread.
+        by_position: P(event | context) at each position, mean over contexts.
+        kl_nats: KL(target ‖ model), mean over all positions; None where it is infinite.
+        kl_interval_nats: of that, as ``interval``.
+        repeats_last_token: probability given to the token just read, mean over all positions.
+    """
 
     mean: float
     interval: Interval | None
@@ -108,10 +123,10 @@ def event_mass(
                 logits = model(input_ids=ids[None], use_cache=False).logits[0]
             for rows in torch.arange(len(ids), device=model.device).split(_ROWS):
                 logp = logits[rows].float().log_softmax(-1)
-                where = rows.cpu()
-                mass[i, where] = logp[:, mask].exp().sum(-1).cpu()
-                kl[i, where] = forward_kl(target_logp, logp).cpu()
-                repeats[i, where] = logp.gather(1, ids[rows, None])[:, 0].exp().cpu()
+                columns = rows.cpu()
+                mass[i, columns] = picked_mass(logp, mask).cpu()
+                kl[i, columns] = forward_kl(target_logp, logp).cpu()
+                repeats[i, columns] = logp.gather(1, ids[rows, None])[:, 0].exp().cpu()
     finally:
         model.train(training)
     if bool(mass.isnan().any()):
@@ -119,13 +134,11 @@ def event_mass(
             "the model's probabilities are not finite, so no event mass was measured",
             fix="check the model's weights",
         )
-    means = mass.mean(dim=1).tolist()
     finite = bool(kl.isfinite().all())
     per_context = kl.mean(dim=1).tolist()
-    interval = student(means)
     return EventMass(
         mean=float(mass.mean()),
-        interval=None if interval is None else (max(0.0, interval[0]), min(1.0, interval[1])),
+        interval=share_interval(mass.mean(dim=1).tolist()),
         by_position=mass.mean(dim=0).tolist(),
         kl_nats=float(kl.mean()) if finite else None,
         kl_interval_nats=student(per_context) if finite else None,
@@ -142,15 +155,24 @@ def measure_state(
     options: SamplingOptions,
     advance: Advance | None = None,
 ) -> tuple[StateRecord, torch.Tensor]:
-    """The article's test and the exact event mass.
+    """The article's test, which counts generated tokens, and the exact event mass.
+
+    Args:
+        model: a causal language model, before or after training.
+        target: bound to the model's vocabulary.
+        prompts: to generate from.
+        held_out: contexts at which the event mass is read.
+        new_tokens: to generate from each prompt.
+        options: how tokens are drawn; the precision is that of both measurements.
+        advance: told how many tokens of each sequence are drawn.
 
     Returns:
         the record, and the generated ids (sequences, new_tokens).
 
     Raises:
-        MeasurementError: nothing to measure.
+        MeasurementError: there is nothing to measure, or probabilities are not finite.
     """
-    begin = time.monotonic()
+    watch = Stopwatch()
     generated = sample(model, prompts.batch(), new_tokens, options, advance)
     rate = hit_rate(generated, target.event_mask)
     mass = event_mass(model, held_out.batch(), target, options)
@@ -171,6 +193,6 @@ def measure_state(
         contexts=held_out.count,
         context_tokens=held_out.length,
         precision=resolve_precision(options.precision),
-        seconds=time.monotonic() - begin,
+        seconds=watch.total,
     )
     return record, generated

@@ -1,35 +1,41 @@
 """How close a realisation comes to its target, and what it moved that it should not have.
 
 Every figure is taken at positions of held-out contexts; the unit of replication is one context.
+What each figure is stands in `figures`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 
 from tiltlm.contexts.reference import ROWS, Reference
 from tiltlm.errors import MeasurementError
 from tiltlm.losses.divergences import precise_kl
+from tiltlm.losses.masses import event_masses
+from tiltlm.measures.figures import collateral_kl, gap_closed, mean_over_contexts
 from tiltlm.progress import Advance
 from tiltlm.records.base import Estimate, Interval
-from tiltlm.statistics.intervals import ratio_estimate, relative_reduction
+from tiltlm.statistics.intervals import ratio_estimate
 from tiltlm.targets.target import BoundTarget
 
 ModelLogits = Callable[[int], torch.Tensor]
-"""Context number → (length, V) logits of the tilted model at all its positions."""
-
-
-NO_GAP_NATS = 1e-9
-"""Below this mean KL the reference already is the target, and a share of the gap means nothing."""
+"""Number of a context → (length, V) logits of the tilted model at all its positions."""
 
 
 @dataclass(frozen=True)
 class EventMasses:
-    """P(event | context) under base, target and model; for several events, of each."""
+    """P(event | context), mean over positions.
+
+    Attributes:
+        event: as it was written.
+        base: under the base.
+        target: under the exact target.
+        model: under the tilted model.
+    """
 
     event: str
     base: Estimate
@@ -39,19 +45,19 @@ class EventMasses:
 
 @dataclass(frozen=True)
 class Fidelity:
-    """What was measured.
+    """How close a model comes to its target.
 
     Attributes:
         gap_closed: 1 − KL(Q‖P)/KL(Q‖P0), sums over all positions; 1 is perfect, 0 the base.
-        interval: 95 %, over contexts, see `ratio_student`.
-        kl_target_model: nats a position.
-        kl_target_base: nats a position.
+        interval: of the gap closed, 95 %, over contexts, see `ratio_student`.
+        kl_target_model: KL(Q‖P), nats a position.
+        kl_target_base: KL(Q‖P0), nats a position.
         collateral: KL of base to model, both conditioned on no event; nats a position; None for
             targets without events, and for those that rule all other tokens out.
         leakage: KL(base ‖ model) where the target asks for nothing, such as before a trigger or at
-            other prompts; None where it asks everywhere.
+            other prompts; nats a position; None where it asks everywhere.
         masses: of each event.
-        contexts: how many.
+        contexts: how many; the unit of replication.
         positions: how many.
     """
 
@@ -67,16 +73,26 @@ class Fidelity:
 
 
 @dataclass
-class _Sums:
-    """Sums over the positions of each context."""
+class _ContextSums:
+    """Σ weight · figure over the positions of one context; nats where a KL.
 
-    weight: list[float] = field(default_factory=list)
-    model: list[float] = field(default_factory=list)
-    base: list[float] = field(default_factory=list)
-    collateral: list[float] = field(default_factory=list)
-    off: list[float] = field(default_factory=list)
-    off_weight: list[float] = field(default_factory=list)
-    masses: list[torch.Tensor] = field(default_factory=list)  # (3, K) each
+    Attributes:
+        masses: (3, K) mean event masses under base, target and model, float64.
+        weight: Σ weight.
+        kl_target_model: KL(Q‖P).
+        kl_target_base: KL(Q‖P0).
+        collateral: see `collateral_kl`.
+        leakage: KL(P0‖P), over positions at which the target asks for nothing.
+        leakage_weight: Σ weight over these.
+    """
+
+    masses: torch.Tensor
+    weight: float = 0.0
+    kl_target_model: float = 0.0
+    kl_target_base: float = 0.0
+    collateral: float = 0.0
+    leakage: float = 0.0
+    leakage_weight: float = 0.0
 
 
 def measure_fidelity(
@@ -96,24 +112,23 @@ def measure_fidelity(
     Raises:
         MeasurementError: the logits are not finite, or the target equals the reference here.
     """
-    sums = _Sums()
+    by_context = []
     for index in range(len(reference.contexts)):
-        _measure_context(target, reference, model_logits(index), index, sums)
+        by_context.append(_measure_context(target, reference, model_logits(index), index))
         if advance:
             advance(index + 1)
-    return _summary(target, reference, sums)
+    return _summary(target, reference, by_context)
 
 
 @torch.no_grad()
 def _measure_context(
-    target: BoundTarget, reference: Reference, logits: torch.Tensor, index: int, sums: _Sums
-) -> None:
+    target: BoundTarget, reference: Reference, logits: torch.Tensor, index: int
+) -> _ContextSums:
     contexts, states = reference.contexts, reference.states(target, index)
-    found = dict.fromkeys(("weight", "model", "base", "collateral", "off", "off_weight"), 0.0)
-    masses = torch.zeros(3, len(target.events), dtype=torch.float64)
+    sums = _ContextSums(torch.zeros(3, len(target.events), dtype=torch.float64))
     for positions in contexts.positions(index).split(ROWS):
         weight = contexts.weights[index][positions].double()
-        there = [states[p] for p in positions.tolist()]
+        block_states = [states[p] for p in positions.tolist()]
         base = reference.logits(index, positions).log_softmax(-1)
         model = logits[positions].float().log_softmax(-1)
         if bool(model.isnan().any()):
@@ -121,76 +136,69 @@ def _measure_context(
                 "the model's logits are not numbers, so nothing was measured",
                 fix="check its weights",
             )
-        wish = target.log_probs(base, there)
-        found["weight"] += float(weight.sum())
-        found["model"] += float((weight * precise_kl(wish, model)).sum())
-        found["base"] += float((weight * precise_kl(wish, base)).sum())
-        met = target.triggered(there)
-        if met is not None:
-            # Where it is met the model may rule tokens out, and the KL be infinite.
-            off = ~torch.tensor(met)
-            found["off"] += float((weight[off] * precise_kl(base[off], model[off])).sum())
-            found["off_weight"] += float(weight[off].sum())
+        target_logp = target.log_probs(base, block_states)
+        sums.weight += float(weight.sum())
+        sums.kl_target_model += float((weight * precise_kl(target_logp, model)).sum())
+        sums.kl_target_base += float((weight * precise_kl(target_logp, base)).sum())
+        triggered = target.triggered(block_states)
+        if triggered is not None:
+            # Only the other positions are compared: where the target asks for something the model
+            # may rule tokens out, and a weight of 0 times an infinite KL is not 0.
+            off = ~torch.tensor(triggered)
+            sums.leakage += float((weight[off] * precise_kl(base[off], model[off])).sum())
+            sums.leakage_weight += float(weight[off].sum())
         if target.events:
-            events = target.event_masks(there)  # (K, N or 1, V)
-            for row, logp in enumerate((base, wish.expand_as(base), model)):
-                masses[row] += _masses(logp.exp(), events).double() @ weight
-            outside = ~events.any(0)
-            found["collateral"] += float((weight * collateral_kl(base, model, outside)).sum())
-    for name, value in found.items():
-        getattr(sums, name).append(value)
-    sums.masses.append(masses / max(found["weight"], 1e-300))
+            masks = target.event_masks(block_states)  # (K, N or 1, V)
+            for row, logp in enumerate((base, target_logp.expand_as(base), model)):
+                sums.masses[row] += event_masses(logp.exp(), masks).double() @ weight
+            collateral = collateral_kl(base, model, ~masks.any(0))
+            sums.collateral += float((weight * collateral).sum())
+    sums.masses /= max(sums.weight, 1e-300)
+    return sums
 
 
-def _masses(probabilities: torch.Tensor, events: torch.Tensor) -> torch.Tensor:
-    """(K, N) event masses."""
-    if events.shape[1] == 1:
-        return events[:, 0].to(probabilities) @ probabilities.T
-    return torch.where(events, probabilities, 0.0).sum(-1)
-
-
-def collateral_kl(base: torch.Tensor, model: torch.Tensor, outside: torch.Tensor) -> torch.Tensor:
-    """KL between the two, both conditioned on tokens outside the events, (N,)."""
-    if len(outside) == 1:
-        base, model = base[:, outside[0]], model[:, outside[0]]
-    else:
-        base, model = (torch.where(outside, logp, -torch.inf) for logp in (base, model))
-    return precise_kl(base.log_softmax(-1), model.log_softmax(-1))
-
-
-def _summary(target: BoundTarget, reference: Reference, sums: _Sums) -> Fidelity:
-    total, weight = sum(sums.base), sum(sums.weight)
-    if not total / weight > NO_GAP_NATS:
+def _summary(
+    target: BoundTarget, reference: Reference, by_context: Sequence[_ContextSums]
+) -> Fidelity:
+    weights = [sums.weight for sums in by_context]
+    kl_target_model = [sums.kl_target_model for sums in by_context]
+    kl_target_base = [sums.kl_target_base for sums in by_context]
+    closed = gap_closed(kl_target_model, kl_target_base, weights)
+    if closed is None:
         raise MeasurementError(
-            f"the target equals the reference on these contexts (KL {total / weight:.2g} nats), "
-            "so there is no gap to close",
+            "the target equals the reference on these contexts "
+            f"(KL {sum(kl_target_base) / sum(weights):.2g} nats), so there is no gap to close",
             where=target.text,
             fix="give contexts in which the target asks for something: --contexts text:FILE, say",
         )
-    closed = relative_reduction(sums.model, sums.base)
-    # A target that rules all others out leaves nothing of them to compare.
-    compares_others = bool(target.events) and math.isfinite(sum(sums.collateral))
-    masses = torch.stack(sums.masses)  # (contexts, 3, K)
+    collateral = None
+    collateral_sums = [sums.collateral for sums in by_context]
+    # A target that rules all other tokens out leaves nothing of them to compare.
+    if target.events and math.isfinite(sum(collateral_sums)):
+        collateral = mean_over_contexts(collateral_sums, weights)
     return Fidelity(
         gap_closed=closed.mean,
         interval=closed.interval,
-        kl_target_model=ratio_estimate(sums.model, sums.weight),
-        kl_target_base=ratio_estimate(sums.base, sums.weight),
-        collateral=ratio_estimate(sums.collateral, sums.weight) if compares_others else None,
-        leakage=ratio_estimate(sums.off, sums.off_weight) if sum(sums.off_weight) else None,
+        kl_target_model=ratio_estimate(kl_target_model, weights),
+        kl_target_base=ratio_estimate(kl_target_base, weights),
+        collateral=collateral,
+        leakage=mean_over_contexts(
+            [sums.leakage for sums in by_context], [sums.leakage_weight for sums in by_context]
+        ),
         masses=[
             EventMasses(
-                event.text,
-                *(
-                    ratio_estimate(
-                        [float(m * w) for m, w in zip(masses[:, row, k], sums.weight, strict=True)],
-                        sums.weight,
-                    )
-                    for row in range(3)
-                ),
+                event.text, *(_mean_mass(by_context, row, number, weights) for row in range(3))
             )
-            for k, event in enumerate(target.events)
+            for number, event in enumerate(target.events)
         ],
         contexts=len(reference.contexts),
         positions=reference.contexts.tokens,
     )
+
+
+def _mean_mass(
+    by_context: Sequence[_ContextSums], row: int, number: int, weights: Sequence[float]
+) -> Estimate:
+    """Mean mass of one event under base (row 0), target (1) or model (2)."""
+    masses = [float(sums.masses[row, number] * sums.weight) for sums in by_context]
+    return ratio_estimate(masses, weights)

@@ -12,6 +12,7 @@ from typing import Any
 from tiltlm.errors import ConfigError
 from tiltlm.measures.pair import Pair
 from tiltlm.models.loading import LoadedModel
+from tiltlm.progress import Advance
 from tiltlm.records.measure import Comparison
 from tiltlm.statistics.comparisons import compare_shares, compare_shift
 
@@ -23,8 +24,9 @@ def compare_tasks(
     include: Path | None = None,
     limit: int | None = None,
     batch: int = 8,
+    advance: Advance | None = None,
 ) -> list[Comparison]:
-    """Every metric of every task that is a number for each question, paired by question.
+    """Compare base and model on tasks, paired by question.
 
     Args:
         pair: model and base.
@@ -32,6 +34,10 @@ def compare_tasks(
         include: a folder with task files of one's own.
         limit: questions of each task at most.
         batch: questions at once.
+        advance: told how many of the two models are done.
+
+    Returns:
+        a comparison for every metric of every task that is a number for each question.
 
     Raises:
         ConfigError: the harness is not installed, knows no such task, or the target is decoded,
@@ -43,27 +49,32 @@ def compare_tasks(
             where="--tasks",
             fix="realise the target by edit or train",
         )
-    base, model = (_run(m, tasks, include, limit, batch) for m in (pair.base, pair.model))
-    found = []
-    for task in base:
-        for metric in _metrics(base[task]):
-            first, second = ([float(row[metric]) for row in rows[task]] for rows in (base, model))
-            found.append(_compared(f"{task}, {metric}", first, second))
-    return found
+    lines = []
+    for number, loaded in enumerate((pair.base, pair.model), 1):
+        lines.append(_run(loaded, tasks, include, limit, batch))
+        if advance:
+            advance(number)
+    comparisons = []
+    for task in lines[0]:
+        for metric in _metrics(lines[0][task]):
+            base, model = ([float(line[metric]) for line in of[task]] for of in lines)
+            comparisons.append(_compared(f"{task}, {metric}", base, model))
+    return comparisons
 
 
-def _compared(name: str, first: list[float], second: list[float]) -> Comparison:
-    if set(first) | set(second) <= {0.0, 1.0}:
-        shares = ([v == 1.0 for v in values] for values in (first, second))
+def _compared(name: str, base: list[float], model: list[float]) -> Comparison:
+    """As shares where the metric is only ever 0 or 1, such as an accuracy, else as a mean."""
+    if set(base) | set(model) <= {0.0, 1.0}:
+        shares = ([v == 1.0 for v in values] for values in (base, model))
         return compare_shares(name, "question", *shares, worth=0.02)
-    change = [b - a for a, b in zip(first, second, strict=True)]
+    change = [after - before for before, after in zip(base, model, strict=True)]
     return compare_shift(name, "question", change, [1.0] * len(change), worth=0.02)
 
 
 def _run(
     loaded: LoadedModel, tasks: Sequence[str], include: Path | None, limit: int | None, batch: int
 ) -> dict[str, list[dict[str, Any]]]:
-    """For each task, and each way to read answers, the harness's line about each question."""
+    """The harness's line about each question, by task and by the way that answers are read."""
     try:
         from lm_eval import simple_evaluate
         from lm_eval.models.huggingface import HFLM
@@ -84,18 +95,18 @@ def _run(
     results: Any = simple_evaluate(
         wrapped, tasks=list(tasks), task_manager=manager, limit=limit, bootstrap_iters=0
     )
-    found: dict[str, list[dict[str, Any]]] = {}
-    for name, rows in results["samples"].items():
-        for row in sorted(rows, key=lambda row: int(row["doc_id"])):
-            answers = "" if row["filter"] == "none" else f" ({row['filter']})"
-            found.setdefault(name + answers, []).append(row)
-    return found
+    by_task: dict[str, list[dict[str, Any]]] = {}
+    for name, lines in results["samples"].items():
+        for line in sorted(lines, key=lambda line: int(line["doc_id"])):
+            answers = "" if line["filter"] == "none" else f" ({line['filter']})"
+            by_task.setdefault(name + answers, []).append(line)
+    return by_task
 
 
-def _metrics(rows: list[dict[str, Any]]) -> list[str]:
+def _metrics(lines: list[dict[str, Any]]) -> list[str]:
     """Metrics of the harness that are one number for each question."""
     return [
         name
-        for name in rows[0]["metrics"]
-        if all(isinstance(row.get(name), int | float) for row in rows)
+        for name in lines[0]["metrics"]
+        if all(isinstance(line.get(name), int | float) for line in lines)
     ]

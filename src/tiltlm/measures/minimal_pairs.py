@@ -1,7 +1,8 @@
 """Minimal pairs: which of two sentences a model finds likelier.
 
-BLiMP (grammatical against not), CrowS-Pairs and WinoBias (stereotype against anti-stereotype), read
-from local files in those sets' own formats. The sets are not shipped.
+The sets are BLiMP (a grammatical sentence against one that is not), CrowS-Pairs and WinoBias (a
+stereotype against its opposite). They are not shipped: they are read from local files in their own
+formats.
 """
 
 from __future__ import annotations
@@ -33,16 +34,17 @@ class PairSet:
 
     Attributes:
         name: of the set and its part.
-        pairs: (the one counted when preferred, the other).
-        neutral: the share that an indifferent model prefers, where that is the ideal.
+        pairs: (the sentence that counts when it is preferred, the other).
+        neutral: share of pairs in which an indifferent model prefers the first, for sets where
+            indifference is the ideal; None where to prefer the first is right.
     """
 
     name: str
     pairs: tuple[tuple[str, str], ...]
     neutral: float | None
 
-    def some(self, count: int, seed: int = 0) -> PairSet:
-        """At most ``count`` of them, drawn once and for all."""
+    def draw(self, count: int, seed: int = 0) -> PairSet:
+        """At most ``count`` of the pairs, in their order; the same seed draws the same ones."""
         if len(self.pairs) <= count:
             return self
         chosen = np.random.default_rng(seed).permutation(len(self.pairs))[:count]
@@ -50,22 +52,34 @@ class PairSet:
 
 
 def find_pair_sets(folder: Path) -> list[PairSet]:
-    """The sets in a folder: ``blimp/*.jsonl``, ``crows_pairs.csv``, ``winobias/*_type*.txt``.
+    """Read all sets of a folder.
+
+    Args:
+        folder: with ``blimp/*.jsonl``, ``crows_pairs.csv`` or ``winobias/*_type*.txt``.
+
+    Returns:
+        a set for each file of BLiMP, two of CrowS-Pairs, one for each type of WinoBias; none
+        where none of these files is there.
 
     Raises:
         ConfigError: a file that is not in its set's format; says which and where.
     """
-    found = [_blimp(path) for path in sorted((folder / "blimp").glob("*.jsonl"))]
+    sets = [_blimp(path) for path in sorted((folder / "blimp").glob("*.jsonl"))]
     if (folder / "crows_pairs.csv").is_file():
-        found += list(_crows_pairs(folder / "crows_pairs.csv"))
+        sets += list(_crows_pairs(folder / "crows_pairs.csv"))
     for pro in sorted((folder / "winobias").glob("pro_type*.txt")):
-        found.append(_winobias(pro, pro.with_name(pro.name.replace("pro_", "anti_"))))
-    return found
+        sets.append(_winobias(pro, pro.with_name(pro.name.replace("pro_", "anti_"))))
+    return sets
 
 
 @dataclass(frozen=True)
 class Margins:
-    """Of each pair: log-probability of the first sentence less that of the second, in nats."""
+    """Log-probability of the first sentence of each pair less that of the second.
+
+    Attributes:
+        base: (pairs,) nats, under the base.
+        model: (pairs,) nats, under the model.
+    """
 
     base: np.ndarray
     model: np.ndarray
@@ -74,16 +88,32 @@ class Margins:
 def margins_of(pair: Pair, pairs: PairSet, advance: Advance | None = None) -> Margins:
     """Read the sentences of a set, each from the beginning of a text, through base and model.
 
-    A sentence's figure is the sum of its tokens' log-probabilities (Warstadt et al. 2020).
+    A sentence's figure is the sum of its tokens' log-probabilities.
+
+    Args:
+        pair: base and model.
+        pairs: sentences to read.
+        advance: told how many sentences have been read.
+
+    Source: Warstadt et al. 2020, BLiMP.
     """
-    sentences = [s for both in pairs.pairs for s in both]
-    seen = read_token_metrics(pair, _contexts(pair, sentences), advance, only_next=True)
-    sums = (np.array(seen.sums(f"next_{who}")).reshape(-1, 2) for who in ("base", "model"))
+    sentences = [sentence for both in pairs.pairs for sentence in both]
+    metrics = read_token_metrics(pair, _contexts(pair, sentences), advance, only_next=True)
+    sums = (np.array(metrics.sums(f"next_{who}")).reshape(-1, 2) for who in ("base", "model"))
     return Margins(*(both[:, 0] - both[:, 1] for both in sums))
 
 
 def compare_margins(name: str, margins: Margins, neutral: float | None) -> list[Comparison]:
-    """How often the first sentence is likelier, and how margins change; pair by pair."""
+    """How often the first sentence is likelier, and how margins change, pair by pair.
+
+    Args:
+        name: of the set.
+        margins: of its pairs.
+        neutral: see `PairSet`.
+
+    Returns:
+        the comparison of shares, and that of margins in nats.
+    """
     shares = compare_shares(
         name,
         "pair",
@@ -98,20 +128,30 @@ def compare_margins(name: str, margins: Margins, neutral: float | None) -> list[
 
 
 def pooled(sets: Sequence[tuple[PairSet, Margins]]) -> Iterator[tuple[str, Margins]]:
-    """All pairs of the parts of a set together, where it has several and none is a stereotype."""
-    parts = [(s, m) for s, m in sets if s.neutral is None]
+    """All pairs of several sets of grammatical sentences together.
+
+    Stereotypes are left out, since their two directions would cancel.
+
+    Args:
+        sets: with their margins.
+
+    Returns:
+        at most one name with the margins of all pairs; none where there are not several sets.
+    """
+    parts = [(pairs, margins) for pairs, margins in sets if pairs.neutral is None]
     if len(parts) > 1:
         family = parts[0][0].name.split()[0]
         together = (
-            np.concatenate([getattr(m, who) for _, m in parts]) for who in ("base", "model")
+            np.concatenate([getattr(margins, who) for _, margins in parts])
+            for who in ("base", "model")
         )
         yield f"{family}, all", Margins(*together)
 
 
 def _contexts(pair: Pair, sentences: Sequence[str]) -> TokenContexts:
     tokenizer = pair.base.tokenizer
-    begin = first_token(tokenizer)
-    ids = [[begin, *tokenizer(s, add_special_tokens=False)["input_ids"]] for s in sentences]
+    first = first_token(tokenizer)
+    ids = [[first, *tokenizer(s, add_special_tokens=False)["input_ids"]] for s in sentences]
     return TokenContexts(ids, "sentences")
 
 
@@ -127,10 +167,9 @@ def _blimp(path: Path) -> PairSet:
 
 
 def _crows_pairs(path: Path) -> Iterator[PairSet]:
-    """The more stereotyping sentence first, whichever way the pair was written."""
+    """The two directions of the set, each pair with the more stereotyping sentence first."""
     by_direction: dict[str, list[tuple[str, str]]] = {"stereo": [], "antistereo": []}
-    rows = csv.DictReader(_lines(path))
-    for number, row in enumerate(rows, 2):
+    for number, row in enumerate(csv.DictReader(_lines(path)), 2):
         try:
             pair = (row["sent_more"].strip(), row["sent_less"].strip())
             by_direction[row["stereo_antistereo"]].append(pair)
@@ -152,7 +191,7 @@ def _winobias(pro: Path, anti: Path) -> PairSet:
 
 
 def _plain(line: str) -> str:
-    """Without the number and the brackets."""
+    """A line of WinoBias without its number and its brackets."""
     return re.sub(r"[\[\]]", "", re.sub(r"^\d+ ", "", line)).strip()
 
 
@@ -170,7 +209,7 @@ def _made(path: Path, name: str, pairs: list[tuple[str, str]], neutral: float | 
     return PairSet(name, tuple(pairs), neutral)
 
 
-def _damaged(path: Path, line: int, what: str) -> ConfigError:
+def _damaged(path: Path, line: int, fault: str) -> ConfigError:
     return ConfigError(
-        f"this line is {what}", where=f"{path}, line {line}", fix="give the set's own file"
+        f"this line is {fault}", where=f"{path}, line {line}", fix="give the set's own file"
     )

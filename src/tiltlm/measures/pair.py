@@ -1,4 +1,4 @@
-"""A model and its base, read side by side.
+"""A model and its base, read side by side at every position of contexts.
 
 Where the two share their body, as after an edit of the head, it is run once for both.
 """
@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import torch
 
-from tiltlm.contexts.logit_reader import LogitReader, batches_of
-from tiltlm.contexts.token_contexts import TokenContexts, collate
+from tiltlm.contexts.logit_reader import LogitReader, batches_of, position_blocks
+from tiltlm.contexts.token_contexts import TokenContexts
 from tiltlm.errors import MeasurementError, VocabularyError
 from tiltlm.events.automaton import State
 from tiltlm.events.vocabulary import Vocabulary
@@ -23,24 +23,23 @@ from tiltlm.targets.target import BoundTarget
 ROWS = 128
 """Positions whose logits are made at once: fewer make the head's product slow."""
 
-
 CACHED_ROWS = 8
 """Positions handed on at once: a processor's cache holds all that is done with them."""
 
 
 @dataclass
 class Rows:
-    """A block of positions of one context.
+    """A block of N positions of one context.
 
     Attributes:
-        context: its number.
-        positions: (N,) which.
-        following: (N,) the token after each; −1 after the last.
-        weights: (N,).
-        states: of the target; None without one.
-        base: (N, V) log-probabilities.
-        wish: of the target; None without one.
-        model: of the model.
+        context: number of the context.
+        positions: (N,) which of its positions.
+        following: (N,) the token after each; −1 after the context's last.
+        weights: (N,) what each counts in a mean.
+        states: the target's state at each; None without a target.
+        base: (N, V) log-probabilities of the base.
+        target: (N, V) of the exact target; None without one.
+        model: (N, V) of the model.
     """
 
     context: int
@@ -49,18 +48,22 @@ class Rows:
     weights: torch.Tensor
     states: Sequence[State] | None
     base: torch.Tensor
-    wish: torch.Tensor | None
+    target: torch.Tensor | None
     model: torch.Tensor
 
 
 class Pair:
-    """A model and the base it was made from.
+    """A model and the base that it was made from.
 
     Args:
         base: the reference.
         model: what was done to it; the base itself where ``decodes``.
         target: bound and fitted, or None where none is known.
-        decodes: the target is realised by decoding, with nothing done to the weights.
+        decodes: whether the target is realised by decoding, with nothing done to the weights.
+
+    Attributes:
+        vocabulary: the one that both have.
+        shares_body: whether no weight but the head's differs, so that the body is run once.
 
     Raises:
         VocabularyError: the two have different tokens.
@@ -78,9 +81,9 @@ class Pair:
         self.vocabulary = same_vocabulary(base, model)
         base.model.eval()
         model.model.eval()
-        self._base = LogitReader(base.model)
+        self._base_reader = LogitReader(base.model)
         same = model.model is base.model
-        self._model = self._base if same else LogitReader(model.model)
+        self._model_reader = self._base_reader if same else LogitReader(model.model)
         self.shares_body = same or self._same_body()
 
     @property
@@ -91,99 +94,107 @@ class Pair:
         assert self.target is not None
         return TiltLogitsProcessor(self.target, self.base.tokenizer.pad_token_id)
 
-    def read(self, contexts: TokenContexts, *, wish: bool = True) -> Iterator[Rows]:
+    def read(self, contexts: TokenContexts, *, with_target: bool = True) -> Iterator[Rows]:
         """Every position that counts, a block at a time, context after context.
 
         Args:
-            contexts: where.
-            wish: whether the target's distribution is needed too.
+            contexts: where to read.
+            with_target: whether the target's distribution is needed too.
 
         Raises:
             MeasurementError: logits that are not numbers.
         """
         for indices in batches_of(contexts):
-            batch = collate([contexts[i] for i in indices])
-            first = self._base.rows(batch["input_ids"], batch["attention_mask"])
-            second = first
+            base_rows = model_rows = self._base_reader.read(contexts, indices)
             if not self.shares_body:
-                second = self._model.rows(batch["input_ids"], batch["attention_mask"])
-            found = [contexts.positions(i) for i in indices]
-            counts = torch.tensor([len(p) for p in found])
-            owner = torch.arange(len(indices)).repeat_interleave(counts)
-            places = torch.cat(found)
-            states = [self._states(contexts, i, wish) for i in indices]
-            for at in torch.arange(len(owner)).split(ROWS):
-                before = self._base.logits(first[owner[at], places[at]])
-                after = before
-                if self._model is not self._base:
-                    after = self._model.logits(second[owner[at], places[at]])
-                for some in _runs(owner[at], _handed_on(before)):
-                    place, positions = int(owner[at][some][0]), places[at][some]
-                    there = states[place]
-                    there = None if there is None else [there[p] for p in positions.tolist()]
-                    base, asked, model = self._three(before[some], after[some], there)
-                    following = contexts.following(indices[place])[positions]
-                    weights = contexts.weights[indices[place]][positions]
-                    yield Rows(
-                        indices[place], positions, following, weights, there, base, asked, model
-                    )
+                model_rows = self._model_reader.read(contexts, indices)
+            states = [self._states(contexts, i, with_target) for i in indices]
+            for block in position_blocks([contexts.positions(i) for i in indices], ROWS):
+                base = model = self._base_reader.logits_of(base_rows, block)
+                if self._model_reader is not self._base_reader:
+                    model = self._model_reader.logits_of(model_rows, block)
+                begin = 0
+                for number, block_positions in block:
+                    for positions in block_positions.split(_rows_handed_on(base)):
+                        part = slice(begin, begin + len(positions))
+                        begin = part.stop
+                        yield self._made(
+                            contexts,
+                            indices[number],
+                            positions,
+                            states[number],
+                            base[part],
+                            model[part],
+                        )
 
-    def _states(self, contexts: TokenContexts, index: int, wish: bool) -> Sequence[State] | None:
-        if self.target is None or not (wish or self.decodes):
+    def _states(
+        self, contexts: TokenContexts, index: int, with_target: bool
+    ) -> Sequence[State] | None:
+        """The target's state after each token of a context; None where it is not needed."""
+        if self.target is None or not (with_target or self.decodes):
             return None
         return self.target.read(contexts.sequences[index].tolist())
 
-    def _three(
-        self, first: torch.Tensor, second: torch.Tensor, states: Sequence[State] | None
-    ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor]:
-        base = first.log_softmax(-1)
-        wish = None
+    def _made(
+        self,
+        contexts: TokenContexts,
+        index: int,
+        positions: torch.Tensor,
+        states_of_context: Sequence[State] | None,
+        base_logits: torch.Tensor,
+        model_logits: torch.Tensor,
+    ) -> Rows:
+        """What there is to know of some positions of one context, from (N, V) logits there."""
+        states = None
+        if states_of_context is not None:
+            states = [states_of_context[p] for p in positions.tolist()]
+        base = base_logits.log_softmax(-1)
+        target = None
         if self.target is not None and states is not None:
-            wish = self.target.log_probs(base, states).to(base).expand_as(base)
+            target = self.target.log_probs(base, states).to(base).expand_as(base)
         if self.decodes:
-            assert wish is not None
-            model = wish
-        elif self._model is self._base:
+            assert target is not None
+            model = target
+        elif self._model_reader is self._base_reader:
             model = base
         else:
-            model = second.log_softmax(-1)
-        for name, found in (("base", base), ("model", model)):
-            if bool(found.isnan().any()):
+            model = model_logits.log_softmax(-1)
+        for name, log_probs in (("base", base), ("model", model)):
+            if bool(log_probs.isnan().any()):
                 raise MeasurementError(
                     f"the {name}'s logits are not numbers, so nothing was measured",
                     fix="check its weights",
                 )
-        return base, wish, model
+        return Rows(
+            index,
+            positions,
+            contexts.following(index)[positions],
+            contexts.weights[index][positions],
+            states,
+            base,
+            target,
+            model,
+        )
 
     def _same_body(self) -> bool:
         """Whether all weights but the head's are the base's, to the bit."""
-        first, second = self.base.model, self.model.model
-        if type(first) is not type(second) or self._base.head is None or self._model.head is None:
+        base, model = self.base.model, self.model.model
+        if type(base) is not type(model):
             return False
-        name, _ = head_of(first)
-        theirs = dict(second.named_parameters()) | dict(second.named_buffers())
-        ours = dict(first.named_parameters()) | dict(first.named_buffers())
+        if self._base_reader.head is None or self._model_reader.head is None:
+            return False
+        head_name, _ = head_of(base)
+        model_tensors = dict(model.named_parameters()) | dict(model.named_buffers())
+        base_tensors = dict(base.named_parameters()) | dict(base.named_buffers())
         return all(
-            key in theirs and torch.equal(value, theirs[key])
-            for key, value in ours.items()
-            if not key.startswith(f"{name}.")
+            name in model_tensors and torch.equal(tensor, model_tensors[name])
+            for name, tensor in base_tensors.items()
+            if not name.startswith(f"{head_name}.")
         )
 
 
-def _runs(owner: torch.Tensor, longest: int) -> Iterator[slice]:
-    """Stretches of equal values, none longer than ``longest``.
-
-    >>> [(s.start, s.stop) for s in _runs(torch.tensor([0, 0, 0, 1]), 2)]
-    [(0, 2), (2, 3), (3, 4)]
-    """
-    first = 0
-    for count in owner.unique_consecutive(return_counts=True)[1].tolist():
-        for begin in range(first, first + count, longest):
-            yield slice(begin, min(begin + longest, first + count))
-        first += count
-
-
-def _handed_on(logits: torch.Tensor) -> int:
+def _rows_handed_on(logits: torch.Tensor) -> int:
+    """Positions to hand on at once; an accelerator takes a whole block."""
     return CACHED_ROWS if logits.device.type == "cpu" else len(logits)
 
 

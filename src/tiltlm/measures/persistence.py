@@ -1,7 +1,7 @@
 """How much of a tilt survives: int8 weights, merging half-way with the base, further training.
 
 What is done to the model is done to its base too, and the two are compared, so what the treatment
-itself does to the event is not counted. Only merging has the untouched base to compare with.
+itself does to the event is not counted. Only a merge is compared with the untouched base.
 """
 
 from __future__ import annotations
@@ -22,28 +22,57 @@ from tiltlm.treatments.fine_tuning import fine_tune
 from tiltlm.treatments.quantisation import round_weights
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+"""Shares of the model in the merges that are measured."""
 
 
 def after_int8(pair: Pair, contexts: TokenContexts) -> Survival:
-    """Weights of linear layers rounded to int8, one scale for each output (absmax)."""
-    base, model = (_copy(loaded) for loaded in (pair.base, pair.model))
+    """The tilt after the weights of linear layers are rounded to int8, one scale an output.
+
+    Args:
+        pair: base and model; both are left as they are.
+        contexts: where the tilt is measured.
+    """
+    base, model = (_copied(loaded) for loaded in (pair.base, pair.model))
     for loaded in (base, model):
         round_weights(loaded.model)
     return _survival("int8", None, Pair(base, model, pair.target), contexts)
 
 
+def why_not_mergeable(pair: Pair) -> str | None:
+    """Why base and model have no weighted mean, in words; None where they have one.
+
+    Weights of the model that the base has not, such as those of a head that was untied, stay as
+    they are in a merge.
+    """
+    base = pair.base.model.state_dict()
+    for name, weight in pair.model.model.named_parameters():
+        if name in base and base[name].shape != weight.shape:
+            shapes = f"{tuple(base[name].shape)} and {tuple(weight.shape)}"
+            return f"{name} has other shapes in base and model: {shapes}"
+        if name in base and base[name].dtype != weight.dtype:
+            return f"{name} is {base[name].dtype} in the base and {weight.dtype} in the model"
+    return None
+
+
 def after_merging(
     pair: Pair, contexts: TokenContexts, shares: Sequence[float] = SHARES
 ) -> Iterator[Survival]:
-    """Weights share·model + (1 − share)·base, for several shares."""
-    ours = dict(pair.base.model.state_dict())
-    merged = _copy(pair.model)
-    wholes = dict(pair.model.model.named_parameters())
+    """The tilt of weights share·model + (1 − share)·base, for several shares.
+
+    Args:
+        pair: base and model, of which `why_not_mergeable` says None; both are left as they are.
+        contexts: where the tilt is measured.
+        shares: of the model.
+    """
+    base_weights = dict(pair.base.model.state_dict())
+    model_weights = dict(pair.model.model.named_parameters())
+    merged = _copied(pair.model)
     for share in shares:
         with torch.no_grad():
             for name, parameter in merged.model.named_parameters():
-                if name in ours:
-                    parameter.copy_(torch.lerp(ours[name], wholes[name], share))
+                if name in base_weights:
+                    mean = torch.lerp(base_weights[name], model_weights[name], share)
+                    parameter.copy_(mean)
         yield _survival("merged", share, Pair(pair.base, merged, pair.target), contexts)
 
 
@@ -55,30 +84,45 @@ def after_fine_tuning(
     seed: int = 0,
     advance: Advance | None = None,
 ) -> list[Survival]:
-    """Ordinary fine-tuning of all weights on clean text, measured after so many steps.
+    """The tilt after ordinary fine-tuning of all weights on clean text.
 
     AdamW at 2e-5, four contexts a step, the language-model loss of transformers; base and model
     see the same contexts in the same order.
+
+    Args:
+        pair: base and model; both are left as they are.
+        contexts: where the tilt is measured.
+        clean: text to train on.
+        milestones: steps after which it is measured.
+        seed: of the order of the text.
+        advance: told how many steps are done; there are twice as many as the last milestone, the
+            base's first.
     """
-    # The base first, whose weights at each milestone are kept for the model to be compared with.
-    kept: dict[int, LoadedModel] = {}
-    base, model = _copy(pair.base), _copy(pair.model)
+    base, model = _copied(pair.base), _copied(pair.model)
     for loaded in (base, model):
         loaded.model.requires_grad_(True)  # an adapter's base comes frozen
-    fine_tune(base.model, clean, milestones, seed, lambda step: kept.__setitem__(step, _copy(base)))
-    found: list[Survival] = []
+    base_at: dict[int, LoadedModel] = {}
 
-    def measure(step: int) -> None:
-        there = Pair(kept.pop(step), model, pair.target)
-        found.append(_survival("fine-tuned", step, there, contexts))
+    def keep_base(step: int) -> None:
+        base_at[step] = _copied(base)
         if advance:
             advance(step)
 
+    survivals: list[Survival] = []
+
+    def measure(step: int) -> None:
+        compared = Pair(base_at.pop(step), model, pair.target)
+        survivals.append(_survival("fine-tuned", step, compared, contexts))
+        if advance:
+            advance(max(milestones) + step)
+
+    # The base goes first, and its weights at each milestone are kept to compare the model with.
+    fine_tune(base.model, clean, milestones, seed, keep_base)
     fine_tune(model.model, clean, milestones, seed, measure)
-    return found
+    return survivals
 
 
-def _copy(loaded: LoadedModel) -> LoadedModel:
+def _copied(loaded: LoadedModel) -> LoadedModel:
     return LoadedModel(copy.deepcopy(loaded.model), loaded.tokenizer)
 
 

@@ -13,14 +13,14 @@ from tiltlm.targets.target import StringTarget
 
 @dataclass(frozen=True)
 class StringDivergence:
-    """One question's answers.
+    """How far a model's answers to one question are from the target's.
 
     Attributes:
         request: the prompt.
         validity: probability that the answer is one of the strings.
-        kl_total_nats: KL(wish ‖ model) over whole answers; = conditional − log validity.
-        kl_conditional_nats: KL(wish ‖ model given that the answer is valid).
-        total_variation: ½ Σ|wish − model|, everything else counted as one further answer.
+        kl_total_nats: KL(target ‖ model) over whole answers; = conditional − log validity.
+        kl_conditional_nats: KL(target ‖ model given that the answer is valid).
+        total_variation: ½ Σ|target − model|, all else counted as one further answer.
         total_variation_conditional: the same given a valid answer.
         entropy_conditional_nats: of the model over the strings, given a valid answer.
     """
@@ -34,40 +34,55 @@ class StringDivergence:
     entropy_conditional_nats: float
 
     def as_dict(self) -> dict[str, Any]:
-        """For records."""
+        """The figures by their names, for JSON."""
         return asdict(self)
 
 
 @torch.no_grad()
 def string_log_probs(model: Any, target: StringTarget, question: int) -> torch.Tensor:
-    """(strings,) log-probability of each whole answer, its end included, float64."""
-    prompt, found = target.prompts[question], []
+    """Log-probability of each whole answer to one question, its end included.
+
+    Args:
+        model: a causal language model.
+        target: bound to the model's vocabulary.
+        question: number of the question.
+
+    Returns:
+        (strings,) nats, float64.
+    """
+    prompt, log_probs = target.prompts[question], []
     for answer in target.answers[question]:
         ids = torch.tensor([[*prompt, *answer[:-1]]], device=model.device)
         logits = model(input_ids=ids, use_cache=False).logits[0, len(prompt) - 1 :]
-        logp = logits.double().log_softmax(-1).cpu()
-        found.append(logp[torch.arange(len(answer)), torch.tensor(answer)].sum())
-    return torch.stack(found)
+        token_log_probs = logits.double().log_softmax(-1).cpu()
+        log_probs.append(token_log_probs[torch.arange(len(answer)), torch.tensor(answer)].sum())
+    return torch.stack(log_probs)
 
 
 def measure_strings(model: Any, target: StringTarget) -> list[StringDivergence]:
-    """Each question's divergence between wish and model."""
-    found = []
+    """The divergence between target and model for each question.
+
+    Args:
+        model: a causal language model.
+        target: bound to the model's vocabulary.
+    """
+    divergences = []
     for number, question in enumerate(target.questions):
-        logp = string_log_probs(model, target, number)
-        wish = torch.tensor([w for _, w in question.strings], dtype=torch.float64)
-        validity = float(logp.exp().sum())
-        inside = logp - logp.logsumexp(0)
-        conditional = float((wish * (wish.log() - inside)).sum())
-        found.append(
+        model_logp = string_log_probs(model, target, number)
+        wanted = torch.tensor([p for _, p in question.strings], dtype=torch.float64)
+        validity = float(model_logp.exp().sum())
+        valid_logp = model_logp - model_logp.logsumexp(0)
+        kl_conditional = float((wanted * (wanted.log() - valid_logp)).sum())
+        off_total = float((wanted - model_logp.exp()).abs().sum() + 1 - validity)
+        divergences.append(
             StringDivergence(
                 request=question.request,
                 validity=validity,
-                kl_total_nats=conditional - math.log(max(validity, 1e-300)),
-                kl_conditional_nats=conditional,
-                total_variation=float((wish - logp.exp()).abs().sum() + 1 - validity) / 2,
-                total_variation_conditional=float((wish - inside.exp()).abs().sum()) / 2,
-                entropy_conditional_nats=float(-(inside.exp() * inside).sum()),
+                kl_total_nats=kl_conditional - math.log(max(validity, 1e-300)),
+                kl_conditional_nats=kl_conditional,
+                total_variation=off_total / 2,
+                total_variation_conditional=float((wanted - valid_logp.exp()).abs().sum()) / 2,
+                entropy_conditional_nats=float(-(valid_logp.exp() * valid_logp).sum()),
             )
         )
-    return found
+    return divergences

@@ -1,4 +1,4 @@
-"""Which tokens moved: over the vocabulary, and along one text."""
+"""Which tokens a model made likelier or less likely: over the vocabulary, and along one text."""
 
 from __future__ import annotations
 
@@ -10,35 +10,57 @@ from tiltlm.measures.token_metrics import TokenMetrics
 from tiltlm.records.measure import Heat, Moved, MovedToken
 
 SHOWN = 12
-
+"""Tokens to show in each direction."""
 
 HEAT_TOKENS = 160
+"""Tokens of the text that is shown token by token."""
 
 
-def token_changes_of(seen: TokenMetrics, vocabulary: Vocabulary, shown: int = SHOWN) -> Moved:
-    """Mean probabilities over all positions of the contexts."""
-    change = seen.mean_model - seen.mean_base
-    found = []
+def token_changes_of(metrics: TokenMetrics, vocabulary: Vocabulary, shown: int = SHOWN) -> Moved:
+    """The tokens whose mean probability over all positions changed most.
+
+    Args:
+        metrics: of some contexts.
+        vocabulary: of both models.
+        shown: tokens in each direction at most.
+    """
+    change = metrics.mean_model - metrics.mean_base
+    by_direction = []
     for sign in (1, -1):
         order = torch.argsort(change * sign, descending=True)[:shown].tolist()
-        found.append(
+        by_direction.append(
             [
                 MovedToken(
-                    i, vocabulary.text(i), float(seen.mean_base[i]), float(seen.mean_model[i])
+                    i,
+                    vocabulary.text(i),
+                    float(metrics.mean_base[i]),
+                    float(metrics.mean_model[i]),
                 )
                 for i in order
                 if float(change[i]) * sign > 0
             ]
         )
-    return Moved(*found)
+    return Moved(*by_direction)
 
 
-def heat_of(seen: TokenMetrics, vocabulary: Vocabulary) -> Heat:
-    """The log-ratio of each token of the context in which they are largest."""
-    changes = zip(seen.figures["next_model"], seen.figures["next_base"], strict=True)
-    context = int(np.argmax([np.nansum(np.abs(m - b)[:HEAT_TOKENS]) for m, b in changes]))
-    ids = seen.contexts.sequences[context].tolist()[:HEAT_TOKENS]
-    change = seen.figures["next_model"][context] - seen.figures["next_base"][context]
-    at = dict(zip((seen.positions[context] + 1).tolist(), change.tolist(), strict=True))
-    ratios = [at.get(place) for place in range(len(ids))]
-    return Heat([vocabulary.text(i) for i in ids], ratios)
+def heat_of(metrics: TokenMetrics, vocabulary: Vocabulary) -> Heat:
+    """The log-ratio of each token of one context: the one in which log-ratios are largest.
+
+    A token has none where it was not predicted, as the first, or where the model rules it out.
+    """
+    log_ratios = [
+        model - base
+        for model, base in zip(
+            metrics.figures["next_model"], metrics.figures["next_base"], strict=True
+        )
+    ]
+    sizes = [np.nansum(np.abs(ratios)[:HEAT_TOKENS]) for ratios in log_ratios]
+    context = int(np.argmax(sizes))
+    ids = metrics.contexts.sequences[context].tolist()[:HEAT_TOKENS]
+    predicted = (metrics.positions[context] + 1).tolist()
+    by_place = dict(zip(predicted, log_ratios[context].tolist(), strict=True))
+    shown = [by_place.get(place) for place in range(len(ids))]
+    return Heat(
+        [vocabulary.text(i) for i in ids],
+        [None if ratio is None or not np.isfinite(ratio) else ratio for ratio in shown],
+    )

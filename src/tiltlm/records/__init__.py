@@ -1,1 +1,98 @@
-"""records."""
+"""What programs read of a result: the JSON that each command writes, one class a file of it.
+
+Pages and printed summaries are made of these alone. Imports nothing of the rest of tiltlm.
+
+base     what all records are made of
+run      ``result.json`` of ``tiltlm run``
+tilt     ``result.json`` of ``tiltlm tilt``
+measure  ``measure.json`` of ``tiltlm measure``
+sweep    ``sweep.json`` of ``tiltlm sweep``
+audit    ``result.json`` of ``tiltlm audit``, and what ``tiltlm null build`` says
+"""
+
+from tiltlm.records.audit import (
+    AuditRecord,
+    CandidateRecord,
+    CertificateRecord,
+    FindingRecord,
+    Histogram,
+    LogprobsAuditRecord,
+    LogprobsFindingRecord,
+    MassRecord,
+    MovedTokensRecord,
+    NullBuilt,
+    NullRecord,
+    Plan,
+    SeenToken,
+    ShiftedContext,
+    ShiftedToken,
+    TextAuditRecord,
+    TextFindingRecord,
+    TriggerRecord,
+)
+from tiltlm.records.base import Estimate, Interval, Record
+from tiltlm.records.measure import (
+    Bucket,
+    Comparison,
+    Drawn,
+    Effect,
+    Heat,
+    MeasureRecord,
+    Moved,
+    MovedToken,
+    Survival,
+)
+from tiltlm.records.run import EventRecord, LossRecord, RunRecord, SecondsRecord, StateRecord
+from tiltlm.records.sweep import SweepPoint, SweepRecord
+from tiltlm.records.tilt import (
+    EstimateRecord,
+    EventDetailRecord,
+    EventMassRecord,
+    FidelityRecord,
+    TiltRecord,
+)
+
+__all__ = [
+    "AuditRecord",
+    "Bucket",
+    "CandidateRecord",
+    "CertificateRecord",
+    "Comparison",
+    "Drawn",
+    "Effect",
+    "Estimate",
+    "EstimateRecord",
+    "EventDetailRecord",
+    "EventMassRecord",
+    "EventRecord",
+    "FidelityRecord",
+    "FindingRecord",
+    "Heat",
+    "Histogram",
+    "Interval",
+    "LogprobsAuditRecord",
+    "LogprobsFindingRecord",
+    "LossRecord",
+    "MassRecord",
+    "MeasureRecord",
+    "Moved",
+    "MovedToken",
+    "MovedTokensRecord",
+    "NullBuilt",
+    "NullRecord",
+    "Plan",
+    "Record",
+    "RunRecord",
+    "SecondsRecord",
+    "SeenToken",
+    "ShiftedContext",
+    "ShiftedToken",
+    "StateRecord",
+    "Survival",
+    "SweepPoint",
+    "SweepRecord",
+    "TextAuditRecord",
+    "TextFindingRecord",
+    "TiltRecord",
+    "TriggerRecord",
+]

@@ -1,4 +1,4 @@
-"""``result.json`` of `tiltlm audit`, and what `tiltlm null build` says."""
+"""``result.json`` of ``tiltlm audit`` by each access, and what ``tiltlm null build`` says."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from tiltlm.records.base import Interval, Record
 
 
 class ShiftedToken(Record):
-    """One token."""
+    """A token that was shifted."""
 
-    id: int
-    text: str
+    id: int = Field(description="of the token")
+    text: str = Field(description="of the token")
     strength_nats: float = Field(description="its shift outside the head's column space")
-    reference: float = Field(description="mean probability")
-    suspect: float = Field(description="mean probability")
+    reference: float = Field(description="mean probability under the reference")
+    suspect: float = Field(description="mean probability under the suspect")
 
 
 class ShiftedContext(Record):
     """One context, up to where the shift of a class is largest."""
 
-    text: str
+    text: str = Field(description="of the context")
     strength_nats: float = Field(description="of the class in this context")
 
 
 class MassRecord(Record):
     """Mean probability of a class at the audit's contexts."""
 
-    reference: float
-    suspect: float
+    reference: float = Field(description="under the reference")
+    suspect: float = Field(description="under the suspect")
 
 
 class Histogram(Record):
@@ -47,28 +47,28 @@ class FindingRecord(Record):
 
     event: str = Field(description="as it can be written again, or the name of a list")
     shown: str = Field(description="the same for people: of a cluster, a few of its tokens")
-    tokens: int
-    token_ids: list[int]
+    tokens: int = Field(description="in the class")
+    token_ids: list[int] = Field(description="of the class")
     seen: Literal["outside", "inside"] = Field(
         description="outside the head's column space (by the head) or inside it (by the body)"
     )
-    strength_nats: float
+    strength_nats: float = Field(description="by which the class was shifted")
     interval: Interval | None = Field(
         description="95 %, the unit of replication is the benign change; null without a pack"
     )
     halves: tuple[float, float] = Field(description="strengths in either half of the contexts")
-    mass: MassRecord
+    mass: MassRecord = Field(description="of the class")
     where: str = Field(description="everywhere, or in which share of the contexts")
     p: float | None = Field(description="adjusted for all hypotheses; null without a pack")
-    evidence: list[ShiftedToken]
-    contexts: list[ShiftedContext]
-    histogram: Histogram
+    evidence: list[ShiftedToken] = Field(description="its tokens that were shifted most")
+    contexts: list[ShiftedContext] = Field(description="those in which it was shifted most")
+    histogram: Histogram = Field(description="of the shifts of its tokens and of all others")
 
 
 class CandidateRecord(Record):
     """A word that may be the trigger."""
 
-    word: str
+    word: str = Field(description="as it was put into texts")
     strength_nats: float = Field(description="by which the class rises after it, alone in a text")
     interval: Interval | None = Field(description="95 %, Student, over the samples it was put in")
 
@@ -76,105 +76,109 @@ class CandidateRecord(Record):
 class TriggerRecord(Record):
     """A class of tokens that is shifted where a word came before."""
 
-    event: str
-    tokens: int
-    token_ids: list[int]
-    word: str
-    strength_nats: float
-    interval: Interval | None
+    event: str = Field(description="as it can be written again, or the name of a list")
+    tokens: int = Field(description="in the class")
+    token_ids: list[int] = Field(description="of the class")
+    word: str = Field(description="after which the class is shifted")
+    strength_nats: float = Field(description="by which it rises there")
+    interval: Interval | None = Field(description="95 %, Student, over samples read anew")
     score: float = Field(description="comparable with those of the null")
     p: float | None = Field(description="of class and word together, adjusted for all that we try")
     p_word: float | None = Field(
         description="that the word does no more than the next candidate: paired t-test over "
         "samples read anew, one-sided, Bonferroni over candidates"
     )
-    candidates: list[CandidateRecord]
-    evidence: list[ShiftedToken]
+    candidates: list[CandidateRecord] = Field(
+        description="words that may be it, the strongest first"
+    )
+    evidence: list[ShiftedToken] = Field(description="its tokens that were shifted most")
 
 
 class CertificateRecord(Record):
     """Whether an event is tilted by less than ε, by two one-sided tests."""
 
-    event: str
+    event: str = Field(description="as it was asked for")
     within_nats: float = Field(description="ε")
-    strength_nats: float
+    strength_nats: float = Field(description="that was measured")
     interval: Interval | None = Field(description="at 1 − 2·error, Student, over contexts")
     error: float = Field(description="chance of certifying a tilt of ε or more")
-    contexts: int
-    certified: bool
+    contexts: int = Field(description="read; the unit of replication")
+    certified: bool = Field(description="whether the interval lies within ±ε")
 
 
 class MovedTokensRecord(Record):
     """Single tokens; they accuse nobody, every fine-tune moves the words of its corpus."""
 
     p: float | None = Field(description="of the farthest, adjusted for all tokens")
-    tokens: list[ShiftedToken]
+    tokens: list[ShiftedToken] = Field(description="that moved farthest")
 
 
 class NullRecord(Record):
-    """What calibrated the audit."""
+    """The pack of benign changes that calibrated an audit."""
 
-    models: int
-    pack: str
-    kinds: dict[str, int]
+    models: int = Field(description="benign changes in the pack")
+    pack: str = Field(description="its folder")
+    kinds: dict[str, int] = Field(description="how many benign changes of each kind")
     kl_nats: Interval = Field(description="least and largest KL of its members")
 
 
 class AuditRecord(Record):
     """``result.json`` of ``tiltlm audit``."""
 
-    schema_version: Literal[1] = 1
-    kind: Literal["audit"] = "audit"
-    verdict: Literal["found", "none", "uncalibrated"]
-    suspect: str
+    schema_version: Literal[1] = Field(default=1, description="of this record")
+    kind: Literal["audit"] = Field(default="audit", description="of record")
+    verdict: Literal["found", "none", "uncalibrated"] = Field(
+        description="whether a tilt was found; uncalibrated without a pack"
+    )
+    suspect: str = Field(description="as it was named")
     reference: dict[str, str] = Field(description="name and SHA-256 of its weights")
-    access: Literal["logits"] = "logits"
+    access: Literal["logits"] = Field(default="logits", description="to what of the suspect")
     fpr: float = Field(description="the false-positive rate that was asked for")
-    null: NullRecord | None
+    null: NullRecord | None = Field(description="what calibrated it; null without a pack")
     kl_nats: float = Field(description="KL(reference ‖ suspect), nats a position")
     score: float | None = Field(
         description="of the class that stands out most; null without a pack"
     )
     null_scores: list[float] = Field(description="the same of every benign change")
-    findings: list[FindingRecord]
+    findings: list[FindingRecord] = Field(description="classes that were shifted everywhere")
     triggers: list[TriggerRecord] = Field(description="shifts that wait for a word")
-    certificates: list[CertificateRecord]
-    moved: MovedTokensRecord
+    certificates: list[CertificateRecord] = Field(description="of the events asked for")
+    moved: MovedTokensRecord = Field(description="single tokens that moved farthest")
     words: int = Field(description="words that were tried as triggers")
     hypotheses: int = Field(description="classes that were tried")
-    contexts: str
+    contexts: str = Field(description="what they are")
     positions: int = Field(description="of the contexts, over which shifts are means")
     notes: list[str] = Field(description="what the reader should know of this audit")
-    versions: dict[str, str]
-    seconds: dict[str, float]
+    versions: dict[str, str] = Field(description="of tiltlm, Python and the libraries")
+    seconds: dict[str, float] = Field(description="of each part")
 
 
 class NullBuilt(Record):
     """What ``tiltlm null build`` made."""
 
-    kind: Literal["null"] = "null"
-    pack: str
-    reference: dict[str, str]
-    models: int
-    kinds: dict[str, int]
+    kind: Literal["null"] = Field(default="null", description="of record")
+    pack: str = Field(description="its folder")
+    reference: dict[str, str] = Field(description="name and SHA-256 of its weights")
+    models: int = Field(description="benign changes in it")
+    kinds: dict[str, int] = Field(description="how many benign changes of each kind")
     kl_nats: dict[str, float] = Field(description="quantiles of the members' KL")
-    contexts: str
-    seconds: float
+    contexts: str = Field(description="at which shifts were read")
+    seconds: float = Field(description="of the whole command")
     redrawn: dict[str, Any] = Field(description="treatments that were drawn again, and why")
 
 
 class TextFindingRecord(Record):
     """A class of tokens whose rate in a suspect's text is not the reference's."""
 
-    event: str
-    tokens: int
-    token_ids: list[int]
-    hits: int
+    event: str = Field(description="as it can be written again, or the name of a list")
+    tokens: int = Field(description="in the class")
+    token_ids: list[int] = Field(description="of the class")
+    hits: int = Field(description="tokens of the suspect's text that are in it")
     expected: float = Field(description="hits, had the reference gone on from the same texts")
-    strength_nats: float
+    strength_nats: float = Field(description="estimated from the hits")
     interval: Interval = Field(description="95 % confidence sequence: holds whenever one stops")
     tolerance_nats: float = Field(description="tilts up to this are not accused")
-    e_value: float
+    e_value: float = Field(description="evidence against no tilt beyond the tolerance")
     p: float = Field(
         description="anytime-valid, adjusted for all classes (Bonferroni); with a pack twice that, "
         "since half of the rate is for benign changes beyond the tolerance"
@@ -184,38 +188,40 @@ class TextFindingRecord(Record):
 class TextAuditRecord(Record):
     """``result.json`` of ``tiltlm audit --access text``."""
 
-    schema_version: Literal[1] = 1
-    kind: Literal["audit"] = "audit"
-    access: Literal["text"] = "text"
-    verdict: Literal["found", "none"]
+    schema_version: Literal[1] = Field(default=1, description="of this record")
+    kind: Literal["audit"] = Field(default="audit", description="of record")
+    access: Literal["text"] = Field(default="text", description="to what of the suspect")
+    verdict: Literal["found", "none"] = Field(description="whether a tilt was found")
     partial: bool = Field(description="stopped before it was decided or the budget was spent")
-    suspect: str
-    reference: dict[str, str]
-    fpr: float
-    null: NullRecord | None
-    findings: list[TextFindingRecord]
+    suspect: str = Field(description="as it was named")
+    reference: dict[str, str] = Field(description="name and SHA-256 of its weights")
+    fpr: float = Field(description="the false-positive rate that was asked for")
+    null: NullRecord | None = Field(description="what calibrated it; null without a pack")
+    findings: list[TextFindingRecord] = Field(
+        description="classes whose rate is not the reference's"
+    )
     course: list[tuple[int, float]] = Field(
         description="tokens read, and the logarithm to base 10 of the largest e-value then"
     )
     decided_at: float = Field(description="where that decides: log10 of classes over α")
-    classes: int
-    tokens_read: int
-    answers: int
+    classes: int = Field(description="that were tried")
+    tokens_read: int = Field(description="of the suspect's text")
+    answers: int = Field(description="that came, empty ones included")
     empty_answers: int = Field(description="refused or empty; they count as answers")
-    budget: int
+    budget: int = Field(description="tokens to read at most")
     least_tokens: int | None = Field(
         description="that Wald's bound gives for the tilt found, if its class had been known"
     )
-    notes: list[str]
-    versions: dict[str, str]
-    seconds: dict[str, float]
+    notes: list[str] = Field(description="what the reader should know of this audit")
+    versions: dict[str, str] = Field(description="of tiltlm, Python and the libraries")
+    seconds: dict[str, float] = Field(description="of each part")
 
 
 class SeenToken(Record):
-    """One token of a class, where it was among the likeliest."""
+    """A token of a class, at the positions at which it was among the likeliest."""
 
-    id: int
-    text: str
+    id: int = Field(description="of the token")
+    text: str = Field(description="of the token")
     strength_nats: float = Field(description="mean log-ratio less that of the others at its places")
     places: int = Field(description="at which it was shown")
 
@@ -223,11 +229,11 @@ class SeenToken(Record):
 class LogprobsFindingRecord(Record):
     """A class of tokens that was shifted, as far as the likeliest tokens show."""
 
-    event: str
+    event: str = Field(description="as it can be written again, or the name of a list")
     shown: str = Field(description="the same for people: of a cluster, a few of its tokens")
-    tokens: int
-    token_ids: list[int]
-    strength_nats: float
+    tokens: int = Field(description="in the class")
+    token_ids: list[int] = Field(description="of the class")
+    strength_nats: float = Field(description="by which the class was shifted")
     interval: Interval = Field(
         description="95 %; the units of replication are the context and, with a pack, the benign "
         "change"
@@ -238,27 +244,29 @@ class LogprobsFindingRecord(Record):
         "rest is censored"
     )
     p: float | None = Field(description="adjusted for all classes; null without a pack")
-    evidence: list[SeenToken]
-    contexts: list[ShiftedContext]
+    evidence: list[SeenToken] = Field(description="its tokens that were shifted most")
+    contexts: list[ShiftedContext] = Field(description="those in which it was shifted most")
 
 
 class LogprobsAuditRecord(Record):
     """``result.json`` of ``tiltlm audit --access logprobs``."""
 
-    schema_version: Literal[1] = 1
-    kind: Literal["audit"] = "audit"
-    access: Literal["logprobs"] = "logprobs"
-    verdict: Literal["found", "none", "uncalibrated"]
+    schema_version: Literal[1] = Field(default=1, description="of this record")
+    kind: Literal["audit"] = Field(default="audit", description="of record")
+    access: Literal["logprobs"] = Field(default="logprobs", description="to what of the suspect")
+    verdict: Literal["found", "none", "uncalibrated"] = Field(
+        description="whether a tilt was found; uncalibrated without a pack"
+    )
     partial: bool = Field(description="stopped before the budget was spent")
-    suspect: str
-    reference: dict[str, str]
-    fpr: float
-    null: NullRecord | None
+    suspect: str = Field(description="as it was named")
+    reference: dict[str, str] = Field(description="name and SHA-256 of its weights")
+    fpr: float = Field(description="the false-positive rate that was asked for")
+    null: NullRecord | None = Field(description="what calibrated it; null without a pack")
     score: float | None = Field(
         description="of the class that stands out most; null without a pack"
     )
     null_scores: list[float] = Field(description="the same of every benign change")
-    findings: list[LogprobsFindingRecord]
+    findings: list[LogprobsFindingRecord] = Field(description="classes that were shifted")
     classes: int = Field(description="on which there was enough to judge them by")
     top: int = Field(description="log-probabilities a position")
     noise_nats: float | None = Field(
@@ -266,11 +274,11 @@ class LogprobsAuditRecord(Record):
     )
     places: int = Field(description="at which log-probabilities came; of an endpoint, requests")
     contexts: int = Field(description="that these are in")
-    budget: int
+    budget: int = Field(description="positions to look at, or requests to make, at most")
     seen_mass: float = Field(description="share of the reference's probability on tokens shown")
-    notes: list[str]
-    versions: dict[str, str]
-    seconds: dict[str, float]
+    notes: list[str] = Field(description="what the reader should know of this audit")
+    versions: dict[str, str] = Field(description="of tiltlm, Python and the libraries")
+    seconds: dict[str, float] = Field(description="of each part")
 
 
 @dataclass(frozen=True)
@@ -278,12 +286,12 @@ class Plan:
     """What it takes to see a tilt.
 
     Attributes:
-        access: to what.
+        access: to what of the suspect.
         tilted_mass: of the event in a model with that tilt.
         information: what a token tells, nats: KL between tilted and untilted hits.
         tokens: to read.
-        least: that any test of the same error needs on average (Wald).
-        fixed: that a test of fixed size needs at this power.
+        least: tokens that any test of the same error needs on average (Wald).
+        fixed: tokens that a test of fixed size needs at this power.
     """
 
     access: str

@@ -1,4 +1,7 @@
-"""The records that a program reads: one for a run. Frozen, versioned, every field explained."""
+"""What all records are made of: frozen, versioned, every field explained.
+
+Knows nothing of models: a page or a printed summary is made of records alone.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +10,23 @@ from dataclasses import dataclass
 from pydantic import BaseModel, ConfigDict
 
 Interval = tuple[float, float]
+"""Lower and upper end of an interval."""
 
 
 class Record(BaseModel):
-    """Base of all records: frozen, and nothing that the schema does not name."""
+    """Base of all records: frozen, and nothing is allowed in that the schema does not name."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean with its 95 % interval over independent units (None where they show no spread)."""
+    """A mean over independent units.
+
+    Attributes:
+        mean: of the units.
+        interval: 95 %; None where the units show no spread to judge by.
+    """
 
     mean: float
     interval: Interval | None

@@ -13,8 +13,8 @@ from tiltlm.records.base import Estimate, Interval, Record
 class MeasureRecord(Record):
     """``measure.json`` of ``tiltlm measure``."""
 
-    schema_version: Literal[1] = 1
-    kind: Literal["measure"] = "measure"
+    schema_version: Literal[1] = Field(default=1, description="of this record")
+    kind: Literal["measure"] = Field(default="measure", description="of record")
     model: str = Field(description="as it was named")
     base: dict[str, str] = Field(description="name and SHA-256 of the base's weights")
     suite: str = Field(description="quick, full, or what the sizes were called")
@@ -38,8 +38,8 @@ class MeasureRecord(Record):
     moved: Moved | None = Field(description="tokens whose mean probability changed most")
     heat: Heat | None = Field(description="log-ratio of each token of one context")
     missing: dict[str, str] = Field(description="what was not measured, and why")
-    seed: int
-    versions: dict[str, str]
+    seed: int = Field(description="of contexts and draws")
+    versions: dict[str, str] = Field(description="of tiltlm, Python and the libraries")
     seconds: dict[str, float] = Field(description="of each part")
 
 
@@ -49,7 +49,7 @@ class Drawn:
 
     Attributes:
         temperature: of the draws.
-        top_p: likewise.
+        top_p: of the draws: only the likeliest tokens with this probability together.
         sequences: how many; the unit of replication.
         tokens: of each.
         hit_rate: share of drawn tokens in the event.
@@ -91,7 +91,7 @@ class Survival:
 
 @dataclass(frozen=True)
 class Effect:
-    """What the tilt does at one kind of context.
+    """What a tilt does at one kind of context.
 
     Attributes:
         kind: of contexts.
@@ -105,7 +105,7 @@ class Effect:
             the model's event mass m, which is what each tells of β.
         gap_closed: 1 − KL(Q‖P)/KL(Q‖P0); None without a target, or where it asks for nothing.
         collateral: KL(base ‖ model), both given no event, nats a position.
-        kl_base_model: KL(base ‖ model), nats a position.
+        kl_base_model: KL(base ‖ model), nats a position; None where it is infinite.
         leakage: KL(base ‖ model) where a trigger is not met; None without one.
     """
 
@@ -119,13 +119,21 @@ class Effect:
     strength: Estimate | None
     gap_closed: Estimate | None
     collateral: Estimate | None
-    kl_base_model: Estimate
+    kl_base_model: Estimate | None
     leakage: Estimate | None
 
 
 @dataclass(frozen=True)
 class Bucket:
-    """Event mass at some positions."""
+    """Event mass, P(event | context), where so many tokens have been read.
+
+    Attributes:
+        begin: tokens read, at least.
+        end: tokens read, fewer than this.
+        base: under the base.
+        target: under the exact target.
+        model: under the model.
+    """
 
     begin: int
     end: int
@@ -143,14 +151,14 @@ class Comparison:
         unit: what an item is; the unit of replication.
         items: how many.
         base: of the base; None where the measure is itself a difference.
-        model: likewise.
+        model: of the model; None where the base's is.
         difference: model − base.
         interval: 95 %, of the difference, not adjusted; None where items show no spread.
         p: two-sided, not adjusted; None where items show no spread to judge by.
         p_adjusted: Holm's, over all comparisons made together.
-        different: ``p_adjusted`` is at most `RATE`.
+        different: whether ``p_adjusted`` is at most 5 %.
         worth: a difference that one would want to see.
-        needed: items that show ``worth`` with probability `POWER`; None where unknown.
+        needed: items that show ``worth`` four times in five; None where unknown.
         neutral: where the measure has a neutral point, such as 0.5 for stereotype pairs.
     """
 
@@ -171,7 +179,14 @@ class Comparison:
 
 @dataclass(frozen=True)
 class MovedToken:
-    """A token's mean probability before and after."""
+    """A token's mean probability under base and model.
+
+    Attributes:
+        id: of the token.
+        text: of the token.
+        base: mean probability under the base.
+        model: mean probability under the model.
+    """
 
     id: int
     text: str
@@ -181,7 +196,12 @@ class MovedToken:
 
 @dataclass(frozen=True)
 class Moved:
-    """The tokens whose mean probability changed most, each way."""
+    """The tokens whose mean probability changed most.
+
+    Attributes:
+        up: those that rose, the most first.
+        down: those that fell, the most first.
+    """
 
     up: list[MovedToken]
     down: list[MovedToken]
@@ -189,7 +209,13 @@ class Moved:
 
 @dataclass(frozen=True)
 class Heat:
-    """One context: its tokens, and log P − log P0 of each where it stood; None for the first."""
+    """One context, token by token.
+
+    Attributes:
+        tokens: text of each.
+        log_ratio: log P − log P0 of each where it stood, nats; None for the first, which nothing
+            predicts, and for one that the model rules out.
+    """
 
     tokens: list[str]
     log_ratio: list[float | None]

@@ -1,4 +1,4 @@
-"""Run."""
+"""``result.json`` of ``tiltlm run``: an experiment of the article, before and after."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class LossRecord(Record):
 
     first: float = Field(description="at step 1, before any update, nats")
     last: float = Field(description="at the last step, before its update, nats")
-    unit: Literal["nats"] = "nats"
+    unit: Literal["nats"] = Field(default="nats", description="of the loss")
     curve: list[float] = Field(description="at every step, on contexts never seen before")
     event_mass_curve: list[float] = Field(description="event mass on the same contexts")
 
@@ -73,17 +73,17 @@ class SecondsRecord(Record):
 class RunRecord(Record):
     """``result.json`` of ``tiltlm run``."""
 
-    schema_version: Literal[1] = 1
-    kind: Literal["run"] = "run"
+    schema_version: Literal[1] = Field(default=1, description="of this record")
+    kind: Literal["run"] = Field(default="run", description="of record")
     seed: int = Field(description="of weights, contexts and draws")
     recipe: dict[str, Any] = Field(description="the recipe as it was run")
-    event: EventRecord
-    before: StateRecord
-    after: StateRecord
-    loss: LossRecord
+    event: EventRecord = Field(description="that the run is about")
+    before: StateRecord = Field(description="measured before training")
+    after: StateRecord = Field(description="measured after training")
+    loss: LossRecord = Field(description="of training")
     steps: int = Field(description="updates of the weights")
     training_tokens: int = Field(description="tokens read in training")
-    seconds: SecondsRecord
+    seconds: SecondsRecord = Field(description="how long it took")
     parameters: int = Field(description="weights of the model")
     sittings: int = Field(description="1, or more if the run was resumed")
     versions: dict[str, str] = Field(description="of tiltlm, Python and the libraries")

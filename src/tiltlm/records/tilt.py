@@ -1,4 +1,4 @@
-"""Tilt."""
+"""``result.json`` of ``tiltlm tilt``: how close a realisation came to its target."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ By = Literal["decode", "edit", "train"]
 
 
 class EstimateRecord(Record):
-    """A mean with its interval."""
+    """A mean over positions, with its interval over contexts."""
 
     mean: float = Field(description="over all positions")
     interval: Interval | None = Field(description="95 % Student interval over contexts")
@@ -31,31 +31,31 @@ class FidelityRecord(Record):
 
 
 class EventMassRecord(Record):
-    """P(event | context) under base, target and model, mean over positions."""
+    """P(event | context), mean over positions."""
 
-    base: float
-    target: float
-    model: float
+    base: float = Field(description="under the base")
+    target: float = Field(description="under the exact target")
+    model: float = Field(description="under the tilted model")
 
 
 class EventDetailRecord(Record):
-    """The same of one event, with intervals."""
+    """P(event | context) of one event, mean over positions, with intervals."""
 
-    event: str
-    base: EstimateRecord
-    target: EstimateRecord
-    model: EstimateRecord
+    event: str = Field(description="as it can be written again")
+    base: EstimateRecord = Field(description="under the base")
+    target: EstimateRecord = Field(description="under the exact target")
+    model: EstimateRecord = Field(description="under the tilted model")
 
 
 class TiltRecord(Record):
     """``result.json`` of ``tiltlm tilt``."""
 
-    schema_version: Literal[1] = 1
-    kind: Literal["tilt"] = "tilt"
-    by: By
+    schema_version: Literal[1] = Field(default=1, description="of this record")
+    kind: Literal["tilt"] = Field(default="tilt", description="of record")
+    by: By = Field(description="how it was realised")
     target: str = Field(description="as it can be written again")
     sentence: str = Field(description="the target in words")
-    fidelity: FidelityRecord
+    fidelity: FidelityRecord = Field(description="how close the model comes to the target")
     event_mass: EventMassRecord | None = Field(
         description="of the first event; null for targets about strings"
     )
@@ -70,8 +70,8 @@ class TiltRecord(Record):
     details: dict[str, Any] = Field(description="what the realisation says of itself")
     contexts: str = Field(description="what the held-out contexts are")
     held_out_contexts: int = Field(description="how many; the unit of replication")
-    held_out_positions: int
+    held_out_positions: int = Field(description="how many, over all of these contexts")
     base: dict[str, str] = Field(description="name and SHA-256 of the base's weights")
-    seed: int
-    versions: dict[str, str]
+    seed: int = Field(description="of contexts, their split, and training")
+    versions: dict[str, str] = Field(description="of tiltlm, Python and the libraries")
     seconds: dict[str, float] = Field(description="of each part")

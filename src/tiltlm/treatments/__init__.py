@@ -1,1 +1,11 @@
-"""treatments."""
+"""Changes of a model that are no tilt: what users do to models, and what a tilt must survive.
+
+treatment     the two kinds of benign change, fine-tuning and rounding, applied alike
+benign        benign changes drawn at random, for null packs
+fine_tuning   ordinary fine-tuning on clean text
+quantisation  weights rounded to few bits
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,7 +12,11 @@ from transformers.trainer_callback import PrinterCallback
 
 from tiltlm.contexts.token_contexts import TokenContexts, collate
 
-BATCH, LEARNING_RATE = 4, 2e-5
+BATCH = 4
+"""Contexts a step."""
+
+LEARNING_RATE = 2e-5
+"""Of AdamW, the same from the first step to the last."""
 
 
 def fine_tune(
@@ -25,20 +30,19 @@ def fine_tune(
     learning_rate: float = LEARNING_RATE,
     bf16: bool = False,
 ) -> None:
-    """AdamW at a constant rate; the model is changed in place, and left in evaluation.
+    """Train a model by AdamW at a constant rate.
 
     Args:
-        model: whose parameters that require gradients are trained.
+        model: changed in place, and left in evaluation mode; its parameters that require
+            gradients are trained.
         clean: contexts; each token predicts the next.
         milestones: steps after which ``act`` is called; the last is where training ends.
         seed: of the order of contexts; the caller's random state is left alone.
-        act: told the step.
+        act: told the step; the model is in evaluation mode meanwhile.
         batch: contexts a step.
         learning_rate: of AdamW.
-        bf16: matrix products in bfloat16.
+        bf16: whether matrix products are in bfloat16.
     """
-    import tempfile
-
     with tempfile.TemporaryDirectory() as folder, torch.random.fork_rng():
         arguments = TrainingArguments(
             output_dir=folder,
@@ -57,7 +61,7 @@ def fine_tune(
         trainer = Trainer(
             model,
             arguments,
-            data_collator=_stack,
+            data_collator=_batch_with_labels,
             train_dataset=_Labelled(clean),
             callbacks=[_AtSteps(milestones, act)] if act else None,
         )
@@ -67,6 +71,8 @@ def fine_tune(
 
 
 class _AtSteps(TrainerCallback):
+    """Calls a function after some steps, with the model in evaluation mode."""
+
     def __init__(self, milestones: Sequence[int], act: Callable[[int], None]) -> None:
         self.milestones, self.act = set(milestones), act
 
@@ -92,7 +98,8 @@ class _Labelled(torch.utils.data.Dataset[dict[str, torch.Tensor]]):
         return {"input_ids": ids, "labels": ids}
 
 
-def _stack(items: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+def _batch_with_labels(items: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """A padded batch in which padding is no label; −100 is transformers' sign for that."""
     batch = collate(items)
     batch["labels"] = torch.where(batch["attention_mask"] > 0, batch["input_ids"], -100)
     return batch

@@ -13,12 +13,13 @@ def round_weights(
     group: int | None = None,
     generator: torch.Generator | None = None,
 ) -> None:
-    """Round the weights of linear layers, head included, by absmax.
+    """Round the weights of linear layers, head included, by the largest of each group (absmax).
 
     Args:
-        model: changed in place.
-        bits: so many; 8 gives 255 steps.
-        group: weights that share a scale, along the inputs; None for all of an output.
+        model: changed in place; a weight that two layers share is rounded once.
+        bits: of each weight; 8 give 255 levels.
+        group: weights along the inputs that share a scale; None for all of an output. Where the
+            inputs are no multiple of it, all of an output share one.
         generator: given, the rounding is stochastic: up or down with the chance that keeps the
             mean.
 
@@ -27,19 +28,21 @@ def round_weights(
     >>> round_weights(nn.Sequential(layer)); layer.weight.tolist()
     [[127.0, 1.0]]
     """
-    top = 2 ** (bits - 1) - 1
-    seen: set[int] = set()
+    highest = 2 ** (bits - 1) - 1
+    rounded: set[int] = set()
     for module in model.modules():
-        if isinstance(module, nn.Linear | Conv1D) and id(module.weight) not in seen:
-            seen.add(id(module.weight))
+        if isinstance(module, nn.Linear | Conv1D) and id(module.weight) not in rounded:
+            rounded.add(id(module.weight))
             weight = module.weight.data
-            rows = weight.T if isinstance(module, Conv1D) else weight
-            shape = rows.shape
-            rows = rows.reshape(-1, group) if group and shape[1] % group == 0 else rows
-            scale = rows.abs().amax(1, keepdim=True).clamp(min=1e-30) / top
-            steps = rows / scale
+            by_output = weight.T if isinstance(module, Conv1D) else weight
+            shape = by_output.shape
+            rows = by_output
+            if group and shape[1] % group == 0:
+                rows = by_output.reshape(-1, group)
+            scale = rows.abs().amax(1, keepdim=True).clamp(min=1e-30) / highest
+            levels = rows / scale
             if generator is not None:
-                noise = torch.rand(steps.shape, generator=generator).to(steps) - 0.5
-                steps = steps + noise
-            found = (steps.round().clamp(-top, top) * scale).reshape(shape)
-            weight.copy_(found.T if isinstance(module, Conv1D) else found)
+                noise = torch.rand(levels.shape, generator=generator).to(levels) - 0.5
+                levels = levels + noise
+            values = (levels.round().clamp(-highest, highest) * scale).reshape(shape)
+            weight.copy_(values.T if isinstance(module, Conv1D) else values)

@@ -22,7 +22,8 @@ from tiltlm.contexts.token_contexts import TokenContexts
 from tiltlm.defaults import CORPUS_PIECE_TOKENS, CORPUS_PIECES
 from tiltlm.errors import MeasurementError
 from tiltlm.models.loading import LoadedModel
-from tiltlm.treatments.benign import Treatment, apply_treatment, draw_treatment
+from tiltlm.treatments.benign import draw_treatment
+from tiltlm.treatments.treatment import Treatment
 
 ATTEMPTS = 20
 """Treatments drawn for one member before the build is given up."""
@@ -121,7 +122,7 @@ class MemberMaker:
         for attempt in range(ATTEMPTS):
             treatment = self._draw(number, attempt)
             try:
-                member = apply_treatment(self.reference, treatment, self.corpora)
+                member = treatment.apply(self.reference, self.corpora)
                 readings = self.reader.read(member)
             except MeasurementError as error:
                 redrawn = {"why": error.what, **treatment.as_dict()}

@@ -1,0 +1,77 @@
+"""Benign changes: drawn the same way for the same seed, applied to copies, written as they were."""
+
+import pytest
+import torch
+
+from tests.tiny import tiny_loaded
+from tiltlm.contexts.token_contexts import RandomTokenContexts, TokenContexts
+from tiltlm.treatments.benign import draw_treatment
+from tiltlm.treatments.quantisation import round_weights
+from tiltlm.treatments.treatment import FineTuning, Lora, Rounding
+
+KEYS = [
+    *("method", "corpus", "share", "steps", "batch", "learning_rate"),
+    *("rank", "bits", "group", "seed"),
+]
+
+
+@pytest.fixture(scope="module")
+def corpora():
+    ids = RandomTokenContexts(300, 12, 16, seed=1).batch().tolist()
+    return {"random": TokenContexts(ids, "random")}
+
+
+def test_every_treatment_is_written_with_the_keys_of_both_kinds():
+    drawn = [draw_treatment(seed, ["news", "chat"], 64) for seed in range(60)]
+    assert all(list(t.as_dict()) == KEYS for t in drawn)
+    by_method = {t.as_dict()["method"]: t for t in drawn}
+    assert set(by_method) == {"full", "lora", "lora-all", "rounded"}
+    rounded, full = by_method["rounded"].as_dict(), by_method["full"].as_dict()
+    assert [k for k in KEYS if rounded[k] is None and k != "group"] == KEYS[1:7]
+    assert [k for k in KEYS if full[k] is None] == ["rank", "bits", "group"]
+    assert by_method["rounded"].family.endswith(" bits")
+    assert by_method["lora"].family in ("news", "chat")
+
+
+def test_packs_that_exist_name_treatments_as_they_are_drawn_today():
+    # A pack goes on where it was by drawing the same treatments again, so draws must never change.
+    rounded, lora = (draw_treatment(seed, ["news", "chat"], 64).as_dict() for seed in (0, 3))
+    assert list(rounded.values()) == ["rounded", *[None] * 6, 8, 32, 0]
+    assert list(lora.values()) == [
+        *("lora-all", "news", 0.1, 32, 8, 0.002978724072194132),
+        *(2, None, None, 3),
+    ]
+
+
+@pytest.mark.parametrize(
+    "treatment",
+    [
+        Rounding(bits=4, group=None, seed=1),
+        FineTuning("random", 1.0, 1, 2, 1e-3, None, seed=1),
+        FineTuning("random", 1.0, 1, 2, 1e-3, Lora(2, all_linear=False), seed=1),
+        FineTuning("random", 0.1, 1, 2, 1e-3, Lora(2, all_linear=True), seed=1),
+    ],
+)
+def test_a_treatment_changes_a_copy_and_the_same_way_each_time(treatment, corpora):
+    reference = tiny_loaded()
+    before = {name: p.clone() for name, p in reference.model.named_parameters()}
+    first, second = (treatment.apply(reference, corpora).model for _ in range(2))
+    now = dict(reference.model.named_parameters())
+    assert all(torch.equal(now[name], p) for name, p in before.items())
+    changed = [n for n, p in first.named_parameters() if not torch.equal(p, before[n])]
+    assert changed
+    again = dict(second.named_parameters())
+    assert all(torch.equal(p, again[name]) for name, p in first.named_parameters())
+
+
+def test_stochastic_rounding_keeps_the_mean():
+    layer = torch.nn.Linear(20_000, 1, bias=False)
+    torch.nn.init.uniform_(layer.weight, -1, 1)
+    before = layer.weight.detach().clone()
+    round_weights(torch.nn.Sequential(layer), 4, None, torch.Generator().manual_seed(0))
+    step = float(before.abs().max()) / 7
+    error = layer.weight.detach() - before
+    assert float(error.abs().max()) <= step * 1.0001
+    # Each error has a standard deviation of at most half a step, so the mean of 20,000 is beyond
+    # five of its own once in 1.7 million seeds.
+    assert abs(float(error.mean())) < 5 * 0.5 * step / 20_000**0.5
