@@ -1,7 +1,12 @@
 """The public names, and where each lives."""
 
+from .auditing.auditing import audit as audit
+from .auditing.null.building import build_null as build_null
 from .commands.run import run_recipe as run_recipe
+from .contexts.reference import Reference as Reference
+from .contexts.sources import make_contexts as make_contexts
 from .contexts.token_contexts import RandomTokenContexts as RandomTokenContexts
+from .contexts.token_contexts import TokenContexts as TokenContexts
 from .errors import TiltError as TiltError
 from .events.event import Event as Event
 from .events.parse import parse_event as parse_event
@@ -17,6 +22,7 @@ from .measures.event_rates import event_mass as event_mass
 from .measures.event_rates import hit_rate as hit_rate
 from .measures.measuring import measure as measure
 from .models.gpt2_tokenizer import gpt2_tokenizer as gpt2_tokenizer
+from .models.loading import LoadedModel as LoadedModel
 from .models.loading import load as load
 from .models.model5 import Model5Config as Model5Config
 from .models.model5 import Model5ForCausalLM as Model5ForCausalLM
@@ -25,6 +31,8 @@ from .models.sampling import sample as sample
 from .realise.config import TiltConfig as TiltConfig
 from .realise.decoding import decode as decode
 from .realise.editing import edit as edit
+from .realise.opening import open_tilted as open_tilted
+from .realise.result import Tilted as Tilted
 from .realise.trainer import TiltTrainer as TiltTrainer
 from .realise.training import Training as Training
 from .realise.training import train as train
@@ -33,11 +41,13 @@ from .targets.balance import balance as balance
 from .targets.choices import choices as choices
 from .targets.fixed import uniform as uniform
 from .targets.fixed import weights as weights
+from .targets.logits_processor import TiltLogitsProcessor as TiltLogitsProcessor
 from .targets.match import match as match
 from .targets.mix import mix as mix
 from .targets.parse import parse_target as parse_target
 from .targets.target import Target as Target
 from .targets.tilt import tilt as tilt
+from .targets.trigger import regex as regex
 from .targets.when import when as when
 
 __version__: str

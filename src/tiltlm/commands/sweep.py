@@ -177,7 +177,7 @@ def run_point(sweep: Sweep, recipe: TiltRecipe, folder: Path) -> None:
     """
     with staged(folder) as temporary:
         temporary.mkdir(parents=True)
-        if _asks_nothing(recipe):
+        if parse_target(recipe.target).asks_nothing:
             gap_closed, model, target = None, recipe.model, recipe.target
         else:
             tilted = run_tilt(recipe, temporary / "tilt")
@@ -197,12 +197,6 @@ def run_point(sweep: Sweep, recipe: TiltRecipe, folder: Path) -> None:
             "measure": measured.model_copy(update={"model": str(folder)}).model_dump(mode="json"),
         }
         write_json(temporary / "point.json", point)
-
-
-def _asks_nothing(recipe: TiltRecipe) -> bool:
-    """Whether the target is a tilt of strength 0: the base itself, with nothing to realise."""
-    target = parse_target(recipe.target)
-    return getattr(target, "strength", None) == 0
 
 
 def _written(value: float | str) -> str:

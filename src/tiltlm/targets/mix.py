@@ -40,10 +40,13 @@ class BoundMix(WrappedTarget):
         """(N, A): the log-ratio to the reference in each class, less that outside all classes."""
         import torch
 
+        from tiltlm.losses.masses import picked_mass
+
         full = self.inner.shifts(reference, states)  # (N, A)
         classes = self.inner.classes()
         assert classes is not None
-        masses = torch.stack([reference[:, m].double().exp().sum(-1) for m in classes], 1).cpu()
+        precise = reference.double()
+        masses = torch.stack([picked_mass(precise, mask) for mask in classes], 1).cpu()
         normaliser = (1 + (masses * full.expm1()).sum(1, keepdim=True)).log()
         of_target, of_reference = math.log(self.share), math.log1p(-self.share)
 

@@ -92,8 +92,9 @@ class Reweighing(Product, BoundTarget):
         Returns:
             (N, A) in nats, float64.
         """
-        classes = self.classes_at(state).to(reference)
-        return (reference.float().exp() @ classes.T.float()).double().log()
+        from tiltlm.losses.masses import class_masses
+
+        return class_masses(reference.float(), self.classes_at(state)).double().log()
 
     @abstractmethod
     def class_shifts(self, log_masses: torch.Tensor) -> torch.Tensor:

@@ -231,6 +231,11 @@ class Target(ABC):
     def sentence(self) -> str:
         """The target in words."""
 
+    @property
+    def asks_nothing(self) -> bool:
+        """Whether the target is the reference itself, so that there is nothing to realise."""
+        return False
+
 
 class FixedTarget(Stateless, BoundTarget):
     """The same distribution in every context.

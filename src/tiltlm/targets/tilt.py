@@ -79,6 +79,11 @@ class _Tilt(Target):
     ) -> BoundTilt:
         return BoundTilt(self, [self.event], vocabulary, [self.strength])
 
+    @property
+    def asks_nothing(self) -> bool:
+        """Whether the strength is 0."""
+        return self.strength == 0
+
     def __str__(self) -> str:
         return f"tilt({self.event}, {self.strength:g})"
 
