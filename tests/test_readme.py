@@ -39,3 +39,15 @@ def test_the_python_of_the_readme_names_what_there_is():
     for block in re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL):
         for name in re.findall(r"\btiltlm\.(\w+)\(", block):
             assert name in tiltlm.__all__
+
+
+def test_every_source_file_that_the_architecture_names_is_there():
+    root = README.parent
+    text = (root / "docs" / "architecture.md").read_text()
+    named = set(re.findall(r"`((?:[\w.-]+/)*[\w-]+\.(?:py|pyi))`", text)) - {
+        "__init__.py",
+        "__init__.pyi",
+    }
+    assert len(named) > 30
+    for name in sorted(named):
+        assert (root / name).is_file() or (root / "src" / "tiltlm" / name).is_file(), name
