@@ -20,7 +20,7 @@ from tiltlm.auditing.shifts.trigger_probes import (
     make_trigger_probes,
     probe_words,
 )
-from tiltlm.cli.app import app
+from tiltlm.cli.main import app
 from tiltlm.commands.audit_logits import run_audit
 from tiltlm.commands.null import build_null
 from tiltlm.commands.tilt import run_tilt

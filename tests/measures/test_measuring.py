@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from tests.conftest import TINY_RUN
 from tests.tiny import KINDS, TEXT, tiny_loaded, tiny_tokenizer
 from tiltlm import load_recipe, run_recipe
-from tiltlm.cli.app import app
+from tiltlm.cli.main import app
 from tiltlm.commands.measure import run_measure
 from tiltlm.commands.tilt import run_tilt
 from tiltlm.contexts.logit_reader import LogitReader

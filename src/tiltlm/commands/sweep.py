@@ -146,6 +146,9 @@ def _carry_out(
 def _use_threads(count: int) -> None:
     import torch
 
+    from tiltlm.quiet import quiet_libraries
+
+    quiet_libraries()
     torch.set_num_threads(count)
 
 

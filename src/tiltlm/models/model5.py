@@ -14,7 +14,6 @@ from torch import nn
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
-    Cache,
     GPT2Config,
     GPT2LMHeadModel,
     GPT2Model,
@@ -117,7 +116,6 @@ class Model5ForCausalLM(_Model5Weights, GPT2LMHeadModel):
     def forward(
         self,
         input_ids: torch.LongTensor | None = None,
-        past_key_values: Cache | None = None,
         attention_mask: torch.Tensor | None = None,
         position_ids: torch.LongTensor | None = None,
         inputs_embeds: torch.Tensor | None = None,
@@ -126,10 +124,12 @@ class Model5ForCausalLM(_Model5Weights, GPT2LMHeadModel):
         logits_to_keep: int | torch.Tensor = 0,
         **kwargs: Any,
     ) -> CausalLMOutputWithCrossAttentions:
-        """As `GPT2LMHeadModel`, with scaled logits: (batch, kept positions, V)."""
+        """As `GPT2LMHeadModel`, with scaled logits: (batch, kept positions, V).
+
+        The cache is handed on under whatever name this version of transformers gives it.
+        """
         output: CausalLMOutputWithCrossAttentions = super().forward(
             input_ids=input_ids,
-            past_key_values=past_key_values,
             attention_mask=attention_mask,
             position_ids=position_ids,
             inputs_embeds=inputs_embeds,
