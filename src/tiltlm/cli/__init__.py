@@ -16,8 +16,10 @@ printing_tokens   what tokens prints
 printing_measure  what measure and sweep print
 printing_audit    what audit and null print
 
-The program is `tiltlm.cli.main.main`; nothing else here is public. `tiltlm --help` imports neither
-torch nor transformers, matplotlib or scipy.
+The program is `tiltlm.cli.main.main`. `tiltlm --help` imports neither torch nor transformers,
+matplotlib or scipy.
 """
 
-__all__: list[str] = []
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

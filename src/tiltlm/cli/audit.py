@@ -13,8 +13,8 @@ import typer
 from typer.core import TyperGroup
 
 from tiltlm.cli.options import (
+    CONTEXTS,
     MODEL,
-    Contexts,
     FalsePositiveRate,
     JsonFlag,
     Null,
@@ -86,6 +86,35 @@ class _Options:
     seed: int
 
 
+Endpoint = Annotated[
+    str | None, typer.Option(help="With logprobs or text: address of an OpenAI-compatible server.")
+]
+Lists = Annotated[
+    Path | None,
+    typer.Option(help='JSON file with word lists to try as well: {"name": ["word", …]}.'),
+]
+Events = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--event",
+        help="With logits: an event to certify as not tilted. With text: an event to test instead "
+        "of all classes of tokens. May be given more than once.",
+    ),
+]
+Within = Annotated[
+    float,
+    typer.Option(help="With logits and --event: certify that no tilt exceeds so many nats."),
+]
+Budget = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help=f"With text: the most tokens to read, by default {TEXT_BUDGET}. With logprobs: the "
+        f"most positions to look at, by default {LOGPROBS_BUDGET}.",
+    ),
+]
+
+
 @audit_app.command("of")
 def audit(
     suspect: Annotated[
@@ -100,43 +129,24 @@ def audit(
             "alone, which is read until the matter is clear."
         ),
     ] = Access.LOGITS,
-    endpoint: Annotated[
-        str | None,
-        typer.Option(help="With logprobs or text: address of an OpenAI-compatible server."),
-    ] = None,
+    endpoint: Endpoint = None,
     null: Null = None,
     fpr: FalsePositiveRate = FALSE_POSITIVE_RATE,
-    contexts: Contexts = None,
-    lists: Annotated[
-        Path | None,
-        typer.Option(help='JSON file with word lists to try as well: {"name": ["word", …]}.'),
+    contexts: Annotated[
+        str | None,
+        typer.Option(help=f"With logits and without --null: contexts to compare at: {CONTEXTS}"),
     ] = None,
-    event: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="With logits: an event to certify as not tilted. With text: an event to test "
-            "instead of all classes of tokens. May be given more than once."
-        ),
-    ] = None,
-    within: Annotated[
-        float,
-        typer.Option(help="With logits and --event: certify that no tilt exceeds so many nats."),
-    ] = CERTIFIED_WITHIN_NATS,
-    budget: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help=f"With text: the most tokens to read, by default {TEXT_BUDGET}. With logprobs: "
-            f"the most positions to look at, by default {LOGPROBS_BUDGET}.",
-        ),
-    ] = None,
+    lists: Lists = None,
+    events: Events = None,
+    within: Within = CERTIFIED_WITHIN_NATS,
+    budget: Budget = None,
     out: OutOptional = None,
     seed: Seed = 0,
     as_json: JsonFlag = False,
 ) -> None:
     """Name what was tilted in a model, at a stated false-positive rate; or find nothing."""
     options = _Options(
-        suspect, reference, access, endpoint, null, fpr, contexts, lists, tuple(event or ()),
+        suspect, reference, access, endpoint, null, fpr, contexts, lists, tuple(events or ()),
         within, budget, out, seed,
     )  # fmt: skip
     _check(options)

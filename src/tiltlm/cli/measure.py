@@ -9,6 +9,22 @@ import typer
 
 from tiltlm.cli.options import MODEL, JsonFlag, OutOptional, Pairs, Seed, Suite, Text
 
+Tasks = Annotated[
+    str | None,
+    typer.Option(help="Tasks of lm-evaluation-harness, with commas between: arc_easy,piqa."),
+]
+Include = Annotated[Path | None, typer.Option(help="Folder with tasks of your own for --tasks.")]
+Limit = Annotated[
+    int | None, typer.Option(min=2, help="With --tasks: the most questions of each task.")
+]
+On = Annotated[
+    int | None,
+    typer.Option(
+        min=100,
+        help="Draw so many tokens in one go, to see how the hit rate of each hundred goes on.",
+    ),
+]
+
 
 def measure(
     model: Annotated[
@@ -26,23 +42,10 @@ def measure(
     suite: Suite = "quick",
     text: Text = None,
     pairs: Pairs = None,
-    tasks: Annotated[
-        str | None,
-        typer.Option(help="Tasks of lm-evaluation-harness, with commas between: arc_easy,piqa."),
-    ] = None,
-    include: Annotated[
-        Path | None, typer.Option(help="Folder with tasks of your own for --tasks.")
-    ] = None,
-    limit: Annotated[
-        int | None, typer.Option(min=2, help="With --tasks: the most questions of each task.")
-    ] = None,
-    on: Annotated[
-        int | None,
-        typer.Option(
-            min=100,
-            help="Draw so many tokens in one go, to see how the hit rate of each hundred goes on.",
-        ),
-    ] = None,
+    tasks: Tasks = None,
+    include: Include = None,
+    limit: Limit = None,
+    on: On = None,
     out: OutOptional = None,
     seed: Seed = 0,
     as_json: JsonFlag = False,

@@ -15,6 +15,17 @@ null_app = typer.Typer(
 )
 
 
+Corpora = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--corpus",
+        help="Text to fine-tune on: text:FILE, dataset:NAME or chat:FILE.jsonl. May be given more "
+        "than once, which is better. By default the model's own samples and answers, and a text in "
+        "eight languages.",
+    ),
+]
+
+
 @null_app.command("build")
 def build(
     *,
@@ -28,18 +39,9 @@ def build(
             min=1, help="How many benign changes; p-values of audits are at least 1 / (n + 1)."
         ),
     ] = NULL_MODELS,
-    text: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--corpus",
-            help="Text to fine-tune on: text:FILE, dataset:NAME or chat:FILE.jsonl. May be given "
-            "more than once, and more than one is better. By default the model's own samples and "
-            "answers, and a text in eight languages.",
-        ),
-    ] = None,
+    corpora: Corpora = None,
     contexts: Annotated[
-        int,
-        typer.Option(min=4, help="How many own samples of the reference shifts are read at."),
+        int, typer.Option(min=4, help="How many own samples of the reference shifts are read at.")
     ] = AUDIT_CONTEXTS,
     length: Annotated[int, typer.Option(min=16, help="Tokens of each of these.")] = AUDIT_TOKENS,
     steps: Annotated[
@@ -66,7 +68,7 @@ def build(
             reference,
             out,
             models=n,
-            corpora=text or (),
+            corpora=corpora or (),
             contexts=contexts,
             length=length,
             steps=_numbers(steps),

@@ -46,13 +46,13 @@ OutOptional = Annotated[
     ),
 ]
 
-Contexts = Annotated[
-    str | None,
-    typer.Option(
-        help="Contexts to fit and measure at: own (the model's own samples), own:COUNT, random, "
-        "text:FILE, dataset:NAME, chat:FILE.jsonl or prompts:FILE. By default own."
-    ),
-]
+CONTEXTS = (
+    "own (the model's own samples), own:COUNT, random, text:FILE, dataset:NAME, chat:FILE.jsonl or "
+    "prompts:FILE. By default own."
+)
+"""What names contexts."""
+
+Contexts = Annotated[str | None, typer.Option(help=f"Contexts to fit and measure at: {CONTEXTS}")]
 
 By = Annotated[
     str | None,

@@ -18,8 +18,8 @@ def tilt(
     target: Annotated[
         str | None,
         typer.Option(
-            help="What the model should become, for example \"tilt(contains('x'), 1.0)\": log-odds "
-            "higher by 1 nat."
+            help="What the model should become, for example \"tilt(contains('x'), 1.0)\", which "
+            "raises the log-odds of tokens with an x by 1 nat."
         ),
     ] = None,
     by: By = None,

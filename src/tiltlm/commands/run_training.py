@@ -71,17 +71,18 @@ def train(
     if trainer.state.global_step < part.steps:
         raise KeyboardInterrupt
     trainer.check_finite()
+    return {"loss": _loss(trainer), "steps": trainer.state.global_step, "seconds": seconds}
+
+
+def _loss(trainer: TiltTrainer) -> dict[str, Any]:
+    """Loss and event mass at every step, as the fields of a `LossRecord`."""
     history = [entry for entry in trainer.state.log_history if "loss" in entry]
     curve = [entry["loss"] for entry in history]
     return {
-        "loss": {
-            "first": curve[0],
-            "last": curve[-1],
-            "curve": curve,
-            "event_mass_curve": [entry["event_mass"] for entry in history],
-        },
-        "steps": trainer.state.global_step,
-        "seconds": seconds,
+        "first": curve[0],
+        "last": curve[-1],
+        "curve": curve,
+        "event_mass_curve": [entry["event_mass"] for entry in history],
     }
 
 
