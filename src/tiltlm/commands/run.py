@@ -63,12 +63,12 @@ class _Work:
 
     @property
     def tokenizer(self) -> PreTrainedTokenizerBase:
-        """The model's."""
+        """The tokenizer that belongs to the model."""
         return self.loaded.tokenizer
 
     @property
     def vocabulary(self) -> Vocabulary:
-        """The model's."""
+        """What each token of the model stands for."""
         return self.loaded.vocabulary
 
 
@@ -165,6 +165,7 @@ def _record(
     seconds: SecondsRecord,
     sittings: int,
 ) -> RunRecord:
+    """Put together what the stages found."""
     event = describe_event(work.target, work.vocabulary)
     return RunRecord(
         seed=work.seed,
