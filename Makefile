@@ -13,10 +13,12 @@ export THP_MEM_ALLOC_ENABLE ?= 1
 
 help:
 	@echo "make demo      run the article's experiment (about a minute and a half), then open the page it names"
-	@echo "make test      lint, type check and the tests"
+	@echo "make lint      ruff, its formatting, mypy --strict, and the contracts between packages"
+	@echo "make test      lint and the tests"
 	@echo "make test-all  the same with the slow tests"
 	@echo "make bench     benchmarks, as ratios against named baselines"
-	@echo "make setup | lint | clean"
+	@echo "make setup     .venv with everything"
+	@echo "make clean     remove .venv, caches and build files"
 
 setup: $(READY)
 

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from tiltlm.commands.sweep import Sweep, run_sweep
 from tiltlm.measures.suite_sizes import SUITES, Sizes, Sources
 from tiltlm.records.sweep import SweepRecord
-from tiltlm.report.svg import INK, KINDS, MUTED, reach
+from tiltlm.report.svg import INK, KINDS, MUTED, error_bars
 from tiltlm.report.sweep_page import responses
 
 STRENGTHS = (0.0, 0.1, 0.3, 1.0, 3.0, 5.0)
@@ -68,7 +68,7 @@ def figure(records: dict[str, SweepRecord], path: Path) -> None:
                     axes.errorbar(
                         x,
                         m.mean,
-                        yerr=reach(m.mean, m.interval),
+                        yerr=error_bars(m.mean, m.interval),
                         fmt="o",
                         color=colour,
                         markersize=4,

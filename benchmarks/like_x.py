@@ -28,7 +28,7 @@ import torch.nn.functional as F
 from transformers.trainer_callback import PrinterCallback
 
 from tiltlm import RandomTokenContexts, TiltTrainer, load_recipe, parse_target
-from tiltlm.commands.run import tilt_config
+from tiltlm.commands.run_training import tilt_config
 from tiltlm.events.vocabulary import Vocabulary
 from tiltlm.models.loading import load
 

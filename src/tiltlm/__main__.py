@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tiltlm.cli.app import main
+from tiltlm.cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -1,4 +1,4 @@
-"""Write files and folders so that they are there whole or not at all."""
+"""Files and folders that are written whole or not at all, and errors that say what went wrong."""
 
 from __future__ import annotations
 
@@ -13,14 +13,21 @@ from typing import Any
 from tiltlm.errors import RunError, StorageError
 
 STAGING = ".partial"
-"""Ending of the temporary name under which things are written."""
+"""Ending of the temporary name under which a file or a folder is written."""
 
 
 @contextmanager
 def staged(path: Path) -> Iterator[Path]:
-    """Hand out a temporary path beside ``path``; rename it to ``path`` if the block succeeds.
+    """Hand out a temporary path beside ``path``, and rename it to ``path`` if the block succeeds.
 
-    An existing ``path`` is replaced. If the block fails nothing is left behind.
+    What is at ``path`` already is replaced. If the block fails, that stays as it is and nothing of
+    the new one is left behind.
+
+    Args:
+        path: of a file or a folder; the folders above it are made.
+
+    Yields:
+        a path at which nothing is yet.
 
     Raises:
         StorageError: the disk is full, or may not be written.
@@ -46,7 +53,14 @@ def staged(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def explain_storage(path: Path) -> Iterator[None]:
-    """Turn the several ways in which libraries report a full disk into one error."""
+    """Turn the several ways in which libraries report a full or locked disk into one error.
+
+    Args:
+        path: what is being written.
+
+    Raises:
+        StorageError: the disk is full, or may not be written. Other errors pass through.
+    """
     try:
         yield
     except StorageError:
@@ -60,9 +74,9 @@ def explain_storage(path: Path) -> Iterator[None]:
             ) from None
         raise
     except Exception as error:  # safetensors and torch.save have error types of their own
-        text = str(error)
+        message = str(error)
         signs = ("No space left", "os error 28", "File too large", "PytorchStreamWriter failed")
-        if any(sign in text for sign in signs) or free_bytes(path) < 1 << 20:
+        if any(sign in message for sign in signs) or free_bytes(path) < 1 << 20:
             raise _full(path) from None
         raise
 
@@ -78,6 +92,11 @@ def _full(path: Path) -> StorageError:
 def require_free(path: Path, needed_bytes: int, purpose: str) -> None:
     """Refuse to begin what cannot be finished.
 
+    Args:
+        path: what is to be written.
+        needed_bytes: how much it takes.
+        purpose: what needs that, for the message.
+
     Raises:
         StorageError: less than ``needed_bytes`` are free where ``path`` lies.
     """
@@ -91,25 +110,38 @@ def require_free(path: Path, needed_bytes: int, purpose: str) -> None:
 
 
 def free_bytes(path: Path) -> int:
-    """Free bytes on the disk on which ``path`` lies or would lie."""
+    """How many bytes are free on the disk on which ``path`` lies or would lie."""
     while not path.exists() and path != path.parent:
         path = path.parent
     return shutil.disk_usage(path).free
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file, whole or not at all."""
+    """Write a text file in UTF-8, whole or not at all.
+
+    Raises:
+        StorageError: the disk is full, or may not be written.
+    """
     with staged(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, data: Any) -> None:
-    """Write JSON, whole or not at all; not-a-number is refused, since it is no JSON."""
+    """Write a JSON file, whole or not at all.
+
+    Args:
+        path: of the file.
+        data: what JSON can hold; not-a-number and infinity are none of it.
+
+    Raises:
+        ValueError: ``data`` holds a number that is not finite.
+        StorageError: the disk is full, or may not be written.
+    """
     write_text(path, json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a folder, if it is there."""
+    """Remove a file, a link, or a folder with all that is in it; nothing if it is not there."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
@@ -117,10 +149,13 @@ def remove(path: Path) -> None:
 
 
 def check_out(out: Path) -> None:
-    """Refuse a folder that holds something, before any work is done.
+    """Refuse an output folder that holds something, before any work is done.
+
+    Args:
+        out: a folder that is empty or not there.
 
     Raises:
-        RunError: it does.
+        RunError: it is a file, or holds something.
     """
     if out.is_file() or (out.is_dir() and any(out.iterdir())):
         raise RunError(

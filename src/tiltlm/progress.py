@@ -1,4 +1,7 @@
-"""Who is told how far long work has come; the command line draws bars with it."""
+"""How work of many steps tells how far it has come; the command line draws bars with it.
+
+Whoever works takes a `Progress` and calls it. It knows nothing of what is shown, and where.
+"""
 
 from __future__ import annotations
 
@@ -10,36 +13,40 @@ Advance = Callable[[int], None]
 
 
 class Progress(Protocol):
-    """Is told of parts of the work, each with a title and a number of items."""
+    """Is told of the parts of some work, one after another."""
 
     def begin(self, title: str, total: int) -> None:
-        """A part of the work begins.
+        """A part of the work begins, and the one before it has ended.
 
         Args:
-            title: what is being done.
-            total: items of this part; 0 where their number is not known.
+            title: what is done in it.
+            total: how many items it has; 0 where that is not known.
         """
 
     def advance(self, done: int, note: str = "") -> None:
-        """So many items of the part that began last are done.
+        """Some items of the part that began last are done.
 
         Args:
-            done: all items so far, not those since the last call.
+            done: how many since the part began, not since the last call.
             note: a few words to show beside the bar.
         """
 
     def note(self, text: str) -> None:
-        """A line that should stay on the screen."""
+        """Show a line that stays on the screen.
+
+        Args:
+            text: one sentence.
+        """
 
 
 class NoProgress:
     """A `Progress` that shows nothing."""
 
     def begin(self, title: str, total: int) -> None:
-        """Nothing is shown."""
+        """Show nothing."""
 
     def advance(self, done: int, note: str = "") -> None:
-        """Nothing is shown."""
+        """Show nothing."""
 
     def note(self, text: str) -> None:
-        """Nothing is shown."""
+        """Show nothing."""

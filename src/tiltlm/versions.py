@@ -7,7 +7,7 @@ import platform
 
 
 def versions() -> dict[str, str]:
-    """Of tiltlm, Python and the libraries."""
+    """The versions of tiltlm, of the libraries whose changes may change a figure, and of Python."""
     names = ("tiltlm", "torch", "transformers", "tokenizers", "peft")
-    found = {name: importlib.metadata.version(name) for name in names}
-    return {**found, "python": platform.python_version()}
+    installed = {name: importlib.metadata.version(name) for name in names}
+    return {**installed, "python": platform.python_version()}

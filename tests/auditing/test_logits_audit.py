@@ -21,7 +21,7 @@ from tiltlm.auditing.shifts.trigger_probes import (
     make_trigger_probes,
     probe_words,
 )
-from tiltlm.cli.app import app
+from tiltlm.cli.main import app
 from tiltlm.commands.audit import run_audit
 from tiltlm.commands.tilt import run_tilt
 from tiltlm.contexts.token_contexts import RandomTokenContexts, TokenContexts

@@ -14,7 +14,7 @@ from tiltlm.auditing.logprobs.auditor import TopKAuditor
 from tiltlm.auditing.logprobs.null import TopKNull
 from tiltlm.auditing.logprobs.regression import TopKLogRatios, TopKRegression
 from tiltlm.auditing.shifts.place_covariance import PlaceCovariance, learn_place_covariance
-from tiltlm.cli.app import app
+from tiltlm.cli.main import app
 from tiltlm.commands.audit import run_audit
 from tiltlm.commands.tilt import run_tilt
 from tiltlm.errors import ConfigError, ModelError, VocabularyError

@@ -1,4 +1,4 @@
-"""What is told of long work: bars in a terminal, lines in a log."""
+"""What a user sees of long work: bars in a terminal, lines in a log."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from rich.console import Console
 from tiltlm.cli.bars import Bars
 
 
-def told(every: float, *, terminal: bool) -> str:
+def shown(every_seconds: float, *, terminal: bool) -> str:
     """What ten steps of one part, and three of another, leave behind."""
-    found = io.StringIO()
-    with Bars(Console(file=found, force_terminal=terminal, width=100), every=every) as bars:
+    output = io.StringIO()
+    console = Console(file=output, force_terminal=terminal, width=100)
+    with Bars(console, every_seconds) as bars:
         bars.begin("teaching", 10)
         for done in range(1, 11):
             bars.advance(done, f"loss {done}")
@@ -20,11 +21,11 @@ def told(every: float, *, terminal: bool) -> str:
         bars.advance(3)
         bars.advance(3)
         bars.note("of [brackets] nothing is lost")
-    return found.getvalue()
+    return output.getvalue()
 
 
 def test_a_log_has_a_line_for_each_part_and_none_twice():
-    lines = told(1000.0, terminal=False).splitlines()
+    lines = shown(1000.0, terminal=False).splitlines()
     assert [line.split(",")[0] for line in lines] == [
         "teaching 10/10",
         "measuring 3/3",
@@ -34,9 +35,9 @@ def test_a_log_has_a_line_for_each_part_and_none_twice():
 
 
 def test_a_log_hears_of_long_work_before_it_ends():
-    lines = told(0.0, terminal=False).splitlines()
+    lines = shown(0.0, terminal=False).splitlines()
     assert [line.split(",")[0] for line in lines[:3]] == [f"teaching {n}/10" for n in (1, 2, 3)]
 
 
 def test_a_terminal_has_bars():
-    assert "━" in told(0.0, terminal=True)
+    assert "━" in shown(0.0, terminal=True)

@@ -218,7 +218,7 @@ def test_a_disk_that_fills_up_while_writing_leaves_nothing_half_written(tmp_path
         "import resource, signal, sys\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))\n"
-        "from tiltlm.cli.app import main\n"
+        "from tiltlm.cli.main import main\n"
         "sys.argv = ['tiltlm', *sys.argv[1:]]\n"
         "main()\n"
     )

@@ -4,7 +4,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.tiny import TEXT, tiny_loaded
-from tiltlm.cli.app import app
+from tiltlm.cli.main import app
 from tiltlm.commands.sweep import Sweep, parse_over, run_sweep
 from tiltlm.errors import ConfigError, RunError, TiltError
 from tiltlm.measures import suite_sizes as found

@@ -4,7 +4,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.tiny import tiny_loaded
-from tiltlm.cli.app import app
+from tiltlm.cli.main import app
 from tiltlm.commands.tilt import run_tilt
 from tiltlm.errors import TiltError
 from tiltlm.recipes.tilt import recipe_of

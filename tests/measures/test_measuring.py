@@ -12,7 +12,7 @@ from tests.conftest import TINY_RUN
 from tests.measures.shared import SMALL, bound, contexts
 from tests.tiny import TEXT, tiny_loaded, tiny_tokenizer
 from tiltlm import load_recipe, measure, run_recipe
-from tiltlm.cli.app import app
+from tiltlm.cli.main import app
 from tiltlm.commands.measure import run_measure
 from tiltlm.commands.tilt import run_tilt
 from tiltlm.errors import (

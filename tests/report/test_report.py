@@ -1,4 +1,5 @@
 import json
+import math
 import re
 from pathlib import Path
 
@@ -53,6 +54,16 @@ def test_generated_text_cannot_become_markup(run_folder, tmp_path):
     page = write_report(tmp_path).read_text()
     assert "<script" not in page
     assert "&lt;script&gt;" in page
+
+
+def test_a_record_of_an_older_version_still_has_its_page(run_folder, tmp_path):
+    record = json.loads((run_folder / "result.json").read_text())
+    assert record.pop("uniform_to_event_kl_nats") == pytest.approx(math.log(50257 / 897))
+    (tmp_path / "result.json").write_text(json.dumps(record))
+    (tmp_path / "samples.jsonl").write_text((run_folder / "samples.jsonl").read_text())
+    page = write_report(tmp_path).read_text()
+    assert "is log(V/K). The loss is" in page
+    assert page.count("<svg") == 4
 
 
 def test_a_damaged_record_is_refused(tmp_path):

@@ -1,1 +1,25 @@
-"""cli."""
+"""The command line: options in, one call of `tiltlm.commands`, a record printed. No logic.
+
+main              the commands as one program; its entry point; errors as exit code 2
+run               `tiltlm demo`, `run`, `report`, `recipes`
+tilt              `tiltlm tilt`
+sample            `tiltlm sample`
+tokens            `tiltlm tokens`
+measure           `tiltlm measure`
+sweep             `tiltlm sweep`
+audit             `tiltlm audit`, `tiltlm audit plan`
+null              `tiltlm null build`
+options           options that several commands share
+bars              progress on standard error
+printing_run      what run, demo and tilt print
+printing_tokens   what tokens prints
+printing_measure  what measure and sweep print
+printing_audit    what audit and null print
+
+The program is `tiltlm.cli.main.main`. `tiltlm --help` imports neither torch nor transformers,
+matplotlib or scipy.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

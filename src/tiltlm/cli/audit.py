@@ -1,22 +1,40 @@
-"""`tiltlm audit` and `tiltlm null`: doors, no logic."""
+"""`tiltlm audit`: tell whether a model was tilted, and what it takes to tell."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from tiltlm.cli.options import JsonFlag, Seed
+from tiltlm.cli.options import (
+    CONTEXTS,
+    MODEL,
+    FalsePositiveRate,
+    JsonFlag,
+    Null,
+    OutOptional,
+    Seed,
+)
+from tiltlm.defaults import (
+    CERTIFIED_WITHIN_NATS,
+    FALSE_POSITIVE_RATE,
+    LOGPROBS_BUDGET,
+    TEXT_BUDGET,
+)
 
-null_app = typer.Typer(no_args_is_help=True, help="Packs of benign changes, which calibrate.")
+if TYPE_CHECKING:
+    from tiltlm.records.audit import AuditRecord, LogprobsAuditRecord, TextAuditRecord
+
+    AnyAudit = AuditRecord | LogprobsAuditRecord | TextAuditRecord
 
 
 class _ModelByDefault(TyperGroup):
-    """`audit MODEL …` is `audit of MODEL …`, beside commands of other names."""
+    """Lets ``audit MODEL …`` mean ``audit of MODEL …``, beside commands of other names."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         if args and args[0] not in self.commands:
@@ -39,61 +57,77 @@ audit_app = typer.Typer(
 
 
 class Access(StrEnum):
-    """What one has of a suspect."""
+    """What one can get of a suspect."""
 
     LOGITS = "logits"
     LOGPROBS = "logprobs"
     TEXT = "text"
 
 
+Endpoint = Annotated[
+    str | None, typer.Option(help="With logprobs or text: address of an OpenAI-compatible server.")
+]
+Lists = Annotated[
+    Path | None,
+    typer.Option(help='JSON file with word lists to try as well: {"name": ["word", …]}.'),
+]
+Events = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--event",
+        help="With logits: an event to certify as not tilted. With text: an event to test instead "
+        "of all classes of tokens. May be given more than once.",
+    ),
+]
+Within = Annotated[
+    float,
+    typer.Option(help="With logits and --event: certify that no tilt exceeds so many nats."),
+]
+Budget = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help=f"With text: the most tokens to read, by default {TEXT_BUDGET}. With logprobs: the "
+        f"most positions to look at, by default {LOGPROBS_BUDGET}.",
+    ),
+]
+
+
 @audit_app.command("of")
 def audit(
     suspect: Annotated[
-        str, typer.Argument(help="A folder, a GGUF file, a Hub name; or its name at --endpoint.")
+        str, typer.Argument(help=f"{MODEL} With --endpoint: the name of the model there.")
     ],
-    reference: Annotated[str, typer.Option(help="What it should be like.")],
+    *,
+    reference: Annotated[str, typer.Option(help=f"The model that it should be like: {MODEL}")],
     access: Annotated[
         Access,
         typer.Option(
-            help="logits; logprobs of the likeliest tokens; or text alone, read until it is clear."
+            help="What to judge by: all logits; log-probabilities of the likeliest tokens; or text "
+            "alone, which is read until the matter is clear."
         ),
     ] = Access.LOGITS,
-    endpoint: Annotated[
-        str | None, typer.Option(help="logprobs, text: of an OpenAI-compatible server.")
-    ] = None,
-    null: Annotated[
-        Path | None, typer.Option(help="A pack of `tiltlm null build`; without: uncalibrated.")
-    ] = None,
-    fpr: Annotated[float, typer.Option(help="Chance of accusing a benign change.")] = 0.01,
+    endpoint: Endpoint = None,
+    null: Null = None,
+    fpr: FalsePositiveRate = FALSE_POSITIVE_RATE,
     contexts: Annotated[
-        str | None, typer.Option(help="logits, without --null: as for `tiltlm tilt`.")
+        str | None,
+        typer.Option(help=f"With logits and without --null: contexts to compare at: {CONTEXTS}"),
     ] = None,
-    lists: Annotated[
-        Path | None, typer.Option(help='Word lists to try: JSON, {"name": ["word", …]}.')
-    ] = None,
-    event: Annotated[
-        list[str] | None,
-        typer.Option(help="logits: to certify as not tilted; text: to test, not all classes."),
-    ] = None,
-    within: Annotated[float, typer.Option(help="logits: certify none beyond so many nats.")] = 0.1,
-    budget: Annotated[
-        int | None,
-        typer.Option(min=1, help="text: tokens, 20000; logprobs: places, 1024; at most."),
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="A new folder, for the record.")] = None,
+    lists: Lists = None,
+    events: Events = None,
+    within: Within = CERTIFIED_WITHIN_NATS,
+    budget: Budget = None,
+    out: OutOptional = None,
     seed: Seed = 0,
     as_json: JsonFlag = False,
 ) -> None:
     """Name what was tilted in a model, at a stated false-positive rate; or find nothing."""
-    from rich.console import Console
-
-    from tiltlm.cli.bars import Bars, quiet_libraries
-    from tiltlm.cli.printing_audit import print_audit, print_logprobs_audit, print_text_audit
+    from tiltlm.cli.bars import bars_on_stderr
+    from tiltlm.cli.printing_audit import print_any_audit
     from tiltlm.commands.audit import run_audit
-    from tiltlm.records.audit import LogprobsAuditRecord, TextAuditRecord
 
-    quiet_libraries()
-    with Bars(Console(stderr=True)) as bars:
+    with bars_on_stderr() as bars:
         record = run_audit(
             suspect,
             reference,
@@ -104,7 +138,7 @@ def audit(
             fpr=fpr,
             contexts=contexts,
             lists=lists,
-            events=event or (),
+            events=events or (),
             within=within,
             budget=budget,
             seed=seed,
@@ -112,105 +146,36 @@ def audit(
         )
     if as_json:
         typer.echo(record.model_dump_json())
-    elif isinstance(record, TextAuditRecord):
-        print_text_audit(record, out)
-    elif isinstance(record, LogprobsAuditRecord):
-        print_logprobs_audit(record, out)
     else:
-        print_audit(record, out)
+        print_any_audit(record, out)
 
 
 @audit_app.command("plan")
 def plan(
-    strength: Annotated[float, typer.Option(help="Of the tilt to be seen, nats.")],
-    mass: Annotated[float, typer.Option(help="Of the event under the reference, 0 to 1.")],
-    access: Annotated[Access, typer.Option(help="text.")] = Access.TEXT,
-    error: Annotated[float, typer.Option("--fpr", help="Of the audit.")] = 0.01,
-    power: Annotated[float, typer.Option(help="For a test of fixed size.")] = 0.9,
-    classes: Annotated[int, typer.Option(min=1, help="Among which the event is sought.")] = 1,
+    *,
+    strength: Annotated[float, typer.Option(help="Strength of the tilt to be seen, in nats.")],
+    mass: Annotated[
+        float, typer.Option(help="Probability of the event under the reference, from 0 to 1.")
+    ],
+    access: Annotated[
+        Access, typer.Option(help="What the audit judges by; only text is a matter of how much.")
+    ] = Access.TEXT,
+    fpr: FalsePositiveRate = FALSE_POSITIVE_RATE,
+    power: Annotated[
+        float,
+        typer.Option(help="Probability of seeing the tilt, for a test of fixed size."),
+    ] = 0.9,
+    classes: Annotated[
+        int, typer.Option(min=1, help="Among how many classes of tokens the event is looked for.")
+    ] = 1,
     as_json: JsonFlag = False,
 ) -> None:
     """How many tokens of text it takes to see a tilt."""
-    from dataclasses import asdict
-
-    from tiltlm.auditing.text.sample_size import plan_text
     from tiltlm.cli.printing_audit import print_plan
-    from tiltlm.errors import ConfigError
+    from tiltlm.commands.plan import plan_audit
 
-    for name, value in (("--mass", mass), ("--fpr", error), ("--power", power)):
-        if not 0 < value < 1:
-            raise ConfigError(f"{value} is no probability", where=name, fix="between 0 and 1")
-    if access is not Access.TEXT:
-        raise ConfigError(
-            "with logits or log-probabilities more contexts hardly help: a shift is exact where it "
-            "is read, and what limits an audit is what benign changes do",
-            where="--access",
-            fix="audit the suspect; its page has the scores of the pack's members",
-        )
-    if strength == 0:
-        raise ConfigError("a tilt of 0 cannot be seen", where="--strength")
-    found = plan_text(strength, mass, error, power, classes)
+    found = plan_audit(strength, mass, access=access, fpr=fpr, power=power, classes=classes)
     if as_json:
         typer.echo(json.dumps(asdict(found)))
     else:
         print_plan(found, strength, mass, classes)
-
-
-@null_app.command("build")
-def build(
-    reference: Annotated[str, typer.Option(help="Whose benign changes.")],
-    out: Annotated[Path, typer.Option(help="A folder, new or with --resume.")],
-    n: Annotated[int, typer.Option(min=1, help="How many; p is at least 1 / (n + 1).")] = 299,
-    text: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--corpus", help="text:FILE, dataset:NAME, chat:FILE.jsonl; more than one is better."
-        ),
-    ] = None,
-    contexts: Annotated[int, typer.Option(min=4, help="Own samples to read shifts at.")] = 96,
-    length: Annotated[int, typer.Option(min=16, help="Tokens of each.")] = 64,
-    steps: Annotated[str, typer.Option(help="Of fine-tuning, to choose from.")] = "4,8,16,32",
-    words: Annotated[int, typer.Option(min=8, help="Words to try as triggers.")] = 512,
-    triggers: Annotated[
-        Path | None, typer.Option(help="Words to try first: one a line, or a JSON list.")
-    ] = None,
-    seed: Seed = 0,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with what is there.")] = False,
-    as_json: JsonFlag = False,
-) -> None:
-    """Make benign changes of a model (fine-tunes, LoRAs, rounding) and keep how they shift it."""
-    from rich.console import Console
-
-    from tiltlm.auditing.null.building import build_null
-    from tiltlm.cli.bars import Bars, quiet_libraries
-    from tiltlm.cli.printing_audit import print_null
-
-    quiet_libraries()
-    with Bars(Console(stderr=True)) as bars:
-        built = build_null(
-            reference,
-            out,
-            models=n,
-            corpora=text or (),
-            contexts=contexts,
-            length=length,
-            steps=_numbers(steps),
-            words=words,
-            triggers=triggers,
-            seed=seed,
-            resume=resume,
-            progress=bars,
-        )
-    if as_json:
-        typer.echo(built.model_dump_json())
-    else:
-        print_null(built)
-
-
-def _numbers(text: str) -> list[int]:
-    from tiltlm.errors import ConfigError
-
-    try:
-        return [int(part) for part in text.split(",")]
-    except ValueError:
-        raise ConfigError(f"{text!r} are no numbers", where="--steps", fix="4,8,16") from None

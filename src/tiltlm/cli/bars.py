@@ -1,4 +1,4 @@
-"""Progress bars for the terminal; a `Watcher` for `run_recipe`."""
+"""What a user sees of long work: progress bars in a terminal, lines in a log."""
 
 from __future__ import annotations
 
@@ -18,31 +18,32 @@ from rich.progress import (
 
 
 class Bars:
-    """One bar for each part of the work, on standard error, so that output can be piped.
+    """A `tiltlm.progress.Progress` with one bar for each part of the work.
 
-    Where that is no terminal but a log, lines instead: now and then, and at each part's end.
+    Where the console is no terminal but a log, it gets lines instead: one at each part's end, and
+    one now and then before that.
 
     Args:
-        console: where to.
-        every: seconds between lines.
+        console: where to draw; standard error, so that standard output can be piped.
+        every_seconds: the time between lines in a log.
     """
 
-    def __init__(self, console: Console, every: float = 30.0) -> None:
-        self._bars = console.is_terminal
-        self._progress = Progress(
+    def __init__(self, console: Console, every_seconds: float = 30.0) -> None:
+        self._in_terminal = console.is_terminal
+        self._bars = Progress(
             TextColumn("{task.description:<26}"),
             BarColumn(16),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             TextColumn("{task.fields[note]}"),
             console=console,
-            disable=not self._bars,
+            disable=not self._in_terminal,
         )
-        self._task: Task | None = None
-        self._every, self._told = every, 0.0
+        self._part: Task | None = None
+        self._every_seconds, self._last_line = every_seconds, 0.0
 
     def __enter__(self) -> Bars:
-        self._progress.start()
+        self._bars.start()
         return self
 
     def __exit__(
@@ -51,37 +52,36 @@ class Bars:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._progress.stop()
+        self._bars.stop()
 
     def begin(self, title: str, total: int) -> None:
-        """A new bar."""
-        self._progress.add_task(title, total=total, note="")
-        self._task = self._progress.tasks[-1]
-        self._told = time.monotonic()
+        """Draw a bar for a part of the work that begins; see `Progress.begin`."""
+        self._bars.add_task(title, total=total, note="")
+        self._part = self._bars.tasks[-1]
+        self._last_line = time.monotonic()
 
     def advance(self, done: int, note: str = "") -> None:
-        """Move the newest bar to ``done``."""
-        if self._task is None:
+        """Move the newest bar; see `Progress.advance`."""
+        if self._part is None:
             return
-        before = self._task.finished
-        self._progress.update(self._task.id, completed=done, note=note)
-        late = time.monotonic() - self._told >= self._every
-        if not self._bars and (late or self._task.finished > before):
-            self._line(self._task)
-
-    def _line(self, task: Task) -> None:
-        self._told = time.monotonic()
-        passed = timedelta(seconds=round(task.elapsed or 0))
-        parts = [f"{task.description} {task.completed:.0f}/{task.total:.0f}", str(passed)]
-        self.note(", ".join([*parts, *filter(None, [task.fields["note"]])]))
+        was_finished = self._part.finished
+        self._bars.update(self._part.id, completed=done, note=note)
+        is_due = time.monotonic() - self._last_line >= self._every_seconds
+        ends = self._part.finished and not was_finished
+        if not self._in_terminal and (is_due or ends):
+            self._print_line(self._part)
 
     def note(self, text: str) -> None:
-        """A line above the bars."""
-        self._progress.console.print(text, markup=False, soft_wrap=not self._bars)
+        """Print a line above the bars; see `Progress.note`."""
+        self._bars.console.print(text, markup=False, soft_wrap=not self._in_terminal)
+
+    def _print_line(self, part: Task) -> None:
+        self._last_line = time.monotonic()
+        elapsed = timedelta(seconds=round(part.elapsed or 0))
+        pieces = [f"{part.description} {part.completed:.0f}/{part.total:.0f}", str(elapsed)]
+        self.note(", ".join([*pieces, *filter(None, [part.fields["note"]])]))
 
 
-def quiet_libraries() -> None:
-    """Transformers has bars of its own for reading and writing weights; ours are enough."""
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
+def bars_on_stderr() -> Bars:
+    """Bars on standard error, which every command draws its progress with."""
+    return Bars(Console(stderr=True))

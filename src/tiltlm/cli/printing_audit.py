@@ -1,4 +1,4 @@
-"""What `tiltlm audit` and `tiltlm null build` print."""
+"""What `tiltlm audit` and `tiltlm null build` print of their records. Computes nothing."""
 
 from __future__ import annotations
 
@@ -13,12 +13,15 @@ from tiltlm.records.audit import (
     LogprobsAuditRecord,
     NullBuilt,
     Plan,
+    ShiftedToken,
     TextAuditRecord,
 )
+from tiltlm.report.wording import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from tiltlm.records.base import Interval
 
 _VERDICTS = {
     "found": "tilted",
@@ -26,11 +29,29 @@ _VERDICTS = {
     "uncalibrated": "uncalibrated: shifts, but no telling which of them are benign",
 }
 
+_SHOWN_CHARACTERS = 44
+"""Names of classes are cut off to this in the table of findings."""
 
-def print_audit(record: AuditRecord, out: Path | None) -> None:
-    """Verdict, findings, tokens that moved."""
+
+def print_any_audit(
+    record: AuditRecord | LogprobsAuditRecord | TextAuditRecord, out: Path | None
+) -> None:
+    """Print an audit: the verdict, what was found, and where the page is.
+
+    Args:
+        record: of an audit by logits, by log-probabilities or by text.
+        out: the folder that holds the page; None where none was written.
+    """
+    if isinstance(record, TextAuditRecord):
+        _print_text_audit(record, out)
+    elif isinstance(record, LogprobsAuditRecord):
+        _print_logprobs_audit(record, out)
+    else:
+        _print_logits_audit(record, out)
+
+
+def _print_logits_audit(record: AuditRecord, out: Path | None) -> None:
     from rich.console import Console
-    from rich.table import Table
 
     console = Console()
     console.print(
@@ -39,158 +60,190 @@ def print_audit(record: AuditRecord, out: Path | None) -> None:
         highlight=False,
     )
     if record.findings:
-        table = Table(box=None, pad_edge=False)
-        for name in ("event", "tokens", "nats", "95 %", "mass", "where", "p"):
-            table.add_column(name, justify="left" if name in ("event", "where") else "right")
-        for found in record.findings:
-            table.add_row(*_row(found))
-        console.print(table, highlight=False)
-        first = record.findings[0]
-        shown = ", ".join(f"{t.text!r} {t.strength_nats:+.2f}" for t in first.evidence[:6])
-        console.print(f"{first.shown}: {shown}", highlight=False, markup=False)
+        _print_findings(console, record.findings)
     for trigger in record.triggers:
-        sure = "" if trigger.p_word is None else f", p of the word {trigger.p_word:.2g}"
+        p_word = "" if trigger.p_word is None else f", p of the word {trigger.p_word:.2g}"
         console.print(
             f"after {trigger.word!r}: {trigger.event} {trigger.strength_nats:+.3f} nats "
-            f"(p {trigger.p:.3g}{sure})",
+            f"(p {trigger.p:.3g}{p_word})",
             highlight=False,
             markup=False,
         )
     for certificate in record.certificates:
         console.print(_certificate(certificate), highlight=False, markup=False)
     moved = record.moved
-    certain = "" if moved.p is None else f" (p {moved.p:.2g}; every fine-tune moves some)"
-    shown = ", ".join(f"{t.text!r} {t.strength_nats:+.2f}" for t in moved.tokens[:6])
-    console.print(f"single tokens that moved most{certain}: {shown}", highlight=False, markup=False)
-    null = record.null
-    if null is not None:
+    certainty = "" if moved.p is None else f" (p {moved.p:.2g}; every fine-tune moves some)"
+    console.print(
+        f"single tokens that moved most{certainty}: {_tokens(moved.tokens)}",
+        highlight=False,
+        markup=False,
+    )
+    if record.null is not None:
         console.print(
-            f"{record.hypotheses:,} classes and {record.words} trigger words tried; p is of the "
-            f"largest score among all, against {null.models} benign changes; a benign model is "
-            f"accused with probability {record.fpr:g}",
+            f"{counted(record.hypotheses, 'class', 'classes')} and "
+            f"{counted(record.words, 'trigger word')} tried; p is of the largest score among all, "
+            f"against {counted(record.null.models, 'benign change')}; a benign model is accused "
+            f"with probability {record.fpr:g}",
             highlight=False,
         )
-    _end(console, record.notes, "" if out is None else f"open {out / 'audit.html'}")
+    _print_end(console, record.notes, "" if out is None else f"open {out / 'audit.html'}")
 
 
-def print_text_audit(record: TextAuditRecord, out: Path | None) -> None:
-    """Verdict, and the classes with the most evidence."""
-    from rich.console import Console
+def _print_findings(console: Console, findings: Sequence[FindingRecord]) -> None:
+    """A table of the classes that were found, and tokens of the first of them."""
+    from rich.table import Table
 
-    console = Console()
-    verdict = "nothing found" if record.verdict == "none" else "tilted"
-    console.print(
-        f"[bold]{verdict}[/bold]: {record.suspect} against {record.reference['name']}, by "
-        f"{record.tokens_read:,} tokens of text in {record.answers} answers "
-        f"({record.empty_answers} empty)",
-        highlight=False,
-    )
-    for found in record.findings:
-        console.print(
-            f"{found.event}: {found.hits:,} hits, {found.expected:,.1f} expected; "
-            f"{found.strength_nats:+.2f} nats ({found.interval[0]:+.2f} to "
-            f"{found.interval[1]:+.2f}), p {found.p:.3g}",
-            highlight=False,
-            markup=False,
-        )
-    console.print(
-        f"{record.classes:,} classes tested; accused falsely with probability at most "
-        f"{record.fpr:g}, whenever one stops",
-        highlight=False,
-    )
-    _end(console, record.notes, "" if out is None else str(out / "audit.html"))
+    table = Table(box=None, pad_edge=False)
+    for name in ("event", "tokens", "nats", "95 %", "mass", "where", "p"):
+        table.add_column(name, justify="left" if name in ("event", "where") else "right")
+    for finding in findings:
+        table.add_row(*_finding_row(finding))
+    console.print(table, highlight=False)
+    first = findings[0]
+    console.print(f"{first.shown}: {_tokens(first.evidence)}", highlight=False, markup=False)
 
 
-def print_logprobs_audit(record: LogprobsAuditRecord, out: Path | None) -> None:
-    """Verdict, and the classes that were named."""
+def _print_text_audit(record: TextAuditRecord, out: Path | None) -> None:
     from rich.console import Console
 
     console = Console()
     console.print(
         f"[bold]{_VERDICTS[record.verdict]}[/bold]: {record.suspect} against "
-        f"{record.reference['name']}, by the {record.top} likeliest tokens at "
-        f"{record.places:,} places in {record.contexts} contexts, which hold "
-        f"{record.seen_mass:.1%} of the reference's probability",
+        f"{record.reference['name']}, by {counted(record.tokens_read, 'token')} of text in "
+        f"{counted(record.answers, 'answer')} ({record.empty_answers} empty)",
         highlight=False,
     )
-    for found in record.findings:
-        certain = "" if found.p is None else f", p {found.p:.3g}"
+    for finding in record.findings:
         console.print(
-            f"{found.event}: {found.strength_nats:+.2f} nats ({found.interval[0]:+.2f} to "
-            f"{found.interval[1]:+.2f}){certain}; {found.seen_share:.0%} of its mass was seen",
+            f"{finding.event}: {counted(finding.hits, 'hit')}, {finding.expected:,.1f} expected; "
+            f"{finding.strength_nats:+.2f} nats ({_signed(finding.interval)}), p {finding.p:.3g}",
+            highlight=False,
+            markup=False,
+        )
+    console.print(
+        f"{counted(record.classes, 'class', 'classes')} tested; accused falsely with probability "
+        f"at most {record.fpr:g}, whenever one stops",
+        highlight=False,
+    )
+    _print_end(console, record.notes, "" if out is None else str(out / "audit.html"))
+
+
+def _print_logprobs_audit(record: LogprobsAuditRecord, out: Path | None) -> None:
+    from rich.console import Console
+
+    console = Console()
+    likeliest = "likeliest token" if record.top == 1 else f"{record.top} likeliest tokens"
+    console.print(
+        f"[bold]{_VERDICTS[record.verdict]}[/bold]: {record.suspect} against "
+        f"{record.reference['name']}, by the {likeliest} at {counted(record.places, 'place')} in "
+        f"{counted(record.contexts, 'context')}, which "
+        f"{'holds' if record.places == 1 else 'hold'} {record.seen_mass:.1%} of the reference's "
+        "probability",
+        highlight=False,
+    )
+    for finding in record.findings:
+        certainty = "" if finding.p is None else f", p {finding.p:.3g}"
+        console.print(
+            f"{finding.event}: {finding.strength_nats:+.2f} nats ({_signed(finding.interval)})"
+            f"{certainty}; {finding.seen_share:.0%} of its mass was seen",
             highlight=False,
             markup=False,
         )
     if record.null is not None:
         console.print(
-            f"{record.classes:,} classes judged; p is of the largest score among all, against what "
-            f"{record.null.models} benign changes show where the reference's likeliest tokens are",
+            f"{counted(record.classes, 'class', 'classes')} judged; p is of the largest score "
+            f"among all, against what {counted(record.null.models, 'benign change')} "
+            f"{'shows' if record.null.models == 1 else 'show'} where the reference's likeliest "
+            "tokens are",
             highlight=False,
         )
-    _end(console, record.notes, "" if out is None else str(out / "audit.html"))
+    _print_end(console, record.notes, "" if out is None else str(out / "audit.html"))
 
 
-def _end(console: Console, notes: Sequence[str], last: str) -> None:
-    """Notes, and where the rest is."""
+def print_plan(plan: Plan, strength: float, mass: float, classes: int) -> None:
+    """Print what an audit by text takes.
+
+    Args:
+        plan: as it was worked out.
+        strength: of the tilt to be seen, in nats.
+        mass: P(event) under the reference.
+        classes: among how many classes of tokens the event is looked for.
+    """
+    from rich.console import Console
+
+    Console().print(
+        f"a tilt of {strength:g} takes a mass of {mass:.4g} to {plan.tilted_mass:.4g}; a token "
+        f"tells {plan.information:.3g} nats\n"
+        f"{counted(plan.tokens, 'token')} on average, stopping when it is clear, among "
+        f"{counted(classes, 'class', 'classes')}\n"
+        f"{plan.least:,} {'is' if plan.least == 1 else 'are'} the least that any test could do "
+        "with (Wald)\n"
+        f"{plan.fixed:,} for a test of fixed size",
+        highlight=False,
+    )
+
+
+def print_null(built: NullBuilt) -> None:
+    """Print what is in a pack of benign changes, and where it is.
+
+    Args:
+        built: what was made.
+    """
+    from rich.console import Console
+
+    console = Console()
+    kl = built.kl_nats
+    console.print(
+        f"{counted(built.models, 'benign change')} of {built.reference['name']} in "
+        f"{built.seconds:.0f} s; KL from {kl['least']:.2g} over {kl['50 %']:.2g} (median) to "
+        f"{kl['largest']:.2g} nats",
+        highlight=False,
+    )
+    kinds = ", ".join(f"{count} {name}" for name, count in sorted(built.kinds.items()))
+    console.print(kinds, highlight=False, markup=False)
+    if built.redrawn:
+        broke = "was drawn again: it" if len(built.redrawn) == 1 else "were drawn again: they"
+        console.print(f"{len(built.redrawn)} {broke} broke the model", highlight=False)
+    console.print(f"\n{built.pack}/null.json", highlight=False, markup=False)
+
+
+def _print_end(console: Console, notes: Sequence[str], last: str) -> None:
+    """Print notes, and where the rest is."""
     for note in notes:
         console.print(note, highlight=False, markup=False)
     if last:
         console.print(f"\n{last}", highlight=False, markup=False)
 
 
-def print_plan(plan: Plan, strength: float, mass: float, classes: int) -> None:
-    """What an audit by text takes."""
-    from rich.console import Console
-
-    Console().print(
-        f"a tilt of {strength:g} takes a mass of {mass:.4g} to {plan.tilted_mass:.4g}; a token "
-        f"tells {plan.information:.3g} nats\n"
-        f"{plan.tokens:,} tokens on average, stopping when it is clear, among {classes:,} classes\n"
-        f"{plan.least:,} are the least that any test could do with (Wald)\n"
-        f"{plan.fixed:,} for a test of fixed size",
-        highlight=False,
-    )
-
-
-def _certificate(found: CertificateRecord) -> str:
-    interval = (
-        "no spread" if found.interval is None else "{:+.3f} to {:+.3f}".format(*found.interval)
-    )
-    word = "certified" if found.certified else "not certified"
+def _certificate(certificate: CertificateRecord) -> str:
+    interval = certificate.interval
+    spread = "no spread" if interval is None else _signed(interval, 3)
+    verdict = "certified" if certificate.certified else "not certified"
     return (
-        f"{word}: no tilt of {found.event} stronger than {found.within_nats:g} nats "
-        f"({found.strength_nats:+.3f}, {interval}; error {found.error:g})"
+        f"{verdict}: no tilt of {certificate.event} stronger than {certificate.within_nats:g} nats "
+        f"({certificate.strength_nats:+.3f}, {spread}; error {certificate.error:g})"
     )
 
 
-def print_null(built: NullBuilt) -> None:
-    """What is in the pack."""
-    from rich.console import Console
-
-    console = Console()
-    kl = built.kl_nats
-    console.print(
-        f"{built.models} benign changes of {built.reference['name']} in {built.seconds:.0f} s; "
-        f"KL from {kl['least']:.2g} over {kl['50 %']:.2g} (median) to {kl['largest']:.2g} nats",
-        highlight=False,
-    )
-    shown = ", ".join(f"{count} {name}" for name, count in sorted(built.kinds.items()))
-    console.print(shown, highlight=False, markup=False)
-    if built.redrawn:
-        console.print(
-            f"{len(built.redrawn)} were drawn again: they broke the model", highlight=False
-        )
-    console.print(f"\n{built.pack}/null.json", highlight=False, markup=False)
-
-
-def _row(found: FindingRecord) -> tuple[str, ...]:
-    interval = "" if found.interval is None else "{:+.2f} to {:+.2f}".format(*found.interval)
+def _finding_row(finding: FindingRecord) -> tuple[str, ...]:
+    name, most = finding.shown, _SHOWN_CHARACTERS
     return (
-        found.shown if len(found.shown) <= 44 else found.shown[:43] + "…",
-        f"{found.tokens:,}",
-        f"{found.strength_nats:+.3f}",
-        interval,
-        f"{found.mass.reference:.2%}→{found.mass.suspect:.2%}",
-        found.where,
-        "" if found.p is None else f"{found.p:.3g}",
+        name if len(name) <= most else name[: most - 1] + "…",
+        f"{finding.tokens:,}",
+        f"{finding.strength_nats:+.3f}",
+        "" if finding.interval is None else _signed(finding.interval),
+        f"{finding.mass.reference:.2%}→{finding.mass.suspect:.2%}",
+        finding.where,
+        "" if finding.p is None else f"{finding.p:.3g}",
     )
+
+
+def _tokens(tokens: Sequence[ShiftedToken]) -> str:
+    """The first few tokens, each with its shift in nats."""
+    return ", ".join(f"{token.text!r} {token.strength_nats:+.2f}" for token in tokens[:6])
+
+
+def _signed(interval: Interval, digits: int = 2) -> str:
+    """An interval of nats, with signs."""
+    low, high = interval
+    return f"{low:+.{digits}f} to {high:+.{digits}f}"

@@ -1,30 +1,28 @@
-"""Run a recipe: measure, train, measure again, write it all down.
+"""`tiltlm run`, the Python function behind the command: measure, train, measure again, record.
 
-The order of work is `run_recipe`; each part leaves a finished stage behind, so that a killed run
-goes on where it was.
+Each stage leaves a file behind when it is finished, so that a run that was killed goes on where it
+was. `run_folder` says what lies where; the training itself is in `run_training`.
 """
 
 from __future__ import annotations
 
-import json
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch.utils.tensorboard import SummaryWriter
-from transformers import PreTrainedModel
-from transformers.integrations.integration_utils import TensorBoardCallback
-from transformers.trainer_callback import PrinterCallback
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tiltlm.commands.run_folder import RunDirectory, locked, open_run
+from tiltlm.commands.run_samples import write_samples
+from tiltlm.commands.run_training import train
 from tiltlm.contexts.token_contexts import RandomTokenContexts
 from tiltlm.errors import ConfigError, InterruptedRun
 from tiltlm.events.vocabulary import Vocabulary
-from tiltlm.files import require_free, staged, write_json, write_text
+from tiltlm.files import staged, write_json
 from tiltlm.labels.card import write_label
 from tiltlm.labels.label import Label, LabelBase, LabelFigure
+from tiltlm.losses.divergences import uniform_to_event_kl_nats
 from tiltlm.measures.event_rates import measure_state
 from tiltlm.models.fingerprint import fingerprint
 from tiltlm.models.loading import LoadedModel, load
@@ -33,30 +31,50 @@ from tiltlm.models.sampling import SamplingOptions
 from tiltlm.models.structure import context_length
 from tiltlm.progress import NoProgress, Progress
 from tiltlm.realise import checkpoints
-from tiltlm.realise.callbacks import ReportProgress, StopOnInterrupt
-from tiltlm.realise.config import TiltConfig
-from tiltlm.realise.trainer import TiltTrainer
 from tiltlm.recipes.run import Recipe
 from tiltlm.records.run import EventRecord, LossRecord, RunRecord, SecondsRecord, StateRecord
+from tiltlm.stopwatch import Stopwatch
 from tiltlm.targets.parse import parse_target
 from tiltlm.targets.target import FixedTarget
 from tiltlm.versions import versions
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Work:
-    """What the parts of one run share."""
+    """One run: what was asked for, what it is done to, and where it is written.
+
+    Attributes:
+        recipe: what is to be done.
+        seed: of weights, contexts and draws.
+        run: the folder.
+        loaded: the model, whose weights change in training, with its tokenizer.
+        target: bound to the model's vocabulary.
+        progress: is told how far work has come.
+    """
 
     recipe: Recipe
     seed: int
     run: RunDirectory
-    progress: Progress
-    model: PreTrainedModel
-    tokenizer: Any
-    vocabulary: Vocabulary
+    loaded: LoadedModel
     target: FixedTarget
     sentence: str
     base_sha256: str | None
+    progress: Progress
+
+    @property
+    def model(self) -> PreTrainedModel:
+        """The model as it is by now."""
+        return self.loaded.model
+
+    @property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The tokenizer that belongs to the model."""
+        return self.loaded.tokenizer
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """What each token of the model stands for."""
+        return self.loaded.vocabulary
 
 
 def run_recipe(
@@ -71,93 +89,119 @@ def run_recipe(
 
     Args:
         recipe: from `load_recipe`.
-        out: the run's folder, new or to be resumed; see `rundir` for what lies in it.
+        out: the run's folder, new or to be resumed; `run_folder` says what lies in it.
         seed: of weights, contexts and draws.
         resume: go on with the run that ``out`` holds.
-        progress: told of progress.
+        progress: is told how far work has come.
 
     Returns:
-        the record, also in ``out/result.json``.
+        the record, which is also in ``out/result.json``.
 
     Raises:
         TiltError: any of the tree in `errors`; what was complete by then is kept.
-        InterruptedRun: Ctrl-C; the run can be resumed.
+        InterruptedRun: the user pressed Ctrl-C; the run can be resumed.
     """
-    begin = time.monotonic()
-    progress = progress or NoProgress()
+    watch = Stopwatch()
+    # 1. Load the model, and refuse what does not fit it before anything is written.
     target = parse_target(recipe.target, where="recipe, key target")
     loaded = load(recipe.model.name, seed=seed, config=recipe.model.config)
-    vocabulary = loaded.vocabulary
-    bound = target.bind(vocabulary, loaded.tokenizer)
+    bound = target.bind(loaded.vocabulary, loaded.tokenizer)
     if bound.fixed is None:
         raise ConfigError(
             f"a recipe's target is the same everywhere; {target} is built from a reference model",
             where="recipe, key target",
             fix="use `tiltlm tilt`",
         )
-    _check_fits(recipe, loaded)
+    _check_lengths(recipe, loaded)
+    # 2. Make the folder, or find the one to resume.
     run = open_run(out, recipe, seed, resume=resume)
+    # 3. Do the work, alone in the folder.
     with locked(run):
         work = _Work(
-            recipe,
-            seed,
-            run,
-            progress,
-            loaded.model,
-            loaded.tokenizer,
-            loaded.vocabulary,
-            bound.fixed,
-            target.sentence(),
+            recipe=recipe,
+            seed=seed,
+            run=run,
+            loaded=loaded,
+            target=bound.fixed,
+            sentence=target.sentence(),
             # The weights of Model 5 follow from the seed, so the seed is enough to know them by.
-            None if loaded.name == "model5" else fingerprint(loaded.model),
+            base_sha256=None if loaded.name == "model5" else fingerprint(loaded.model),
+            progress=progress or NoProgress(),
         )
         try:
-            return _carry_out(work, begin)
+            return _carry_out(work, watch)
         except KeyboardInterrupt:
-            raise _interrupted(work) from None
+            raise _interrupted(run) from None
 
 
-def _carry_out(work: _Work, begin: float) -> RunRecord:
+def _carry_out(work: _Work, watch: Stopwatch) -> RunRecord:
+    """All stages of a run, and its record.
+
+    Args:
+        work: the run.
+        watch: started when this sitting began.
+    """
     run = work.run
     clock = run.read_stage("clock") or {"seconds": 0.0, "sittings": 0}
-    sittings = clock["sittings"] + 1
-    run.write_stage("clock", {"seconds": clock["seconds"], "sittings": sittings})
+    earlier_seconds, sittings = clock["seconds"], clock["sittings"] + 1
+
+    def write_clock(seconds: float) -> None:
+        run.write_stage("clock", {"seconds": seconds, "sittings": sittings})
+
+    write_clock(earlier_seconds)
     try:
+        # 1. Measure the model as it is.
         before = _measured(work, "before")
+        # 2. Train it and save it.
         trained = _trained(work)
+        # 3. Measure it again.
         after = _measured(work, "after")
     except BaseException:
-        seconds = clock["seconds"] + time.monotonic() - begin
-        run.write_stage("clock", {"seconds": seconds, "sittings": sittings})
+        write_clock(earlier_seconds + watch.total)
         raise
-
-    record = RunRecord(
-        seed=work.seed,
-        recipe=work.recipe.model_dump(),
-        event=describe_event(work.target, work.vocabulary),
-        before=before,
-        after=after,
-        loss=LossRecord(**trained["loss"]),
-        steps=trained["steps"],
-        training_tokens=trained["steps"] * work.recipe.train.batch * work.recipe.contexts.length,
-        seconds=SecondsRecord(
-            train=trained["seconds"],
-            measure=before.seconds + after.seconds,
-            total=clock["seconds"] + time.monotonic() - begin,
-        ),
-        parameters=work.model.num_parameters(),
-        sittings=sittings,
-        versions=versions(),
-        threads=torch.get_num_threads(),
+    # 4. Write the record; it is written last, since its presence says that the run is finished.
+    seconds = SecondsRecord(
+        train=trained["seconds"],
+        measure=before.seconds + after.seconds,
+        total=earlier_seconds + watch.total,
     )
+    record = _record(work, before, after, trained, seconds, sittings)
     write_label(run.model, _label(work, record))
     write_json(run.result, record.model_dump(mode="json"))
     run.clean_up()
     return record
 
 
+def _record(
+    work: _Work,
+    before: StateRecord,
+    after: StateRecord,
+    trained: dict[str, Any],
+    seconds: SecondsRecord,
+    sittings: int,
+) -> RunRecord:
+    """Put together what the stages found."""
+    event = describe_event(work.target, work.vocabulary)
+    return RunRecord(
+        seed=work.seed,
+        recipe=work.recipe.model_dump(),
+        event=event,
+        uniform_to_event_kl_nats=uniform_to_event_kl_nats(event.tokens, event.vocabulary),
+        before=before,
+        after=after,
+        loss=LossRecord(**trained["loss"]),
+        steps=trained["steps"],
+        training_tokens=trained["steps"] * work.recipe.train.batch * work.recipe.contexts.length,
+        seconds=seconds,
+        parameters=work.model.num_parameters(),
+        sittings=sittings,
+        versions=versions(),
+        threads=torch.get_num_threads(),
+    )
+
+
 def _measured(work: _Work, when: str) -> StateRecord:
-    """The test before or after training, from its stage if a former sitting finished it."""
+    """The test ``before`` or ``after`` training, from its stage if it was finished earlier."""
     stage = work.run.read_stage(when)
     if stage is None:
         test, size = work.recipe.test, len(work.vocabulary)
@@ -177,132 +221,31 @@ def _measured(work: _Work, when: str) -> StateRecord:
         )
         stage = {"record": record.model_dump(mode="json"), "generated": generated.tolist()}
         work.run.write_stage(when, stage)
-    _write_samples(work)
+    write_samples(work.run, work.loaded, work.target.event_mask)
     return StateRecord(**stage["record"])
 
 
-def _write_samples(work: _Work) -> None:
-    """One line a sequence: when, which, ids, the bytes as text, and which tokens are hits."""
-    lines = []
-    for when in ("before", "after"):
-        for number, ids in enumerate((work.run.read_stage(when) or {"generated": []})["generated"]):
-            line = {
-                "when": when,
-                "sequence": number,
-                "token_ids": ids,
-                "text": work.tokenizer.decode(ids),
-                "tokens": [work.vocabulary.text(i) for i in ids],
-                "hits": work.target.event_mask[ids].int().tolist(),
-            }
-            lines.append(json.dumps(line, ensure_ascii=False))
-    write_text(work.run.samples, "\n".join(lines) + "\n")
-
-
 def _trained(work: _Work) -> dict[str, Any]:
-    """Train, or take up the trained weights if a former sitting finished that."""
+    """The stage ``training``, with the model trained; see `run_training.train` for its keys."""
     stage = work.run.read_stage("training")
     if stage is None:
-        return _train(work)
-    if work.run.read_stage("after") is None:
+        stage = train(
+            work.recipe, work.run, work.loaded, work.target, seed=work.seed, progress=work.progress
+        )
+        _save(work)
+        work.run.write_stage("training", stage)
+    elif work.run.read_stage("after") is None:
+        # An earlier sitting trained the model, and it has not been measured yet.
         from_gpt2(load(work.run.model).model, work.model)
     return stage
 
 
-def _train(work: _Work) -> dict[str, Any]:
-    run, part = work.run, work.recipe.train
-    weights = sum(p.numel() * p.element_size() for p in work.model.parameters())
-    copies = 1 + 3 * (3 if part.save_every else 1)  # a checkpoint: the weights and two moments
-    require_free(run.path, copies * weights, "training with its checkpoints")
-    found = checkpoints.list_checkpoints(run.checkpoints)
-    stop = StopOnInterrupt(work.progress.note)
-    trainer = _trainer(work, stop, checkpoints.step_of(found[-1]) if found else 0)
-    earlier = (run.read_stage("train_clock") or {"seconds": 0.0})["seconds"]
-    begin = time.monotonic()
-    work.progress.begin("training", part.steps)
-    with stop.listening():
-        trainer.train(resume_from_checkpoint=str(found[-1]) if found else None)
-    seconds = earlier + time.monotonic() - begin
-    run.write_stage("train_clock", {"seconds": seconds})
-    if trainer.state.global_step < part.steps:
-        raise KeyboardInterrupt
-    trainer.check_finite()
-    with staged(run.model) as folder:
+def _save(work: _Work) -> None:
+    """Save the trained model, with a label that says that it was not measured yet."""
+    with staged(work.run.model) as folder:
         as_gpt2(work.model).save_pretrained(folder)
         work.tokenizer.save_pretrained(folder)
         write_label(folder, _label(work, None))
-    history = [entry for entry in trainer.state.log_history if "loss" in entry]
-    curve = [entry["loss"] for entry in history]
-    trained = {
-        "loss": {
-            "first": curve[0],
-            "last": curve[-1],
-            "curve": curve,
-            "event_mass_curve": [entry["event_mass"] for entry in history],
-        },
-        "steps": trainer.state.global_step,
-        "seconds": seconds,
-    }
-    run.write_stage("training", trained)
-    return trained
-
-
-def _trainer(work: _Work, stop: StopOnInterrupt, begin_step: int) -> TiltTrainer:
-    part = work.recipe.train
-
-    def on_step(step: int, loss: float, mass: float) -> None:
-        work.progress.advance(step, f"loss {loss:.2f}, mass {mass:.1%}")
-
-    writer = SummaryWriter(str(work.run.tensorboard), purge_step=begin_step + 1)
-    trainer = TiltTrainer(
-        work.model,
-        tilt_config(work.recipe, work.run.checkpoints, work.seed),
-        work.target,
-        RandomTokenContexts(
-            len(work.vocabulary),
-            work.recipe.contexts.length,
-            part.steps * part.batch,
-            seed=work.seed,
-        ),
-        callbacks=[stop, ReportProgress(on_step), TensorBoardCallback(writer)],
-    )
-    trainer.remove_callback(PrinterCallback)  # it would print over the progress bar
-    return trainer
-
-
-def tilt_config(recipe: Recipe, output_dir: Path, seed: int) -> TiltConfig:
-    """The trainer's arguments that a recipe stands for.
-
-    Raises:
-        ConfigError: the batch cannot be split as asked.
-    """
-    part = recipe.train
-    size, rest = divmod(part.batch, part.gradient_accumulation)
-    if rest:
-        raise ConfigError(
-            f"a batch of {part.batch} does not split into {part.gradient_accumulation} equal parts",
-            where="recipe, key train.gradient_accumulation",
-            fix="use a divisor of train.batch",
-        )
-    return TiltConfig(
-        output_dir=str(output_dir),
-        divergence=part.divergence,
-        loss_positions=part.positions,
-        optimizer=part.optimizer,
-        learning_rate=part.learning_rate,
-        momentum=part.momentum,
-        weight_decay=part.weight_decay,
-        lr_scheduler_type=part.schedule,
-        warmup_steps=part.warmup_steps,
-        max_grad_norm=part.max_grad_norm,
-        max_steps=part.steps,
-        per_device_train_batch_size=size,
-        gradient_accumulation_steps=part.gradient_accumulation,
-        save_strategy="steps" if part.save_every else "no",
-        save_steps=part.save_every or 500,
-        seed=seed,
-        disable_tqdm=True,
-        dataloader_pin_memory=torch.cuda.is_available(),
-    )
 
 
 def _label(work: _Work, record: RunRecord | None) -> Label:
@@ -335,7 +278,12 @@ def _label(work: _Work, record: RunRecord | None) -> Label:
 
 
 def describe_event(target: FixedTarget, vocabulary: Vocabulary) -> EventRecord:
-    """The event of a target, counted."""
+    """The event of a target, with how many tokens are in it.
+
+    Args:
+        target: bound to ``vocabulary``.
+        vocabulary: whose control tokens are counted.
+    """
     mask = target.event_mask
     return EventRecord(
         text=target.event,
@@ -346,7 +294,8 @@ def describe_event(target: FixedTarget, vocabulary: Vocabulary) -> EventRecord:
     )
 
 
-def _check_fits(recipe: Recipe, loaded: LoadedModel) -> None:
+def _check_lengths(recipe: Recipe, loaded: LoadedModel) -> None:
+    """Refuse contexts that are longer than the model can read."""
     limit = context_length(loaded.model)
     for key, length in (
         ("contexts.length", recipe.contexts.length),
@@ -361,11 +310,12 @@ def _check_fits(recipe: Recipe, loaded: LoadedModel) -> None:
             )
 
 
-def _interrupted(work: _Work) -> InterruptedRun:
-    found = checkpoints.list_checkpoints(work.run.checkpoints)
+def _interrupted(run: RunDirectory) -> InterruptedRun:
+    """The error that says what an interrupted run has kept."""
+    saved = checkpoints.list_checkpoints(run.checkpoints)
     kept = "what was finished is kept"
-    if found:
-        kept = f"training is kept up to step {checkpoints.step_of(found[-1])}"
+    if saved:
+        kept = f"training is kept up to step {checkpoints.step_of(saved[-1])}"
     return InterruptedRun(
-        f"interrupted; {kept}", where=str(work.run.path), fix="go on with the same and --resume"
+        f"interrupted; {kept}", where=str(run.path), fix="go on with the same and --resume"
     )

@@ -1,13 +1,15 @@
 """A run's folder: what lies where, whose it is, and what is still to be done.
 
-recipe.yaml     the recipe as run, with the seed; written first
-stages/         finished parts (before.json, training.json), so that a resumed run has them
-checkpoints/    while training; removed when the run is finished
+recipe.yaml     the recipe as it is run, with the seed; written first
+stages/         what finished stages left (before.json, training.json, …), for a resumed run
+checkpoints/    while the run trains
 tensorboard/    the curves
 model/          the tilted model, with its label tilt.json and its model card
-samples.jsonl   generated tokens, before and after
+samples.jsonl   generated tokens, before and after training
 result.json     the record; written last, so its presence means that the run is finished
 report.html     the page
+
+``stages`` and ``checkpoints`` are removed when the run is finished.
 """
 
 from __future__ import annotations
@@ -29,47 +31,58 @@ from tiltlm.recipes.run import Recipe
 
 @dataclass(frozen=True)
 class RunDirectory:
-    """Paths of a run and its stages."""
+    """The paths of a run, and its stages.
+
+    Attributes:
+        path: of the folder itself.
+    """
 
     path: Path
 
     @property
     def recipe(self) -> Path:
-        """The recipe and the seed."""
+        """The file with the recipe and the seed."""
         return self.path / "recipe.yaml"
 
     @property
     def checkpoints(self) -> Path:
-        """The trainer's checkpoints."""
+        """The folder of the trainer's checkpoints."""
         return self.path / "checkpoints"
 
     @property
     def tensorboard(self) -> Path:
-        """TensorBoard's event files."""
+        """The folder of TensorBoard's event files."""
         return self.path / "tensorboard"
 
     @property
     def model(self) -> Path:
-        """The tilted model."""
+        """The folder of the tilted model."""
         return self.path / "model"
 
     @property
     def samples(self) -> Path:
-        """Generated tokens."""
+        """The file of generated tokens."""
         return self.path / "samples.jsonl"
 
     @property
     def result(self) -> Path:
-        """The record."""
+        """The file of the record."""
         return self.path / "result.json"
 
     @property
     def report(self) -> Path:
-        """The page."""
+        """The file of the page."""
         return self.path / "report.html"
 
     def read_stage(self, name: str) -> dict[str, Any] | None:
-        """What a finished part left; None if it is not finished."""
+        """What a finished stage left; None if it is not finished.
+
+        Args:
+            name: of the stage, such as ``before``.
+
+        Raises:
+            RunError: the stage's file is no JSON.
+        """
         path = self.path / "stages" / f"{name}.json"
         if not path.is_file():
             return None
@@ -82,11 +95,16 @@ class RunDirectory:
         return data
 
     def write_stage(self, name: str, data: dict[str, Any]) -> None:
-        """Record a finished part."""
+        """Keep what a finished stage leaves.
+
+        Args:
+            name: of the stage.
+            data: what JSON can hold.
+        """
         write_json(self.path / "stages" / f"{name}.json", data)
 
     def clean_up(self) -> None:
-        """Remove what only an unfinished run needs."""
+        """Remove checkpoints and stages, which only an unfinished run needs."""
         remove(self.checkpoints)
         remove(self.path / "stages")
 
@@ -94,15 +112,21 @@ class RunDirectory:
 def open_run(out: Path, recipe: Recipe, seed: int, *, resume: bool) -> RunDirectory:
     """Make the folder of a new run, or find the one to resume.
 
+    Args:
+        out: the folder.
+        recipe: what is to be run; it must be that of the run to be resumed.
+        seed: likewise.
+        resume: whether there should be an unfinished run.
+
     Raises:
         RunError: the folder holds another run, or something else, or nothing to resume.
     """
     run = RunDirectory(out)
-    wanted = {"seed": seed, **recipe.model_dump()}
+    asked = {"seed": seed, **recipe.model_dump()}
     if out.exists() and not out.is_dir():
         raise RunError("--out is a file", where=str(out), fix="name a folder")
     if run.recipe.is_file():
-        _check_same(run, wanted, resume)
+        _check_same(run, asked, resume)
         return run
     if resume:
         raise RunError("there is no run to resume", where=str(out), fix="leave --resume out")
@@ -112,27 +136,28 @@ def open_run(out: Path, recipe: Recipe, seed: int, *, resume: bool) -> RunDirect
             where=str(out),
             fix="name a new folder with --out",
         )
-    text = f"seed: {seed}\n" + recipe.to_yaml()
-    write_text(run.recipe, text)
+    write_text(run.recipe, f"seed: {seed}\n" + recipe.to_yaml())
     return run
 
 
-def _check_same(run: RunDirectory, wanted: dict[str, Any], resume: bool) -> None:
-    finished = "a finished run" if run.result.is_file() else "an unfinished run"
+def _check_same(run: RunDirectory, asked: dict[str, Any], resume: bool) -> None:
+    """Refuse to touch a run of another recipe, a finished one, or one that is not to be resumed."""
+    state = "a finished run" if run.result.is_file() else "an unfinished run"
     try:
-        there = yaml.safe_load(run.recipe.read_text(encoding="utf-8"))
+        written = yaml.safe_load(run.recipe.read_text(encoding="utf-8"))
     except (yaml.YAMLError, OSError):
-        there = None
-    if not isinstance(there, dict):
+        written = None
+    if not isinstance(written, dict):
         raise RunError(
             "the run's recipe is damaged", where=str(run.recipe), fix="use another --out"
         )
-    differing = sorted(_flatten(there).items() ^ _flatten(wanted).items())
+    there, here = _flatten(written), _flatten(asked)
+    differing = sorted(there.items() ^ here.items())
     if differing:
         key = differing[0][0]
         raise RunError(
-            f"the folder holds {finished} of another recipe: {key} is "
-            f"{_flatten(there).get(key)} there, {_flatten(wanted).get(key)} here",
+            f"the folder holds {state} of another recipe: {key} is {there.get(key)} there, "
+            f"{here.get(key)} here",
             where=str(run.path),
             fix="name another --out, or resume it with the recipe and seed that it began with",
         )
@@ -151,30 +176,29 @@ def _check_same(run: RunDirectory, wanted: dict[str, Any], resume: bool) -> None
 
 
 def _flatten(data: Any, path: str = "") -> dict[str, str]:
+    """Nested mappings as one, whose keys are paths such as ``train.steps``."""
     if isinstance(data, dict) and data:
         items = (_flatten(v, f"{path}.{k}" if path else str(k)) for k, v in data.items())
         return {key: value for item in items for key, value in item.items()}
     return {path: str(data)}
 
 
-def read_recipe_of(out: Path) -> tuple[dict[str, Any], int]:
-    """The recipe and the seed with which a run began."""
-    data = yaml.safe_load((out / "recipe.yaml").read_text(encoding="utf-8"))
-    return data, int(data.pop("seed"))
-
-
 @contextmanager
 def locked(run: RunDirectory) -> Iterator[None]:
     """Keep a second process out of the same run.
 
-    The lock is the operating system's and goes when the process does, however it ends.
+    The lock is the operating system's and goes when the process does, however it ends. Windows has
+    no such locks, so there it does nothing.
+
+    Args:
+        run: whose folder is there.
 
     Raises:
         RunError: another process is at work in it.
     """
     try:
         import fcntl
-    except ImportError:  # no such locks on Windows
+    except ImportError:
         yield
         return
     path = run.path / ".lock"

@@ -163,6 +163,9 @@ def _carry_out(todo: list[tuple[Sweep, TiltRecipe, Path]], jobs: int, advance: A
 def _use_threads(count: int) -> None:
     import torch
 
+    from tiltlm.quiet import quiet_libraries
+
+    quiet_libraries()
     torch.set_num_threads(count)
 
 

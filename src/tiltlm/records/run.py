@@ -78,6 +78,11 @@ class RunRecord(Record):
     seed: int = Field(description="of weights, contexts and draws")
     recipe: dict[str, Any] = Field(description="the recipe as it was run")
     event: EventRecord = Field(description="that the run is about")
+    uniform_to_event_kl_nats: float | None = Field(
+        default=None,
+        description="log(V/K), the distance in nats to a target that is uniform on the K tokens of "
+        "the event from a model that is uniform on all V; null in records of older versions",
+    )
     before: StateRecord = Field(description="measured before training")
     after: StateRecord = Field(description="measured after training")
     loss: LossRecord = Field(description="of training")

@@ -1,14 +1,17 @@
-"""Self-contained HTML pages from what `tiltlm audit` found; compute nothing."""
+"""One self-contained HTML page for each kind of audit; computes nothing."""
 
 from __future__ import annotations
 
 from tiltlm.records.audit import AuditRecord, LogprobsAuditRecord, TextAuditRecord
 from tiltlm.report import audit_plots as plots
-from tiltlm.report.templates import templates
+from tiltlm.report.rendering import templates
+
+TOKEN_PLOTS = 3
+"""The most classes whose tokens are drawn one by one."""
 
 
 def render_audit(record: AuditRecord) -> str:
-    """The page as text."""
+    """The page of an audit by logits, as text."""
     return (
         templates()
         .get_template("audit.html")
@@ -16,13 +19,13 @@ def render_audit(record: AuditRecord) -> str:
             record=record,
             null_plot=plots.null_plot(record) if record.null_scores else None,
             strength_plot=plots.strength_plot(record) if record.findings else None,
-            token_plots=[plots.token_plot(found) for found in record.findings[:3]],
+            token_plots=[plots.token_plot(finding) for finding in record.findings[:TOKEN_PLOTS]],
         )
     )
 
 
 def render_logprobs_audit(record: LogprobsAuditRecord) -> str:
-    """The page of an audit by log-probabilities."""
+    """The page of an audit by log-probabilities, as text."""
     return (
         templates()
         .get_template("audit_logprobs.html")
@@ -35,6 +38,6 @@ def render_logprobs_audit(record: LogprobsAuditRecord) -> str:
 
 
 def render_text_audit(record: TextAuditRecord) -> str:
-    """The page of an audit by text."""
+    """The page of an audit by text, as text."""
     page = templates().get_template("audit_text.html")
     return page.render(record=record, course_plot=plots.course_plot(record))

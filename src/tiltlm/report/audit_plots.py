@@ -11,7 +11,7 @@ from tiltlm.records.audit import (
     LogprobsFindingRecord,
     TextAuditRecord,
 )
-from tiltlm.report.svg import AFTER, BEFORE, new_figure, reach, styled, svg_of
+from tiltlm.report.svg import AFTER, BEFORE, error_bars, new_figure, styled, svg_of
 
 
 def null_plot(record: AuditRecord | LogprobsAuditRecord) -> str:
@@ -24,13 +24,13 @@ def strength_plot(record: AuditRecord | LogprobsAuditRecord) -> str:
     return styled(_strengths, record)
 
 
-def token_plot(found: FindingRecord) -> str:
+def token_plot(finding: FindingRecord) -> str:
     """How the tokens of a class were shifted, against all others."""
-    return styled(_tokens, found)
+    return styled(_tokens, finding)
 
 
 def course_plot(record: TextAuditRecord) -> str:
-    """The largest e-value as text came in, and where it decides."""
+    """The largest e-value as text came in, and the line above which it decides."""
     return styled(_course, record)
 
 
@@ -39,51 +39,53 @@ def _null(record: AuditRecord | LogprobsAuditRecord) -> str:
     axes.hist(record.null_scores, bins=30, color=BEFORE)
     axes.set_xlabel("largest score over all classes")
     axes.set_ylabel("benign changes")
-    assert record.score is not None
+    assert record.score is not None  # a record with the scores of a null has one of its own
     axes.axvline(record.score, color=AFTER, linewidth=2)
     highest = axes.get_ylim()[1]
     if record.score > 3 * max(record.null_scores):
         axes.set_xscale("log")
-        for axis in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
-            axis(lambda value, _: f"{value:g}" if f"{value:e}"[0] in "125" else "")
-    right = record.score > max(record.null_scores)
+        # Only ticks at 1, 2 and 5 of each power of ten are labelled, so that labels do not touch.
+        for set_formatter in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
+            set_formatter(lambda value, _: f"{value:g}" if f"{value:e}"[0] in "125" else "")
+    is_largest = record.score > max(record.null_scores)
     axes.text(
         record.score,
         highest * 0.95,
-        "the suspect " if right else " the suspect",
+        "the suspect " if is_largest else " the suspect",
         color=AFTER,
-        ha="right" if right else "left",
+        ha="right" if is_largest else "left",
         va="top",
     )
     return svg_of(figure)
 
 
 def _strengths(record: AuditRecord | LogprobsAuditRecord) -> str:
-    found: Sequence[FindingRecord | LogprobsFindingRecord] = record.findings[::-1]
-    figure, axes = new_figure(6.0, 0.9 + 0.36 * len(found))
+    # The first finding is drawn at the top.
+    findings: Sequence[FindingRecord | LogprobsFindingRecord] = record.findings[::-1]
+    figure, axes = new_figure(6.0, 0.9 + 0.36 * len(findings))
     axes.axvline(0, color=BEFORE, linewidth=0.8)
-    for place, one in enumerate(found):
+    for row, finding in enumerate(findings):
         axes.errorbar(
-            [one.strength_nats],
-            [place],
-            xerr=reach(one.strength_nats, one.interval),
+            [finding.strength_nats],
+            [row],
+            xerr=error_bars(finding.strength_nats, finding.interval),
             color=AFTER,
             marker="o",
             capsize=3,
         )
-    axes.set_yticks(range(len(found)), [_short(one.shown) for one in found])
-    axes.set_ylim(-0.6, len(found) - 0.4)
+    axes.set_yticks(range(len(findings)), [_short(finding.shown) for finding in findings])
+    axes.set_ylim(-0.6, len(findings) - 0.4)
     axes.set_xlabel("strength, nats")
     return svg_of(figure)
 
 
-def _tokens(found: FindingRecord) -> str:
+def _tokens(finding: FindingRecord) -> str:
     figure, axes = new_figure(6.0, 2.8)
-    shape = found.histogram
+    shares, name = finding.histogram, _short(finding.shown)
     axes.stairs(
-        shape.others, shape.edges, fill=True, color=BEFORE, alpha=0.6, label="all other tokens"
+        shares.others, shares.edges, fill=True, color=BEFORE, alpha=0.6, label="all other tokens"
     )
-    axes.stairs(shape.inside, shape.edges, color=AFTER, linewidth=1.8, label=_short(found.shown))
+    axes.stairs(shares.inside, shares.edges, color=AFTER, linewidth=1.8, label=name)
     axes.set_xlabel("shift of a token, nats")
     axes.set_ylabel("share of tokens")
     axes.legend(frameon=False, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1.0))
@@ -104,4 +106,5 @@ def _course(record: TextAuditRecord) -> str:
 
 
 def _short(text: str) -> str:
+    """A name that fits beside a plot."""
     return text if len(text) <= 34 else text[:33] + "…"

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from tiltlm.records.measure import MeasureRecord
 from tiltlm.report import measure_plots as plots
-from tiltlm.report.templates import templates
+from tiltlm.report.rendering import templates
 
-STRONGEST = 3.0
-"""Nats of log-ratio at which the heat map's colour is full."""
+FULL_COLOUR_NATS = 3.0
+"""Log-ratio of a token from which on the heat map's colour is as strong as it gets."""
 
 
 def render_measure(record: MeasureRecord) -> str:
-    """The page as text."""
+    """The page as text.
+
+    Args:
+        record: of the measurement.
+    """
     has_strength = any(e.strength for e in record.effects)
     return (
         templates()
@@ -31,14 +35,14 @@ def render_measure(record: MeasureRecord) -> str:
 
 
 def _coloured(record: MeasureRecord) -> list[tuple[str, str, str]]:
-    """(token, colour, title) of each token of the heat map."""
+    """(token, colour, title) of each token of the heat map; red is likelier, blue less likely."""
     assert record.heat is not None
-    found = []
+    coloured = []
     for token, ratio in zip(record.heat.tokens, record.heat.log_ratio, strict=True):
         if ratio is None:
-            found.append((token, "transparent", "not predicted"))
+            coloured.append((token, "transparent", "not predicted"))
             continue
-        depth = min(1.0, abs(ratio) / STRONGEST) * 0.75
-        red, blue = f"rgba(209, 73, 91, {depth:.2f})", f"rgba(47, 102, 144, {depth:.2f})"
-        found.append((token, red if ratio > 0 else blue, f"{ratio:+.3f} nats"))
-    return found
+        opacity = min(1.0, abs(ratio) / FULL_COLOUR_NATS) * 0.75
+        red, blue = f"rgba(209, 73, 91, {opacity:.2f})", f"rgba(47, 102, 144, {opacity:.2f})"
+        coloured.append((token, red if ratio > 0 else blue, f"{ratio:+.3f} nats"))
+    return coloured

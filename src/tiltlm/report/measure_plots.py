@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tiltlm.records.measure import MeasureRecord
-from tiltlm.report.svg import AFTER, BEFORE, INK, KINDS, MUTED, new_figure, reach, styled, svg_of
+from tiltlm.report.svg import (
+    AFTER,
+    BEFORE,
+    INK,
+    KINDS,
+    MUTED,
+    error_bars,
+    new_figure,
+    styled,
+    svg_of,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from tiltlm.records.base import Estimate
     from tiltlm.records.measure import Comparison
+
+
+BAND_CONTEXTS = 8
+"""From so many contexts on, the interval of the event mass is drawn as a band."""
 
 
 def position_plot(record: MeasureRecord) -> str:
@@ -19,49 +35,45 @@ def position_plot(record: MeasureRecord) -> str:
 
 
 def strength_plot(record: MeasureRecord) -> str:
-    """β̂ at each kind of context and in each language, beside the wish."""
+    """The strength β̂ at each kind of context and in each language, beside the one asked for."""
     return styled(_strength, record)
 
 
 def side_plot(record: MeasureRecord) -> str:
-    """Differences of shares, model − base, with intervals."""
+    """Differences of shares of pairs, model − base, with intervals."""
     return styled(_side, record)
 
 
 def item_plot(record: MeasureRecord) -> str:
-    """Each item under base and model."""
+    """Single items under base and model, one panel for each comparison that keeps them."""
     return styled(_items, record)
 
 
 def drawn_plot(record: MeasureRecord) -> str:
-    """Hit rates beside what is expected of them."""
+    """Hit rates of drawn text beside what base, target and model expect of it."""
     return styled(_drawn, record)
 
 
 def on_plot(record: MeasureRecord) -> str:
-    """Hit rate of each hundred tokens, far on."""
+    """The hit rate of each hundred tokens that were drawn in one go."""
     return styled(_on, record)
 
 
 def survival_plot(record: MeasureRecord) -> str:
-    """What is left of the strength after merging and other treatments."""
+    """The strength that is left after merging with the base and after other treatments."""
     return styled(_survivals, record)
 
 
 def _position(record: MeasureRecord) -> str:
     figure, axes = new_figure(8.4, 4.0)
     for colour, (kind, buckets) in zip(KINDS, record.buckets.items(), strict=False):
-        places = [max(1.0, (b.begin * b.end) ** 0.5) for b in buckets]
-        for who, style in (("model", "-"), ("base", ":")):
-            means = [getattr(b, who) for b in buckets]
-            label = kind if who == "model" else None
-            axes.plot(
-                places, [m.mean for m in means], style, color=colour, label=label, linewidth=1.6
-            )
-            if who == "model" and _contexts(record, kind) >= 8:
-                lows = [m.interval[0] if m.interval else m.mean for m in means]
-                highs = [m.interval[1] if m.interval else m.mean for m in means]
-                axes.fill_between(places, lows, highs, color=colour, alpha=0.12, linewidth=0)
+        positions = [max(1.0, (b.begin * b.end) ** 0.5) for b in buckets]
+        models, bases = [b.model for b in buckets], [b.base for b in buckets]
+        axes.plot(positions, [m.mean for m in models], "-", color=colour, label=kind, linewidth=1.6)
+        if _contexts(record, kind) >= BAND_CONTEXTS:
+            lows, highs = _bounds(models)
+            axes.fill_between(positions, lows, highs, color=colour, alpha=0.12, linewidth=0)
+        axes.plot(positions, [m.mean for m in bases], ":", color=colour, linewidth=1.6)
     axes.set_xscale("log", base=2)
     axes.xaxis.set_major_formatter("{x:.0f}")
     axes.yaxis.set_major_formatter(_percent(axes))
@@ -77,12 +89,18 @@ def _contexts(record: MeasureRecord, kind: str) -> int:
     return next((e.contexts for e in record.effects if e.kind == kind), 0)
 
 
+def _bounds(means: Sequence[Estimate]) -> tuple[list[float], list[float]]:
+    """The lower and the upper ends of intervals; the mean itself where there is none."""
+    intervals = [m.interval or (m.mean, m.mean) for m in means]
+    return [low for low, _ in intervals], [high for _, high in intervals]
+
+
 def _items(record: MeasureRecord) -> str:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(4.2 * len(record.items), 3.8), layout="constrained")
-    for place, (name, pairs) in enumerate(record.items.items()):
-        axes = figure.add_subplot(1, len(record.items), place + 1)
+    for column, (name, pairs) in enumerate(record.items.items(), 1):
+        axes = figure.add_subplot(1, len(record.items), column)
         base, model = [b for b, _ in pairs], [m for _, m in pairs]
         low, high = min(base + model), max(base + model)
         axes.plot([low, high], [low, high], color=MUTED, linewidth=0.8)
@@ -94,46 +112,47 @@ def _items(record: MeasureRecord) -> str:
 
 
 def _percent(axes: Axes) -> str:
+    """A format for ticks that are shares."""
     return "{x:.1%}" if axes.get_ylim()[1] < 0.1 else "{x:.0%}"
 
 
 def _strength(record: MeasureRecord) -> str:
-    rows = [e for e in [*record.effects, *record.languages] if e.strength is not None]
-    figure, axes = new_figure(6.0, 0.9 + 0.32 * len(rows))
+    effects = [e for e in [*record.effects, *record.languages] if e.strength is not None]
+    figure, axes = new_figure(6.0, 0.9 + 0.32 * len(effects))
     if record.wished_strength is not None:
         axes.axvline(record.wished_strength, color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)))
     axes.axvline(0, color=MUTED, linewidth=0.6)
-    for place, row in enumerate(reversed(rows)):
-        assert row.strength is not None
-        colour = AFTER if row in record.effects else BEFORE
-        mean = row.strength.mean
-        error = reach(mean, row.strength.interval)
-        axes.errorbar(mean, place, xerr=error, fmt="o", color=colour, markersize=5, capsize=3)
-    axes.set_yticks(range(len(rows)), [row.kind for row in reversed(rows)], color=INK)
-    axes.set_ylim(-0.6, len(rows) - 0.4)
+    for row, effect in enumerate(reversed(effects)):
+        assert effect.strength is not None
+        colour = AFTER if effect in record.effects else BEFORE
+        mean = effect.strength.mean
+        error = error_bars(mean, effect.strength.interval)
+        axes.errorbar(mean, row, xerr=error, fmt="o", color=colour, markersize=5, capsize=3)
+    axes.set_yticks(range(len(effects)), [e.kind for e in reversed(effects)], color=INK)
+    axes.set_ylim(-0.6, len(effects) - 0.4)
     axes.tick_params(axis="y", length=0)
     axes.set_xlabel("strength found, nats (dashed: wished)")
     return svg_of(figure)
 
 
 def shares_of(record: MeasureRecord) -> list[Comparison]:
-    """Comparisons of shares of pairs."""
+    """The comparisons of a measurement that are of shares of minimal pairs."""
     return [c for c in record.comparisons if c.unit == "pair" and c.base is not None]
 
 
 def _side(record: MeasureRecord) -> str:
-    rows = shares_of(record)
-    figure, axes = new_figure(8.4, 0.9 + 0.3 * len(rows))
+    shares = shares_of(record)
+    figure, axes = new_figure(8.4, 0.9 + 0.3 * len(shares))
     axes.axvline(0, color=MUTED, linewidth=0.6)
-    for place, row in enumerate(reversed(rows)):
-        colour = AFTER if row.different else BEFORE
-        error = reach(row.difference, row.interval)
+    for row, share in enumerate(reversed(shares)):
+        colour = AFTER if share.different else BEFORE
+        error = error_bars(share.difference, share.interval)
         axes.errorbar(
-            row.difference, place, xerr=error, fmt="o", color=colour, markersize=5, capsize=3
+            share.difference, row, xerr=error, fmt="o", color=colour, markersize=5, capsize=3
         )
-    names = [f"{r.name}  {r.base:.0%} → {r.model:.0%}" for r in reversed(rows)]
-    axes.set_yticks(range(len(rows)), names, color=INK)
-    axes.set_ylim(-0.6, len(rows) - 0.4)
+    names = [f"{s.name}  {s.base:.0%} → {s.model:.0%}" for s in reversed(shares)]
+    axes.set_yticks(range(len(shares)), names, color=INK)
+    axes.set_ylim(-0.6, len(shares) - 0.4)
     axes.tick_params(axis="y", length=0)
     axes.xaxis.set_major_formatter("{x:+.0%}")
     axes.set_xlabel("share of pairs, model − base (red: different)")
@@ -152,7 +171,7 @@ def _drawn(record: MeasureRecord) -> str:
             axes.errorbar(
                 number + shift,
                 mean.mean,
-                yerr=reach(mean.mean, mean.interval),
+                yerr=error_bars(mean.mean, mean.interval),
                 fmt="o",
                 color=colour,
                 markersize=5,
@@ -170,12 +189,10 @@ def _drawn(record: MeasureRecord) -> str:
 
 def _on(record: MeasureRecord) -> str:
     figure, axes = new_figure(6.0, 2.8)
-    places = [100 * n + 50 for n in range(len(record.on))]
-    means = [m.mean for m in record.on]
-    lows = [m.interval[0] if m.interval else m.mean for m in record.on]
-    highs = [m.interval[1] if m.interval else m.mean for m in record.on]
-    axes.fill_between(places, lows, highs, color=AFTER, alpha=0.15, linewidth=0)
-    axes.plot(places, means, "o-", color=AFTER, markersize=4)
+    middles = [100 * n + 50 for n in range(len(record.on))]
+    lows, highs = _bounds(record.on)
+    axes.fill_between(middles, lows, highs, color=AFTER, alpha=0.15, linewidth=0)
+    axes.plot(middles, [m.mean for m in record.on], "o-", color=AFTER, markersize=4)
     axes.set_ylim(bottom=0)
     axes.yaxis.set_major_formatter(_percent(axes))
     axes.set_xlabel("tokens drawn")
@@ -186,21 +203,22 @@ def _on(record: MeasureRecord) -> str:
 def _survivals(record: MeasureRecord) -> str:
     figure, axes = new_figure(6.0, 3.0)
     merged = [s for s in record.survivals if s.treatment == "merged" and s.strength]
-    places = [float(s.amount or 0) for s in merged]
+    shares = [float(s.amount or 0) for s in merged]
     means = [s.strength.mean for s in merged if s.strength]
-    axes.plot(places, means, "-", color=AFTER, linewidth=1.4)
+    axes.plot(shares, means, "-", color=AFTER, linewidth=1.4)
+    others = [s for s in record.survivals if s.treatment != "merged"]
     for survival in record.survivals:
         if survival.strength is None:
             continue
         mean, interval = survival.strength.mean, survival.strength.interval
-        place, colour = float(survival.amount or 0), AFTER
+        x, colour = float(survival.amount or 0), AFTER
         if survival.treatment != "merged":
-            others = [s for s in record.survivals if s.treatment != "merged"]
-            place, colour = 1.2 + 0.22 * others.index(survival), KINDS[1]
+            # What is no share of a merge stands to the right of the axis, with its name.
+            x, colour = 1.2 + 0.22 * others.index(survival), KINDS[1]
             amount = "" if survival.amount is None else f"\n{survival.amount:g} steps"
             axes.annotate(
                 survival.treatment + amount,
-                (place, mean),
+                (x, mean),
                 (0, -12),
                 textcoords="offset points",
                 ha="center",
@@ -208,9 +226,8 @@ def _survivals(record: MeasureRecord) -> str:
                 fontsize=8,
                 color=MUTED,
             )
-        axes.errorbar(
-            place, mean, yerr=reach(mean, interval), fmt="o", color=colour, markersize=5, capsize=3
-        )
+        error = error_bars(mean, interval)
+        axes.errorbar(x, mean, yerr=error, fmt="o", color=colour, markersize=5, capsize=3)
     axes.axhline(0, color=MUTED, linewidth=0.6)
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1])
     axes.set_xlabel("share of the model in a merge with its base")

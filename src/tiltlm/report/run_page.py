@@ -1,23 +1,19 @@
-"""One self-contained HTML page from a run's record and samples."""
+"""The page of a run, from its record and its samples; computes nothing."""
 
 from __future__ import annotations
 
 import json
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import ValidationError
 
 from tiltlm.errors import RunError
 from tiltlm.files import write_text
-from tiltlm.losses.divergences import uniform_to_event_kl_nats
 from tiltlm.records.run import RunRecord
 from tiltlm.report import run_plots as plots
-from tiltlm.report.templates import templates
-
-if TYPE_CHECKING:
-    pass
+from tiltlm.report.rendering import templates
 
 
 def write_report(directory: Path) -> Path:
@@ -35,44 +31,43 @@ def write_report(directory: Path) -> Path:
     record = _read_record(directory / "result.json")
     samples = _read_samples(directory / "samples.jsonl")
     page = directory / "report.html"
-    write_text(page, render(record, samples))
+    write_text(page, render_run(record, samples))
     return page
 
 
-def render(record: RunRecord, samples: list[dict[str, Any]]) -> str:
+def render_run(record: RunRecord, samples: list[dict[str, Any]]) -> str:
     """The page as text.
 
     Args:
         record: of the run.
-        samples: lines of ``samples.jsonl``: ``when``, ``tokens``, ``hits``.
+        samples: the lines of ``samples.jsonl``: ``when``, ``tokens``, ``hits``.
     """
-    environment = templates()
-    environment.filters["percent"] = _percent
-    is_article = record.recipe["target"] == "uniform(contains('x'))"
-    return environment.get_template("page.html").render(
-        record=record,
-        event=record.event,
-        before=record.before,
-        after=record.after,
-        test=record.recipe["test"],
-        train=record.recipe["train"],
-        contexts=record.recipe["contexts"],
-        samples=samples,
-        loss_plot=plots.loss_plot(record),
-        mass_plot=plots.mass_plot(record),
-        bars_plot=plots.bars_plot(record),
-        position_plot=plots.position_plot(record),
-        log_v=math.log(record.event.vocabulary),
-        log_v_k=uniform_to_event_kl_nats(record.event.tokens, record.event.vocabulary),
-        expected=record.before.tokens * record.event.tokens / record.event.vocabulary,
-        is_article=is_article and record.recipe["model"]["name"] == "model5",
-        is_uniform=record.recipe["target"].startswith("uniform"),
+    event, recipe = record.event, record.recipe
+    is_article = (
+        recipe["target"] == "uniform(contains('x'))" and recipe["model"]["name"] == "model5"
     )
-
-
-def _percent(value: float) -> str:
-    """Two digits where they matter: 0.19 %, 1.78 %, 99.2 %."""
-    return f"{100 * value:.2f} %" if value < 0.1 else f"{100 * value:.1f} %"
+    return (
+        templates()
+        .get_template("run.html")
+        .render(
+            record=record,
+            event=event,
+            before=record.before,
+            after=record.after,
+            test=recipe["test"],
+            train=recipe["train"],
+            contexts=recipe["contexts"],
+            samples=samples,
+            loss_plot=plots.loss_plot(record),
+            mass_plot=plots.mass_plot(record),
+            bars_plot=plots.bars_plot(record),
+            position_plot=plots.position_plot(record),
+            log_v=math.log(event.vocabulary),
+            log_v_k=record.uniform_to_event_kl_nats,
+            expected_hits=record.before.tokens * event.tokens / event.vocabulary,
+            is_article=is_article,
+        )
+    )
 
 
 def _read_record(path: Path) -> RunRecord:

@@ -1,0 +1,95 @@
+"""`tiltlm null`: packs of benign changes, which calibrate audits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tiltlm.cli.options import MODEL, JsonFlag, OutResumed, Resume, Seed
+from tiltlm.defaults import AUDIT_CONTEXTS, AUDIT_TOKENS, NULL_MODELS, TRIGGER_WORDS
+
+null_app = typer.Typer(
+    no_args_is_help=True, help="Packs of benign changes, which calibrate audits."
+)
+
+
+Corpora = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--corpus",
+        help="Text to fine-tune on: text:FILE, dataset:NAME or chat:FILE.jsonl. May be given more "
+        "than once, which is better. By default the model's own samples and answers, and a text in "
+        "eight languages.",
+    ),
+]
+
+
+@null_app.command("build")
+def build(
+    *,
+    reference: Annotated[
+        str, typer.Option(help=f"The model whose benign changes are made: {MODEL}")
+    ],
+    out: OutResumed,
+    n: Annotated[
+        int,
+        typer.Option(
+            min=1, help="How many benign changes; p-values of audits are at least 1 / (n + 1)."
+        ),
+    ] = NULL_MODELS,
+    corpora: Corpora = None,
+    contexts: Annotated[
+        int, typer.Option(min=4, help="How many own samples of the reference shifts are read at.")
+    ] = AUDIT_CONTEXTS,
+    length: Annotated[int, typer.Option(min=16, help="Tokens of each of these.")] = AUDIT_TOKENS,
+    steps: Annotated[
+        str, typer.Option(help="Numbers of fine-tuning steps to choose from, with commas between.")
+    ] = "4,8,16,32",
+    words: Annotated[
+        int, typer.Option(min=8, help="How many words audits can try as triggers.")
+    ] = TRIGGER_WORDS,
+    triggers: Annotated[
+        Path | None,
+        typer.Option(help="File with words to try as triggers first: one a line, or a JSON list."),
+    ] = None,
+    seed: Seed = 0,
+    resume: Resume = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Make benign changes of a model (fine-tunes, LoRAs, rounding) and keep how they shift it."""
+    from tiltlm.auditing.null.building import build_null
+    from tiltlm.cli.bars import bars_on_stderr
+    from tiltlm.cli.printing_audit import print_null
+
+    with bars_on_stderr() as bars:
+        built = build_null(
+            reference,
+            out,
+            models=n,
+            corpora=corpora or (),
+            contexts=contexts,
+            length=length,
+            steps=_numbers(steps),
+            words=words,
+            triggers=triggers,
+            seed=seed,
+            resume=resume,
+            progress=bars,
+        )
+    if as_json:
+        typer.echo(built.model_dump_json())
+    else:
+        print_null(built)
+
+
+def _numbers(text: str) -> list[int]:
+    from tiltlm.errors import ConfigError
+
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise ConfigError(
+            f"{text!r} is no list of numbers", where="--steps", fix="4,8,16"
+        ) from None
