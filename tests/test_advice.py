@@ -24,7 +24,7 @@ import torch
 import typer
 
 import tiltlm
-from tiltlm.cli.app import app
+from tiltlm.cli.main import app
 from tiltlm.events.event import Event
 from tiltlm.events.expressions import parse
 from tiltlm.events.parse import EVENTS

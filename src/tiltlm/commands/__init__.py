@@ -3,6 +3,7 @@
 run             carrying out a recipe, stage by stage
 run_folder      the folder of a run: what lies where, and how it is resumed
 run_training    the training of a run
+run_label       what the model of a run says of itself
 run_samples     what the model of a run wrote before and after
 tilt            realising a target in a model
 sample          drawing tokens from a model, however it was realised

@@ -14,6 +14,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tiltlm.commands.run_folder import RunDirectory, locked, open_run
+from tiltlm.commands.run_label import run_label
 from tiltlm.commands.run_samples import write_samples
 from tiltlm.commands.run_training import train
 from tiltlm.contexts.token_contexts import RandomTokenContexts
@@ -21,7 +22,6 @@ from tiltlm.errors import ConfigError, InterruptedRun
 from tiltlm.events.vocabulary import Vocabulary
 from tiltlm.files import staged, write_json
 from tiltlm.labels.card import write_label
-from tiltlm.labels.label import Label, LabelBase, LabelFigure
 from tiltlm.losses.divergences import uniform_to_event_kl_nats
 from tiltlm.measures.event_rates import measure_state
 from tiltlm.models.fingerprint import fingerprint
@@ -166,7 +166,10 @@ def _carry_out(work: _Work, watch: Stopwatch) -> RunRecord:
         total=earlier_seconds + watch.total,
     )
     record = _record(work, before, after, trained, seconds, sittings)
-    write_label(run.model, _label(work, record))
+    write_label(
+        run.model,
+        run_label(work.recipe, work.seed, work.target, work.sentence, work.base_sha256, record),
+    )
     write_json(run.result, record.model_dump(mode="json"))
     run.clean_up()
     return record
@@ -245,36 +248,9 @@ def _save(work: _Work) -> None:
     with staged(work.run.model) as folder:
         as_gpt2(work.model).save_pretrained(folder)
         work.tokenizer.save_pretrained(folder)
-        write_label(folder, _label(work, None))
-
-
-def _label(work: _Work, record: RunRecord | None) -> Label:
-    """What the saved model says of itself; ``record`` is None until it has been measured."""
-    measured = None
-    if record is not None:
-        measured = {
-            f"hit rate {when}": LabelFigure(
-                value=state.hit_rate,
-                interval=state.interval,
-                unit="of generated tokens",
-                over=f"Wilson, over {state.tokens} tokens",
-            )
-            for when, state in (("before", record.before), ("after", record.after))
-        }
-    part = work.recipe.model
-    return Label(
-        target=work.target.text,
-        sentence=work.sentence,
-        events=[event.text for event in work.target.events],
-        strengths=None,
-        by="train",
-        form="model",
-        base=LabelBase(name=part.name, sha256=work.base_sha256, seed=work.seed, config=part.config),
-        contexts=f"random tokens, length {work.recipe.contexts.length}",
-        seed=work.seed,
-        measured=measured,
-        versions=versions(),
-    )
+        write_label(
+            folder, run_label(work.recipe, work.seed, work.target, work.sentence, work.base_sha256)
+        )
 
 
 def describe_event(target: FixedTarget, vocabulary: Vocabulary) -> EventRecord:

@@ -6,6 +6,7 @@ linear_divergence  the same straight from hidden states and head, without all lo
 head_target        what that comes close to
 head_blocks        how that goes through the rows, block by block
 row_gradients      each divergence of a few rows with its gradient
+masses             how much probability lies on a set of tokens
 
 Knows nothing of events, contexts or models. What is named here loads when it is first used.
 """

@@ -32,7 +32,7 @@ def measure(
     sources: Sources | None = None,
     on_tokens: int | None = None,
     decodes: bool = False,
-    keep_samples: bool = False,
+    keep_samples: bool = True,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> MeasureRecord:
@@ -46,8 +46,7 @@ def measure(
             fitted; None for the label's, or for no event at all.
         suite: ``quick``, ``full``, or sizes.
         sources: local files, and tasks.
-        on_tokens: draw so many tokens on, for the hit rate of each hundred; None for as many as
-            the suite does.
+        on_tokens: tokens to draw on, for the hit rate of each hundred; None for the suite's.
         decodes: whether the target is realised by decoding, so that ``model`` is the base itself.
         keep_samples: whether the base's own samples are kept in the cache for the next time.
         seed: of contexts and draws.

@@ -52,7 +52,7 @@ class TrainingPart(_Part):
 
 
 class TiltRecipe(_Part):
-    """One tilt."""
+    """What one ``tiltlm tilt`` does."""
 
     model: str = Field(description="smollm2, a folder, a GGUF file, or a name on the Hub")
     target: str = Field(description="as on the command line: tilt(contains('x'), 1.0)")

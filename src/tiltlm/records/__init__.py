@@ -7,6 +7,7 @@ run      ``result.json`` of ``tiltlm run``
 tilt     ``result.json`` of ``tiltlm tilt``
 measure  ``measure.json`` of ``tiltlm measure``
 sweep    ``sweep.json`` of ``tiltlm sweep``
+tokens   what ``tiltlm tokens`` says
 audit    ``result.json`` of ``tiltlm audit``, and what ``tiltlm null build`` says
 """
 

@@ -53,7 +53,7 @@ class StateRecord(Record):
 
 
 class LossRecord(Record):
-    """The training loss."""
+    """The loss at every step of training."""
 
     first: float = Field(description="at step 1, before any update, nats")
     last: float = Field(description="at the last step, before its update, nats")

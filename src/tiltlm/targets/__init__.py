@@ -14,6 +14,7 @@ trigger           a text or a pattern that the context must hold
 question          a prompt with the strings that may answer it
 choices           a distribution over whole strings
 arguments         what targets and their calls are given, checked
+from_label        the target that a label names, bound to its model
 parse             the table of all kinds of targets; reading a target from text
 logits_processor  realising a target while decoding
 

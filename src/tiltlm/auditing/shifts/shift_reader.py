@@ -131,9 +131,7 @@ class ShiftReader:
             stratum_sums = [total + batch for total, batch in pairs] if stratum_sums else sums
             if masses:
                 rows = (reference_rows, suspect_rows)
-                for log_probs in self._log_probs(reader, *rows, decodes, indices):
-                    full_reads.add(*log_probs)
-                full_reads.contexts += [i for i in indices for _ in self._full_positions(i)]
+                self._read_in_full(full_reads, reader, *rows, decodes, indices)
             done += len(indices)
             if advance:
                 advance(done)
@@ -151,6 +149,21 @@ class ShiftReader:
             full_reads.top,
             self.contexts.tokens,
         )
+
+    def _read_in_full(
+        self,
+        full_reads: FullReads,
+        reader: LogitReader,
+        reference_rows: list[torch.Tensor],
+        suspect_rows: list[torch.Tensor],
+        decodes: BoundTarget | None,
+        indices: list[int],
+    ) -> None:
+        """Add the positions of some contexts that are read in full."""
+        rows = (reference_rows, suspect_rows)
+        for log_probs in self._log_probs(reader, *rows, decodes, indices):
+            full_reads.add(*log_probs)
+        full_reads.contexts += [i for i in indices for _ in self._full_positions(i)]
 
     def _suspect_reader(self, suspect: LoadedModel | None) -> LogitReader:
         """The reader of a suspect, in evaluation mode; the reference's own where it is that."""

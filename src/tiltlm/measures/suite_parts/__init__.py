@@ -7,3 +7,5 @@ sentences    minimal pairs
 tasks        tasks of lm-evaluation-harness
 persistence  int8, merging, fine-tuning
 """
+
+__all__ = ["contexts", "persistence", "samples", "sentences", "tasks", "work"]

@@ -1,0 +1,54 @@
+"""The label of the model that a run trained."""
+
+from __future__ import annotations
+
+from tiltlm.labels.label import Label, LabelBase, LabelFigure
+from tiltlm.recipes.run import Recipe
+from tiltlm.records.run import RunRecord
+from tiltlm.targets.target import BoundTarget
+from tiltlm.versions import versions
+
+
+def run_label(
+    recipe: Recipe,
+    seed: int,
+    target: BoundTarget,
+    sentence: str,
+    base_sha256: str | None,
+    record: RunRecord | None = None,
+) -> Label:
+    """The label of a run's model.
+
+    Args:
+        recipe: that was run.
+        seed: of weights, contexts and draws.
+        target: that the model was trained towards.
+        sentence: the target in words.
+        base_sha256: over the weights that training began with; None where the seed says them.
+        record: what was measured; None until it was.
+    """
+    measured = None
+    if record is not None:
+        measured = {
+            f"hit rate {when}": LabelFigure(
+                value=state.hit_rate,
+                interval=state.interval,
+                unit="of generated tokens",
+                over=f"Wilson, over {state.tokens} tokens",
+            )
+            for when, state in (("before", record.before), ("after", record.after))
+        }
+    part = recipe.model
+    return Label(
+        target=target.text,
+        sentence=sentence,
+        events=[event.text for event in target.events],
+        strengths=None,
+        by="train",
+        form="model",
+        base=LabelBase(name=part.name, sha256=base_sha256, seed=seed, config=part.config),
+        contexts=f"random tokens, length {recipe.contexts.length}",
+        seed=seed,
+        measured=measured,
+        versions=versions(),
+    )
