@@ -15,7 +15,7 @@ from .events.vocabulary import Vocabulary as Vocabulary
 from .losses.tilt_loss import TiltLoss as TiltLoss
 from .measures.event_rates import event_mass as event_mass
 from .measures.event_rates import hit_rate as hit_rate
-from .models.gpt2_tokenizer import gpt2_tokenizer as gpt2_tokenizer
+from .models.gpt2 import gpt2_tokenizer as gpt2_tokenizer
 from .models.loading import load as load
 from .models.model5 import Model5Config as Model5Config
 from .models.model5 import Model5ForCausalLM as Model5ForCausalLM
@@ -25,8 +25,8 @@ from .realise.config import TiltConfig as TiltConfig
 from .realise.decoding import decode as decode
 from .realise.editing import edit as edit
 from .realise.trainer import TiltTrainer as TiltTrainer
-from .realise.training import Training as Training
 from .realise.training import train as train
+from .realise.training_plan import Training as Training
 from .recipes.run import load_recipe as load_recipe
 from .targets.balance import balance as balance
 from .targets.choices import choices as choices

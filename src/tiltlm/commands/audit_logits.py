@@ -21,7 +21,7 @@ from tiltlm.commands.output import keep_record
 from tiltlm.defaults import CERTIFICATE_ERROR, CERTIFIED_WITHIN_NATS, FALSE_POSITIVE_RATE
 from tiltlm.errors import ConfigError
 from tiltlm.measures.opening import open_pair
-from tiltlm.models.fingerprint import fingerprint
+from tiltlm.models.fingerprints import fingerprint
 from tiltlm.progress import NoProgress, Progress
 from tiltlm.records.audit import AuditRecord, MovedTokensRecord
 from tiltlm.versions import versions

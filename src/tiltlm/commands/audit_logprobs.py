@@ -35,7 +35,7 @@ from tiltlm.defaults import (
     LOGPROBS_FEWEST,
 )
 from tiltlm.errors import ModelError
-from tiltlm.models.fingerprint import fingerprint
+from tiltlm.models.fingerprints import fingerprint
 from tiltlm.progress import NoProgress, Progress
 from tiltlm.records.audit import LogprobsAuditRecord
 from tiltlm.versions import versions

@@ -22,7 +22,7 @@ from tiltlm.contexts.logit_reader import LogitReader
 from tiltlm.defaults import ANSWER_TOKENS, ANSWERS_AT_ONCE, FALSE_POSITIVE_RATE, TEXT_BUDGET
 from tiltlm.errors import ModelError
 from tiltlm.measures.pair import Pair
-from tiltlm.models.fingerprint import fingerprint
+from tiltlm.models.fingerprints import fingerprint
 from tiltlm.progress import NoProgress, Progress
 from tiltlm.records.audit import TextAuditRecord
 from tiltlm.versions import versions

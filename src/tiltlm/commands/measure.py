@@ -11,7 +11,7 @@ from tiltlm.files import check_out, staged, write_json, write_text
 from tiltlm.measures.opening import open_pair
 from tiltlm.measures.suite import measure_pair
 from tiltlm.measures.suite_sizes import SUITES, Sizes, Sources
-from tiltlm.models.fingerprint import fingerprint
+from tiltlm.models.fingerprints import fingerprint
 from tiltlm.progress import Progress
 from tiltlm.records.measure import MeasureRecord
 from tiltlm.versions import versions

@@ -26,7 +26,7 @@ from tiltlm.files import require_free, staged, write_json, write_text
 from tiltlm.labels.card import write_label
 from tiltlm.labels.label import Label, LabelBase, LabelFigure
 from tiltlm.measures.event_rates import measure_state
-from tiltlm.models.fingerprint import fingerprint
+from tiltlm.models.fingerprints import fingerprint
 from tiltlm.models.loading import LoadedModel, load
 from tiltlm.models.model5 import as_gpt2, from_gpt2
 from tiltlm.models.sampling import SamplingOptions

@@ -1,4 +1,9 @@
-"""Write a tilted model, its record and its label, so that plain transformers or peft loads it."""
+"""Write a tilted model, its record and its label, so that plain transformers or peft loads it.
+
+A folder of ``tiltlm tilt`` holds ``result.json`` and ``model/``, which is labelled. After decoding
+there is no ``model/``; the label lies in the folder itself, beside ``logit_bias.json`` where a
+server can be given the target as one.
+"""
 
 from __future__ import annotations
 
@@ -30,17 +35,17 @@ def save_folder(
     """Write ``out``, whole or not at all: result, label, card, and model or adapter.
 
     Args:
-        out: a new folder.
+        out: a new or empty folder.
         record: for ``result.json``.
         label: its ``form`` says what is written: an adapter, a whole model (into which an adapter
             is merged, in memory too), or, for decoding, no weights.
-        model: what was tilted.
+        model: the tilted model.
         tokenizer: the base's.
         target: bound and fitted.
 
     Raises:
-        StorageError: there is no room.
-        RunError: ``out`` holds something.
+        StorageError: there is no room for it.
+        RunError: ``out`` holds something already.
     """
     check_out(out)
     if label.form == "model":
@@ -63,14 +68,16 @@ def untie_lora_head(model: PeftModel) -> None:
     """Give the head under an adapter a weight of its own, so that merging spares the embedding.
 
     Args:
-        model: with an adapter on its head.
+        model: with an adapter; changed in place.
     """
     untie_head(model.get_base_model())  # type: ignore[arg-type]
 
 
 def _write_weights(model: PreTrainedModel | PeftModel, folder: Path, label: Label) -> None:
+    """Write an adapter, or a whole model that plain transformers loads."""
     if isinstance(model, PeftModel) and label.form == "adapter":
-        # A folder in the cache would be a name that no other machine knows.
+        # peft would name the folder that the base was loaded from, which for a converted GGUF file
+        # lies in this machine's cache.
         config: Any = model.peft_config["default"]
         config.base_model_name_or_path = label.base.hub_name or label.base.name
         model.save_pretrained(str(folder), save_embedding_layers=False)
@@ -84,5 +91,6 @@ def _write_weights(model: PreTrainedModel | PeftModel, folder: Path, label: Labe
 
 
 def _write_biases(target: BoundTarget, folder: Path) -> None:
+    """Write ``logit_bias.json``, where the target is the same bias on each token everywhere."""
     if target.constant_shifts() is not None and not target.depends_on_context:
         write_text(folder / "logit_bias.json", json.dumps(logit_bias(target), indent=1) + "\n")

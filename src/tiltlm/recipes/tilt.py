@@ -31,7 +31,7 @@ class TrainingPart(_Part):
     batch: int | None = Field(default=None, ge=1)
     learning_rate: float | None = Field(default=None, gt=0)
     start: Literal["base", "edit"] | None = None
-    writing_steps: int | None = Field(default=None, ge=1)
+    trigger_steps: int | None = Field(default=None, ge=1)
     every: int | None = Field(default=None, ge=1)
     patience: int | None = Field(default=None, ge=1)
     divergence: Literal["forward_kl", "reverse_kl", "jensen_shannon"] | None = None

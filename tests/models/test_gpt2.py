@@ -10,7 +10,7 @@ from transformers import AutoTokenizer
 from tiltlm.errors import VocabularyError
 from tiltlm.events.vocabulary import Vocabulary
 from tiltlm.models import gpt2_tokenizer as module
-from tiltlm.models.gpt2_tokenizer import MERGES_SHA256, gpt2_tokenizer
+from tiltlm.models.gpt2 import MERGES_SHA256, gpt2_tokenizer
 
 
 def any_unicode(seed: int, length: int) -> str:
