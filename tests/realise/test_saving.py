@@ -56,6 +56,16 @@ def test_what_save_writes_from_python_opens_as_the_model_that_was_measured(tmp_p
         assert torch.allclose(logits_of(opened.model, ids), expected, atol=1e-4)
 
 
+def test_what_was_merged_is_a_whole_model_from_then_on(tmp_path, base):
+    tilted, ids = edited(base), torch.randint(300, (1, 9))
+    tilted.save(tmp_path / "merged", merge=True)
+    assert not isinstance(tilted.model, PeftModel)
+    tilted.save(tmp_path / "again")
+    assert read_label(tmp_path / "again" / "model").form == "model"
+    first, second = (open_tilted(str(tmp_path / name)).model for name in ("merged", "again"))
+    assert torch.equal(logits_of(first, ids), logits_of(second, ids))
+
+
 def test_what_was_trained_in_every_weight_is_saved_as_a_whole_model(tmp_path, base):
     training = Training(parameters="full", steps=2, every=1, learning_rate=1e-3)
     tilted = train(str(base), TILT, "random", training=training)

@@ -76,7 +76,8 @@ class Head:
         raise ModelError(
             "the model's logits are no scaled or capped product of its head",
             where=type(model).__name__,
-            fix="use decode, which works on logits alone",
+            fix="use tiltlm.decode(model, target), which works on logits alone, with a target that "
+            "is not fitted to contexts",
         )
 
     def copied(self) -> Head:

@@ -40,7 +40,8 @@ def head_of(model: nn.Module) -> tuple[str, Any]:
     raise ModelError(
         "the model has no linear output head",
         where=type(model).__name__,
-        fix="use decode, which needs none",
+        fix="use tiltlm.decode(model, target), which needs none, with a target that is not fitted "
+        "to contexts",
     )
 
 

@@ -11,7 +11,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tiltlm.labels.label import Label, LabelBase, LabelFigure
 from tiltlm.measures.fidelity import Fidelity
-from tiltlm.realise.saving import save_folder
+from tiltlm.realise.saving import check_room, merge_adapter, save_folder
 from tiltlm.records.base import Estimate
 from tiltlm.records.tilt import (
     By,
@@ -145,7 +145,7 @@ class Tilted:
         Args:
             folder: a new or empty one.
             merge: write a whole model, its head untied, instead of an adapter. ``model`` is then
-                merged in memory too, and has no adapter any more.
+                that whole model in memory too, and has no adapter any more.
 
         Returns:
             what ``result.json`` holds.
@@ -154,15 +154,11 @@ class Tilted:
             StorageError: there is no room for it.
             RunError: the folder holds something already.
         """
-        record = self.record()
-        save_folder(
-            Path(folder),
-            record,
-            self.label(merge=merge),
-            self.model,
-            self.tokenizer,
-            self.target,
-        )
+        out, record, label = Path(folder), self.record(), self.label(merge=merge)
+        check_room(out, label, self.model)
+        if merge and isinstance(self.model, PeftModel):
+            self.model = merge_adapter(self.model)
+        save_folder(out, record, label, self.model, self.tokenizer, self.target)
         return record
 
 

@@ -17,7 +17,7 @@ from tiltlm.defaults import (
     STEPS,
     TRIGGER_STEPS,
 )
-from tiltlm.errors import ConfigError
+from tiltlm.errors import ConfigError, TargetError
 from tiltlm.losses.divergences import divergence_named
 from tiltlm.realise.adapters import PARAMETERS, Parameters, parameters_for
 from tiltlm.realise.head_edit import check_editable
@@ -73,7 +73,10 @@ class Training:
                 raise ConfigError(f"{name} is {value}; it must be above 0")
         divergence_named(self.divergence)
         if self.start == "edit":
-            check_editable(target)
+            try:
+                check_editable(target)
+            except TargetError as error:
+                raise TargetError(error.what, fix="start base, or leave it out") from None
             if (self.parameters or parameters_for(target)) == "full":
                 raise ConfigError(
                     "an edit to start from is written into an adapter, and full weights have none",
