@@ -26,13 +26,13 @@ class CheckpointTrainer(Trainer):
 
     _staging: Path | None = None
 
-    def _diverged(self, what: str) -> DivergedError:
+    def _diverged(self, reason: str) -> DivergedError:
         """The error that ends training: at which step, and what is left of the run."""
-        kept = checkpoints.list_checkpoints(Path(str(self.args.output_dir)))
+        saved = checkpoints.list_checkpoints(Path(str(self.args.output_dir)))
         where = f"step {self.state.global_step + 1}"
-        last = f"; the last good checkpoint is {kept[-1]}" if kept else ""
+        last = f"; the last good checkpoint is {saved[-1]}" if saved else ""
         return DivergedError(
-            f"{what}, so training stopped",
+            f"{reason}, so training stopped",
             where=where,
             fix=f"lower the learning rate (now {self.args.learning_rate:g}){last}",
         )

@@ -133,8 +133,8 @@ class TriggerDirectionTrainer(CheckpointTrainer):
             at_rows(class_shifts.log_masses), at_rows(class_shifts.shifts), shifts
         )
         loss = loss + 0.5 * ((other_moves @ fisher_information) * other_moves).sum(-1)
-        wanted = at_rows(class_shifts.multiples)
-        return loss + left * class_shifts.mean_kl_nats * (multiples - wanted) ** 2
+        target_multiples = at_rows(class_shifts.multiples)
+        return loss + left * class_shifts.mean_kl_nats * (multiples - target_multiples) ** 2
 
     def _hidden(
         self, model: nn.Module, inputs: dict[str, Any], counted: torch.Tensor
