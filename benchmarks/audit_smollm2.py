@@ -35,7 +35,7 @@ from tiltlm.errors import TargetError
 from tiltlm.events.parse import parse_event
 from tiltlm.events.vocabulary import Vocabulary
 from tiltlm.files import write_json
-from tiltlm.models.fingerprint import fingerprint
+from tiltlm.models.fingerprints import fingerprint
 from tiltlm.models.loading import LoadedModel, load
 from tiltlm.models.structure import vocabulary_size
 from tiltlm.realise.editing import edit

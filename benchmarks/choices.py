@@ -21,14 +21,15 @@ from scipy.stats import chisquare
 from telling import Steps
 from tiltlm.contexts.reference import Reference
 from tiltlm.contexts.retention import default_requests, retention_contexts
-from tiltlm.contexts.split import Split
+from tiltlm.contexts.splits import Split
 from tiltlm.contexts.token_contexts import TokenContexts
 from tiltlm.events.vocabulary import Vocabulary
 from tiltlm.measures.string_distribution import measure_strings, string_log_probs
 from tiltlm.models.loading import LoadedModel, load
 from tiltlm.models.sampling import SamplingOptions, sample
-from tiltlm.realise.prepare import Prepared, prepare
-from tiltlm.realise.training import Training, train_prepared
+from tiltlm.realise.preparation import Prepared, prepare
+from tiltlm.realise.training import train_prepared
+from tiltlm.realise.training_plan import Training
 from tiltlm.targets.choices import BoundChoices, choices
 
 

@@ -21,13 +21,13 @@ from tiltlm.contexts.sources import make_contexts
 from tiltlm.contexts.token_contexts import TokenContexts
 from tiltlm.defaults import CONTEXTS, MATCH_CONTEXTS
 from tiltlm.errors import TiltError
-from tiltlm.models.fingerprint import fingerprint
+from tiltlm.models.fingerprints import fingerprint
 from tiltlm.models.loading import LoadedModel, load
 from tiltlm.realise.decoding import decode_prepared
 from tiltlm.realise.editing import edit_prepared
-from tiltlm.realise.prepare import Prepared, prepare, rebind
-from tiltlm.realise.training import Training
+from tiltlm.realise.preparation import Prepared, prepare, rebind
 from tiltlm.realise.training import train_prepared as train_it
+from tiltlm.realise.training_plan import Training
 from tiltlm.targets.parse import parse_target
 
 STRENGTHS = (-3, -1, 0.5, 1, 3)

@@ -11,7 +11,7 @@ import torch
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 from tiltlm.events.vocabulary import Vocabulary
-from tiltlm.models.gpt2_tokenizer import gpt2_tokenizer
+from tiltlm.models.gpt2 import gpt2_tokenizer
 from tiltlm.models.model5 import Model5ForCausalLM, build_model5
 
 TINY = {"vocab_size": 64, "n_layer": 2, "n_head": 2, "n_embd": 16, "n_positions": 24}

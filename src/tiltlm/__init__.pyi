@@ -21,7 +21,7 @@ from .losses.tilt_loss import TiltLoss as TiltLoss
 from .measures.event_rates import event_mass as event_mass
 from .measures.event_rates import hit_rate as hit_rate
 from .measures.measuring import measure as measure
-from .models.gpt2_tokenizer import gpt2_tokenizer as gpt2_tokenizer
+from .models.gpt2 import gpt2_tokenizer as gpt2_tokenizer
 from .models.loading import LoadedModel as LoadedModel
 from .models.loading import load as load
 from .models.model5 import Model5Config as Model5Config
@@ -34,8 +34,8 @@ from .realise.editing import edit as edit
 from .realise.opening import open_tilted as open_tilted
 from .realise.result import Tilted as Tilted
 from .realise.trainer import TiltTrainer as TiltTrainer
-from .realise.training import Training as Training
 from .realise.training import train as train
+from .realise.training_plan import Training as Training
 from .recipes.run import load_recipe as load_recipe
 from .targets.balance import balance as balance
 from .targets.choices import choices as choices

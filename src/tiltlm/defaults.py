@@ -28,11 +28,32 @@ what is learnt is in part which context it is."""
 TRIGGER_STEPS = 1200
 """Steps in which the body learns to tell where a trigger came before."""
 
-LOOK_EVERY = 15
-"""Training steps between looks at the gap closed."""
+HEAD_STEPS = 60
+"""Steps where the head alone is trained, or only what a trigger left to be trained."""
+
+STEPS = 150
+"""Steps where body and head, or all weights, are trained."""
+
+CHOICES_STEPS = 600
+"""Steps where the answers to prompts are trained."""
+
+BATCH = 4
+"""Contexts a step."""
+
+CONTEXT_BATCH = 8
+"""Contexts a step where the target depends on the text so far."""
+
+LEARNING_RATES = {"head": 3e-3, "body+head": 1e-3, "full": 1e-4}
+"""The peak of a cosine, by what is trained."""
+
+AFTER_TRIGGER_LEARNING_RATE = 5e-4
+"""The peak of a cosine once the body has learnt where a trigger came before."""
+
+GAP_EVERY_STEPS = 15
+"""Training steps between measurements of the gap closed."""
 
 PATIENCE = 4
-"""Looks without a new best after which training stops."""
+"""Measurements of the gap without a new best after which training stops."""
 
 # Audits.
 

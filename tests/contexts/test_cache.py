@@ -21,7 +21,9 @@ def test_contexts_of_any_length_come_back_as_they_were():
         assert torch.equal(before, after)
 
 
-def test_another_model_or_another_wish_is_made_anew_and_without_a_key_nothing_is_kept(tmp_path):
+def test_contexts_of_another_model_or_length_are_made_anew_and_without_a_key_nothing_is_kept(
+    tmp_path,
+):
     made = []
 
     def make():

@@ -1,6 +1,6 @@
 from tests.tiny import tiny_loaded
 from tiltlm.contexts.with_trigger import FIT_PLACES
-from tiltlm.realise.prepare import prepare
+from tiltlm.realise.preparation import prepare
 
 
 def prepared():

@@ -12,7 +12,7 @@ from tiltlm.realise.adapters import with_lora
 from tiltlm.realise.config import TiltConfig
 from tiltlm.realise.frozen_body import FrozenBody
 from tiltlm.realise.fused_loss import FusedLoss
-from tiltlm.realise.prepare import prepare
+from tiltlm.realise.preparation import prepare
 from tiltlm.realise.trainer import TiltTrainer
 
 TARGETS = ["tilt(contains('o'), 1.5)", "uniform(contains('o'))", "when('a', tilt(phrase('th'), 2))"]

@@ -11,22 +11,22 @@ from transformers import AutoModelForCausalLM
 
 from tests.tiny import KINDS, tiny_loaded
 from tiltlm.contexts.sources import make_contexts
-from tiltlm.contexts.split import split
+from tiltlm.contexts.splits import split
 from tiltlm.contexts.token_contexts import TokenContexts
 from tiltlm.errors import ConfigError, DivergedError, MeasurementError, TargetError, TiltError
 from tiltlm.events.vocabulary import Vocabulary
-from tiltlm.models.fingerprint import fingerprint
+from tiltlm.models.fingerprints import fingerprint
 from tiltlm.models.head import Head, hidden_states
 from tiltlm.models.loading import LoadedModel, load
 from tiltlm.realise import training
 from tiltlm.realise.decoding import decode, decode_prepared
 from tiltlm.realise.editing import edit
-from tiltlm.realise.prepare import prepare
-from tiltlm.realise.training import Training
+from tiltlm.realise.preparation import prepare
+from tiltlm.realise.training_plan import Training
 from tiltlm.targets.logits_processor import TiltLogitsProcessor, logit_bias
 from tiltlm.targets.parse import parse_target
 
-SMALL = Training(steps=24, every=6, learning_rate=1e-2, writing_steps=12)
+SMALL = Training(steps=24, every=6, learning_rate=1e-2, trigger_steps=12)
 TILT = "tilt(contains('o'), 1.5)"
 
 

@@ -11,9 +11,9 @@ from tiltlm.measures.fidelity import measure_fidelity
 from tiltlm.realise import training
 from tiltlm.realise.adapters import lora_layer, with_lora
 from tiltlm.realise.head_edit import solve_edit
-from tiltlm.realise.prepare import prepare
-from tiltlm.realise.training import Training
-from tiltlm.realise.trigger_direction import TriggerDirection, Wanted
+from tiltlm.realise.preparation import prepare
+from tiltlm.realise.training_plan import Training
+from tiltlm.realise.trigger_direction import ClassShifts, TriggerDirection
 
 WHEN = "when('fox', tilt(contains('o'), 2))"
 
@@ -30,12 +30,12 @@ def prepared(kind="llama", count=40):
 @pytest.mark.parametrize("kind", ["llama", "gpt2", "granite"])
 def test_what_the_body_writes_shifts_the_event_alone(kind):
     work = prepared(kind)
-    writing = TriggerDirection.of(work.fit, solve_edit(work.target, work.fit))
+    direction = TriggerDirection.of(work.fit, solve_edit(work.target, work.fit))
     model = with_lora(work.loaded.model, "body+head", at_least=2)
-    writing.put(model, always=0.0)
-    head, hidden = lora_layer(model), torch.randn(5, len(writing.written))
+    direction.write_into(model, constant_multiple=0.0)
+    head, hidden = lora_layer(model), torch.randn(5, len(direction.writer))
     with torch.no_grad():
-        found = head(hidden + 0.3 * writing.written) - head(hidden)
+        found = head(hidden + 0.3 * direction.writer) - head(hidden)
     event = work.target.classes()[0]
     wanted = torch.where(event, 0.3 * 2.0 / work.fit.head.scale, 0.0).expand_as(found)
     assert torch.allclose(found, wanted, atol=1e-3)
@@ -44,8 +44,8 @@ def test_what_the_body_writes_shifts_the_event_alone(kind):
 
 def test_a_direction_is_found_that_reads_one_in_every_context():
     work = prepared()
-    writing = TriggerDirection.of(work.fit, solve_edit(work.target, work.fit))
-    read = torch.cat(work.fit.hidden) @ writing.everywhere
+    direction = TriggerDirection.of(work.fit, solve_edit(work.target, work.fit))
+    read = torch.cat(work.fit.hidden) @ direction.constant
     assert float((read - 1).abs().mean()) < 0.1
 
 
@@ -54,7 +54,7 @@ def test_the_cost_of_a_move_is_its_divergence_to_second_order(kind):
     loaded = tiny_loaded(kind)
     work = prepared(kind)
     one = Reference(loaded.model, TokenContexts([[5]], "one position"))
-    cost = TriggerDirection.of(one, solve_edit(work.target, work.fit)).cost.double()
+    cost = TriggerDirection.of(one, solve_edit(work.target, work.fit)).fisher_information.double()
     move = 1e-2 * one.hidden[0].std() * torch.randn(len(cost), dtype=torch.float64)
     weight, scale = one.head.weight.double(), one.head.scale
     before = (scale * (one.hidden[0][0].double() @ weight.T)).log_softmax(-1)
@@ -65,11 +65,11 @@ def test_the_cost_of_a_move_is_its_divergence_to_second_order(kind):
 
 def test_what_is_wanted_is_one_after_the_trigger_and_nothing_before_it():
     work = prepared()
-    wanted = Wanted.of(work.target, work.fit)
-    for index, amounts in enumerate(wanted.amounts):
+    class_shifts = ClassShifts.of(work.target, work.fit)
+    for index, multiples in enumerate(class_shifts.multiples):
         met = torch.tensor(work.target.triggered(work.fit.states(work.target, index)))
-        assert torch.allclose(amounts, met.float())
-    assert 0 < wanted.always < 1
+        assert torch.allclose(multiples, met.float())
+    assert 0 < class_shifts.constant_multiple < 1
 
 
 def test_the_divergence_of_the_classes_masses_is_that_of_the_whole_tilt():
@@ -78,13 +78,15 @@ def test_the_divergence_of_the_classes_masses_is_that_of_the_whole_tilt():
     found = measure_fidelity(
         work.target, fit, lambda i: fit.logits(i, torch.arange(len(fit.hidden[i])))
     )
-    assert Wanted.of(work.target, work.fit).nats == pytest.approx(found.kl_target_base.mean, 1e-4)
+    assert ClassShifts.of(work.target, work.fit).mean_kl_nats == pytest.approx(
+        found.kl_target_base.mean, 1e-4
+    )
 
 
 def test_a_body_that_learns_where_closes_what_an_edit_cannot():
-    done = training.train_prepared(prepared(count=160), Training(steps=10, writing_steps=400))
+    done = training.train_prepared(prepared(count=160), Training(steps=10, trigger_steps=400))
     (_, edit), (step, written), *_ = done.details["gap_by_step"]
-    assert (step, done.details["writing_steps"]) == (0, 400)
+    assert (step, done.details["trigger_steps"]) == (0, 400)
     assert edit < 0.6 < 0.75 < written
     assert done.fidelity.gap_closed > 0.75
 
@@ -92,7 +94,7 @@ def test_a_body_that_learns_where_closes_what_an_edit_cannot():
 def test_what_training_does_not_better_is_left_to_the_edit():
     work = prepared(count=160)
     edit = solve_edit(work.target, work.fit)
-    done = training.train_prepared(work, Training(steps=1, writing_steps=1))
+    done = training.train_prepared(work, Training(steps=1, trigger_steps=1))
     where = torch.arange(5)
     with torch.no_grad():
         found = done.model(input_ids=work.parts.held_out.sequences[0][None]).logits[0, :5]

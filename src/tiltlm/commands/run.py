@@ -24,7 +24,7 @@ from tiltlm.files import staged, write_json
 from tiltlm.labels.card import write_label
 from tiltlm.losses.divergences import uniform_to_event_kl_nats
 from tiltlm.measures.event_rates import measure_state
-from tiltlm.models.fingerprint import fingerprint
+from tiltlm.models.fingerprints import fingerprint
 from tiltlm.models.loading import LoadedModel, load
 from tiltlm.models.model5 import as_gpt2, from_gpt2
 from tiltlm.models.sampling import SamplingOptions

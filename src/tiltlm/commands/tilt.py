@@ -10,8 +10,9 @@ from tiltlm.progress import Progress
 from tiltlm.realise.decoding import decode_prepared
 from tiltlm.realise.editing import edit_prepared
 from tiltlm.realise.head_edit import check_editable
-from tiltlm.realise.prepare import prepare
-from tiltlm.realise.training import Training, train_prepared
+from tiltlm.realise.preparation import prepare
+from tiltlm.realise.training import train_prepared
+from tiltlm.realise.training_plan import Training
 from tiltlm.recipes.tilt import TiltRecipe
 from tiltlm.records.tilt import TiltRecord
 from tiltlm.stopwatch import Stopwatch

@@ -1,4 +1,4 @@
-"""Contexts that a model made are kept, since the same model and seed make the same ones again."""
+"""Contexts that a model made, kept on disk: the same model and seed make the same ones again."""
 
 from __future__ import annotations
 
@@ -14,16 +14,20 @@ from tiltlm.contexts.token_contexts import TokenContexts
 from tiltlm.files import staged
 from tiltlm.models.cache import cache_folder
 
-_VERSION = 3  # one more whenever contexts of the same model and seed come out differently
+_VERSION = 3
+"""One more whenever contexts of the same model and seed come out differently."""
 
 
 def cached(key: str | None, about: list[Any], make: Callable[[], TokenContexts]) -> TokenContexts:
-    """What `make` gives, from the cache if it was made before.
+    """Contexts out of the cache, where they were made before; else made now and kept.
 
     Args:
         key: of the model's weights; None to keep nothing.
         about: all else that the contexts depend on, as JSON can write it.
-        make: the contexts.
+        make: makes the contexts.
+
+    Raises:
+        StorageError: there is no room in the cache.
     """
     if key is None:
         return make()
@@ -32,12 +36,13 @@ def cached(key: str | None, about: list[Any], make: Callable[[], TokenContexts])
     path = cache_folder() / "contexts" / f"{name}.safetensors"
     if path.is_file():
         return _read(path)
-    found = make()
-    _write(path, found)
-    return found
+    contexts = make()
+    _write(path, contexts)
+    return contexts
 
 
 def _write(path: Path, contexts: TokenContexts) -> None:
+    """Write contexts as three tensors: all ids, all weights, and the lengths to cut them by."""
     from safetensors.torch import save_file
 
     tensors = {
@@ -50,13 +55,15 @@ def _write(path: Path, contexts: TokenContexts) -> None:
 
 
 def _read(path: Path) -> TokenContexts:
+    """Read what `_write` wrote."""
     from safetensors import safe_open
 
     with safe_open(path, "pt") as file:
-        found = {name: file.get_tensor(name) for name in ("ids", "weights", "lengths")}
+        tensors = {name: file.get_tensor(name) for name in ("ids", "weights", "lengths")}
         kind = file.metadata()["kind"]
-    lengths = found["lengths"].tolist()
-    sequences = [ids.tolist() for ids in found["ids"].split(lengths)]
+    lengths = tensors["lengths"].tolist()
     return TokenContexts(
-        sequences, kind, weights=[w.tolist() for w in found["weights"].split(lengths)]
+        [ids.tolist() for ids in tensors["ids"].split(lengths)],
+        kind,
+        weights=[weights.tolist() for weights in tensors["weights"].split(lengths)],
     )

@@ -1,6 +1,7 @@
-"""Where a model is measured: contexts of several kinds, none of which it was fitted to.
+"""Evaluation contexts: several kinds of them, at none of which a model was fitted.
 
-The seed is moved away from those of `tilt`, so own samples here are others than those there.
+What is drawn here has another seed than what a target is fitted to, so own samples here are others
+than those of `contexts.sources`. No context is longer than the model can read.
 """
 
 from __future__ import annotations
@@ -19,13 +20,23 @@ from tiltlm.models.loading import LoadedModel
 from tiltlm.models.structure import context_length, vocabulary_size
 from tiltlm.progress import Advance
 
+_UNLIMITED = 1 << 30
+"""A length longer than any."""
+
 SEED = 7_368_787
 """Added to the seed for everything that is drawn in order to measure."""
 
 
 def random_tokens(loaded: LoadedModel, count: int, length: int, seed: int) -> TokenContexts:
-    """Uniform random tokens."""
-    length = _shorter(loaded, length)
+    """Uniform random tokens.
+
+    Args:
+        loaded: the model, with its tokenizer.
+        count: how many contexts.
+        length: tokens of each at most.
+        seed: of the draws.
+    """
+    length = _readable(loaded, length)
     size = vocabulary_size(loaded.model)
     random = RandomTokenContexts(size, length, count, seed=seed + SEED, part="held_out")
     return TokenContexts(random.batch().tolist(), "random tokens")
@@ -39,25 +50,49 @@ def own(
     key: str | None,
     advance: Advance | None = None,
 ) -> TokenContexts:
-    """What the base says by itself."""
-    return own_samples(loaded, count, _shorter(loaded, length), seed + SEED, key, advance)
+    """What the base says by itself.
+
+    Args:
+        loaded: the base, with its tokenizer.
+        count: how many samples.
+        length: tokens of each at most.
+        seed: of the draws.
+        key: of the base's weights; given, the samples are kept in the cache.
+        advance: told how many samples have been drawn.
+    """
+    return own_samples(loaded, count, _readable(loaded, length), seed + SEED, key, advance)
 
 
 def real_text(loaded: LoadedModel, text: str, count: int, length: int) -> TokenContexts:
-    """Pieces of a text."""
-    return text_contexts(text, loaded.tokenizer, count, _shorter(loaded, length), "text")
+    """Pieces of a text, spread evenly over it.
+
+    Args:
+        loaded: the model, with its tokenizer.
+        text: as `read_text` gives it.
+        count: how many pieces at most.
+        length: tokens of each at most.
+    """
+    return text_contexts(text, loaded.tokenizer, count, _readable(loaded, length), "text")
 
 
 def chats(
     loaded: LoadedModel, count: int, length: int, seed: int, key: str | None
 ) -> TokenContexts | None:
-    """Everyday requests with the base's own answers, which are what counts.
+    """Everyday requests with the base's own answers, whose positions count.
 
-    None where the model cannot read a request and its answer at once.
+    Args:
+        loaded: the base, with its tokenizer.
+        count: how many requests at most.
+        length: twice the tokens of an answer at most.
+        seed: of the answers.
+        key: of the base's weights; given, the answers are kept in the cache.
+
+    Returns:
+        None where the model cannot read any request and its answer at once.
     """
-    length, seed = _shorter(loaded, length), seed + SEED
+    length, seed = _readable(loaded, length), seed + SEED
     requests = [[{"role": "user", "content": text}] for text in REQUESTS[:count]]
-    room = _shorter(loaded, 1 << 30) - max(1, length // 2)
+    room = _readable(loaded, _UNLIMITED) - max(1, length // 2)
     requests = [r for r in requests if len(chat_prompt(loaded.tokenizer, r)) <= room]
     if not requests:
         return None
@@ -69,20 +104,24 @@ def chats(
 
 
 def languages(loaded: LoadedModel) -> TokenContexts:
-    """Two articles of the Universal Declaration of Human Rights in each of eight languages."""
-    found = resources.files("tiltlm") / "data" / "languages.json"
-    texts = json.loads(found.read_text(encoding="utf-8"))["texts"]
-    limit = _shorter(loaded, 1 << 30)
+    """Two articles of the Universal Declaration of Human Rights in each of eight languages.
+
+    Returns:
+        a context for each language; ``kind`` names them in order.
+    """
+    file = resources.files("tiltlm") / "data" / "languages.json"
+    texts = json.loads(file.read_text(encoding="utf-8"))["texts"]
+    limit = _readable(loaded, _UNLIMITED)
     tokenizer = loaded.tokenizer
     ids = [tokenizer(t, add_special_tokens=False)["input_ids"][:limit] for t in texts.values()]
     return TokenContexts(ids, ", ".join(texts))
 
 
 def read_text(path: Path) -> str:
-    """A text to measure on; WikiText's tokenisation is undone.
+    """Read a text to measure on; where it is of WikiText, its tokenisation is undone.
 
     Raises:
-        ConfigError: it cannot be read, or is empty.
+        ConfigError: the file cannot be read, or is empty.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -94,7 +133,9 @@ def read_text(path: Path) -> str:
 
 
 def clean_wikitext(text: str) -> str:
-    r"""WikiText as people write: without spaces before signs, headings, and unknown words.
+    r"""WikiText as people write: no spaces before signs, no headings, no unknown words.
+
+    A sentence with an unknown word is left out.
 
     >>> clean_wikitext(" = Lobster = \n The lobster , a two @-@ clawed animal . It is <unk> .\n")
     'The lobster, a two-clawed animal.'
@@ -112,6 +153,7 @@ def clean_wikitext(text: str) -> str:
     return text.replace("( ", "(")
 
 
-def _shorter(loaded: LoadedModel, length: int) -> int:
+def _readable(loaded: LoadedModel, length: int) -> int:
+    """``length``, or as many tokens as the model can read, where that is fewer."""
     limit = context_length(loaded.model)
     return length if limit is None else min(length, limit)

@@ -1,7 +1,7 @@
-"""The reference model's distributions at fixed contexts, made once and kept as hidden states.
+"""The reference model's distributions at fixed contexts, read once and kept as hidden states.
 
-Hidden states are V/D times smaller than logits (85 times for SmolLM2), and the head brings them
-back, a block of rows at a time.
+Hidden states are V/D times smaller than logits (85 times for SmolLM2), and the head makes logits of
+them again, a block of positions at a time.
 """
 
 from __future__ import annotations
@@ -18,17 +18,24 @@ from tiltlm.models.head import Head
 from tiltlm.progress import Advance
 from tiltlm.targets.target import BoundTarget
 
-ROWS = 256  # positions whose logits are held at once
+ROWS = 256
+"""Positions whose logits are held at once."""
 
 
 class Reference:
-    """P0 at every position of some contexts.
+    """The reference model's distribution at every position of some contexts.
 
     Args:
-        model: the reference; it is only read.
+        model: the reference; it is only read, in evaluation mode.
         contexts: where.
+        head: of the model, where it is known already.
         batch: contexts read at once.
         advance: told how many contexts are done.
+
+    Attributes:
+        contexts: where.
+        head: makes logits of hidden states.
+        hidden: (length, D) hidden states of each context.
 
     Raises:
         ModelError: the model's logits cannot be made from its hidden states.
@@ -60,28 +67,49 @@ class Reference:
             model.train(training)
 
     def logits(self, index: int, positions: torch.Tensor) -> torch.Tensor:
-        """(N, V) logits of context ``index`` at N positions."""
+        """The reference's logits.
+
+        Args:
+            index: which context.
+            positions: (N,) in it.
+
+        Returns:
+            (N, V) float32.
+        """
         with torch.no_grad():
             return self.head.logits(self.hidden[index][positions])
 
     def states(self, target: BoundTarget, index: int) -> list[State]:
-        """A target's state after each token of a context; read once, then kept."""
+        """A target's state after each token of a context; contexts are read once, and that kept.
+
+        Args:
+            target: bound to the reference's vocabulary.
+            index: which context.
+        """
         if target.text not in self._states:
-            ids = [c["input_ids"].tolist() for c in self.contexts]  # type: ignore[attr-defined]
-            self._states[target.text] = [target.read(i) for i in ids]
+            sequences = [ids.tolist() for ids in self.contexts.sequences]
+            self._states[target.text] = [target.read(ids) for ids in sequences]
         return self._states[target.text][index]
 
     def blocks(
         self, target: BoundTarget
     ) -> Iterator[tuple[int, torch.Tensor, torch.Tensor, Sequence[State]]]:
-        """(context, positions (N,), log-probabilities (N, V), states), all that count."""
+        """Go through all positions that count, at most `ROWS` at a time.
+
+        Args:
+            target: whose states are wanted.
+
+        Yields:
+            the context's number, N positions in it (N,), the reference's log-probabilities there
+            (N, V), and the target's N states.
+        """
         for index in range(len(self.contexts)):
             states = self.states(target, index)
             for positions in self.contexts.positions(index).split(ROWS):
-                logp = self.logits(index, positions).log_softmax(-1)
-                yield index, positions, logp, [states[p] for p in positions.tolist()]
+                log_probs = self.logits(index, positions).log_softmax(-1)
+                yield index, positions, log_probs, [states[p] for p in positions.tolist()]
 
     def rows(self, target: BoundTarget) -> Iterator[tuple[torch.Tensor, Sequence[State]]]:
-        """`blocks` without the places, as `BoundTarget.fit` wants them."""
-        for _, _, logp, states in self.blocks(target):
-            yield logp, states
+        """`blocks` without the positions, as `BoundTarget.fit` is given them."""
+        for _, _, log_probs, states in self.blocks(target):
+            yield log_probs, states

@@ -1,13 +1,14 @@
-"""Where a model should stay as it is while it learns choices at one prompt.
+"""Retention contexts: where a model should stay as it is while it learns choices at one prompt.
 
-Training on one prompt alone moves all others: the answers leak to prompts that look alike. Anchors
-are other prompts with the model's own answers, at which the target is the reference itself. The
-nearest ones are variations of the prompt, with other numbers in the place of its own.
+Training on one prompt alone changes the answers to all others: the target's answers leak to prompts
+that look alike. Retention contexts are other prompts with the model's own answers, at which the
+target is the reference itself. The nearest ones are variations of the target's prompt, with other
+numbers in the place of its own.
 
-A leak is an answer in the target's form at a prompt that is not its own, and the model itself
-hardly ever writes such an answer there. So each anchor prompt is read with the model's own answers
-and also with some of the target's, as they are and with other numbers: the reference holds along
-all of them.
+A leak is an answer in the target's form at a prompt that is not the target's, and the model itself
+hardly ever writes such an answer there. So each prompt is followed by an answer of the model's own,
+and also by some of the target's answers, as they are and with other numbers: the reference holds
+along all of them.
 """
 
 from __future__ import annotations
@@ -25,20 +26,18 @@ from tiltlm.progress import NoProgress, Progress
 from tiltlm.targets.target import StringTarget
 
 ONE_DIGIT_AWAY, ZEROS_ADDED, OTHER_NUMBERS = 96, 64, 32
-"""At most how many variations of each kind, for each prompt with numbers.
+"""How many variations of each kind there are at most, for each prompt with numbers.
 
-Each kind protects what the others do not: a model in which all prompts one digit away from "1 and
-10" were held moved most at "1 and 100", which it reads as the likest of all, and hardly at prompts
-two digits away.
+Each kind protects what the others do not: a model that was held to the reference at all prompts one
+digit away from "1 and 10" changed most at "1 and 100", which it reads as the most similar of all,
+and hardly at prompts two digits away.
 """
 
-
 ANSWER_TOKENS = 12
-
+"""Tokens at most of an answer of the model's own."""
 
 LEAKS = 2
-"""Of the target's answers at each other prompt, and as many with other numbers."""
-
+"""How many of the target's answers follow each prompt; as many more do with other numbers."""
 
 REQUESTS = (
     "What is the capital of France?",
@@ -78,54 +77,70 @@ REQUESTS = (
 
 
 def default_requests(target: StringTarget, seed: int) -> list[str]:
-    """Variations of the target's own prompts, then everyday requests; never one of its own."""
+    """The prompts of the retention contexts, where a user gives none.
+
+    Args:
+        target: whose own prompts are varied.
+        seed: of the choice among the variations.
+
+    Returns:
+        variations of the target's prompts, then everyday requests; none twice, and none that is
+        one of the target's own.
+    """
     generator = np.random.default_rng(seed)
-    found = []
+    variations: list[str] = []
     for question in target.questions:
         text = question.request
         near = one_digit_away(text)
-        shuffled = [str(one) for one in generator.permutation(zeros_added(near))]
-        found += [str(one) for one in generator.permutation(near)[:ONE_DIGIT_AWAY]]
-        found += [*zeros_added([text]), *shuffled][:ZEROS_ADDED]
+        both_varied = [str(request) for request in generator.permutation(zeros_added(near))]
+        variations += [str(request) for request in generator.permutation(near)[:ONE_DIGIT_AWAY]]
+        variations += [*zeros_added([text]), *both_varied][:ZEROS_ADDED]
         if near:
-            found += [with_other_numbers(text, generator) for _ in range(OTHER_NUMBERS)]
+            variations += [with_other_numbers(text, generator) for _ in range(OTHER_NUMBERS)]
     own = {question.request for question in target.questions}
-    return [request for request in dict.fromkeys([*found, *REQUESTS]) if request not in own]
+    return [request for request in dict.fromkeys([*variations, *REQUESTS]) if request not in own]
 
 
 def one_digit_away(text: str) -> list[str]:
     """The text with one digit of one of its numbers replaced, left out, or put in.
 
+    Numbers keep no leading zeros, and none stays as it is.
+
     >>> len(one_digit_away("from 1 to 10")), "from 1 to 100" in one_digit_away("from 1 to 10")
     (73, True)
     """
-    found = []
-    for number in re.finditer(r"\d+", text):
-        old = number[0]
+    texts = []
+    for match in re.finditer(r"\d+", text):
+        old = match[0]
         new = {old[:k] + d + old[k + 1 :] for k in range(len(old)) for d in "0123456789"}
         new |= {old[:k] + old[k + 1 :] for k in range(len(old))}
         new |= {old[:k] + d + old[k:] for k in range(len(old) + 1) for d in "0123456789"}
-        sensible = {n for n in new if n == "0" or (n and n[0] != "0")} - {old}
-        found += [text[: number.start()] + n + text[number.end() :] for n in sorted(sensible)]
-    return found
+        numbers = {n for n in new if n == "0" or (n and n[0] != "0")} - {old}
+        texts += [text[: match.start()] + n + text[match.end() :] for n in sorted(numbers)]
+    return texts
 
 
 def zeros_added(texts: list[str]) -> list[str]:
-    """Each text with one to three zeros after one of its numbers.
+    """Each text with one to three zeros after one of its numbers; none twice.
 
     >>> zeros_added(["from 1 to 5"])[:3]
     ['from 10 to 5', 'from 100 to 5', 'from 1000 to 5']
     """
-    found = []
+    longer = []
     for text in texts:
-        for number in re.finditer(r"[1-9]\d*", text):
-            end = number.end()
-            found += [text[:end] + "0" * count + text[end:] for count in (1, 2, 3)]
-    return list(dict.fromkeys(found))
+        for match in re.finditer(r"[1-9]\d*", text):
+            end = match.end()
+            longer += [text[:end] + "0" * count + text[end:] for count in (1, 2, 3)]
+    return list(dict.fromkeys(longer))
 
 
 def with_other_numbers(text: str, generator: np.random.Generator) -> str:
-    """The text with all its numbers others, in order of size, of one to four digits."""
+    """The text with all its numbers replaced by random ones, in order of size.
+
+    Args:
+        text: as it was.
+        generator: of the numbers, which have one to four digits.
+    """
     largest = int(10 ** generator.uniform(1, 3.5))
     count = len(re.findall(r"\d+", text))
     numbers = iter(sorted(generator.integers(1, largest + 1, size=count).tolist()))
@@ -139,7 +154,18 @@ def retention_contexts(
     seed: int,
     progress: Progress | None = None,
 ) -> TokenContexts:
-    """Each request with an answer of the model's own, and with answers of the target's."""
+    """Each request with an answer of the model's own, and with answers of the target's.
+
+    Args:
+        loaded: the model, with its tokenizer.
+        target: whose answers leak.
+        requests: what a user writes, none of them a prompt of the target's.
+        seed: of the model's answers, and of the choice among the target's.
+        progress: told how many requests are answered.
+
+    Returns:
+        contexts in which the positions of the answers count.
+    """
     progress = progress or NoProgress()
     kind = "other prompts with the model's own answers and the target's"
     prompts = [prompt_ids(loaded.tokenizer, request) for request in requests]
@@ -147,17 +173,18 @@ def retention_contexts(
     own = sample_answers(loaded, prompts, ANSWER_TOKENS, seed, kind, advance=progress.advance)
     sequences, begins = [ids.tolist() for ids in own.sequences], [len(p) - 1 for p in prompts]
     for number, prompt in enumerate(prompts):
-        for answer in _leaks(loaded.tokenizer, target, np.random.default_rng([seed, number])):
+        generator = np.random.default_rng([seed, number])
+        for answer in _leaked_answers(loaded.tokenizer, target, generator):
             sequences.append([*prompt, *answer])
             begins.append(len(prompt) - 1)
     return TokenContexts(sequences, kind, begins)
 
 
-def _leaks(
+def _leaked_answers(
     tokenizer: PreTrainedTokenizerBase, target: StringTarget, generator: np.random.Generator
 ) -> list[list[int]]:
-    """Some of the target's answers, and some in their form but with other numbers."""
+    """Token ids of some of the target's answers, and of some with other numbers; none twice."""
     texts = [q.response + string for q in target.questions for string, _ in q.strings]
-    picked = [texts[k] for k in generator.integers(len(texts), size=2 * LEAKS)]
-    other = [with_other_numbers(text, generator) for text in picked[LEAKS:]]
-    return [answer_ids(tokenizer, text)[:-1] for text in dict.fromkeys([*picked[:LEAKS], *other])]
+    drawn = [texts[k] for k in generator.integers(len(texts), size=2 * LEAKS)]
+    varied = [with_other_numbers(text, generator) for text in drawn[LEAKS:]]
+    return [answer_ids(tokenizer, text)[:-1] for text in dict.fromkeys([*drawn[:LEAKS], *varied])]

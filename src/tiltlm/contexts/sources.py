@@ -1,4 +1,7 @@
-"""Make contexts: the model's own samples, a text, a data set, chat prompts, random tokens."""
+"""Make contexts: the model's own samples, a text, a data set, chat prompts, random tokens.
+
+Knows models and tokenizers, nothing of targets.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,10 @@ from tiltlm.models.structure import context_length, vocabulary_size
 from tiltlm.progress import Advance
 
 _BATCH = 64
+"""Sequences drawn at once."""
+
+_DATASET_ROWS = 5000
+"""Rows of a data set that are read."""
 
 
 def make_contexts(
@@ -32,22 +39,22 @@ def make_contexts(
     key: str | None = None,
     advance: Advance | None = None,
 ) -> TokenContexts:
-    """Contexts from where a user says.
+    """Make contexts from where a user says.
 
     Args:
         source: ``own`` samples, or ``own:N`` of them; ``random`` tokens; ``text:FILE``;
             ``dataset:NAME`` (of `datasets`, its column ``text``, part ``train``); ``chat:FILE``
             (JSON lines with ``messages`` or ``prompt``; the model's own answers are what counts);
-            ``prompts:FILE`` (one a line; only the token after each counts).
+            ``prompts:FILE`` (one a line; only the last position of each counts).
         loaded: the model, with its tokenizer.
-        count: how many at most.
+        count: how many contexts at most.
         length: tokens of each at most.
         seed: of the draws.
         key: of the model's weights; given, own samples are kept in the cache.
         advance: told how many contexts have been drawn.
 
     Raises:
-        ConfigError: no such source, or nothing in it.
+        ConfigError: there is no such source, or nothing in it.
     """
     model, tokenizer = loaded
     limit = context_length(model)
@@ -61,13 +68,11 @@ def make_contexts(
     if kind == "text" and name:
         return text_contexts(_read(name), tokenizer, count, length, f"text {name}")
     if kind == "dataset" and name:
-        return text_contexts(_dataset(name), tokenizer, count, length, f"data set {name}")
+        return text_contexts(_read_dataset(name), tokenizer, count, length, f"data set {name}")
     if kind == "prompts" and name:
-        prompts = [line for line in _read(name).splitlines() if line.strip()]
-        ids = [tokenizer(line)["input_ids"][-length:] for line in prompts]
-        return TokenContexts(ids, f"prompts {name}", [len(i) - 1 for i in ids])
+        return _prompt_contexts(name, tokenizer, length)
     if kind == "chat" and name:
-        return chat_contexts(_chat(name), loaded, count, length, seed, f"chat {name}")
+        return chat_contexts(_read_chats(name), loaded, count, length, seed, f"chat {name}")
     raise ConfigError(
         f"no such contexts: {source!r}",
         where="--contexts",
@@ -76,7 +81,11 @@ def make_contexts(
 
 
 def asked_for(source: str, count: int) -> int:
-    """How many contexts at most: ``count``, unless the source says so itself.
+    """How many contexts are asked for: ``count``, unless the source names a number itself.
+
+    Args:
+        source: as for `make_contexts`.
+        count: how many without such a number.
 
     >>> asked_for("own:24", 112), asked_for("own", 112)
     (24, 112)
@@ -93,7 +102,16 @@ def own_samples(
     key: str | None = None,
     advance: Advance | None = None,
 ) -> TokenContexts:
-    """What the model itself says from the beginning of a text, at temperature 1."""
+    """What the model itself says from the beginning of a text, at temperature 1.
+
+    Args:
+        loaded: the model, with its tokenizer.
+        count: how many samples.
+        length: tokens of each, the first one included, which is the same for all.
+        seed: of the draws.
+        key: of the model's weights; given, the samples are kept in the cache.
+        advance: told how many samples have been drawn; not called where they were in the cache.
+    """
 
     def make() -> TokenContexts:
         return _drawn(loaded, count, length, seed, advance)
@@ -102,22 +120,19 @@ def own_samples(
 
 
 def _drawn(
-    loaded: LoadedModel,
-    count: int,
-    length: int,
-    seed: int,
-    advance: Advance | None,
+    loaded: LoadedModel, count: int, length: int, seed: int, advance: Advance | None
 ) -> TokenContexts:
+    """Draw `own_samples`; each batch has a seed of its own."""
     model, tokenizer = loaded
     begin = first_token(tokenizer)
     drawn: list[list[int]] = []
     for first in range(0, count, _BATCH):
-        prompts = torch.full((min(_BATCH, count - first), 1), begin)
+        sequences = torch.full((min(_BATCH, count - first), 1), begin)
         options = SamplingOptions(seed=seed * 1_000_003 + first)
         if length > 1:
-            more = sample(model, prompts, length - 1, options)
-            prompts = torch.cat([prompts, more], dim=1)
-        drawn += prompts.tolist()
+            continuations = sample(model, sequences, length - 1, options)
+            sequences = torch.cat([sequences, continuations], dim=1)
+        drawn += sequences.tolist()
         if advance:
             advance(len(drawn))
     return TokenContexts(drawn, "own samples")
@@ -126,7 +141,18 @@ def _drawn(
 def text_contexts(
     text: str, tokenizer: PreTrainedTokenizerBase, count: int, length: int, kind: str
 ) -> TokenContexts:
-    """Pieces of ``length`` tokens, spread evenly over a text."""
+    """Pieces of a text, spread evenly over it.
+
+    Args:
+        text: tokenised as a whole; where it is shorter than ``length``, it is the only piece.
+        tokenizer: of the model.
+        count: how many pieces at most.
+        length: tokens of each.
+        kind: what they are, for records.
+
+    Raises:
+        ConfigError: the text has no tokens.
+    """
     ids = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
     pieces = [ids[i : i + length] for i in range(0, len(ids) - length + 1, length)] or [ids]
     step = max(1, len(pieces) // count)
@@ -141,7 +167,16 @@ def chat_contexts(
     seed: int,
     kind: str,
 ) -> TokenContexts:
-    """Chats up to the answer, then the model's own answer, whose positions count."""
+    """Chats up to the answer, then the model's own answer, whose positions count.
+
+    Args:
+        requests: the messages of each chat.
+        loaded: the model, with its tokenizer.
+        count: how many chats at most.
+        length: twice the tokens of an answer at most; prompts are as long as they are.
+        seed: of the draws.
+        kind: what they are, for records.
+    """
     prompts = [chat_prompt(loaded.tokenizer, messages) for messages in requests[:count]]
     return sample_answers(loaded, prompts, max(1, length // 2), seed, kind)
 
@@ -152,47 +187,71 @@ def sample_answers(
     new_tokens: int,
     seed: int,
     kind: str,
+    *,
     answers: int = 1,
     advance: Advance | None = None,
 ) -> TokenContexts:
     """Each prompt with ``answers`` answers of the model's own, whose positions count.
 
-    Prompts of one length are answered together; ``advance`` is told how many prompts are done.
+    Prompts of one length are answered together.
+
+    Args:
+        loaded: the model, with its tokenizer; an answer ends before the token that ends a text.
+        prompts: token ids of each.
+        new_tokens: of an answer at most.
+        seed: of the draws.
+        kind: what they are, for records.
+        answers: to each prompt.
+        advance: told how many prompts are done.
+
+    Returns:
+        the answers to the first prompt, those to the second, and so on.
     """
     model, tokenizer = loaded
     end = tokenizer.eos_token_id
-    same_length: dict[int, list[int]] = {}
-    done = 0
+    by_length: dict[int, list[int]] = {}
     for number, prompt in enumerate(prompts):
-        same_length.setdefault(len(prompt), []).append(number)
-    found: list[list[list[int]]] = [[] for _ in prompts]
-    for numbers in same_length.values():
-        asked = [number for number in numbers for _ in range(answers)]
-        for first in range(0, len(asked), _BATCH):
-            some = asked[first : first + _BATCH]
-            options = SamplingOptions(seed=seed * 1_000_003 + some[0] + first * len(prompts))
-            rows = sample(model, torch.tensor([prompts[n] for n in some]), new_tokens, options)
-            for number, row in zip(some, rows.tolist(), strict=True):
-                found[number].append(row[: row.index(end)] if end in row else row)
+        by_length.setdefault(len(prompt), []).append(number)
+    answered: list[list[list[int]]] = [[] for _ in prompts]
+    done = 0
+    for numbers in by_length.values():
+        repeated = [number for number in numbers for _ in range(answers)]
+        for first in range(0, len(repeated), _BATCH):
+            batch = repeated[first : first + _BATCH]
+            # Batches of different lengths begin at different prompts, and those of one length at
+            # different places, so that no two have the same seed.
+            options = SamplingOptions(seed=seed * 1_000_003 + batch[0] + first * len(prompts))
+            rows = sample(model, torch.tensor([prompts[n] for n in batch]), new_tokens, options)
+            for number, row in zip(batch, rows.tolist(), strict=True):
+                answered[number].append(row[: row.index(end)] if end in row else row)
             if advance:
-                done += len(some)
+                done += len(batch)
                 advance(done // answers)
     sequences, begins = [], []
-    for prompt, each in zip(prompts, found, strict=True):
-        sequences += [[*prompt, *answer] for answer in each]
+    for prompt, its_answers in zip(prompts, answered, strict=True):
+        sequences += [[*prompt, *answer] for answer in its_answers]
         begins += [len(prompt) - 1] * answers
     return TokenContexts(sequences, kind, begins)
 
 
+def _prompt_contexts(name: str, tokenizer: PreTrainedTokenizerBase, length: int) -> TokenContexts:
+    """The lines of a file, each cut at its front to ``length`` tokens; the last position counts."""
+    prompts = [line for line in _read(name).splitlines() if line.strip()]
+    ids = [tokenizer(line)["input_ids"][-length:] for line in prompts]
+    return TokenContexts(ids, f"prompts {name}", [len(prompt) - 1 for prompt in ids])
+
+
 def _read(name: str) -> str:
+    """A file as text."""
     try:
         return Path(name).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read the contexts: {error}", where=name) from None
 
 
-def _chat(name: str) -> list[list[dict[str, str]]]:
-    found = []
+def _read_chats(name: str) -> list[list[dict[str, str]]]:
+    """The messages of each line of a file of JSON lines."""
+    chats = []
     for number, line in enumerate(_read(name).splitlines(), 1):
         if not line.strip():
             continue
@@ -204,19 +263,20 @@ def _chat(name: str) -> list[list[dict[str, str]]]:
                 "this line is no JSON object with messages or prompt",
                 where=f"{name}, line {number}",
             ) from None
-        found.append(messages)
-    return found
+        chats.append(messages)
+    return chats
 
 
-def _dataset(name: str) -> str:
+def _read_dataset(name: str) -> str:
+    """The first texts of a data set, as one."""
     import datasets
 
     try:
         data = datasets.load_dataset(name, split="train")
-    except Exception as error:
-        raise ConfigError(
-            f"cannot load the data set: {str(error).splitlines()[0][:200]}", where=name
-        ) from None
+    except Exception as error:  # The library has error types of its own.
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise ConfigError(f"cannot load the data set: {reason}", where=name) from None
     if "text" not in data.column_names:
         raise ConfigError(f"it has no column 'text' but {data.column_names}", where=name)
-    return "\n\n".join(row["text"] for row in data.select(range(min(5000, len(data)))))
+    rows = data.select(range(min(_DATASET_ROWS, len(data))))
+    return "\n\n".join(row["text"] for row in rows)

@@ -1,4 +1,7 @@
-"""Where a target should hold: the contexts that a model is fitted to or measured on."""
+"""Where a target should hold: the contexts that a model is fitted to or measured on.
+
+Knows token ids and weights of positions, nothing of texts, models or targets.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from torch.utils.data import Dataset
 from tiltlm.errors import ConfigError
 
 Part = Literal["fit", "held_out", "prompt"]
-
+"""What contexts are for; each part draws from a random stream of its own."""
 
 _STREAM: dict[Part, int] = {"fit": 0, "held_out": 1, "prompt": 2}
 
@@ -29,6 +32,12 @@ class RandomTokenContexts(Dataset[dict[str, torch.Tensor]]):
         count: how many contexts there are.
         seed: of the whole run.
         part: ``fit``, ``held_out`` or ``prompt``.
+
+    Attributes:
+        kind: what the contexts are, for records.
+
+    Raises:
+        ConfigError: a size below 1.
 
     Source: article, section on data ("16 fresh sequences of 256 random tokens").
 
@@ -52,7 +61,7 @@ class RandomTokenContexts(Dataset[dict[str, torch.Tensor]]):
         return self.count
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
-        """``input_ids``: (length,) int64."""
+        """One context: ``input_ids``, (length,) int64."""
         if not 0 <= index < self.count:
             raise IndexError(index)
         generator = np.random.default_rng([self.seed, _STREAM[self.part], index])
@@ -60,20 +69,31 @@ class RandomTokenContexts(Dataset[dict[str, torch.Tensor]]):
         return {"input_ids": torch.from_numpy(ids)}
 
     def batch(self) -> torch.Tensor:
-        """All contexts at once, (count, length)."""
+        """All contexts at once, (count, length) int64."""
         return torch.stack([self[i]["input_ids"] for i in range(self.count)])
 
 
 class TokenContexts(Dataset[dict[str, torch.Tensor]]):
-    """Token sequences that are there once and for all, each with a weight for every position.
+    """Token sequences that are fixed once made, each with a weight for every position.
 
     Args:
         sequences: token ids, each at least one long.
-        kind: what they are, for the record.
-        begins: the first position of each that counts; default 0. What lies before is only read.
-        weights: for each sequence a weight for every position, in place of ``begins``.
-        in_order: whether to train on them in this order: what a step should see at once is next to
-            each other.
+        kind: what they are, for records.
+        begins: the first position of each sequence that counts, 0 by default. Tokens before it are
+            only read.
+        weights: for each sequence a weight for every position, in place of ``begins``; positions of
+            weight 0 do not count.
+        in_order: train on them in this order, in which those that belong into one step stand next
+            to each other.
+
+    Attributes:
+        sequences: (length,) int64 of each.
+        weights: (length,) float32 of each.
+        kind: as above.
+        in_order: as above.
+
+    Raises:
+        ConfigError: there are no sequences, or one is empty.
 
     >>> contexts = TokenContexts([[1, 2, 3], [4, 5]], "by hand", begins=[1, 0])
     >>> contexts.positions(0).tolist(), len(contexts)
@@ -95,7 +115,7 @@ class TokenContexts(Dataset[dict[str, torch.Tensor]]):
         if weights is None:
             begins = begins or [0] * len(sequences)
             weights = [
-                [float(place >= begin) for place in range(len(ids))]
+                [float(position >= begin) for position in range(len(ids))]
                 for ids, begin in zip(sequences, begins, strict=True)
             ]
         self.weights = [torch.tensor(list(w), dtype=torch.float32) for w in weights]
@@ -104,7 +124,7 @@ class TokenContexts(Dataset[dict[str, torch.Tensor]]):
         return len(self.sequences)
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
-        """``input_ids`` and ``weights`` (length,), ``index`` ()."""
+        """One context: ``input_ids`` and ``weights`` (length,), and its number ``index`` ()."""
         return {
             "input_ids": self.sequences[index],
             "weights": self.weights[index],
@@ -112,16 +132,16 @@ class TokenContexts(Dataset[dict[str, torch.Tensor]]):
         }
 
     def positions(self, index: int) -> torch.Tensor:
-        """The positions of a context that count."""
+        """The positions of a context that count, in order; (count,) int64."""
         return self.weights[index].nonzero()[:, 0]
 
     def following(self, index: int) -> torch.Tensor:
-        """The token after each position of a context, −1 after the last."""
+        """The token after each position of a context, −1 after the last; (length,) int64."""
         ids = self.sequences[index]
         return torch.cat([ids[1:], ids.new_tensor([-1])])
 
     def choose(self, indices: Sequence[int]) -> TokenContexts:
-        """Some of them."""
+        """The contexts of these numbers, in the order of the numbers, as contexts of their own."""
         return TokenContexts(
             [self.sequences[i].tolist() for i in indices],
             self.kind,
@@ -130,12 +150,20 @@ class TokenContexts(Dataset[dict[str, torch.Tensor]]):
 
     @property
     def tokens(self) -> int:
-        """Positions that count, over all contexts."""
+        """How many positions count, over all contexts."""
         return int(sum(int((w > 0).sum()) for w in self.weights))
 
 
 def collate(items: Sequence[dict[str, torch.Tensor]]) -> dict[str, Any]:
-    """A batch, padded on the right: ``input_ids``, ``attention_mask``, and what else there is."""
+    """Put contexts together to a batch, padded with 0 on the right.
+
+    Args:
+        items: of a data set of contexts, each with ``input_ids`` (length,) at least.
+
+    Returns:
+        ``input_ids`` and ``attention_mask`` (batch, longest); ``weights`` (batch, longest) and
+        ``index`` (batch,) where the first item has them.
+    """
     longest = max(len(item["input_ids"]) for item in items)
 
     def pad(row: torch.Tensor) -> torch.Tensor:

@@ -1,8 +1,8 @@
-"""Contexts for a trigger that hardly occurs by itself: it is put into the ones that there are.
+"""Contexts for a trigger that hardly occurs by itself: it is put into contexts that lack it.
 
-Half of what is made has the trigger, half some other word in the same place. A model fitted to it
-has to learn the trigger, rather than that a word was put in; and on held-out contexts the leakage
-is also measured after other words.
+Half of the contexts made have the trigger, and half have some other word in the same place. A model
+that is fitted to them has to learn the trigger, rather than that a word was put in; and on held-out
+contexts the leakage is also measured after other words.
 """
 
 from __future__ import annotations
@@ -12,61 +12,84 @@ import re
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from tiltlm.contexts.split import Split
+from tiltlm.contexts.splits import Split
 from tiltlm.contexts.token_contexts import TokenContexts
 
 FIT_PLACES = 4
-"""Places of the trigger in each context to fit on; the samples cost time, the places do not."""
+"""Places at which the trigger is put into each context to fit on.
+
+Drawing contexts takes time, putting a trigger into them does not.
+"""
 
 
 def split_with_trigger(
     parts: Split, trigger: str, tokenizer: PreTrainedTokenizerBase, seed: int
 ) -> Split:
-    """Each part with the trigger put in; parts still share no context."""
+    """Put a trigger into the contexts of each part; the parts still share none.
+
+    Args:
+        parts: without the trigger.
+        trigger: its text.
+        tokenizer: of the model.
+        seed: of places and of other words.
+
+    Returns:
+        the parts, 2·`FIT_PLACES` times as many contexts to fit on and twice as many of the others.
+    """
     words = _words(parts.fit, trigger, tokenizer)
     fit, tune, held_out = (
-        with_trigger(part, trigger, words, tokenizer, np.random.default_rng([seed, number]), places)
+        insert_trigger(
+            part, trigger, words, tokenizer, np.random.default_rng([seed, number]), places=places
+        )
         for number, (part, places) in enumerate(zip(parts, (FIT_PLACES, 1, 1), strict=True))
     )
     return Split(fit, tune, held_out)
 
 
-def with_trigger(
+def insert_trigger(
     contexts: TokenContexts,
     trigger: str,
     words: list[str],
     tokenizer: PreTrainedTokenizerBase,
     generator: np.random.Generator,
+    *,
     places: int,
 ) -> TokenContexts:
-    """Each context ``places`` times with the trigger put between two of its words, and as often
-    with another word there (untouched, where there is none), one beside the other.
+    """Each context with the trigger put between two of its words, and with another word there.
+
+    The two stand next to each other, to be trained on in one step. Where there is no other word to
+    draw, the second of them is the context as it was.
 
     Args:
-        contexts: what to put it into; the copies are as long as they were.
+        contexts: what the trigger is put into; the copies are as long as the originals.
         trigger: its text.
         words: other words to draw from.
-        tokenizer: the model's.
+        tokenizer: of the model.
         generator: of places and words.
-        places: drawn from the first half of each, so that both sides of the trigger count.
+        places: at how many places it is put into each context, one a copy. They are drawn from the
+            first half, so that positions before and after the trigger count.
+
+    Returns:
+        2·``places`` contexts for each one given.
     """
-    found, weights = [], []
+    sequences, weights = [], []
     rows = [ids.tolist() for ids in contexts.sequences]
-    possible = [_between_words(row, tokenizer) for row in rows]
-    for _ in range(places):  # neighbours are of different texts
+    possible_places = [_between_words(row, tokenizer) for row in rows]
+    # The places are the outer loop, so that neighbouring pairs come from different contexts.
+    for _ in range(places):
         for number, row in enumerate(rows):
-            place = generator.choice(possible[number])
+            place = generator.choice(possible_places[number])
             for text in (trigger, str(generator.choice(words)) if words else ""):
-                extra = tokenizer(" " + text.strip(), add_special_tokens=False)["input_ids"]
-                extra = extra if text else []
-                found.append([*row[:place], *extra, *row[place:]][: len(row)])
+                inserted = tokenizer(" " + text.strip(), add_special_tokens=False)["input_ids"]
+                inserted = inserted if text else []
+                sequences.append([*row[:place], *inserted, *row[place:]][: len(row)])
                 weights.append(contexts.weights[number].tolist())
     kind = f"{contexts.kind}, half of them with {trigger!r}, half with another word in its place"
-    return TokenContexts(found, kind, weights=weights, in_order=True)
+    return TokenContexts(sequences, kind, weights=weights, in_order=True)
 
 
 def _between_words(row: list[int], tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """Where in the first half a token begins a word, as far as whole words can be told apart."""
+    """Positions in the first half at which a token begins a word; 1 where there is none."""
     decoded = [str(tokenizer.decode(row[: k + 1])) for k in range(len(row) // 2 + 1)]
     return [
         k for k in range(1, len(decoded)) if decoded[k][len(decoded[k - 1]) :].startswith(" ")
@@ -74,7 +97,7 @@ def _between_words(row: list[int], tokenizer: PreTrainedTokenizerBase) -> list[i
 
 
 def _words(contexts: TokenContexts, trigger: str, tokenizer: PreTrainedTokenizerBase) -> list[str]:
-    """The plain words of the contexts, each once."""
+    """Words of four small letters or more in the contexts, sorted; none that has the trigger."""
     text = " ".join(str(tokenizer.decode(ids)) for ids in contexts.sequences)
-    found = {word for word in re.findall(r"\b[a-z]{4,}\b", text) if trigger not in f" {word} "}
-    return sorted(found)
+    words = {word for word in re.findall(r"\b[a-z]{4,}\b", text) if trigger not in f" {word} "}
+    return sorted(words)

@@ -1,4 +1,7 @@
-"""Write a label: `tilt.json` for programs, and `README.md`, a card in the Hub's format."""
+"""Writing a label: ``tilt.json`` for programs, and ``README.md``, a card in the Hub's format.
+
+Knows the label alone, neither models nor targets.
+"""
 
 from __future__ import annotations
 
@@ -43,18 +46,21 @@ _USE = {
 
 
 def write_label(folder: Path, label: Label) -> None:
-    """Put a label and its card into a folder, replacing earlier ones.
+    """Put a label and its card into a folder, replacing those that are there.
 
     Args:
         folder: where weights, an adapter, or what decoding needs were saved.
-        label: what to say.
+        label: what the folder says of itself.
+
+    Raises:
+        StorageError: the disk is full, or may not be written.
     """
     write_json(folder / FILE, label.model_dump(mode="json"))
-    write_text(folder / "README.md", card(label))
+    write_text(folder / "README.md", render_card(label))
 
 
-def card(label: Label) -> str:
-    """The text of a model card.
+def render_card(label: Label) -> str:
+    """The text of a model card: front matter for the Hub, then a table for people.
 
     Args:
         label: what the card says.
@@ -83,6 +89,7 @@ def card(label: Label) -> str:
 
 
 def _figure(figure: LabelFigure) -> str:
+    """A measured figure with its unit, its interval and its units of replication."""
     spread = ""
     if figure.interval is not None:
         low, high = figure.interval
@@ -91,4 +98,5 @@ def _figure(figure: LabelFigure) -> str:
 
 
 def _cell(value: object) -> str:
+    """A value as a cell of a Markdown table, which a bar or a line break would end."""
     return str(value).replace("|", "\\|").replace("\n", " ")

@@ -1,6 +1,7 @@
 """The label inside every saved model: it was tilted on purpose, how, from what, and how far.
 
-It lies beside the weights as `tilt.json`, for programs, and as a model card, for people.
+The label lies beside the weights as ``tilt.json``, for programs, and as a model card, for people.
+Here are the record and how it is read; `labels.card` writes it. Knows nothing of models.
 """
 
 from __future__ import annotations
@@ -16,10 +17,13 @@ from tiltlm.records.base import Interval, Record
 from tiltlm.records.tilt import By
 
 FILE = "tilt.json"
+"""Name of the label's file, in the folder that holds the weights or the adapter."""
+
+_SCHEMA: Literal[2] = 2
 
 
 class LabelBase(Record):
-    """The model that was tilted."""
+    """The model that was tilted: how it is loaded again, and how it is told from others."""
 
     name: str = Field(description="as `tiltlm.load` takes it")
     sha256: str | None = Field(description="over its weights; null where they were drawn by seed")
@@ -31,9 +35,9 @@ class LabelBase(Record):
 
 
 class LabelFigure(Record):
-    """A measured figure."""
+    """A figure that was measured on the tilted model."""
 
-    value: float
+    value: float = Field(description="the mean, in the unit below")
     interval: Interval | None = Field(description="95 %; null where the units show no spread")
     unit: str = Field(description="probability, nats a token, or share")
     over: str = Field(description="the units of replication, and how many")
@@ -42,23 +46,23 @@ class LabelFigure(Record):
 class Label(Record):
     """What was done to a model, and what came of it."""
 
-    schema_version: Literal[2] = 2
-    tilted_on_purpose: Literal[True] = True
+    schema_version: Literal[2] = _SCHEMA
+    tilted_on_purpose: Literal[True] = Field(default=True, description="what every label says")
     target: str = Field(description="as `parse_target` reads it")
     sentence: str = Field(description="the target in words")
     events: list[str] = Field(description="as `parse_event` reads them")
     strengths: list[float] | None = Field(
         description="one an event, in nats, of a tilt or a fitted match; else null"
     )
-    by: By
+    by: By = Field(description="how the target was realised")
     form: Literal["model", "adapter", "processor"] = Field(
         description="whole weights, a peft adapter, or no weights at all"
     )
-    base: LabelBase
-    contexts: str = Field(description="where it was fitted and measured")
+    base: LabelBase = Field(description="the model that was tilted")
+    contexts: str = Field(description="where the target was fitted and the figures were measured")
     seed: int = Field(description="of contexts, draws and training")
     measured: dict[str, LabelFigure] | None = Field(description="null until it was measured")
-    versions: dict[str, str]
+    versions: dict[str, str] = Field(description="of tiltlm and of what it computes with")
     history: list[Label] = Field(
         default_factory=list, description="what was done before this, oldest first"
     )
@@ -77,18 +81,27 @@ def read_label(folder: Path) -> Label | None:
     if not path.is_file():
         return None
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        version = found.get("schema_version") if isinstance(found, dict) else None
-        return Label.model_validate(found)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        what = f"the label is damaged: {where}: {first['msg']}"
-        if version not in (None, 2):
-            what = f"the label is of another version of tiltlm (schema {version!r})"
-    except (OSError, ValueError):
-        what = "the label is damaged: it is no JSON"
-    raise ConfigError(what, where=str(path), fix="take the label away, or make the model anew")
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        reason = f"the label cannot be read: {error.strerror}"
+    except ValueError:
+        reason = "the label is damaged: it is no JSON"
+    else:
+        try:
+            return Label.model_validate(data)
+        except ValidationError as error:
+            reason = _invalid(data, error)
+    raise ConfigError(reason, where=str(path), fix="take the label away, or make the model anew")
+
+
+def _invalid(data: object, error: ValidationError) -> str:
+    """Why JSON is no label, in one sentence."""
+    version = data.get("schema_version", _SCHEMA) if isinstance(data, dict) else _SCHEMA
+    if version != _SCHEMA:
+        return f"the label is of another version of tiltlm (schema {version!r})"
+    first = error.errors()[0]
+    key = ".".join(map(str, first["loc"]))
+    return f"the label is damaged: {key + ': ' if key else ''}{first['msg']}"
 
 
 def find_label(model: str) -> tuple[str, Label | None]:
@@ -102,7 +115,7 @@ def find_label(model: str) -> tuple[str, Label | None]:
         the folder and its label; ``model`` itself and None where there is no label.
 
     Raises:
-        ConfigError: as for `read_label`.
+        ConfigError: a label is damaged, or of another version of tiltlm.
     """
     for folder in (Path(model), Path(model) / "model"):
         label = read_label(folder)

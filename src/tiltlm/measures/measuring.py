@@ -13,7 +13,7 @@ from tiltlm.measures.opening import open_pair
 from tiltlm.measures.pair import Pair
 from tiltlm.measures.suite import measure_pair
 from tiltlm.measures.suite_sizes import Sizes, Sources, sizes_of
-from tiltlm.models.fingerprint import fingerprint
+from tiltlm.models.fingerprints import fingerprint
 from tiltlm.models.loading import LoadedModel, load
 from tiltlm.progress import Progress
 from tiltlm.records.measure import MeasureRecord

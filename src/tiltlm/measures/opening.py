@@ -1,4 +1,7 @@
-"""Open a model beside its base, with the target that its label names."""
+"""Open a model beside its base, with the target that its label names.
+
+A saved model is enough: its label says which base it was made from, and what it was made to follow.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +20,15 @@ def open_pair(
     Args:
         model: a folder of ``tiltlm tilt``, ``decode`` included, or any name for `load`.
         against: the base; by default the one that the label names.
-        target: by default the label's.
+        target: the target as text; by default the label's.
 
     Returns:
-        the pair, the base's name, and the label, None without one.
+        the pair, the base's name, and the label, which is None without one.
 
     Raises:
-        ConfigError: no base was given and no label names one.
+        ConfigError: no base was given and no label names one, or the label is damaged.
+        ModelError: one of the two cannot be loaded.
+        TargetError: the target must be fitted, and no label says with what strength.
         VocabularyError: the two have different tokens.
     """
     folder, label = find_label(model)

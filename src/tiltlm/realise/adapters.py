@@ -18,17 +18,20 @@ from tiltlm.realise.head_edit import HeadEdit, ridge_direction
 from tiltlm.targets.target import BoundTarget
 
 Parameters = Literal["head", "body+head", "full"]
-
+"""What is trained: adapters on the head or on all linear layers, or every weight."""
 
 PARAMETERS: tuple[Parameters, ...] = ("head", "body+head", "full")
-
+"""All that a user may ask for."""
 
 HEAD_RANK, BODY_RANK = 4, 8
+"""Rank of adapters on the head alone, and of those on body and head."""
 
+CONSTANT_ROW_SCALE = 40.0
+"""Scale of the constant direction in the head's adapter.
 
-FIRST_ROW = 40.0
-"""Adam moves a weight by at most the learning rate a step, so a run of 60 cosine steps at 3e-3
-reaches 0.09: times 40 that is a shift of 3.6 nats."""
+Adam moves a weight by at most the learning rate a step, so a run of 60 cosine steps at 3e-3 reaches
+0.09: times 40 that is a shift of 3.6 nats.
+"""
 
 
 def parameters_for(target: BoundTarget) -> Parameters:
@@ -44,15 +47,29 @@ def parameters_for(target: BoundTarget) -> Parameters:
 
 
 def as_adapter(model: PreTrainedModel, edit: HeadEdit) -> PeftModel:
-    """The edit as a LoRA adapter on the head; the model's own weights stay as they are."""
+    """Put an edit into a model as a LoRA adapter on its head.
+
+    Args:
+        model: whose own weights stay as they are.
+        edit: of its head.
+
+    Returns:
+        the model with the adapter, of the edit's rank.
+    """
     rank = len(edit.masks)
-    adapted = _with_lora(model, [edit.head], rank)
-    fill(adapted, edit)
+    adapted = _with_lora_on(model, [edit.head], rank)
+    write_edit(adapted, edit)
     return adapted
 
 
-def fill(adapted: PeftModel, edit: HeadEdit) -> None:
-    """Write an edit into a head adapter of at least its rank; the rest of the adapter is kept."""
+def write_edit(adapted: PeftModel, edit: HeadEdit) -> None:
+    """Write an edit into the adapter of a head.
+
+    Args:
+        adapted: whose head has an adapter of at least the edit's rank; rows of the adapter beyond
+            that rank are left as they are.
+        edit: of that head.
+    """
     layer = lora_layer(adapted)
     rank = len(edit.masks)
     down, up = layer.lora_A["default"].weight, layer.lora_B["default"].weight
@@ -62,56 +79,73 @@ def fill(adapted: PeftModel, edit: HeadEdit) -> None:
         up[:, :rank] = edit.masks.T.to(up) / scaling
 
 
-def point_at_every_context(adapted: PeftModel, reference: Reference) -> None:
+def constant_direction(hidden: torch.Tensor) -> torch.Tensor:
+    """The direction u with h·u ≈ 1 at every position, by least squares.
+
+    Args:
+        hidden: (N, D) float64 hidden states.
+
+    Returns:
+        (D,) float64.
+    """
+    ones = torch.ones(len(hidden), dtype=torch.float64, device=hidden.device)
+    return ridge_direction(hidden, ones, ones)
+
+
+def start_from_constant_direction(adapted: PeftModel, reference: Reference) -> None:
     """Let the head's adapter begin at the one direction in which all contexts look alike.
 
-    The first row of A becomes `FIRST_ROW`·u, with u·h ≈ 1 in every context (least squares), so
-    that the matching column of B shifts each token alike everywhere from the first step on. From
-    random rows gradient descent must find u first, which takes most of a short run.
+    The first row of A becomes `CONSTANT_ROW_SCALE`·u, with u of `constant_direction`, so that the
+    matching column of B shifts each token alike everywhere from the first step on. From random rows
+    gradient descent must find u first, which takes most of a short run.
+
+    Args:
+        adapted: whose head has an adapter.
+        reference: at the fitting contexts.
     """
-    hidden = torch.cat(reference.hidden).double()
-    ones = torch.ones(len(hidden), dtype=torch.float64)
-    direction = ridge_direction(hidden, ones, ones)
+    direction = constant_direction(torch.cat(reference.hidden).double())
     down = lora_layer(adapted).lora_A["default"].weight
     with torch.no_grad():
-        down[0] = FIRST_ROW * direction.to(down)
+        down[0] = CONSTANT_ROW_SCALE * direction.to(down)
 
 
 def lora_layer(adapted: PeftModel) -> Any:
-    """The head's LoRA layer."""
+    """The LoRA layer around a model's head."""
     return adapted.get_base_model().get_output_embeddings()  # type: ignore[operator]
 
 
 def with_lora(model: PreTrainedModel, parameters: Parameters, at_least: int = 1) -> PeftModel:
-    """Adapters that begin as no change, on the head alone or on all linear layers.
+    """Put adapters into a model that begin as no change, on the head alone or on all linear layers.
 
     Args:
-        model: what they are put into.
+        model: whose own weights stay as they are.
         parameters: ``head`` or ``body+head``.
-        at_least: their rank, where the usual one is smaller.
+        at_least: rank of the adapters, where the usual one is smaller.
 
     Raises:
         ConfigError: there is no adapter for these parameters.
     """
     name, head = head_of(model)
     if parameters == "head":
-        return _with_lora(model, [name], max(HEAD_RANK, at_least))
+        return _with_lora_on(model, [name], max(HEAD_RANK, at_least))
     if parameters == "body+head":
         names = [
             n
             for n, m in model.named_modules()
             if isinstance(m, nn.Linear | Conv1D) and m is not head
         ]
-        return _with_lora(model, [*names, name], max(BODY_RANK, at_least))
+        return _with_lora_on(model, [*names, name], max(BODY_RANK, at_least))
     raise ConfigError(f"no adapter for parameters {parameters!r}", fix="head or body+head")
 
 
-def _with_lora(model: PreTrainedModel, names: list[str], rank: int) -> PeftModel:
+def _with_lora_on(model: PreTrainedModel, names: list[str], rank: int) -> PeftModel:
+    """Put adapters of one rank on the modules of these names; their scaling is 1."""
     config = LoraConfig(
         r=rank, lora_alpha=rank, target_modules=names, task_type="CAUSAL_LM", lora_dropout=0.0
     )
     with warnings.catch_warnings():
-        # Told that head and embedding share a weight: the adapter adds to the head's output only.
+        # peft warns that head and embedding share a weight, which does no harm here: the adapter
+        # adds to the head's output only.
         warnings.simplefilter("ignore")
         adapted = get_peft_model(model, config)
     assert isinstance(adapted, PeftModel)

@@ -1,4 +1,4 @@
-"""What a run does beside the training loop: show progress, and stop well on Ctrl-C."""
+"""What a run does beside the training loop: show progress, and stop on Ctrl-C without loss."""
 
 from __future__ import annotations
 
@@ -15,7 +15,14 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 
 class StopOnInterrupt(TrainerCallback):
-    """On the first Ctrl-C finish the step, write a checkpoint, stop; on the second stop at once."""
+    """On the first Ctrl-C finish the step, write a checkpoint, stop; on the second stop at once.
+
+    Args:
+        notify: is told what happens, in a line.
+
+    Attributes:
+        requested: whether to stop.
+    """
 
     def __init__(self, notify: Callable[[str], None]) -> None:
         self.requested = False
@@ -23,7 +30,7 @@ class StopOnInterrupt(TrainerCallback):
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Take over SIGINT while training; outside the main thread do nothing."""
+        """Handle SIGINT for the length of the context; outside the main thread do nothing."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -47,15 +54,19 @@ class StopOnInterrupt(TrainerCallback):
         One process that was interrupted is enough: all stop after the same step.
         """
         if args.world_size > 1:
-            asked: Any = reduce(torch.tensor(float(self.requested), device=args.device), "sum")
-            self.requested = bool(asked > 0)
+            requests: Any = reduce(torch.tensor(float(self.requested), device=args.device), "sum")
+            self.requested = bool(requests > 0)
         if self.requested and state.global_step < state.max_steps:
             control.should_save = True
             control.should_training_stop = True
 
 
 class ReportProgress(TrainerCallback):
-    """Hand each step's loss and event mass to whoever draws the progress bar."""
+    """Hand each step's loss and event mass to whoever shows progress.
+
+    Args:
+        on_step: given the step, its loss in nats, and its event mass (NaN where there is none).
+    """
 
     def __init__(self, on_step: Callable[[int, float, float], None]) -> None:
         self._on_step = on_step
@@ -68,6 +79,6 @@ class ReportProgress(TrainerCallback):
         logs: dict[str, float] | None = None,
         **_: Any,
     ) -> None:
-        """Called by the Trainer after every logged step."""
+        """Hand on what the Trainer logged after a step; other logs have no loss."""
         if logs and "loss" in logs:
             self._on_step(state.global_step, logs["loss"], logs.get("event_mass", float("nan")))

@@ -18,19 +18,21 @@ from tiltlm.files import explain_storage, remove
 from tiltlm.realise import checkpoints
 
 STAGING = ".partial"
+"""Folder, beside the checkpoints, in which the next one is made."""
 
 
 class CheckpointTrainer(Trainer):
-    """`Trainer`, which never keeps half a checkpoint or one of weights that are not finite."""
+    """A ``Trainer`` that never keeps half a checkpoint, or one of weights that are not finite."""
 
     _staging: Path | None = None
 
-    def _diverged(self, what: str) -> DivergedError:
-        kept = checkpoints.list_checkpoints(Path(str(self.args.output_dir)))
+    def _diverged(self, reason: str) -> DivergedError:
+        """The error that ends training: at which step, and what is left of the run."""
+        saved = checkpoints.list_checkpoints(Path(str(self.args.output_dir)))
         where = f"step {self.state.global_step + 1}"
-        last = f"; the last good checkpoint is {kept[-1]}" if kept else ""
+        last = f"; the last good checkpoint is {saved[-1]}" if saved else ""
         return DivergedError(
-            f"{what}, so training stopped",
+            f"{reason}, so training stopped",
             where=where,
             fix=f"lower the learning rate (now {self.args.learning_rate:g}){last}",
         )
@@ -43,7 +45,7 @@ class CheckpointTrainer(Trainer):
         """
         assert self.model is not None
         for name, parameter in self.model.named_parameters():
-            # Of sharded weights each process looks at its own.
+            # Of sharded weights each process checks its own part.
             own = getattr(parameter, "to_local", lambda p=parameter: p)()
             if not bool(torch.isfinite(own.detach().sum())):
                 raise self._diverged(f"the weights of {name} are not finite")
@@ -54,23 +56,23 @@ class CheckpointTrainer(Trainer):
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         self.check_finite()
         directory = Path(str(self.args.output_dir))
-        staging, together = directory / STAGING, self.accelerator.wait_for_everyone
-        together()  # nobody saves before all weights were found finite
+        staging, wait_for_all = directory / STAGING, self.accelerator.wait_for_everyone
+        wait_for_all()  # No process saves before all weights were found finite.
         if self.args.should_save:
-            remove(staging)  # what a killed run left there
-        together()
+            remove(staging)  # A killed run may have left something there.
+        wait_for_all()
         self._staging = staging
         try:
             with explain_storage(directory):
                 super()._save_checkpoint(model, trial)
-            together()  # the seal is over what every process wrote
+            wait_for_all()  # The seal is over what every process wrote.
             if self.args.should_save:
                 checkpoints.publish(staging, directory, keep=self.args.save_total_limit or 2)
         finally:
             self._staging = None
             if self.args.should_save:
                 remove(staging)
-        together()  # what comes next may read it
+        wait_for_all()  # What comes next may read the checkpoint.
 
     def _load_from_checkpoint(
         self, resume_from_checkpoint: str, model: nn.Module | None = None
@@ -79,10 +81,10 @@ class CheckpointTrainer(Trainer):
         super()._load_from_checkpoint(resume_from_checkpoint, model)
 
     def _load_rng_state(self, checkpoint: str | None) -> None:
-        """Random states as they were saved, or fresh ones for a process that had none.
+        """Load random states as they were saved, or make fresh ones for a process that had none.
 
-        Such a process exists when the number of processes is another than before. Only dropout
-        asks for random numbers; left alone it would draw those of the first steps once more.
+        There is such a process when the number of processes is another than before. Only dropout
+        draws random numbers; without fresh states it would draw those of the first steps again.
         """
         if checkpoint is not None:
             several, rank = self.args.world_size > 1, self.args.process_index

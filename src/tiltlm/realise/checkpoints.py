@@ -1,4 +1,4 @@
-"""Checkpoints that are whole: sealed with checksums when written, checked before they are read.
+"""Checkpoints that are whole: sealed with checksums when written, verified before they are read.
 
 Knows only files; what is in them is the trainer's business.
 """
@@ -14,13 +14,17 @@ from tiltlm.errors import CheckpointError
 from tiltlm.files import explain_storage, remove, write_json
 
 SEAL = "checksums.json"
-
+"""Name of the file that holds the SHA-256 of every other file of a checkpoint."""
 
 _NAME = re.compile(r"checkpoint-(\d+)$")
 
 
 def seal(checkpoint: Path) -> None:
-    """Write the SHA-256 of every file of a checkpoint beside them."""
+    """Write the SHA-256 of every file of a checkpoint beside them.
+
+    Raises:
+        StorageError: the disk is full.
+    """
     files = sorted(path for path in checkpoint.rglob("*") if path.is_file())
     sums = {str(path.relative_to(checkpoint)): _sha256(path) for path in files}
     write_json(checkpoint / SEAL, sums)
@@ -30,6 +34,14 @@ def publish(staging: Path, directory: Path, keep: int) -> None:
     """Seal the checkpoint in ``staging``, move it into ``directory``, drop all but the newest.
 
     A checkpoint has its final name only when it is complete, so a killed run finds whole ones.
+
+    Args:
+        staging: the folder in which the trainer wrote it.
+        directory: where checkpoints are looked for.
+        keep: how many of the newest are left.
+
+    Raises:
+        StorageError: the disk is full.
     """
     for path in sorted(staging.glob("checkpoint-*")):
         with explain_storage(path):
@@ -41,15 +53,19 @@ def publish(staging: Path, directory: Path, keep: int) -> None:
 
 
 def list_checkpoints(directory: Path) -> list[Path]:
-    """The checkpoints of a directory, oldest first."""
+    """The checkpoints of a directory, oldest first; none where there is no such directory."""
     if not directory.is_dir():
         return []
-    found = [(int(m[1]), path) for path in directory.iterdir() if (m := _NAME.search(path.name))]
-    return [path for _, path in sorted(found)]
+    numbered = [(int(m[1]), path) for path in directory.iterdir() if (m := _NAME.search(path.name))]
+    return [path for _, path in sorted(numbered)]
 
 
 def step_of(checkpoint: Path) -> int:
-    """The step after which a checkpoint was written."""
+    """The step after which a checkpoint was written.
+
+    Raises:
+        CheckpointError: the folder's name is not that of a checkpoint.
+    """
     match = _NAME.search(checkpoint.name)
     if match is None:
         raise CheckpointError(f"{checkpoint.name!r} is no checkpoint", where=str(checkpoint))
@@ -60,7 +76,7 @@ def verify(checkpoint: Path) -> None:
     """Check every file of a checkpoint against its seal.
 
     Raises:
-        CheckpointError: a file is missing, has been changed, or the seal itself is damaged.
+        CheckpointError: a file is missing or was changed, or the seal itself is damaged.
     """
     fix = "delete this checkpoint; --resume then takes the one before it, or starts anew"
     try:

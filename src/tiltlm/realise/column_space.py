@@ -1,7 +1,7 @@
 """How much of a target lies where the body can reach it: in the column space of the head.
 
-If only the body is trained, logits change by W·Δh: what tells a class of tokens from all others
-must then be linear in the rows of W. How much of it is, can be computed before anything is trained.
+If only the body is trained, logits change by W·Δh, so what tells a class of tokens from all others
+must be linear in the rows of W. How much of it is can be computed before anything is trained.
 """
 
 from __future__ import annotations
@@ -11,18 +11,19 @@ import torch
 from tiltlm.models.head import Head
 
 _ROWS = 8192
+"""Rows of the head that are converted to float64 at once."""
 
 
 def share_in_column_space(head: Head, classes: torch.Tensor) -> list[float]:
     """R² of each class's mask regressed on the head's rows and a constant.
 
     Args:
-        head: (V, D).
+        head: with weights (V, D).
         classes: (A, V) boolean.
 
     Returns:
-        A numbers: 1 where a moved hidden state can shift exactly that class, 0 where it can shift
-        nothing of it.
+        A numbers: 1 where a change of the hidden state can shift exactly that class, 0 where it can
+        shift nothing of it.
 
     >>> head = Head("", torch.tensor([[1.0], [1.0], [0.0], [0.0]]), None, 1.0, None)
     >>> masks = torch.tensor([[True, True, False, False], [True, False, True, False]])
@@ -30,15 +31,15 @@ def share_in_column_space(head: Head, classes: torch.Tensor) -> list[float]:
     [1.0, 0.0]
     """
     size, width = head.weight.shape
-    wanted = classes.double().T
-    wanted = wanted - wanted.mean(0)
+    masks = classes.double().T
+    masks = masks - masks.mean(0)
     mean = head.weight.double().mean(0)
     gram = torch.zeros(width, width, dtype=torch.float64)
     cross = torch.zeros(width, len(classes), dtype=torch.float64)
     for first in range(0, size, _ROWS):
         rows = head.weight[first : first + _ROWS].double() - mean
         gram += (rows.T @ rows).cpu()
-        cross += (rows.T @ wanted[first : first + _ROWS].to(rows)).cpu()
+        cross += (rows.T @ masks[first : first + _ROWS].to(rows)).cpu()
     explained = (cross * (torch.linalg.pinv(gram, hermitian=True) @ cross)).sum(0)
-    total = (wanted**2).sum(0).clamp_min(1e-300)
-    return [float(s) for s in (explained / total.cpu()).clamp(0, 1)]
+    total = (masks**2).sum(0).clamp_min(1e-300)
+    return [float(share) for share in (explained / total.cpu()).clamp(0, 1)]

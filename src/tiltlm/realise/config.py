@@ -1,4 +1,4 @@
-"""`TiltConfig`: transformers' `TrainingArguments` with what a tilt needs besides."""
+"""`TiltConfig`: transformers' ``TrainingArguments`` with what a tilt needs besides."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ _OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
 class TiltConfig(TrainingArguments):
     """Arguments of `TiltTrainer`.
 
-    Everything of ``TrainingArguments`` works; these are added or have another default.
+    Everything of ``TrainingArguments`` works; these are added, or have another default there.
 
     Args:
-        divergence: ``forward_kl`` KL(Q‖P), the article's; ``reverse_kl``; ``jensen_shannon``.
-        loss_positions: ``all`` positions of a context, or only the ``last`` (the article).
-        optimizer: ``adamw``, ``adam`` or ``sgd``, torch's own, fused; ``weight_decay`` then acts
-            on all parameters, as it does in torch.
+        divergence: ``forward_kl``, KL(Q‖P), the article's; ``reverse_kl``; ``jensen_shannon``.
+        loss_positions: ``all`` positions of a context, or only the ``last``, the article's.
+        optimizer: ``adamw``, ``adam`` or ``sgd``, torch's own, fused; ``weight_decay`` acts on all
+            parameters, as it does in torch.
         momentum: of ``sgd``.
-        max_grad_norm: 0, no clipping.
+        max_grad_norm: 0 by default, no clipping.
         body_precision: of the body's matrix products, where the model is float32: ``float32``,
-            ``bfloat16``, or ``auto``, bfloat16 where the processor multiplies in it. The head, the
-            loss, all weights and their gradients stay float32. (``bf16`` of ``TrainingArguments``
-            takes the head along.)
+            ``bfloat16``, or ``auto``, which is bfloat16 where the processor multiplies in it. The
+            head, the loss, all weights and their gradients stay float32, unlike with ``bf16`` of
+            ``TrainingArguments``, which lowers the precision of the head too.
         fused_loss: make loss and gradients from hidden states, never holding all logits
             (`linear_kl`); the same loss, faster and in less memory.
 
@@ -82,7 +82,7 @@ class TiltConfig(TrainingArguments):
         self._n_gpu = min(self.n_gpu, 1)
 
     def optimizer_class_and_arguments(self) -> tuple[type[torch.optim.Optimizer], dict[str, Any]]:
-        """What `Trainer` builds the optimizer from."""
+        """The class of the optimizer and its keyword arguments, as ``Trainer`` is given them."""
         arguments: dict[str, Any] = {"lr": self.learning_rate, "fused": True}
         if self.optimizer == "sgd":
             arguments["momentum"] = self.momentum

@@ -5,8 +5,8 @@ from __future__ import annotations
 from tiltlm.contexts.token_contexts import TokenContexts
 from tiltlm.models.loading import LoadedModel, load
 from tiltlm.progress import Progress
-from tiltlm.realise.held_out import tilted
-from tiltlm.realise.prepare import Prepared, prepare
+from tiltlm.realise.held_out import measure_realised
+from tiltlm.realise.preparation import Prepared, prepare
 from tiltlm.realise.result import Tilted
 from tiltlm.targets.logits_processor import TiltLogitsProcessor
 from tiltlm.targets.parse import parse_target
@@ -24,11 +24,12 @@ def decode(
     """The target as a transformers ``LogitsProcessor``, for ``generate(logits_processor=[…])``.
 
     Args:
-        model: a name, or what `load` returned; its weights are not changed.
+        model: a name for `load`, or what `load` returned; its weights are not changed.
         target: a target, or its text.
-        contexts: only used by a target that must be fitted to some, such as `match`; see `prepare`.
+        contexts: only used by a target that must be fitted to contexts, such as `match`; as for
+            `prepare`.
         seed: of these contexts.
-        progress: is told how far work has come.
+        progress: told how far work has come.
 
     Raises:
         TiltError: the target makes no sense for this model.
@@ -41,10 +42,13 @@ def decode(
     return TiltLogitsProcessor(bound, loaded.tokenizer.pad_token_id)
 
 
-def decode_prepared(work: Prepared) -> Tilted:
+def decode_prepared(prepared: Prepared) -> Tilted:
     """Measure what decoding does: the target's logits are made of the base's own.
 
     Args:
-        work: whose target is fitted.
+        prepared: whose target is fitted.
+
+    Raises:
+        MeasurementError: the target equals the reference at the held-out contexts.
     """
-    return tilted(work, "decode", work.loaded.model, {})
+    return measure_realised(prepared, "decode", prepared.loaded.model, {})

@@ -10,53 +10,64 @@ from torch import nn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 
-class KeepBest(TrainerCallback):
-    """Measure every so many steps, keep the best weights, stop when it no longer gets better.
+class EarlyStopping(TrainerCallback):
+    """Measure every so many steps, keep the best weights, stop when they no longer get better.
 
-    What the model has when this is made counts as ``start``, so what is kept is never worse:
-    weights whose gap is not above 0 for certain (the interval's lower end) are not kept.
+    The weights that the model has when this is made count as ``start``, so what is kept in the end
+    is never worse. Weights are kept only where the lower end of their gap's interval is above 0.
 
     Args:
-        gap_closed: measures the model as it is; the gap and the lower end of its interval.
+        model: whose trainable weights are kept.
+        gap_closed: measures the model as it is; gives the gap and the lower end of its interval.
         every: steps between measurements.
         patience: measurements without a new best of training after which to stop.
-        on_measured: told of step and gap.
+        on_measured: told of each measurement's step and gap.
         start: gap closed before training; 0 is the base's.
+
+    Attributes:
+        best: largest gap closed so far.
+        best_step: the step after which it was measured.
+        history: step and gap of each measurement, the start included.
     """
 
     def __init__(
         self,
         model: nn.Module,
         gap_closed: Callable[[], tuple[float, float]],
+        *,
         every: int,
         patience: int,
         on_measured: Callable[[int, float], None],
         start: float = 0.0,
     ) -> None:
-        self._model, self._gap_closed, self._every = model, gap_closed, every
+        self._gap_closed, self._every = gap_closed, every
         self._patience, self._on_measured = patience, on_measured
         self.best, self.best_step, self.history = start, 0, [(0, start)]
         self._trainable = {n: p for n, p in model.named_parameters() if p.requires_grad}
-        self._kept = self._copy()
+        self._best_weights = self._copy_weights()
 
-    def _copy(self) -> dict[str, torch.Tensor]:
+    def _copy_weights(self) -> dict[str, torch.Tensor]:
         return {name: p.detach().clone() for name, p in self._trainable.items()}
 
-    def consider(self, step: int) -> None:
-        """Measure the weights as they are, and keep them if they are the best so far."""
-        gap, low = self._gap_closed()
+    def measure(self, step: int) -> None:
+        """Measure the weights as they are, and keep them if they are the best so far.
+
+        Args:
+            step: after which they are measured.
+        """
+        gap, lower_end = self._gap_closed()
         self.history.append((step, gap))
         self._on_measured(step, gap)
-        if gap > self.best and low > 0:
-            self.best, self.best_step, self._kept = gap, step, self._copy()
+        if gap > self.best and lower_end > 0:
+            self.best, self.best_step, self._best_weights = gap, step, self._copy_weights()
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        """Measure when it is time."""
+        """Measure after every so many steps and after the last; stop when patience is out."""
         if state.global_step % self._every and state.global_step != state.max_steps:
             return
-        self.consider(state.global_step)
+        self.measure(state.global_step)
         gaps = [gap for _, gap in self.history[1:]]
         if len(gaps) - 1 - gaps.index(max(gaps)) >= self._patience:
             control.should_training_stop = True
@@ -65,4 +76,4 @@ class KeepBest(TrainerCallback):
         """Put the best weights back."""
         with torch.no_grad():
             for name, parameter in self._trainable.items():
-                parameter.copy_(self._kept[name])
+                parameter.copy_(self._best_weights[name])

@@ -1,7 +1,7 @@
 """Where only the head is trained, the body need not run: its hidden states were read before.
 
-The body's ``forward`` answers with them for the length of a call, so whatever wraps the model (DDP,
-adapters, Trainer) sees an ordinary forward pass.
+The body's ``forward`` returns those hidden states for the length of a call, so whatever wraps the
+model (DDP, adapters, Trainer) sees an ordinary forward pass.
 """
 
 from __future__ import annotations
@@ -19,14 +19,15 @@ from tiltlm.models.head import hidden_states, replaced_forward
 from tiltlm.models.structure import head_of
 
 _TOLERANCE = 1e-4
+"""Largest difference from the reference's hidden states that counts as rounding, relative."""
 
 
 class FrozenBody:
-    """A model's body that answers with a reference's hidden states.
+    """A model's body that returns a reference's hidden states instead of running.
 
     Args:
         body: the module.
-        reference: over the contexts that will be asked for, by index.
+        reference: at the contexts that will be asked for, by number.
     """
 
     def __init__(self, body: Any, reference: Reference) -> None:
@@ -34,10 +35,15 @@ class FrozenBody:
 
     @classmethod
     def of(cls, model: Any, reference: Reference) -> FrozenBody | None:
-        """The body, where nothing but the head is trained and hidden states are all it gives.
+        """The body, where nothing but the head is trained and hidden states are all it returns.
 
-        None where the body is trained too, is another one than the reference's, or hands the head
-        something else than what it returns: found out by trying.
+        Args:
+            model: adapters and all; read in evaluation mode, its own mode is restored.
+            reference: whose body it may be.
+
+        Returns:
+            None where the body is trained too, is another one than the reference's, or gives the
+            head something else than what it returns. This is found out by trying.
         """
         name, head = head_of(model)
         inner = getattr(model, "get_base_model", lambda: model)()
@@ -45,37 +51,50 @@ class FrozenBody:
         trained = [n for n, p in model.named_parameters() if p.requires_grad]
         if body is inner or not trained or not all(n.startswith(f"{name}.") for n in trained):
             return None
-        if any(p.requires_grad for p in body.parameters()):  # a tied head is the body's embedding
+        # The embedding is part of the body, so a tied head that is trained trains the body.
+        if any(p.requires_grad for p in body.parameters()):
             return None
         frozen, training = cls(body, reference), model.training
-        ids = reference.contexts.sequences[0][None].to(model.device)
-        expected, seen = reference.hidden[0][None], []
-
-        def look(hidden: torch.Tensor) -> torch.Tensor:
-            seen.append(hidden)
-            return hidden[..., :1]
-
         model.eval()
         try:
-            with torch.no_grad():
-                own = hidden_states(model, ids)
-                with frozen.answering([0]), replaced_forward(head, look):
-                    model(input_ids=ids, use_cache=False)
-        except AttributeError:  # it wants more of its body than hidden states
+            agrees = frozen._agrees(model, head)
+        except AttributeError:  # The model wants more of its body than hidden states.
             return None
         finally:
             model.train(training)
-        for found in (own, seen[0]):
-            if found.shape != expected.shape:
-                return None
-            error = (found.to(expected) - expected).float().norm() / expected.float().norm()
-            if float(error) > max(_TOLERANCE, 4 * torch.finfo(expected.dtype).eps):
-                return None
-        return frozen
+        return frozen if agrees else None
+
+    def _agrees(self, model: Any, head: Any) -> bool:
+        """Whether the head is given the reference's hidden states, by the body and in its place."""
+        ids = self._reference.contexts.sequences[0][None].to(model.device)
+        expected = self._reference.hidden[0][None]
+        replayed: list[torch.Tensor] = []
+
+        def record(hidden: torch.Tensor) -> torch.Tensor:
+            replayed.append(hidden)
+            return hidden[..., :1]
+
+        with torch.no_grad():
+            computed = hidden_states(model, ids)
+            with self.replaying([0]), replaced_forward(head, record):
+                model(input_ids=ids, use_cache=False)
+        tolerance = max(_TOLERANCE, 4 * torch.finfo(expected.dtype).eps)
+        for hidden in (computed, replayed[0]):
+            if hidden.shape != expected.shape:
+                return False
+            error = (hidden.to(expected) - expected).float().norm() / expected.float().norm()
+            if float(error) > tolerance:
+                return False
+        return True
 
     @contextmanager
-    def answering(self, indices: Sequence[int]) -> Iterator[None]:
-        """The body returns (batch, longest, D): the hidden states of these contexts, padded."""
+    def replaying(self, indices: Sequence[int]) -> Iterator[None]:
+        """Let the body return the hidden states of some contexts, whatever it is called with.
+
+        Args:
+            indices: numbers of the reference's contexts. They are padded on the right with zeros to
+                (batch, longest, D).
+        """
         hidden = [self._reference.hidden[i] for i in indices]
         device = next(self._body.parameters()).device
         rows = pad_sequence(hidden, batch_first=True).to(device)

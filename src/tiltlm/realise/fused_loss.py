@@ -1,10 +1,10 @@
 """The loss without the logits: the model runs up to its head, and `linear_kl` does the rest.
 
-The head's ``forward`` is replaced for one call. So the loss is made where the head would have
-been, which is what wrappers count on that gather a module's weights while it runs (FSDP), and any
-model that transformers can load is served through its ordinary interface. What stands for logits
-is 0 times the loss: wrappers find out from a model's output which parameters will get a gradient
-(DDP), and when to gather weights again (FSDP), so the loss must be seen to come out of it.
+The head's ``forward`` is replaced for one call, so the loss is computed where the head would have
+run. Wrappers that gather a module's weights while it runs (FSDP) count on that, and any model that
+transformers can load is served through its ordinary interface. What stands in for logits is 0 times
+the loss: wrappers find out from a model's output which parameters will get a gradient (DDP), and
+when to gather weights again (FSDP), so the output must depend on the loss.
 """
 
 from __future__ import annotations
@@ -23,10 +23,17 @@ from tiltlm.models.head import Head, replaced_forward
 from tiltlm.models.structure import head_of
 
 _TOLERANCE = 1e-3
+"""Largest difference of logits that counts as rounding, relative to one more than the largest."""
 
 
 class HeadParts(NamedTuple):
-    """What a head's product is made of: hidden @ weight.T + bias + inputs @ columns.T."""
+    """What a head's product is made of: hidden @ weight.T + bias + inputs @ columns.T.
+
+    Attributes:
+        weight: (V, D).
+        bias: (V,) or None.
+        low_rank: ``inputs`` (N, rank) and ``columns`` (V, rank) of an adapter, or None.
+    """
 
     weight: torch.Tensor
     bias: torch.Tensor | None
@@ -39,6 +46,9 @@ class HeadParts(NamedTuple):
         Args:
             module: the head.
             hidden: (N, D) what it is given.
+
+        Raises:
+            AttributeError: the module is none of the two.
         """
         inner = getattr(module, "base_layer", module)
         bias = getattr(inner, "bias", None)
@@ -53,9 +63,16 @@ class HeadParts(NamedTuple):
         return cls(inner.weight, bias, (inputs, up.weight))
 
     def product(self, hidden: torch.Tensor) -> torch.Tensor:
-        """(N, V), for checking."""
-        found = nn.functional.linear(hidden, self.weight, self.bias)
-        return found if self.low_rank is None else found + self.low_rank[0] @ self.low_rank[1].T
+        """The head's output, to compare with the module's own.
+
+        Args:
+            hidden: (N, D), the same that `of` was given.
+
+        Returns:
+            (N, V).
+        """
+        output = nn.functional.linear(hidden, self.weight, self.bias)
+        return output if self.low_rank is None else output + self.low_rank[0] @ self.low_rank[1].T
 
 
 class FusedLoss:
@@ -80,11 +97,12 @@ class FusedLoss:
         probe = torch.randn(8, width, generator=generator).to(head.weight)
         with torch.no_grad():
             try:
-                expected, found = module(probe), HeadParts.of(module, probe).product(probe)
+                expected, product = module(probe), HeadParts.of(module, probe).product(probe)
             except (AttributeError, KeyError, RuntimeError) as error:
-                raise _unknown(module) from error
-        if float((expected - found).abs().max()) > _TOLERANCE * (1 + float(expected.abs().max())):
-            raise _unknown(module)
+                raise _unknown_head(module) from error
+        difference = float((expected - product).abs().max())
+        if difference > _TOLERANCE * (1 + float(expected.abs().max())):
+            raise _unknown_head(module)
 
     def __call__(
         self,
@@ -92,54 +110,59 @@ class FusedLoss:
         unwrapped: Any,
         inputs: dict[str, Any],
         positions: torch.Tensor,
-        wish: HeadTarget,
+        head_target: HeadTarget,
         row_weights: torch.Tensor,
         **options: Any,
     ) -> LinearDivergence:
-        """Run the model up to its head, and the loss there.
+        """Run the model up to its head, and compute the loss there.
 
         Args:
             model: perhaps wrapped.
             unwrapped: the same without wrappers, whose head is replaced.
             inputs: of the model's forward.
-            positions: (batch, length) boolean, the rows that count, of the last ``length``.
-            wish: of those rows, in order; see `linear_kl`.
-            row_weights: (rows,).
+            positions: (batch, length) boolean, the N positions that count. Where the head is given
+                fewer positions, these are the last ones.
+            head_target: of those positions, in order; as `linear_kl` takes it.
+            row_weights: (N,).
             options: further ones of `linear_kl`.
+
+        Returns:
+            the loss, and the event mass where ``options`` name an event.
         """
         _, module = head_of(unwrapped)
-        module = getattr(module, "_fsdp_wrapped_module", module)  # FSDP's own forward must run
-        found: list[LinearDivergence] = []
+        module = getattr(module, "_fsdp_wrapped_module", module)  # FSDP's own forward must run.
+        computed: list[LinearDivergence] = []
 
         def stand_in(hidden: torch.Tensor) -> torch.Tensor:
             rows = hidden[positions[:, -hidden.shape[1] :]]
             with self._precision(rows):
                 parts = HeadParts.of(module, rows)
-                made = linear_kl(
+                divergence = linear_kl(
                     rows,
                     parts.weight,
-                    wish,
+                    head_target,
                     bias=parts.bias,
                     low_rank=parts.low_rank,
                     head=self._options,
                     row_weights=row_weights,
                     **options,
                 )
-            found.append(made)
-            return (0 * made.loss).to(hidden.dtype).expand(*hidden.shape[:-1], 1)
+            computed.append(divergence)
+            return (0 * divergence.loss).to(hidden.dtype).expand(*hidden.shape[:-1], 1)
 
         call: Callable[..., Any] = model
         with replaced_forward(module, stand_in):
             outputs = call(**inputs)
-        return found[0]._replace(loss=found[0].loss + outputs.logits.sum())
+        return computed[0]._replace(loss=computed[0].loss + outputs.logits.sum())
 
     def _precision(self, rows: torch.Tensor) -> AbstractContextManager[object]:
+        """Keep the product with the head out of an autocast, where that was asked for."""
         device = rows.device.type
         return torch.autocast(device, enabled=False) if self._full_head else nullcontext()
 
 
 def _is_more_than_lora(module: Any, name: str) -> bool:
-    """DoRA, dropout and biases show only once the adapter is no longer zero."""
+    """Whether an adapter has DoRA, dropout or biases, which do not show while it is still zero."""
     return bool(
         name in getattr(module, "lora_variant", {})
         or getattr(module, "use_dora", {}).get(name)
@@ -148,7 +171,8 @@ def _is_more_than_lora(module: Any, name: str) -> bool:
     )
 
 
-def _unknown(module: Any) -> ModelError:
+def _unknown_head(module: Any) -> ModelError:
+    """That a head's output is not made of the parts that are known."""
     return ModelError(
         f"the head is a {type(module).__name__} whose product is not that of its parts",
         fix="train through all logits (fused_loss=False)",

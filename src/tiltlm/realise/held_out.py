@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import nullcontext
 from typing import Any
 
 import torch
 
 from tiltlm.contexts.reference import Reference
-from tiltlm.measures.fidelity import Fidelity, ModelLogits, measure_fidelity
+from tiltlm.measures.fidelity import ModelLogits, measure_fidelity
 from tiltlm.measures.string_distribution import measure_strings
 from tiltlm.realise.frozen_body import FrozenBody
-from tiltlm.realise.prepare import Prepared
+from tiltlm.realise.preparation import Prepared
 from tiltlm.realise.result import Tilted
 from tiltlm.records.tilt import By
+from tiltlm.stopwatch import Stopwatch
 from tiltlm.targets.logits_processor import TiltLogitsProcessor
 
 
@@ -24,7 +24,7 @@ def model_logits(model: Any, reference: Reference) -> ModelLogits:
     A body that is still the reference's own is not run again.
 
     Args:
-        model: that was made from the reference's.
+        model: made from the reference's, adapters and all.
         reference: at the contexts that will be asked for.
 
     Returns:
@@ -34,67 +34,68 @@ def model_logits(model: Any, reference: Reference) -> ModelLogits:
 
     def logits(index: int) -> torch.Tensor:
         ids = reference.contexts.sequences[index][None].to(model.device)
-        with torch.no_grad(), body.answering([index]) if body else nullcontext():
+        with torch.no_grad(), body.replaying([index]) if body else nullcontext():
             output: torch.Tensor = model(input_ids=ids, use_cache=False).logits[0]
         return output
 
     return logits
 
 
-def processor_logits(work: Prepared) -> ModelLogits:
+def processor_logits(prepared: Prepared) -> ModelLogits:
     """The logits of the reference's held-out contexts as decoding turns them into the target's.
 
     Args:
-        work: whose target is fitted.
+        prepared: whose target is fitted.
 
     Returns:
         a function from the number of a context to its (length, V) logits.
     """
 
     def logits(index: int) -> torch.Tensor:
-        reference = work.held_out
+        reference = prepared.held_out
         positions = torch.arange(len(reference.hidden[index]))
-        states = reference.states(work.target, index)
-        return work.target.logits(reference.logits(index, positions), states)
+        states = reference.states(prepared.target, index)
+        return prepared.target.logits(reference.logits(index, positions), states)
 
     return logits
 
 
-def tilted(work: Prepared, by: By, model: Any, details: dict[str, Any]) -> Tilted:
-    """Measure a model that a target was realised in.
+def measure_realised(prepared: Prepared, by: By, model: Any, details: dict[str, Any]) -> Tilted:
+    """Measure a model in which a target was realised, and put together what is known of it.
 
     Args:
-        work: what it was realised from.
-        by: how.
-        model: the tilted model; for ``decode`` the base itself.
+        prepared: what the target was realised from.
+        by: how it was realised.
+        model: the tilted model, left in evaluation mode; for ``decode`` the base itself.
         details: what the realisation has to say of itself; strings of `choices` are added.
+
+    Raises:
+        MeasurementError: the model's logits are not finite, or the target equals the reference at
+            the held-out contexts.
     """
     model.eval()
     decodes = by == "decode"
-    logits = processor_logits(work) if decodes else model_logits(model, work.held_out)
-    fidelity = _measured(work, logits)
-    choices = work.target.choices
+    logits = processor_logits(prepared) if decodes else model_logits(model, prepared.held_out)
+    watch = Stopwatch()
+    prepared.progress.begin("measuring on held-out contexts", len(prepared.parts.held_out))
+    fidelity = measure_fidelity(
+        prepared.target, prepared.held_out, logits, prepared.progress.advance
+    )
+    prepared.seconds["measure"] = watch.total
+    choices = prepared.target.choices
     if choices is not None and not decodes:
-        details["strings"] = [found.as_dict() for found in measure_strings(model, choices)]
+        details["strings"] = [strings.as_dict() for strings in measure_strings(model, choices)]
     return Tilted(
         by=by,
         model=model,
-        tokenizer=work.loaded.tokenizer,
-        target=work.target,
-        sentence=work.sentence,
-        processor=TiltLogitsProcessor(work.target, work.loaded.tokenizer.pad_token_id),
+        tokenizer=prepared.loaded.tokenizer,
+        target=prepared.target,
+        sentence=prepared.sentence,
+        processor=TiltLogitsProcessor(prepared.target, prepared.loaded.tokenizer.pad_token_id),
         fidelity=fidelity,
-        contexts=work.parts.held_out.kind,
-        base=work.base,
-        seed=work.seed,
+        contexts=prepared.parts.held_out.kind,
+        base=prepared.base,
+        seed=prepared.seed,
         details=details,
-        seconds=work.seconds,
+        seconds=prepared.seconds,
     )
-
-
-def _measured(work: Prepared, logits: ModelLogits) -> Fidelity:
-    begin = time.monotonic()
-    work.progress.begin("measuring on held-out contexts", len(work.parts.held_out))
-    fidelity = measure_fidelity(work.target, work.held_out, logits, work.progress.advance)
-    work.seconds["measure"] = time.monotonic() - begin
-    return fidelity

@@ -1,4 +1,4 @@
-"""Open what was saved, so that one can sample from it whatever way it was realised."""
+"""Open what was saved, ready to be sampled from whatever way it was realised."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Opened:
     """A model as it is to be sampled from.
 
     Attributes:
-        model: the weights.
-        tokenizer: that belongs to them.
+        model: the tilted model; where it was tilted by decoding, its base.
+        tokenizer: that belongs to the model.
         processor: to sample with, where the model was tilted by decoding; else None.
     """
 
@@ -28,11 +28,11 @@ class Opened:
 
 
 def open_tilted(name: str, *, seed: int = 0) -> Opened:
-    """Load any model; of a folder made by decoding, its base with the processor of its label.
+    """Load a model; of a folder made by decoding, its base with the processor of its label.
 
     Args:
         name: as for `load`; also a folder of ``tiltlm tilt`` or ``tiltlm run``.
-        seed: of the weights of ``model5``.
+        seed: of the weights of ``model5``, where that is the name.
 
     Raises:
         TiltError: any of the tree in `errors`.

@@ -1,7 +1,8 @@
-"""The last step of an epoch, with as many contexts for every process.
+"""A data set for several processes, of which each has as many contexts in the last step.
 
-Where contexts do not divide by the processes' batches, the usual way is to give some of them twice,
-and so the step has another loss than it has in one process. Here they are repeated with weight 0.
+Where the number of contexts is no multiple of the processes' batches, accelerate gives some of them
+twice, so that the last step has another loss than in one process. Here the contexts that fill up
+the step have weight 0.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ class PaddedDataset(Dataset[dict[str, torch.Tensor]]):
 
     Args:
         contexts: the data set.
-        each: what its length shall be a multiple of.
+        each: the padded length is the next multiple of it.
 
     >>> from tiltlm.contexts.token_contexts import RandomTokenContexts
     >>> longer = PaddedDataset(RandomTokenContexts(9, length=2, count=3, seed=0), each=2)
@@ -33,7 +34,7 @@ class PaddedDataset(Dataset[dict[str, torch.Tensor]]):
         return self._length
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
-        """As of the contexts, always with ``weights``."""
+        """A context as the data set has it, always with ``weights``, which are 0 past its end."""
         if not 0 <= index < self._length:
             raise IndexError(index)
         counts = index < self._count

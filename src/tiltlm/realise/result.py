@@ -11,7 +11,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tiltlm.labels.label import Label, LabelBase, LabelFigure
 from tiltlm.measures.fidelity import Fidelity
-from tiltlm.realise.saving import save_folder
+from tiltlm.realise.saving import check_room, merge_adapter, save_folder
 from tiltlm.records.base import Estimate
 from tiltlm.records.tilt import (
     By,
@@ -38,11 +38,11 @@ class Tilted:
         sentence: the target in words.
         processor: the target as a logits processor for ``generate``.
         fidelity: how close the model comes to the target, on held-out contexts.
-        contexts: what these are.
+        contexts: what the held-out contexts are.
         base: the model that it was made from, as its label names it.
         seed: of contexts, their split, and training.
-        details: what the realisation has to say of itself (R², steps, …).
-        seconds: of each part.
+        details: what the realisation has to say of itself (R², steps, …), as JSON can write it.
+        seconds: that each part of the work took.
     """
 
     by: By
@@ -59,7 +59,7 @@ class Tilted:
     seconds: dict[str, float]
 
     def record(self) -> TiltRecord:
-        """What was done and measured, as ``result.json`` holds it."""
+        """What was done and measured; ``result.json`` of a saved folder holds the same."""
         fidelity = self.fidelity
         first = fidelity.masses[0] if fidelity.masses else None
         return TiltRecord(
@@ -100,7 +100,7 @@ class Tilted:
         )
 
     def label(self, *, merge: bool = False) -> Label:
-        """What a saved copy says of itself.
+        """What a saved copy says of itself; figures come with their units of replication.
 
         Args:
             merge: whether an adapter is merged into the weights that are saved.
@@ -143,32 +143,30 @@ class Tilted:
         a server can be given the target as one.
 
         Args:
-            folder: that is not there, or empty.
-            merge: write a whole model, its head untied, instead of an adapter. ``model`` is merged
-                in memory too and has no adapter any more.
+            folder: a new or empty one.
+            merge: write a whole model, its head untied, instead of an adapter. ``model`` is then
+                that whole model in memory too, and has no adapter any more.
 
         Returns:
             what ``result.json`` holds.
 
         Raises:
             StorageError: there is no room for it.
-            RunError: the folder holds something.
+            RunError: the folder holds something already.
         """
-        record = self.record()
-        save_folder(
-            Path(folder),
-            record,
-            self.label(merge=merge),
-            self.model,
-            self.tokenizer,
-            self.target,
-        )
+        out, record, label = Path(folder), self.record(), self.label(merge=merge)
+        check_room(out, label, self.model)
+        if merge and isinstance(self.model, PeftModel):
+            self.model = merge_adapter(self.model)
+        save_folder(out, record, label, self.model, self.tokenizer, self.target)
         return record
 
 
 def _estimate(estimate: Estimate) -> EstimateRecord:
+    """An estimate as a record has it."""
     return EstimateRecord(mean=estimate.mean, interval=estimate.interval)
 
 
 def _figure(estimate: Estimate, unit: str, over: str) -> LabelFigure:
+    """An estimate as a label has it."""
     return LabelFigure(value=estimate.mean, interval=estimate.interval, unit=unit, over=over)

@@ -1,4 +1,9 @@
-"""Write a tilted model, its record and its label, so that plain transformers or peft loads it."""
+"""Write a tilted model, its record and its label, so that plain transformers or peft loads it.
+
+A folder of ``tiltlm tilt`` holds ``result.json`` and ``model/``, which is labelled. After decoding
+there is no ``model/``; the label lies in the folder itself, beside ``logit_bias.json`` where a
+server can be given the target as one.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +24,24 @@ from tiltlm.targets.logits_processor import logit_bias
 from tiltlm.targets.target import BoundTarget
 
 
+def check_room(out: Path, label: Label, model: PreTrainedModel | PeftModel) -> None:
+    """Refuse to begin what cannot be finished, before anything is merged or written.
+
+    Args:
+        out: where a folder is to be written.
+        label: its ``form`` says whether a whole model is.
+        model: the tilted model.
+
+    Raises:
+        StorageError: there is no room for it.
+        RunError: ``out`` holds something already.
+    """
+    check_out(out)
+    if label.form == "model":
+        size = sum(p.numel() * p.element_size() for p in model.parameters())
+        require_free(out, size + size // 2, "a whole model")
+
+
 def save_folder(
     out: Path,
     record: TiltRecord,
@@ -30,22 +53,17 @@ def save_folder(
     """Write ``out``, whole or not at all: result, label, card, and model or adapter.
 
     Args:
-        out: a new folder.
+        out: a new or empty folder, as `check_room` allows.
         record: for ``result.json``.
-        label: its ``form`` says what is written: an adapter, a whole model (into which an adapter
-            is merged, in memory too), or, for decoding, no weights.
-        model: what was tilted.
+        label: its ``form`` says what is written: an adapter, a whole model, or, for decoding, no
+            weights.
+        model: the tilted model; for an adapter with it, for a whole model without one.
         tokenizer: the base's.
         target: bound and fitted.
 
     Raises:
-        StorageError: there is no room.
-        RunError: ``out`` holds something.
+        StorageError: there is no room for it.
     """
-    check_out(out)
-    if label.form == "model":
-        size = sum(p.numel() * p.element_size() for p in model.parameters())
-        require_free(out, size + size // 2, "a whole model")
     with staged(out) as folder:
         folder.mkdir(parents=True)
         if label.form == "processor":
@@ -59,30 +77,42 @@ def save_folder(
         write_json(folder / "result.json", record.model_dump(mode="json"))
 
 
+def merge_adapter(model: PeftModel) -> PreTrainedModel:
+    """Merge an adapter into the weights of its model.
+
+    Args:
+        model: with an adapter; taken apart in memory.
+
+    Returns:
+        the whole model, its head untied from the embedding.
+    """
+    untie_lora_head(model)
+    merged: PreTrainedModel = model.merge_and_unload()
+    return merged
+
+
 def untie_lora_head(model: PeftModel) -> None:
     """Give the head under an adapter a weight of its own, so that merging spares the embedding.
 
     Args:
-        model: with an adapter on its head.
+        model: with an adapter; changed in place.
     """
     untie_head(model.get_base_model())  # type: ignore[arg-type]
 
 
 def _write_weights(model: PreTrainedModel | PeftModel, folder: Path, label: Label) -> None:
-    if isinstance(model, PeftModel) and label.form == "adapter":
-        # A folder in the cache would be a name that no other machine knows.
+    """Write an adapter, or a whole model that plain transformers loads."""
+    if isinstance(model, PeftModel):
+        # peft would name the folder that the base was loaded from, which for a converted GGUF file
+        # lies in this machine's cache.
         config: Any = model.peft_config["default"]
         config.base_model_name_or_path = label.base.hub_name or label.base.name
         model.save_pretrained(str(folder), save_embedding_layers=False)
-        return
-    if isinstance(model, PeftModel):
-        untie_lora_head(model)
-        merged: Any = model.merge_and_unload()
-        as_gpt2(merged).save_pretrained(folder)
-        return
-    as_gpt2(model).save_pretrained(folder)
+    else:
+        as_gpt2(model).save_pretrained(folder)
 
 
 def _write_biases(target: BoundTarget, folder: Path) -> None:
+    """Write ``logit_bias.json``, where the target is the same bias on each token everywhere."""
     if target.constant_shifts() is not None and not target.depends_on_context:
         write_text(folder / "logit_bias.json", json.dumps(logit_bias(target), indent=1) + "\n")

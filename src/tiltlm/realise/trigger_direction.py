@@ -1,11 +1,10 @@
-"""Teach the body to write where a target asks for something, before the divergence is trained.
+"""A direction of the hidden states by which the body can tell the head where a trigger came before.
 
 Of a target that depends on the text so far only the body knows where it holds, and only the head
-can shift the tokens. So the head's adapter reads a direction that is neither used by hidden states
-nor listened to by the head, and shifts the tokens by it; the body has to move hidden states along
-that direction where the shift is wanted, and nowhere else. How well it does is seen from hidden
-states alone: the divergence to second order in what else moved, and exact in the classes' masses.
-No logits are made, so a step costs a forward and a backward pass of the body.
+can shift the tokens. So the head's adapter reads a direction that hidden states do not use and the
+head does not respond to, and shifts the tokens by what it reads; the body is trained to move hidden
+states along that direction where the target shifts its classes, and nowhere else
+(`trigger_trainer`). Here is how the direction is found, and what the body has to know.
 
 Source: docs/architecture.md, "A trigger is written by the body and read by the head".
 """
@@ -13,240 +12,179 @@ Source: docs/architecture.md, "A trigger is written by the body and read by the 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from peft import PeftModel
-from torch import nn
 
 from tiltlm.contexts.reference import Reference
-from tiltlm.contexts.token_contexts import collate
-from tiltlm.models.head import Head, replaced_forward
-from tiltlm.models.precision import lower_precision
-from tiltlm.models.structure import head_of
-from tiltlm.realise.adapters import lora_layer
-from tiltlm.realise.checkpoint_trainer import CheckpointTrainer
-from tiltlm.realise.config import TiltConfig
-from tiltlm.realise.head_edit import HeadEdit, class_log_masses, ridge_direction
+from tiltlm.models.head import Head
+from tiltlm.realise.adapters import constant_direction, lora_layer
+from tiltlm.realise.head_edit import HeadEdit, class_log_masses
 from tiltlm.targets.target import BoundTarget
 
-PART = 0.1
-"""By what part of their norm hidden states move along the direction for the whole shift."""
+WRITE_SHARE = 0.1
+"""How far hidden states move along the direction for the whole shift, as a share of their norm."""
 
-
-UNUSED = 20.0
+USE_WEIGHT = 20.0
 """How much more it counts that hidden states do not use the direction than that the head does not
-listen to it, both relative to the mean over directions: what the head makes of it is taken back."""
+respond to it, each relative to its mean over directions. The head's response can be taken back."""
 
-
-ROWS = 2048  # positions from which it is learnt what the head listens to
+FISHER_POSITIONS = 2048
+"""Positions from which it is learnt how the head responds."""
 
 
 @dataclass(frozen=True)
 class TriggerDirection:
-    """A direction for the body to write, what the head makes of it, and what other moves cost.
+    """A direction for the body to write and for the head's adapter to read.
 
     Attributes:
-        reads: (D,) read by the adapter; reads·written = 1.
-        written: (D,) by which hidden states move where the whole shift is wanted.
-        everywhere: (D,) reads about 1 in every context.
-        shift: (V,) of the raw logits, for each 1 that is read.
-        taken_back: (V,) what the head itself makes of ``written``.
-        cost: (D, D) nats of a move, to second order: ½ moveᵀ·cost·move.
+        reader: (D,) what the adapter multiplies hidden states with; reader·writer = 1.
+        writer: (D,) by which hidden states move where the whole shift is to be made.
+        constant: (D,) whose product with hidden states is about 1 in every context.
+        logit_shift: (V,) by which the adapter shifts the raw logits, for each 1 that it reads.
+        head_response: (V,) by which ``writer`` shifts the raw logits through the head itself, which
+            the adapter takes back.
+        fisher_information: (D, D) of the hidden state: ½ move·F·move is what a move of it costs, in
+            nats, to second order.
     """
 
-    reads: torch.Tensor
-    written: torch.Tensor
-    everywhere: torch.Tensor
-    shift: torch.Tensor
-    taken_back: torch.Tensor
-    cost: torch.Tensor
+    reader: torch.Tensor
+    writer: torch.Tensor
+    constant: torch.Tensor
+    logit_shift: torch.Tensor
+    head_response: torch.Tensor
+    fisher_information: torch.Tensor
 
     @classmethod
     def of(cls, reference: Reference, edit: HeadEdit) -> TriggerDirection:
-        """Find the direction.
+        """Find the direction that hidden states use least and the head responds to least.
 
         Args:
-            reference: over the fitting contexts.
-            edit: whose typical shift is to be made.
+            reference: at the fitting contexts.
+            edit: whose typical shifts the adapter is to make.
         """
         head, hidden = reference.head, torch.cat(reference.hidden)
         exact = hidden.double()
-        used = exact.T @ exact / len(exact)
-        listened = _listened(head, hidden[:: max(1, len(hidden) // ROWS)])
-        both = UNUSED * used / used.trace() + listened / listened.trace()
+        use = exact.T @ exact / len(exact)
+        response = _response_covariance(head, hidden[:: max(1, len(hidden) // FISHER_POSITIONS)])
+        both = USE_WEIGHT * use / use.trace() + response / response.trace()
         direction = torch.linalg.eigh(both).eigenvectors[:, 0]
-        size = PART * float(used.trace().sqrt())
-        ones = torch.ones(len(exact), dtype=torch.float64, device=exact.device)
-        written = (size * direction).float()
+        size = WRITE_SHARE * float(use.trace().sqrt())
+        writer = (size * direction).float()
         return cls(
             (direction / size).float(),
-            written,
-            ridge_direction(exact, ones, ones).float(),
-            (edit.typical @ edit.masks.to(edit.typical)).float(),
-            head.weight.float() @ written,
-            (head.scale**2 * listened).float(),
+            writer,
+            constant_direction(exact).float(),
+            (edit.typical_shifts @ edit.masks.to(edit.typical_shifts)).float(),
+            head.weight.float() @ writer,
+            (head.scale**2 * response).float(),
         )
 
-    def put(self, adapted: PeftModel, always: float) -> None:
-        """Let the head's adapter read the direction, and shift by ``always`` in every context."""
+    def write_into(self, adapted: PeftModel, constant_multiple: float) -> None:
+        """Let the head's adapter read the direction, and shift a little in every context.
+
+        Args:
+            adapted: whose head has an adapter of rank 2 at least.
+            constant_multiple: the share of the whole shift that is made in every context.
+        """
         layer = lora_layer(adapted)
         down, up = layer.lora_A["default"].weight, layer.lora_B["default"].weight
         with torch.no_grad():
-            down[0], down[1] = self.everywhere.to(down), self.reads.to(down)
-            both = torch.stack([always * self.shift, self.shift - self.taken_back], 1)
-            up[:, :2] = both.to(up) / layer.scaling["default"]
+            down[0], down[1] = self.constant.to(down), self.reader.to(down)
+            columns = torch.stack(
+                [constant_multiple * self.logit_shift, self.logit_shift - self.head_response], 1
+            )
+            up[:, :2] = columns.to(up) / layer.scaling["default"]
 
 
-def _listened(head: Head, hidden: torch.Tensor) -> torch.Tensor:
-    """(D, D) float64 mean covariance of the head's rows under the model's own distribution."""
+def _response_covariance(head: Head, hidden: torch.Tensor) -> torch.Tensor:
+    """Mean covariance of the head's rows under the model's own distribution.
+
+    Times the square of the head's scale it is the Fisher information of the hidden state.
+
+    Args:
+        head: with weights (V, D).
+        hidden: (N, D) hidden states.
+
+    Returns:
+        (D, D) float64.
+    """
     weight = head.weight.float()
-    found = torch.zeros(weight.shape[1], weight.shape[1], dtype=torch.float64, device=weight.device)
+    total = torch.zeros(weight.shape[1], weight.shape[1], dtype=torch.float64, device=weight.device)
     for rows in hidden.split(128):
         p = head.logits(rows).softmax(-1)
         mean = p @ weight
-        found += (weight.T @ (p.sum(0)[:, None] * weight) - mean.T @ mean).double()
-    return found / len(hidden)
+        total += (weight.T @ (p.sum(0)[:, None] * weight) - mean.T @ mean).double()
+    return total / len(hidden)
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What the body has to know, for every position of every context.
+class ClassShifts:
+    """What the body has to know: the target's class shifts at every position of every context.
+
+    A typical shift is the mean of a class's shifts over the positions at which it has one.
 
     Attributes:
-        log_masses: for each context (length, A + 1), of the classes and of all other tokens.
-        shifts: for each context (length, A + 1) wished, in nats; the last is 0.
-        amounts: for each context (length,), the wished shift in units of the typical one.
-        typical: (A + 1,) the mean wished shift where one is wished.
-        always: the amount that serves best where nothing is known of the context.
-        nats: mean divergence of the reference from the target.
+        log_masses: for each context (length, A + 1), under the reference, of the classes and of all
+            other tokens.
+        shifts: for each context (length, A + 1) in nats; the last column is 0.
+        multiples: for each context (length,), the shifts as a multiple of the typical ones.
+        typical_shifts: (A + 1,) in nats.
+        constant_multiple: the one multiple that serves best where nothing is known of the context.
+        mean_kl_nats: divergence of the reference from the target, mean over positions.
     """
 
     log_masses: list[torch.Tensor]
     shifts: list[torch.Tensor]
-    amounts: list[torch.Tensor]
-    typical: torch.Tensor
-    always: float
-    nats: float
+    multiples: list[torch.Tensor]
+    typical_shifts: torch.Tensor
+    constant_multiple: float
+    mean_kl_nats: float
 
     @classmethod
-    def of(cls, target: BoundTarget, reference: Reference) -> Wanted:
-        """Read it off the reference."""
+    def of(cls, target: BoundTarget, reference: Reference) -> ClassShifts:
+        """Read the shifts off the reference.
+
+        Args:
+            target: bound and fitted, with classes.
+            reference: at the fitting contexts.
+        """
         classes = target.classes()
         assert classes is not None
-        size = (len(classes) + 1,)
-        masses = [torch.zeros(len(h), *size) for h in reference.hidden]
-        shifts = [torch.zeros(len(h), *size) for h in reference.hidden]
-        for index, positions, logp, states in reference.blocks(target):
-            masses[index][positions] = class_log_masses(logp, classes).float().cpu()
-            shifts[index][positions, :-1] = target.shifts(logp, states).float().cpu()
-        every, wished = torch.cat(masses), torch.cat(shifts)
-        typical = wished.sum(0) / (wished != 0).sum(0).clamp_min(1)
-        square = float(typical.square().sum()) or 1.0
-        amounts = [s @ typical / square for s in shifts]
-        share = (every + wished).softmax(1)[:, :-1].sum(1)
-        counts = share * (1 - share)
-        always = float((counts * torch.cat(amounts)).sum() / counts.sum().clamp_min(1e-30))
-        nats = float(_divergence(every, wished, torch.zeros_like(wished)).mean())
-        return cls(masses, shifts, amounts, typical, always, nats)
+        columns = len(classes) + 1
+        log_masses = [torch.zeros(len(hidden), columns) for hidden in reference.hidden]
+        shifts = [torch.zeros(len(hidden), columns) for hidden in reference.hidden]
+        for index, positions, log_probs, states in reference.blocks(target):
+            log_masses[index][positions] = class_log_masses(log_probs, classes).float().cpu()
+            shifts[index][positions, :-1] = target.shifts(log_probs, states).float().cpu()
+        all_log_masses, all_shifts = torch.cat(log_masses), torch.cat(shifts)
+        typical_shifts = all_shifts.sum(0) / (all_shifts != 0).sum(0).clamp_min(1)
+        square = float(typical_shifts.square().sum()) or 1.0
+        multiples = [s @ typical_shifts / square for s in shifts]
+        target_mass = (all_log_masses + all_shifts).softmax(1)[:, :-1].sum(1)
+        weights = target_mass * (1 - target_mass)
+        constant_multiple = float(
+            (weights * torch.cat(multiples)).sum() / weights.sum().clamp_min(1e-30)
+        )
+        kl = class_divergence(all_log_masses, all_shifts, torch.zeros_like(all_shifts))
+        return cls(
+            log_masses, shifts, multiples, typical_shifts, constant_multiple, float(kl.mean())
+        )
 
 
-def _divergence(
-    log_masses: torch.Tensor, wished: torch.Tensor, shifts: torch.Tensor
+def class_divergence(
+    log_masses: torch.Tensor, target_shifts: torch.Tensor, model_shifts: torch.Tensor
 ) -> torch.Tensor:
-    """KL between the masses of classes after two shifts of their logits; over the last axis."""
-    q, p = (log_masses + wished).log_softmax(-1), (log_masses + shifts).log_softmax(-1)
-    return (q.exp() * (q - p)).sum(-1)
-
-
-class TriggerDirectionTrainer(CheckpointTrainer):
-    """Train everything but the head to write.
-
-    The loss of a position is the divergence of the classes' masses, plus the cost of all other
-    moves, plus the square of how far what was written is from the wish, weighed so that nothing
-    written where all is wanted costs what the mean position does. The divergence alone hears of a
-    trigger only where the event is likely, which it is at few positions. That last term shrinks as
-    training goes on, and ends at 0.
+    """KL between the masses of classes after two shifts of their logits.
 
     Args:
-        model: with adapters, the head's not yet in use.
-        args: as of `TiltTrainer`.
-        writing: what to write.
-        wanted: where.
-        reference: over the contexts that are trained on.
-        kwargs: anything else that ``Trainer`` takes.
+        log_masses: (N, A + 1) before either shift.
+        target_shifts: (N, A + 1) in nats.
+        model_shifts: (N, A + 1) in nats.
+
+    Returns:
+        (N,) KL(target ‖ model) in nats.
     """
-
-    args: TiltConfig
-
-    def __init__(
-        self,
-        model: nn.Module,
-        args: TiltConfig,
-        *,
-        writing: TriggerDirection,
-        wanted: Wanted,
-        reference: Reference,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(
-            model,
-            args,
-            train_dataset=reference.contexts,
-            optimizer_cls_and_kwargs=args.optimizer_class_and_arguments(),
-            data_collator=collate,
-            **kwargs,
-        )
-        self._writing, self._wanted, self._reference = writing, wanted, reference
-
-    def compute_loss(
-        self,
-        model: nn.Module,
-        inputs: dict[str, torch.Tensor | Any],
-        return_outputs: bool = False,
-        num_items_in_batch: torch.Tensor | int | None = None,
-    ) -> Any:
-        """The mean loss of the batch's positions, in nats."""
-        counted = inputs["weights"] > 0
-        hidden = self._hidden(model, inputs, counted)
-        rows = [
-            (index, where.nonzero()[:, 0].cpu())
-            for index, where in zip(inputs["index"].tolist(), counted, strict=True)
-        ]
-
-        def of(each: list[torch.Tensor]) -> torch.Tensor:
-            return torch.cat([each[index][at] for index, at in rows]).to(hidden)
-
-        wanted = self._wanted
-        amount = of(wanted.amounts)
-        before = of(self._reference.hidden)
-        writing, left = self._writing, 1 - self.state.global_step / self.state.max_steps
-        amounts = hidden @ writing.reads.to(hidden) + wanted.always
-        shifts = amounts[:, None] * wanted.typical.to(hidden)
-        moved = hidden - before
-        moved = moved - (moved @ writing.reads.to(hidden))[:, None] * writing.written.to(hidden)
-        loss = _divergence(of(wanted.log_masses), of(wanted.shifts), shifts)
-        loss = loss + 0.5 * ((moved @ writing.cost.to(hidden)) * moved).sum(-1)
-        loss = loss + left * wanted.nats * (amounts - amount) ** 2
-        weights = inputs["weights"][counted]
-        mean = (loss * weights).sum() / weights.sum()
-        if not bool(torch.isfinite(mean)):
-            raise self._diverged(f"the loss became {mean.item()}")
-        return (mean, {}) if return_outputs else mean
-
-    def _hidden(
-        self, model: nn.Module, inputs: dict[str, Any], counted: torch.Tensor
-    ) -> torch.Tensor:
-        """(rows, D) float32: what the head is given at the positions that count."""
-        found: list[torch.Tensor] = []
-
-        def stand_in(hidden: torch.Tensor) -> torch.Tensor:
-            found.append(hidden[counted].float())
-            return hidden[..., :1]
-
-        plain = self.accelerator.unwrap_model(model)
-        read = {k: v for k, v in inputs.items() if k not in ("weights", "index")}
-        precise = lower_precision(plain, self.args.body_precision)
-        with precise, replaced_forward(head_of(plain)[1], stand_in):
-            model(**read, use_cache=False)
-        return found[0]
+    q = (log_masses + target_shifts).log_softmax(-1)
+    p = (log_masses + model_shifts).log_softmax(-1)
+    return (q.exp() * (q - p)).sum(-1)

@@ -37,7 +37,7 @@ class TrainingPart(_Part):
     start: Literal["base", "edit"] | None = Field(
         default=None, description="the base's weights, or the closed-form edit of them"
     )
-    writing_steps: int | None = Field(
+    trigger_steps: int | None = Field(
         default=None, ge=1, description="steps in which the body learns where a trigger came before"
     )
     every: int | None = Field(

@@ -1,4 +1,7 @@
-"""The target that a label names, bound to the model that it was made for."""
+"""The target that a label names or a user gives, bound to the model that it was made for.
+
+Nothing is fitted here: a target that was fitted takes its strengths from the label.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,16 @@ from tiltlm.targets.target import BoundTarget
 
 
 def bind_labelled(label: Label, base: LoadedModel) -> BoundTarget:
-    """The target of a label; a `match` comes with the strengths that were fitted.
+    """The target of a label; a `match` has the strengths that were fitted.
 
     Args:
         label: of a tilted model.
         base: what the model was made from.
 
     Raises:
-        TargetError: the label's target must be fitted, and it says no strengths.
+        ExpressionError, EventError: the label's target is no text of this version, or makes no
+            sense over the base's vocabulary.
+        TargetError: the label's target must be fitted, and the label says no strengths.
     """
     target = parse_target(label.target, where="tilt.json")
     bound = target.bind(base.vocabulary, base.tokenizer)
@@ -33,11 +38,11 @@ def bind_given(text: str, base: LoadedModel, where: str = "--target") -> BoundTa
 
     Args:
         text: the target.
-        base: whose vocabulary it is bound to.
-        where: for messages.
+        base: to whose vocabulary it is bound.
+        where: the option or file that it was given in, for messages.
 
     Raises:
-        ExpressionError: the text is no target.
+        ExpressionError, EventError: the text is no target, or makes no sense over this vocabulary.
         TargetError: the target must be fitted to contexts.
     """
     bound = parse_target(text, where=where).bind(base.vocabulary, base.tokenizer)
@@ -47,7 +52,7 @@ def bind_given(text: str, base: LoadedModel, where: str = "--target") -> BoundTa
 
 
 def no_strengths(target: BoundTarget) -> TargetError:
-    """That a target is still to be fitted, where there is nothing to fit it to."""
+    """The error of a target that is still to be fitted, where there is nothing to fit it to."""
     return TargetError(
         f"{target.text} is fitted to contexts, and no label says with what strength",
         fix='give the tilt itself: --target "tilt(EVENT, STRENGTH)"',

@@ -1,4 +1,4 @@
-"""Fingerprint."""
+"""What tells a model's weights from all others."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ from transformers import PreTrainedModel
 
 
 def fingerprint(model: PreTrainedModel) -> str:
-    """SHA-256 over a model's weights, by name, shape and bytes."""
+    """SHA-256 over a model's weights: their names, shapes, types and bytes, in order of name.
+
+    Returns:
+        64 hexadecimal digits.
+    """
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
         plain = tensor.detach().cpu().contiguous()

@@ -9,8 +9,8 @@ from transformers import AutoTokenizer
 
 from tiltlm.errors import VocabularyError
 from tiltlm.events.vocabulary import Vocabulary
-from tiltlm.models import gpt2_tokenizer as module
-from tiltlm.models.gpt2_tokenizer import MERGES_SHA256, gpt2_tokenizer
+from tiltlm.models import gpt2
+from tiltlm.models.gpt2 import MERGES_SHA256, gpt2_tokenizer
 
 
 def any_unicode(seed: int, length: int) -> str:
@@ -30,11 +30,11 @@ def test_the_merges_are_those_whose_sum_tiktoken_publishes():
 
 
 def test_damaged_merges_are_refused(monkeypatch):
-    monkeypatch.setattr(module, "MERGES_SHA256", "0" * 64)
-    module._read_merges.cache_clear()
+    monkeypatch.setattr(gpt2, "MERGES_SHA256", "0" * 64)
+    gpt2._read_merges.cache_clear()
     with pytest.raises(VocabularyError, match="damaged"):
         gpt2_tokenizer()
-    module._read_merges.cache_clear()
+    gpt2._read_merges.cache_clear()
 
 
 def test_there_are_50257_tokens_and_the_last_is_end_of_text():

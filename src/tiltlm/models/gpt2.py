@@ -18,10 +18,12 @@ MERGES_SHA256 = "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc
 
 
 END_OF_TEXT = "<|endoftext|>"
+"""GPT-2's only control token: it begins and ends a text."""
 
 
 @lru_cache(maxsize=1)
 def _read_merges() -> tuple[tuple[str, str], ...]:
+    """The pairs of symbols that are merged, in their order."""
     data = resources.files("tiltlm").joinpath("data/gpt2_merges.txt").read_bytes()
     if hashlib.sha256(data).hexdigest() != MERGES_SHA256:
         raise VocabularyError(

@@ -1,0 +1,35 @@
+"""The public names, and where each lives."""
+
+from . import checkpoints as checkpoints
+from .adapters import BODY_RANK as BODY_RANK
+from .adapters import HEAD_RANK as HEAD_RANK
+from .adapters import PARAMETERS as PARAMETERS
+from .adapters import Parameters as Parameters
+from .adapters import as_adapter as as_adapter
+from .adapters import parameters_for as parameters_for
+from .adapters import with_lora as with_lora
+from .callbacks import ReportProgress as ReportProgress
+from .callbacks import StopOnInterrupt as StopOnInterrupt
+from .column_space import share_in_column_space as share_in_column_space
+from .config import TiltConfig as TiltConfig
+from .decoding import decode as decode
+from .decoding import decode_prepared as decode_prepared
+from .early_stopping import EarlyStopping as EarlyStopping
+from .editing import edit as edit
+from .editing import edit_prepared as edit_prepared
+from .head_edit import HeadEdit as HeadEdit
+from .head_edit import check_editable as check_editable
+from .head_edit import ridge_direction as ridge_direction
+from .head_edit import solve_edit as solve_edit
+from .opening import Opened as Opened
+from .opening import open_tilted as open_tilted
+from .preparation import Prepared as Prepared
+from .preparation import prepare as prepare
+from .preparation import rebind as rebind
+from .result import Tilted as Tilted
+from .saving import untie_lora_head as untie_lora_head
+from .trainer import TiltTrainer as TiltTrainer
+from .training import train as train
+from .training import train_prepared as train_prepared
+from .training_plan import Training as Training
+from .training_plan import TrainingPlan as TrainingPlan

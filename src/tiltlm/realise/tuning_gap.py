@@ -1,0 +1,48 @@
+"""The gap closed at the contexts to stop training by, measured while a model is trained."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tiltlm.contexts.reference import Reference
+from tiltlm.measures.fidelity import measure_fidelity
+from tiltlm.realise.held_out import model_logits
+from tiltlm.realise.preparation import Prepared
+
+
+class TuningGap:
+    """Measures the gap closed, and tells the progress of it.
+
+    Args:
+        prepared: whose target is fitted.
+        model: that is trained, adapters and all.
+        tune: the reference at the contexts to stop by.
+    """
+
+    def __init__(self, prepared: Prepared, model: Any, tune: Reference) -> None:
+        self._prepared, self._model, self._tune = prepared, model, tune
+        self._logits = model_logits(model, tune)
+        self._latest = float("nan")
+
+    def __call__(self) -> tuple[float, float]:
+        """Measure the model as it is, in evaluation mode.
+
+        Returns:
+            the gap closed, and the lower end of its interval (the gap itself without one).
+        """
+        training = self._model.training
+        self._model.eval()
+        fidelity = measure_fidelity(self._prepared.target, self._tune, self._logits)
+        self._model.train(training)
+        interval = fidelity.interval
+        return fidelity.gap_closed, interval[0] if interval else fidelity.gap_closed
+
+    def on_measured(self, step: int, gap: float) -> None:
+        """Show a gap that was measured after a step."""
+        self._latest = gap
+        self._prepared.progress.advance(step, f"gap closed {gap:.3f}")
+
+    def on_step(self, step: int, loss: float, event_mass: float) -> None:
+        """Show the loss of a step beside the latest gap; the event mass is not shown."""
+        text = f"loss {loss:.4f}, gap closed {self._latest:.3f}"
+        self._prepared.progress.advance(step, text)
