@@ -29,7 +29,7 @@ from tiltlm.models.loading import LoadedModel, load
 from tiltlm.models.sampling import SamplingOptions, sample
 from tiltlm.realise.preparation import Prepared, prepare
 from tiltlm.realise.training import train_prepared
-from tiltlm.realise.training_plan import Training
+from tiltlm.recipes.training import Training
 from tiltlm.targets.choices import BoundChoices, choices
 
 

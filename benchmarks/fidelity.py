@@ -27,7 +27,7 @@ from tiltlm.realise.decoding import decode_prepared
 from tiltlm.realise.editing import edit_prepared
 from tiltlm.realise.preparation import Prepared, prepare, rebind
 from tiltlm.realise.training import train_prepared as train_it
-from tiltlm.realise.training_plan import Training
+from tiltlm.recipes.training import Training
 from tiltlm.targets.parse import parse_target
 
 STRENGTHS = (-3, -1, 0.5, 1, 3)

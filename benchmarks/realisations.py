@@ -25,7 +25,7 @@ from tiltlm.realise.editing import edit_prepared
 from tiltlm.realise.head_edit import solve_edit
 from tiltlm.realise.preparation import Prepared, prepare
 from tiltlm.realise.training import train_prepared
-from tiltlm.realise.training_plan import Training
+from tiltlm.recipes.training import Training
 from tiltlm.targets.logits_processor import TiltLogitsProcessor
 from timing import Build, Group, Meter, Unavailable, Work, main, plain
 from trainers import pretrained

@@ -35,8 +35,8 @@ from .realise.opening import open_tilted as open_tilted
 from .realise.result import Tilted as Tilted
 from .realise.trainer import TiltTrainer as TiltTrainer
 from .realise.training import train as train
-from .realise.training_plan import Training as Training
 from .recipes.run import load_recipe as load_recipe
+from .recipes.training import Training as Training
 from .targets.balance import balance as balance
 from .targets.choices import choices as choices
 from .targets.fixed import uniform as uniform

@@ -20,7 +20,8 @@ from tiltlm.labels.label import find_label
 from tiltlm.measures.suite_sizes import Sizes
 from tiltlm.models.sampling import SamplingOptions, sample
 from tiltlm.realise.opening import open_tilted
-from tiltlm.recipes.tilt import TiltRecipe, TrainingPart
+from tiltlm.recipes.tilt import TiltRecipe
+from tiltlm.recipes.training import Training
 
 WORKS = "works"
 NOT_A_CHANGE = r"one distribution whatever the context"
@@ -75,7 +76,7 @@ MORE = {
     ),
 }
 
-FEW_STEPS = TrainingPart(steps=2, every=1, trigger_steps=2)
+FEW_STEPS = Training(steps=2, every=1, trigger_steps=2)
 SIZES = Sizes(contexts=4, length=16, far=1, far_length=32, draws=2, drawn=8, pairs=2, survivors=2)
 
 
@@ -100,7 +101,7 @@ def check(folder, out, row, way, merge=False):
         by=way,
         contexts=row.contexts,
         merge=merge,
-        training=FEW_STEPS if way == "train" else TrainingPart(),
+        training=FEW_STEPS if way == "train" else Training(),
     )
     if expected != WORKS:
         with pytest.raises(TiltError, match=expected) as caught:

@@ -17,8 +17,8 @@ from tiltlm.models.sampling import SamplingOptions, sample
 from tiltlm.realise.editing import edit
 from tiltlm.realise.opening import open_tilted
 from tiltlm.realise.training import train
-from tiltlm.realise.training_plan import Training
 from tiltlm.recipes.tilt import recipe_of
+from tiltlm.recipes.training import Training
 
 TILT = "tilt(contains('o'), 1.5)"
 

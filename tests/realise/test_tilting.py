@@ -22,7 +22,7 @@ from tiltlm.realise import training
 from tiltlm.realise.decoding import decode, decode_prepared
 from tiltlm.realise.editing import edit
 from tiltlm.realise.preparation import prepare
-from tiltlm.realise.training_plan import Training
+from tiltlm.recipes.training import Training
 from tiltlm.targets.logits_processor import TiltLogitsProcessor, logit_bias
 from tiltlm.targets.parse import parse_target
 

@@ -12,8 +12,8 @@ from tiltlm.realise import training
 from tiltlm.realise.adapters import lora_layer, with_lora
 from tiltlm.realise.head_edit import solve_edit
 from tiltlm.realise.preparation import prepare
-from tiltlm.realise.training_plan import Training
 from tiltlm.realise.trigger_direction import ClassShifts, TriggerDirection
+from tiltlm.recipes.training import Training
 
 WHEN = "when('fox', tilt(contains('o'), 2))"
 

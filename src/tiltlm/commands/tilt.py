@@ -12,7 +12,6 @@ from tiltlm.realise.editing import edit_prepared
 from tiltlm.realise.head_edit import check_editable
 from tiltlm.realise.preparation import prepare
 from tiltlm.realise.training import train_prepared
-from tiltlm.realise.training_plan import Training
 from tiltlm.recipes.tilt import TiltRecipe
 from tiltlm.records.tilt import TiltRecord
 from tiltlm.stopwatch import Stopwatch
@@ -47,7 +46,7 @@ def run_tilt(recipe: TiltRecipe, out: Path, progress: Progress | None = None) ->
     if recipe.by == "edit":
         tilted = edit_prepared(work)
     elif recipe.by == "train":
-        tilted = train_prepared(work, Training(**recipe.training.model_dump(exclude_none=True)))
+        tilted = train_prepared(work, recipe.training)
     else:
         tilted = decode_prepared(work)
     tilted.seconds |= {**watch.seconds, "total": watch.total}

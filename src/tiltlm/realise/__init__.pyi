@@ -3,8 +3,6 @@
 from . import checkpoints as checkpoints
 from .adapters import BODY_RANK as BODY_RANK
 from .adapters import HEAD_RANK as HEAD_RANK
-from .adapters import PARAMETERS as PARAMETERS
-from .adapters import Parameters as Parameters
 from .adapters import as_adapter as as_adapter
 from .adapters import parameters_for as parameters_for
 from .adapters import with_lora as with_lora
@@ -31,5 +29,4 @@ from .saving import untie_lora_head as untie_lora_head
 from .trainer import TiltTrainer as TiltTrainer
 from .training import train as train
 from .training import train_prepared as train_prepared
-from .training_plan import Training as Training
 from .training_plan import TrainingPlan as TrainingPlan

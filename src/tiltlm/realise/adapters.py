@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
@@ -15,13 +15,8 @@ from tiltlm.contexts.reference import Reference
 from tiltlm.errors import ConfigError
 from tiltlm.models.structure import head_of
 from tiltlm.realise.head_edit import HeadEdit, ridge_direction
+from tiltlm.recipes.training import Parameters
 from tiltlm.targets.target import BoundTarget
-
-Parameters = Literal["head", "body+head", "full"]
-"""What is trained: adapters on the head or on all linear layers, or every weight."""
-
-PARAMETERS: tuple[Parameters, ...] = ("head", "body+head", "full")
-"""All that a user may ask for."""
 
 HEAD_RANK, BODY_RANK = 4, 8
 """Rank of adapters on the head alone, and of those on body and head."""

@@ -19,7 +19,6 @@ from tiltlm.contexts.token_contexts import TokenContexts
 from tiltlm.models.loading import LoadedModel
 from tiltlm.progress import Progress
 from tiltlm.realise.adapters import (
-    Parameters,
     lora_layer,
     start_from_constant_direction,
     with_lora,
@@ -34,10 +33,11 @@ from tiltlm.realise.held_out import measure_realised
 from tiltlm.realise.preparation import Prepared, prepare
 from tiltlm.realise.result import Tilted
 from tiltlm.realise.trainer import TiltTrainer
-from tiltlm.realise.training_plan import Training, TrainingPlan
+from tiltlm.realise.training_plan import TrainingPlan
 from tiltlm.realise.trigger_direction import ClassShifts, TriggerDirection
 from tiltlm.realise.trigger_trainer import TriggerDirectionTrainer
 from tiltlm.realise.tuning_gap import TuningGap
+from tiltlm.recipes.training import Parameters, Training
 from tiltlm.stopwatch import Stopwatch
 from tiltlm.targets.target import Target
 

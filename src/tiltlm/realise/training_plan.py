@@ -3,85 +3,57 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from tiltlm.defaults import (
     AFTER_TRIGGER_LEARNING_RATE,
     BATCH,
     CHOICES_STEPS,
     CONTEXT_BATCH,
-    GAP_EVERY_STEPS,
     HEAD_STEPS,
     LEARNING_RATES,
-    PATIENCE,
     STEPS,
     TRIGGER_STEPS,
 )
 from tiltlm.errors import ConfigError, TargetError
 from tiltlm.losses.divergences import divergence_named
-from tiltlm.realise.adapters import PARAMETERS, Parameters, parameters_for
+from tiltlm.realise.adapters import parameters_for
 from tiltlm.realise.head_edit import check_editable
+from tiltlm.recipes.training import PARAMETERS, Parameters, Training
 from tiltlm.targets.target import BoundTarget
 
 
-@dataclass(frozen=True)
-class Training:
-    """How `train` goes about it; what is None follows from the target.
+def check_training(training: Training, target: BoundTarget) -> None:
+    """Refuse values that do not exist, or that do not fit the target.
 
-    Attributes:
-        parameters: ``head``, ``body+head`` (LoRA) or ``full``.
-        steps: at most; 60 for the head alone and after trigger steps, 600 for choices, else 150.
-        batch: contexts a step; 8 where the target depends on the text so far, else 4.
-        learning_rate: the peak of a cosine.
-        start: ``base`` or ``edit``, the closed-form solution written into the head's adapter. The
-            default is ``edit`` where the shifts change with the context, as those of balance, mix
-            and when do. With body and head the edit is kept unless training does better.
-        trigger_steps: with body and head and from an edit, steps before those on the divergence, in
-            which the body learns where the edit's typical shift is to be made
-            (`realise.trigger_trainer`); 1,200.
-        every: steps between measurements of the gap closed.
-        patience: measurements without a new best after which to stop.
-        divergence: as of `TiltConfig`.
+    Args:
+        training: what a user said.
+        target: that is to be trained towards.
+
+    Raises:
+        ConfigError: a value that does not exist, or an edit to start from without an adapter.
+        TargetError: no edit of the head can express the target that is to start from one.
     """
-
-    parameters: Parameters | None = None
-    steps: int | None = None
-    batch: int | None = None
-    learning_rate: float | None = None
-    start: Literal["base", "edit"] | None = None
-    trigger_steps: int | None = None
-    every: int = GAP_EVERY_STEPS
-    patience: int = PATIENCE
-    divergence: str = "forward_kl"
-
-    def check(self, target: BoundTarget) -> None:
-        """Refuse values that do not exist, or that do not fit the target.
-
-        Raises:
-            ConfigError: a value that does not exist, or an edit to start from without an adapter.
-            TargetError: no edit of the head can express the target that is to start from one.
-        """
-        if self.parameters not in (None, *PARAMETERS):
+    if training.parameters not in (None, *PARAMETERS):
+        raise ConfigError(
+            f"no such parameters: {training.parameters!r}", fix="one of " + ", ".join(PARAMETERS)
+        )
+    if training.start not in (None, "base", "edit"):
+        raise ConfigError(f"no such start: {training.start!r}", fix="base or edit")
+    for name in ("steps", "batch", "learning_rate", "trigger_steps", "every", "patience"):
+        value = getattr(training, name)
+        if value is not None and not value > 0:
+            raise ConfigError(f"{name} is {value}; it must be above 0")
+    divergence_named(training.divergence)
+    if training.start == "edit":
+        try:
+            check_editable(target)
+        except TargetError as error:
+            raise TargetError(error.what, fix="start base, or leave it out") from None
+        if (training.parameters or parameters_for(target)) == "full":
             raise ConfigError(
-                f"no such parameters: {self.parameters!r}", fix="one of " + ", ".join(PARAMETERS)
+                "an edit to start from is written into an adapter, and full weights have none",
+                fix="parameters head or body+head, or start base",
             )
-        if self.start not in (None, "base", "edit"):
-            raise ConfigError(f"no such start: {self.start!r}", fix="base or edit")
-        for name in ("steps", "batch", "learning_rate", "trigger_steps", "every", "patience"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise ConfigError(f"{name} is {value}; it must be above 0")
-        divergence_named(self.divergence)
-        if self.start == "edit":
-            try:
-                check_editable(target)
-            except TargetError as error:
-                raise TargetError(error.what, fix="start base, or leave it out") from None
-            if (self.parameters or parameters_for(target)) == "full":
-                raise ConfigError(
-                    "an edit to start from is written into an adapter, and full weights have none",
-                    fix="parameters head or body+head, or start base",
-                )
 
 
 @dataclass(frozen=True)
@@ -113,9 +85,9 @@ class TrainingPlan:
             target: bound and fitted.
 
         Raises:
-            ConfigError, TargetError: as `Training.check`.
+            ConfigError, TargetError: as `check_training`.
         """
-        training.check(target)
+        check_training(training, target)
         parameters = training.parameters or parameters_for(target)
         starts_from_edit = training.start == "edit" or (
             training.start is None and target.shifts_vary

@@ -2,6 +2,7 @@
 
 settings  reading YAML against a pydantic model; a mistake is told with its line
 run       the recipe of `tiltlm run`: model, target, contexts, training, test
+training  how a target is trained, as a user says it
 tilt      the recipe of `tiltlm tilt`: model, target, and how
 *.yaml    the recipes of `tiltlm run` that are shipped
 
@@ -12,10 +13,14 @@ torch.
 from tiltlm.recipes.run import Recipe, list_recipes, load_recipe, read_recipe
 from tiltlm.recipes.settings import read_settings
 from tiltlm.recipes.tilt import TiltRecipe, raw_recipe, recipe_of
+from tiltlm.recipes.training import PARAMETERS, Parameters, Training
 
 __all__ = [
+    "PARAMETERS",
+    "Parameters",
     "Recipe",
     "TiltRecipe",
+    "Training",
     "list_recipes",
     "load_recipe",
     "raw_recipe",

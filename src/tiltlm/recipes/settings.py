@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -105,6 +106,8 @@ def _known_keys(kind: type[BaseModel], path: _Path) -> list[str]:
     part: Any = kind
     for step in path:
         part = part.model_fields[step].annotation
+    if is_dataclass(part):
+        return [field.name for field in fields(part)]
     return list(part.model_fields)
 
 

@@ -19,36 +19,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from tiltlm.errors import ConfigError
 from tiltlm.recipes.settings import read_file, read_settings
+from tiltlm.recipes.training import Training
 
 
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class TrainingPart(_Part):
-    """Fields of `Training`; what is left out follows from the target."""
-
-    parameters: Literal["head", "body+head", "full"] | None = Field(
-        default=None, description="what is trained"
-    )
-    steps: int | None = Field(default=None, ge=1, description="updates of the weights at most")
-    batch: int | None = Field(default=None, ge=1, description="contexts a step")
-    learning_rate: float | None = Field(default=None, gt=0, description="the peak of a cosine")
-    start: Literal["base", "edit"] | None = Field(
-        default=None, description="the base's weights, or the closed-form edit of them"
-    )
-    trigger_steps: int | None = Field(
-        default=None, ge=1, description="steps in which the body learns where a trigger came before"
-    )
-    every: int | None = Field(
-        default=None, ge=1, description="steps between looks at the gap closed"
-    )
-    patience: int | None = Field(
-        default=None, ge=1, description="looks without a new best after which training stops"
-    )
-    divergence: Literal["forward_kl", "reverse_kl", "jensen_shannon"] | None = Field(
-        default=None, description="what the loss is, between target and model"
-    )
 
 
 class TiltRecipe(_Part):
@@ -64,7 +39,7 @@ class TiltRecipe(_Part):
     )
     merge: bool = Field(default=False, description="save a whole model, not an adapter")
     seed: int = Field(default=0, ge=0, description="of contexts, draws and training")
-    training: TrainingPart = Field(default=TrainingPart(), description="used by train alone")
+    training: Training = Field(default=Training(), description="used by train alone")
 
 
 def recipe_of(model: str, options: Mapping[str, Any], training: Mapping[str, Any]) -> TiltRecipe:
