@@ -203,6 +203,13 @@ def test_its_log_probabilities_are_those_of_a_distribution_at_every_state(row):
 
 
 @every_target
+def test_it_says_whether_it_forbids_tokens(row):
+    target, reference, states = ready(row)
+    forbids = bool(target.log_probs(reference, states).isneginf().any())
+    assert target.forbids_tokens == forbids
+
+
+@every_target
 def test_its_logits_are_its_log_probabilities_up_to_a_constant(row):
     target, reference, states = ready(row)
     scores = reference + torch.linspace(-3, 3, len(reference))[:, None]

@@ -213,8 +213,7 @@ def _check_target(target: BoundTarget, args: TiltConfig, reference: Reference | 
             fix="give TiltTrainer reference=Reference(model, contexts), "
             "or use tiltlm.train, which does",
         )
-    forbids = target.fixed is not None and bool(target.log_probs().isneginf().any())
-    if args.divergence == "reverse_kl" and forbids:
+    if args.divergence == "reverse_kl" and target.forbids_tokens:
         raise TargetError(
             f"reverse KL is infinite: {target.text} forbids tokens that the model allows",
             fix="use forward_kl or jensen_shannon",

@@ -139,7 +139,10 @@ class _TrainingRun:
             return prepared.loaded.model
         classes = prepared.target.classes() if plan.from_edit else None
         rank = 1 if classes is None else len(classes) + 1
-        model = with_lora(prepared.loaded.model, plan.parameters, at_least=rank)
+        # An adapter begins with random rows; without a seed of their own no run could be repeated.
+        with torch.random.fork_rng():
+            torch.manual_seed(prepared.seed)
+            model = with_lora(prepared.loaded.model, plan.parameters, at_least=rank)
         if plan.parameters == "head":
             start_from_constant_direction(model, prepared.fit)
         return model.eval()

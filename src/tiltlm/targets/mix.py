@@ -26,6 +26,11 @@ class BoundMix(WrappedTarget):
         super().__init__(target, inner)
         self.share = target.share
 
+    @property
+    def forbids_tokens(self) -> bool:
+        """Never, since a share of the reference is left."""
+        return False
+
     def log_probs(
         self, reference: torch.Tensor | None = None, states: Sequence[State] | None = None
     ) -> torch.Tensor:

@@ -80,6 +80,11 @@ class BoundTarget(Automaton):
         """
         return self.log_probs(scores.float().log_softmax(-1), states).expand_as(scores)
 
+    @property
+    def forbids_tokens(self) -> bool:
+        """Whether it gives probability 0 to tokens; reverse KL is infinite then."""
+        return False
+
     def triggered(self, states: Sequence[State]) -> list[bool] | None:
         """For each state, whether the target asks for something there.
 
@@ -261,6 +266,11 @@ class FixedTarget(Stateless, BoundTarget):
         return self
 
     @property
+    def forbids_tokens(self) -> bool:
+        """Whether any token has probability 0."""
+        return bool((self.probabilities == 0).any())
+
+    @property
     def event(self) -> str:
         """The event as it was written."""
         return self.events[0].text
@@ -301,3 +311,8 @@ class StringTarget(BoundTarget):
     def choices(self) -> StringTarget:
         """The target itself."""
         return self
+
+    @property
+    def forbids_tokens(self) -> bool:
+        """Inside an answer only what goes on with one of the strings is allowed."""
+        return True

@@ -80,6 +80,11 @@ class WrappedTarget(BoundTarget):
         """Give the inner target the strengths that an earlier fit found."""
         self.inner.restore_strengths(strengths)
 
+    @property
+    def forbids_tokens(self) -> bool:
+        """Whether the inner target does."""
+        return self.inner.forbids_tokens
+
     def needs_fit(self) -> bool:
         """Whether the inner target must be fitted."""
         return self.inner.needs_fit()
