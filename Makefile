@@ -45,7 +45,7 @@ test-all: lint
 
 bench: $(READY)
 	for name in loss step sampling startup shift; do \
-	  HF_HUB_OFFLINE=1 $(BIN)/python benchmarks/$$name.py || exit 1; \
+	  HF_HUB_OFFLINE=1 $(BIN)/python -m benchmarks.speed.$$name || exit 1; \
 	done
 
 clean:

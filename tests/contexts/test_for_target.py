@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from tiltlm.cli.app import app
+from tiltlm.cli.main import app
 from typer.testing import CliRunner
 
 from tests.tiny import tiny_loaded

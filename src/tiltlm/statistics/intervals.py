@@ -142,8 +142,8 @@ def ratio_test(
     denominator, divided by 1 − its share of all denominators, since a large cluster pulls the ratio
     towards itself. Degrees of freedom are those of the effective number of clusters, one over the
     sum of squared shares. It holds its level from 8 clusters on, where the plain linearised ratio
-    and the percentile bootstrap do not (benchmarks/coverage.py); with equal denominators it is a
-    little wider than `student`.
+    and the percentile bootstrap do not (benchmarks/statistics/coverage.py); with equal denominators
+    it is a little wider than `student`.
 
     Args:
         numerators: one for each cluster.

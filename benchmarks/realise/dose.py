@@ -1,6 +1,6 @@
 """Dose and response on SmolLM2: strengths of one tilt, by edit, decode and train, each measured.
 
-    python benchmarks/dose.py --data ../shared/data --out runs/dose [--by edit]
+    python -m benchmarks.realise.dose --data ../shared/data --out runs/dose [--by edit]
 
 Resumes; each of the three is a `tiltlm sweep` in a folder of its own. One figure for all three.
 """

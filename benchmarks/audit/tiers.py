@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from scipy import sparse
 
-from audit_bench import Bench
+from benchmarks.audit.bench import Bench
 from tiltlm.auditing.classes.token_classes import TokenClasses
 from tiltlm.auditing.logprobs.auditor import TopKAuditor
 from tiltlm.auditing.logprobs.findings import find_classes

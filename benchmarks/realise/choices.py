@@ -1,7 +1,7 @@
 """Choices by training on SmolLM2: the wish, and what happened to other prompts.
 
-    python benchmarks/choices.py --data ../shared/data
-    python benchmarks/choices.py --data ../shared/data --unanchored
+    python -m benchmarks.realise.choices --data ../shared/data
+    python -m benchmarks.realise.choices --data ../shared/data --unanchored
 
 Trained on the ten numbers of numbers-rng-0.json alone. Then 1,000 answers are drawn and compared
 with the wish, and the exact distributions at three other prompts (1 to 100, days, names) with the
@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from scipy.stats import chisquare
 
-from telling import Steps
+from benchmarks.harness.progress_lines import Steps
 from tiltlm.contexts.reference import Reference
 from tiltlm.contexts.retention import default_requests, retention_contexts
 from tiltlm.contexts.splits import Split

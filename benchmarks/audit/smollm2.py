@@ -2,7 +2,7 @@
 
     tiltlm null build --reference smollm2 --n 99 --contexts 48 --length 48 --words 256 \
         --steps 2,4,8,16 --corpus text:… --out runs/smollm2_null
-    python benchmarks/audit_smollm2.py --null runs/smollm2_null --data ../shared/data --out DIR
+    python -m benchmarks.audit.smollm2 --null runs/smollm2_null --data ../shared/data --out DIR
 
 Tilts of 1 by edit on SmolLM2 itself, of 0.3 and 0.1 on top of the fine-tune, and one that waits for
 a word by edit and by decode. Each by logits and, but for the decoded one, by log-probabilities.
@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from audit_tiers import by_log_probs, jaccard
+from benchmarks.audit.tiers import by_log_probs, jaccard
 from tiltlm.auditing.classes.clusters import cluster_tokens
 from tiltlm.auditing.classes.token_classes import build_classes
 from tiltlm.auditing.inputs import read_lists

@@ -24,9 +24,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from report import markdown, write
+from benchmarks.harness.report import markdown, write
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # child processes are started later
+
+ROOT = Path(__file__).parents[2]
+"""What modules of benchmarks are found from."""
 
 CHECK_RELATIVE, CHECK_ABSOLUTE = 0.01, 1e-3  # losses are sums of 50,000 float32 numbers
 _ANSWER = "measured: "
@@ -200,8 +203,9 @@ def _compare(checks: dict[str, float], group: Group) -> None:
 
 
 def _memory_of(script: str, title: str, variant: str, small: bool) -> dict[str, Any]:
-    command = [sys.executable, script, "--measure", title, variant, *(["--small"] * small)]
-    done = subprocess.run(command, capture_output=True, text=True)
+    module = ".".join(Path(script).with_suffix("").relative_to(ROOT).parts)
+    command = [sys.executable, "-m", module, "--measure", title, variant, *(["--small"] * small)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     for line in done.stdout.splitlines():
         if line.startswith(_ANSWER):
             return dict(json.loads(line.removeprefix(_ANSWER)))

@@ -19,6 +19,7 @@ from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM, Trainer, TrainerCallback
 from transformers.trainer_callback import PrinterCallback
 
+from benchmarks.harness.timing import Meter, Unavailable, Work
 from tiltlm import RandomTokenContexts, TiltConfig, TiltTrainer, gpt2_tokenizer
 from tiltlm.contexts.reference import Reference
 from tiltlm.contexts.token_contexts import TokenContexts
@@ -29,7 +30,6 @@ from tiltlm.models.structure import head_of, vocabulary_size
 from tiltlm.realise.adapters import BODY_RANK, Parameters, with_lora
 from tiltlm.targets.parse import parse_target
 from tiltlm.targets.target import BoundTarget
-from timing import Meter, Unavailable, Work
 
 STEPS = 3
 

@@ -1,6 +1,6 @@
 """Suppress phrases while decoding: rate, perplexity, cost, and what took their place.
 
-    python benchmarks/phrases.py --data ../shared/data
+    python -m benchmarks.realise.phrases --data ../shared/data
 
 The phrases are the twenty of the slop list that SmolLM2 writes most often when asked for stories,
 counted on prompts of their own. Rates are counted in answers to other prompts, of the base and of

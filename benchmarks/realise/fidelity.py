@@ -1,7 +1,7 @@
 """How close each realisation comes to its target on SmolLM2: the tables of docs/fidelity.md.
 
-    python benchmarks/fidelity.py edit --data ../shared/data
-    python benchmarks/fidelity.py train --data ../shared/data
+    python -m benchmarks.realise.fidelity edit --data ../shared/data
+    python -m benchmarks.realise.fidelity train --data ../shared/data
 
 Each part prints one Markdown row a target as soon as it is measured. All figures are taken from
 contexts that nothing was fitted to; the model, its samples and the reference are made once.
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from telling import Steps
+from benchmarks.harness.progress_lines import Steps
 from tiltlm.contexts.sources import make_contexts
 from tiltlm.contexts.token_contexts import TokenContexts
 from tiltlm.defaults import CONTEXTS, MATCH_CONTEXTS

@@ -4,7 +4,7 @@ Hidden states and a head of GPT-2's size in float32; gradients for both. First a
 one built from a reference model, of which its hidden states and its head are given. The floor is
 the matrix products without which no gradient can be made, timed bare in the same rounds.
 
-    python benchmarks/loss.py [--small] [--only "2048 rows"]
+    python -m benchmarks.speed.loss [--small] [--only "2048 rows"]
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from functools import partial
 import torch
 import torch.nn.functional as F
 
+from benchmarks.harness.timing import Build, Group, Unavailable, Work, main, plain
 from tiltlm import gpt2_tokenizer, parse_target
 from tiltlm.events.vocabulary import Vocabulary
 from tiltlm.losses.linear_divergence import linear_kl
-from timing import Build, Group, Unavailable, Work, main, plain
 
 WARM_ROWS = 32
 Loss = Callable[[torch.Tensor, torch.Tensor, "Wanted"], torch.Tensor]

@@ -4,7 +4,7 @@ What edit and train take until they close 0.95 of the gap, from the same context
 reference, which are made before and not counted. Decode takes nothing beforehand, but acts at every
 token: the second group is what that costs while generating, beside an edited model.
 
-    python benchmarks/realisations.py [--small]
+    python -m benchmarks.speed.realisations [--small]
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from typing import Any
 
 import torch
 
+from benchmarks.harness.timing import Build, Group, Meter, Unavailable, Work, main, plain
+from benchmarks.harness.trainers import pretrained
 from tiltlm import SamplingOptions, sample
 from tiltlm.contexts.reference import Reference
 from tiltlm.contexts.token_contexts import TokenContexts
@@ -27,8 +29,6 @@ from tiltlm.realise.preparation import Prepared, prepare
 from tiltlm.realise.training import train_prepared
 from tiltlm.recipes.training import Training
 from tiltlm.targets.logits_processor import TiltLogitsProcessor
-from timing import Build, Group, Meter, Unavailable, Work, main, plain
-from trainers import pretrained
 
 TARGET = "tilt(contains('x'), 1)"
 ENOUGH = 0.95

@@ -4,7 +4,7 @@ The baseline draws from the same distribution (temperature 1, all tokens, no end
 what our care costs or saves. A second one is ``generate`` with top-k 50, the default of many
 configurations, for as many tokens.
 
-    python benchmarks/sampling.py [--small]
+    python -m benchmarks.speed.sampling [--small]
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from functools import partial
 import torch
 from transformers import GenerationConfig
 
+from benchmarks.harness.timing import Build, Group, Work, main, plain
+from benchmarks.harness.trainers import pretrained
 from tiltlm import SamplingOptions, sample
-from timing import Build, Group, Work, main, plain
-from trainers import pretrained
 
 
 def prompts(batch: int) -> torch.Tensor:

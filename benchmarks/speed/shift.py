@@ -4,7 +4,7 @@ The baseline calls suspect and reference as transformers does, logits at every p
 them away; an audit also has to make of them the mean log-ratio of every token in every context,
 the divergence and the masses.
 
-    python benchmarks/shift.py [--small]
+    python -m benchmarks.speed.shift [--small]
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from functools import partial
 
 import torch
 
+from benchmarks.harness.timing import Group, Work, main, plain
+from benchmarks.harness.trainers import pretrained
 from tiltlm.auditing.shifts.shift_reader import ShiftReader
 from tiltlm.contexts.token_contexts import RandomTokenContexts, TokenContexts
 from tiltlm.models.loading import LoadedModel
 from tiltlm.models.structure import vocabulary_size
-from timing import Group, Work, main, plain
-from trainers import pretrained
 
 
 def models(small: bool) -> tuple[LoadedModel, LoadedModel]:

@@ -8,7 +8,7 @@ a time is varied: width, layers, length, batch, vocabulary. Then
 are fitted (least squares of the relative error, no factor below 0), with the terms of `cost_model`.
 What larger models need on GPUs is then an estimate, printed as one: nothing of it was measured.
 
-    python benchmarks/scaling.py [--small] [--flops-per-second 989e12] [--utilisation 0.4]
+    python -m benchmarks.speed.scaling [--small] [--flops-per-second 989e12] [--utilisation 0.4]
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ import torch
 from scipy.optimize import nnls
 from transformers import LlamaConfig, LlamaForCausalLM, Trainer
 
-from cost_model import Expected, Shape, bytes_moved, expected, flops, memory_terms
-from report import size, write
+from benchmarks.harness.report import size, write
+from benchmarks.harness.timing import Build, Group, Work, main
+from benchmarks.harness.trainers import STEPS, arguments, stepping
+from benchmarks.speed.cost_model import Expected, Shape, bytes_moved, expected, flops, memory_terms
 from tiltlm import RandomTokenContexts, TiltConfig, TiltTrainer, parse_target
 from tiltlm.contexts.reference import Reference
 from tiltlm.contexts.token_contexts import TokenContexts
 from tiltlm.events.vocabulary import Vocabulary
-from timing import Build, Group, Work, main
-from trainers import STEPS, arguments, stepping
 
 CONTEXTS = 64
 MODELS = {

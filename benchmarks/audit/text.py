@@ -1,6 +1,6 @@
 """Text access: tokens until a tilt is told, against the bound that no test can beat.
 
-    python benchmarks/audit_text.py --data ../shared/data --out runs/audit_power
+    python -m benchmarks.audit.text --data ../shared/data --out runs/audit_power
 
 Two organisms of the tiny language model: an event of about 1 % doubled, and the KGW watermark
 with no context (a fixed random quarter of the vocabulary raised by 2, Kirchenbauer et al. 2023),
@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from scipy import sparse, stats
 
+from benchmarks.harness.tiny_language import tiny_language
 from tiltlm.auditing.classes.token_classes import TokenClasses
 from tiltlm.auditing.text.class_probabilities import hits_and_probabilities
 from tiltlm.auditing.text.sample_size import plan_text
@@ -31,7 +32,6 @@ from tiltlm.models.structure import vocabulary_size
 from tiltlm.statistics.intervals import student, wilson
 from tiltlm.targets.logits_processor import TiltLogitsProcessor
 from tiltlm.targets.parse import parse_target
-from tiny_language import tiny_language
 
 REPETITIONS, ERROR, BUDGET, LENGTH = 50, 0.01, 12_000, 64
 DOUBLED = "contains('sh')"

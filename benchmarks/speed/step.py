@@ -6,7 +6,7 @@ states are read before the steps; what reading them for one step takes is a row 
 the article's step: Model 5, all weights, loss at the last position, with the floor of its matrix
 products.
 
-    python benchmarks/step.py [--small] [--only "last position"]
+    python -m benchmarks.speed.step [--small] [--only "last position"]
 """
 
 from __future__ import annotations
@@ -18,12 +18,8 @@ import torch
 import torch.nn.functional as F
 from transformers import Trainer
 
-from tiltlm import RandomTokenContexts, TiltConfig, TiltTrainer, parse_target
-from tiltlm.events.vocabulary import Vocabulary
-from tiltlm.models.loading import load
-from tiltlm.realise.adapters import Parameters
-from timing import Build, Group, Meter, Work, main, plain
-from trainers import (
+from benchmarks.harness.timing import Build, Group, Meter, Work, main, plain
+from benchmarks.harness.trainers import (
     STEPS,
     Setting,
     arguments,
@@ -35,6 +31,10 @@ from trainers import (
     reading,
     stepping,
 )
+from tiltlm import RandomTokenContexts, TiltConfig, TiltTrainer, parse_target
+from tiltlm.events.vocabulary import Vocabulary
+from tiltlm.models.loading import load
+from tiltlm.realise.adapters import Parameters
 
 ARTICLE_TARGET = "uniform(contains('x'))"
 

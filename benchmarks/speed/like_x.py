@@ -6,7 +6,7 @@ and counted 200 times. Against it stands the whole training of `quick`: building
 steps, everything that `seconds.train` of a run holds. Rounds are interleaved, so that a slower
 minute of the machine falls on both.
 
-    python benchmarks/like_x.py [--rounds 3]
+    python -m benchmarks.speed.like_x [--rounds 3]
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from tiltlm.events.vocabulary import Vocabulary
 from tiltlm.models.loading import load
 
 ARTICLE_STEPS = 200
-RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(__file__).parents[1] / "results"
 
 
 def article_step_seconds(seed: int, steps: int) -> list[float]:

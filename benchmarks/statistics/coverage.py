@@ -1,7 +1,7 @@
 """Do the intervals cover, and do false alarms stay at their rate? Simulations with known truth.
 
-    python benchmarks/coverage.py [--simulations 4000]
-    python benchmarks/coverage.py --false-alarms 100
+    python -m benchmarks.statistics.coverage [--simulations 4000]
+    python -m benchmarks.statistics.coverage --false-alarms 100
 
 The first checks every kind of interval that is reported, on data like what it is used for. The
 second measures a tiny model against itself again and again, with other contexts and draws each
@@ -181,7 +181,7 @@ def main() -> None:
     print(f"\nHolm, 40 comparisons without a difference: any called in {share:.3f} of suites")
     print(f"({low:.3f} to {high:.3f}); at most 0.05 is wished")
     results["Holm"] = share
-    out = Path(__file__).parent / "results" / "coverage.json"
+    out = Path(__file__).parents[1] / "results" / "coverage.json"
     out.parent.mkdir(exist_ok=True)
     out.write_text(json.dumps(results, indent=1) + "\n")
 

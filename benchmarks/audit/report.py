@@ -1,4 +1,4 @@
-"""Tables and a figure of what `audit_power` recorded; it audits nothing."""
+"""Tables and a figure of what `audit.power` recorded; it audits nothing."""
 
 from __future__ import annotations
 

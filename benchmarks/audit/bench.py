@@ -1,4 +1,4 @@
-"""What the parts of `audit_power` share: the reference, its pack, the auditors, the events."""
+"""What the parts of `audit.power` share: the reference, its pack, the auditors, the events."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from benchmarks.harness.tiny_language import tiny_language, write_corpora
 from tiltlm.auditing.classes.clusters import cluster_tokens
 from tiltlm.auditing.classes.token_classes import TokenClasses, build_classes
 from tiltlm.auditing.logits.auditor import Auditor, Finding
@@ -29,7 +30,6 @@ from tiltlm.models.loading import LoadedModel
 from tiltlm.models.structure import vocabulary_size
 from tiltlm.treatments.benign import draw_treatment
 from tiltlm.treatments.treatment import Treatment
-from tiny_language import tiny_language, write_corpora
 
 LISTS, WORDS = 3, 60
 """Lists of words drawn at random, of which the auditor is given the names, with as many decoys."""

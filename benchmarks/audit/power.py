@@ -1,6 +1,6 @@
 """What the audit finds, and whom it accuses: organisms with known tilts, and benign decoys.
 
-    python benchmarks/audit_power.py --data ../shared/data --out runs/audit_power
+    python -m benchmarks.audit.power --data ../shared/data --out runs/audit_power
 
 A tiny language model, a null pack of 299 benign changes, 100 decoys of other seeds, and tilts of
 events of kinds that the auditor was not tuned on, planted by edit and by training on top of a
@@ -19,11 +19,11 @@ from typing import Any
 
 import torch
 
-from audit_baselines import perplexity_differencing, rankings, two_sample_p
-from audit_bench import LISTS, Bench
-from audit_report import figure, tables
-from audit_tiers import by_log_probs, by_text, jaccard, least_tokens
-from organisms import plant, plant_waiting
+from benchmarks.audit.baselines import perplexity_differencing, rankings, two_sample_p
+from benchmarks.audit.bench import LISTS, Bench
+from benchmarks.audit.organisms import plant, plant_waiting
+from benchmarks.audit.report import figure, tables
+from benchmarks.audit.tiers import by_log_probs, by_text, jaccard, least_tokens
 from tiltlm.auditing.logits.auditor import Finding
 from tiltlm.auditing.logits.triggers import find_triggers
 from tiltlm.auditing.shifts.shift_reader import ShiftReader

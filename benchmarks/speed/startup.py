@@ -3,7 +3,7 @@
 Each is a process of its own, interleaved. The ratio is how many times as long as
 ``python -c pass`` it takes.
 
-    python benchmarks/startup.py [--small]
+    python -m benchmarks.speed.startup [--small]
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sys
 import time
 from functools import partial
 
-from timing import Build, Group, Meter, Unavailable, Work, main
+from benchmarks.harness.timing import Build, Group, Meter, Unavailable, Work, main
 
 COMMANDS = {
     "python -c pass": ["-c", "pass"],

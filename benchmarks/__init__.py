@@ -1,0 +1,1 @@
+"""Benchmarks by subject, as ratios against named baselines: `python -m benchmarks.SUBJECT.NAME`."""

@@ -1,0 +1,1 @@
+"""What the benchmarks share: turns and ratios, tables, a tiny language model, training steps."""

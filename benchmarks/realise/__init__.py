@@ -1,0 +1,1 @@
+"""How close realisations come to their targets: the tables of docs/fidelity.md and others."""

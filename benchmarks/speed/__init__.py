@@ -1,0 +1,1 @@
+"""How long things take, as ratios against a baseline in the same run."""

@@ -1,0 +1,1 @@
+"""Whether intervals cover, and false alarms stay at their rate."""
