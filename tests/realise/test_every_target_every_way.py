@@ -54,16 +54,6 @@ TABLE = {
 }
 WAYS = ("decode", "edit", "train")
 
-CANNOT_BE_MEASURED = {
-    ("uniform", "decode"): "no log-odds anywhere can rise, and that ends the whole suite",
-    ("weights", "decode"): "the strength is infinite, and no JSON can hold that",
-    ("when", "decode"): "no log-odds anywhere rise, and that ends the whole suite",
-    ("when", "train"): "no log-odds anywhere rise, and that ends the whole suite",
-    ("mix of when", "decode"): "no log-odds anywhere rise, and that ends the whole suite",
-    ("mix of when", "train"): "no log-odds anywhere rise, and that ends the whole suite",
-}
-"""Combinations that are realised, saved and sampled from, but that `tiltlm measure` fails at."""
-
 MORE = {
     "mix of uniform": Row("mix(uniform(contains('o')), 0.3)", edit=NO_CLASSES),
     "mix of choices": Row("mix(choices({'Flip.': ['heads', 'tails']}), 0.5)", edit=NO_CLASSES),
@@ -146,11 +136,23 @@ def check_sampled(out, way):
     assert drawn.shape == (2, 3)
 
 
+def cannot_be_measured(kind, way):
+    """Why `tiltlm measure` fails at what is realised, saved and sampled from; None where it works.
+
+    These are faults of the suite of measures, not of the realisations.
+    """
+    if (kind, way) == ("weights", "decode"):
+        return "the strength is infinite, and no JSON can hold that"
+    if (kind, way) == ("uniform", "decode") or ("when" in kind and way != "edit"):
+        return "there is no log-odds that could rise, and that ends the whole suite"
+    return None
+
+
 def combinations(table, ways=WAYS):
     """All of a table, those that cannot be measured marked."""
     for kind in table:
         for way in ways:
-            reason = CANNOT_BE_MEASURED.get((kind, way))
+            reason = cannot_be_measured(kind, way)
             raises = (MeasurementError, ValueError)
             mark = pytest.mark.xfail(reason=reason, raises=raises) if reason else ()
             yield pytest.param(kind, way, marks=mark)
