@@ -3,10 +3,10 @@
 import json
 
 import pytest
-from tiltlm.cli.main import app
 from typer.testing import CliRunner
 
 from tests.tiny import tiny_loaded
+from tiltlm.cli.main import app
 from tiltlm.contexts import for_target, sources
 from tiltlm.contexts.for_target import RETENTION_WEIGHT, split_choices
 from tiltlm.contexts.token_contexts import TokenContexts

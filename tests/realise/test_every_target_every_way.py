@@ -15,7 +15,7 @@ import torch
 from tests.tiny import tiny_loaded
 from tiltlm.commands.measure import run_measure
 from tiltlm.commands.tilt import run_tilt
-from tiltlm.errors import MeasurementError, TiltError
+from tiltlm.errors import TiltError
 from tiltlm.labels.label import find_label
 from tiltlm.measures.suite_sizes import Sizes
 from tiltlm.models.sampling import SamplingOptions, sample
@@ -136,26 +136,9 @@ def check_sampled(out, way):
     assert drawn.shape == (2, 3)
 
 
-def cannot_be_measured(kind, way):
-    """Why `tiltlm measure` fails at what is realised, saved and sampled from; None where it works.
-
-    These are faults of the suite of measures, not of the realisations.
-    """
-    if (kind, way) == ("weights", "decode"):
-        return "the strength is infinite, and no JSON can hold that"
-    if (kind, way) == ("uniform", "decode") or ("when" in kind and way != "edit"):
-        return "there is no log-odds that could rise, and that ends the whole suite"
-    return None
-
-
 def combinations(table, ways=WAYS):
-    """All of a table, those that cannot be measured marked."""
-    for kind in table:
-        for way in ways:
-            reason = cannot_be_measured(kind, way)
-            raises = (MeasurementError, ValueError)
-            mark = pytest.mark.xfail(reason=reason, raises=raises) if reason else ()
-            yield pytest.param(kind, way, marks=mark)
+    """Every kind in a table with every way to realise it."""
+    return [(kind, way) for kind in table for way in ways]
 
 
 @pytest.mark.parametrize(("kind", "way"), combinations(TABLE))

@@ -94,7 +94,8 @@ def _figure(figure: LabelFigure) -> str:
     if figure.interval is not None:
         low, high = figure.interval
         spread = f"95 % {low:.4g} to {high:.4g}, "
-    return f"{figure.value:.4g} {figure.unit} ({spread}{figure.over})"
+    unit = f" {figure.unit}" if figure.unit else ""
+    return f"{figure.value:.4g}{unit} ({spread}{figure.over})"
 
 
 def _cell(value: object) -> str:

@@ -140,7 +140,10 @@ def _mean(
 def _strength(metrics: TokenMetrics) -> Estimate | None:
     if not metrics.exists("log_odds"):
         return None
-    return mean_over_contexts(*strength_parts(metrics))
+    rises, weights = strength_parts(metrics)
+    if not math.isfinite(sum(rises)):
+        return None
+    return mean_over_contexts(rises, weights)
 
 
 def _gap_closed(metrics: TokenMetrics) -> Estimate | None:

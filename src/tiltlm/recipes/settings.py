@@ -89,7 +89,7 @@ def _validate(
         )
         key = ".".join(path)
         fix = None
-        if first["type"] == "extra_forbidden":
+        if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
             known = _known_keys(kind, path[:-1])
             near = difflib.get_close_matches(path[-1], known, n=1)
             message = f"unknown key {key!r}"

@@ -75,6 +75,12 @@ def recipe_of(model: str, options: Mapping[str, Any], training: Mapping[str, Any
             where=", ".join(f"--{name}" for name in given_training),
             fix="--by train, or leave it out",
         )
+    if recipe.by == "decode" and recipe.merge:
+        raise ConfigError(
+            "by decode there are no weights to merge",
+            where="--merge",
+            fix="leave it out, or --by edit",
+        )
     return recipe
 
 
