@@ -7,7 +7,7 @@ audit_page     the pages of the three kinds of audit
 run_plots      figures of a run
 measure_plots  figures of a measurement
 audit_plots    figures of an audit
-svg            what all figures share: colours, style, SVG text
+plot_style     what all figures share: colours, style, SVG text
 rendering      the templates of the pages and their filters
 wording        numbers with their nouns
 

@@ -11,7 +11,7 @@ from tiltlm.records.audit import (
     LogprobsFindingRecord,
     TextAuditRecord,
 )
-from tiltlm.report.svg import AFTER, BEFORE, error_bars, new_figure, styled, svg_of
+from tiltlm.report.plot_style import AFTER, BEFORE, error_bars, new_figure, styled, svg_of
 
 
 def null_plot(record: AuditRecord | LogprobsAuditRecord) -> str:

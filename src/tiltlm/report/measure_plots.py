@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tiltlm.records.measure import MeasureRecord
-from tiltlm.report.svg import (
+from tiltlm.report.plot_style import (
     AFTER,
     BEFORE,
     INK,

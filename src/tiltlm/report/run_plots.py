@@ -6,7 +6,16 @@ import math
 from typing import TYPE_CHECKING
 
 from tiltlm.records.run import RunRecord, StateRecord
-from tiltlm.report.svg import AFTER, BEFORE, INK, MUTED, error_bars, new_figure, styled, svg_of
+from tiltlm.report.plot_style import (
+    AFTER,
+    BEFORE,
+    INK,
+    MUTED,
+    error_bars,
+    new_figure,
+    styled,
+    svg_of,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

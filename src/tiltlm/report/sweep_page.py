@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from tiltlm.records.base import Estimate
 from tiltlm.records.sweep import SweepPoint, SweepRecord
+from tiltlm.report.plot_style import AFTER, BEFORE, INK, MUTED, error_bars, styled, svg_of
 from tiltlm.report.rendering import templates
-from tiltlm.report.svg import AFTER, BEFORE, INK, MUTED, error_bars, styled, svg_of
 
 SIDE_EFFECTS = ("bits per byte of text", "BLiMP, all", "BLiMP, all, nats")
 """The comparisons that are shown beside the effect, where they were made."""

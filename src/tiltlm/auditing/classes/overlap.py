@@ -1,8 +1,17 @@
-"""How much two sets of tokens have in common. Knows nothing of classes, models or audits."""
+"""How much two sets of tokens have in common, and how much makes them one class."""
 
 from __future__ import annotations
 
 from collections.abc import Set
+
+SAME_CLASS_JACCARD = 0.5
+"""Jaccard index from which on two classes of tokens count as one that was found before."""
+
+SAME_CLASS_OVERLAP = 0.5
+"""Overlap coefficient from which on they do, where fewer tokens are seen of a class."""
+
+PART_SHARE = 0.8
+"""A class with this share of its tokens in another counts as a part of it."""
 
 
 def jaccard(first: Set[int], second: Set[int]) -> float:

@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 
 from tiltlm.auditing.arrays import Array
-from tiltlm.auditing.classes.overlap import jaccard, share_within
+from tiltlm.auditing.classes.overlap import PART_SHARE, SAME_CLASS_JACCARD, jaccard, share_within
 from tiltlm.auditing.classes.token_classes import TokenClasses
 from tiltlm.auditing.logits.null_distribution import (
     COLUMN_SPACE,
@@ -28,14 +28,6 @@ from tiltlm.statistics.robust import robust_spread
 _NEAR_SHARE, _NEAR_JACCARD = 0.98, 0.8
 """A class with a simpler name takes the place of the best one if it has at least this share of its
 score, and if the Jaccard index of their tokens is at least this."""
-
-
-_REPEAT_JACCARD = 0.5
-"""Jaccard index of tokens from which on a class counts as one that was found before."""
-
-
-_PART_SHARE = 0.8
-"""A class with this share of its tokens in one that was found before counts as a part of it."""
 
 
 _NORMAL_QUANTILE = 1.96
@@ -281,9 +273,9 @@ def _search(
 def _repeats(later: Finding, earlier: Finding) -> bool:
     """Whether a class was found before, or is a part of one that moved less than the whole."""
     later_ids, earlier_ids = set(later.token_ids), set(earlier.token_ids)
-    if jaccard(later_ids, earlier_ids) >= _REPEAT_JACCARD:
+    if jaccard(later_ids, earlier_ids) >= SAME_CLASS_JACCARD:
         return True
-    is_part = share_within(later_ids, earlier_ids) >= _PART_SHARE
+    is_part = share_within(later_ids, earlier_ids) >= PART_SHARE
     return is_part and abs(later.strength) < abs(earlier.strength) / 2
 
 

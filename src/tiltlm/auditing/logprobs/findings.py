@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tiltlm.auditing.arrays import Array
 from tiltlm.auditing.classes.naming import display_name
-from tiltlm.auditing.classes.overlap import overlap_coefficient
+from tiltlm.auditing.classes.overlap import SAME_CLASS_OVERLAP, overlap_coefficient
 from tiltlm.auditing.logprobs.auditor import TopKAuditor, TopKFinding
 from tiltlm.auditing.logprobs.evidence import context_evidence, token_evidence
 from tiltlm.auditing.logprobs.log_ratios import ShownShift
@@ -14,9 +14,6 @@ from tiltlm.auditing.thresholds import MAX_FINDINGS, MIN_STRENGTH_NATS, MIN_UNCA
 from tiltlm.contexts.token_contexts import TokenContexts
 from tiltlm.models.loading import LoadedModel
 from tiltlm.records.audit import LogprobsFindingRecord
-
-_SAME_OVERLAP = 0.5
-"""A class that shares so much with one found before is not found again."""
 
 
 def find_classes(auditor: TopKAuditor, rate: float) -> list[TopKFinding]:
@@ -39,7 +36,7 @@ def find_classes(auditor: TopKAuditor, rate: float) -> list[TopKFinding]:
         return set(auditor.hypotheses.token_ids(finding.index))
 
     def alike(later: TopKFinding, earlier: TopKFinding) -> bool:
-        return overlap_coefficient(tokens(later), tokens(earlier)) >= _SAME_OVERLAP
+        return overlap_coefficient(tokens(later), tokens(earlier)) >= SAME_CLASS_OVERLAP
 
     clearest = find_one_by_one(auditor.log_ratios, clear_enough, auditor.subtract, MAX_FINDINGS)
     return take_distinct(clearest, alike)

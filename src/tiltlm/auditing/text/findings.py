@@ -8,7 +8,7 @@ import numpy as np
 from scipy import sparse
 
 from tiltlm.auditing.arrays import Array
-from tiltlm.auditing.classes.overlap import overlap_coefficient
+from tiltlm.auditing.classes.overlap import SAME_CLASS_OVERLAP, overlap_coefficient
 from tiltlm.auditing.classes.token_classes import TokenClasses
 from tiltlm.auditing.search import take_distinct
 from tiltlm.auditing.text.class_probabilities import hits_and_probabilities
@@ -25,9 +25,9 @@ _UNDECIDED_NATS = 3.0
 """Nats of evidence, a factor of 20, that do not decide between two classes."""
 
 
-_SAME_OVERLAP, _SIMPLER_JACCARD = 0.5, 0.5
-"""A class that shares so much with one found before is not found again; of classes with about as
-much evidence the simplest name is taken, if it shares so much with the first."""
+_SIMPLER_JACCARD = 0.5
+"""Of classes with about as much evidence the simplest name is taken, if it shares so much with the
+first."""
 
 
 _LARGEST_LOG = 700.0
@@ -69,7 +69,7 @@ def clearest_classes(evidence: TiltEvidence, classes: TokenClasses) -> list[int]
         return token_sets[index]
 
     def alike(later: int, found: int) -> bool:
-        return overlap_coefficient(tokens(later), tokens(found)) >= _SAME_OVERLAP
+        return overlap_coefficient(tokens(later), tokens(found)) >= SAME_CLASS_OVERLAP
 
     def simplest(index: int) -> int:
         as_clear = evidence.log_e >= evidence.log_e[index] - _UNDECIDED_NATS
