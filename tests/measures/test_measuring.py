@@ -230,8 +230,9 @@ def test_every_part_of_the_suite_tells_of_its_progress_to_the_end(tilted_folder)
 # -- the function -------------------------------------------------------------------------------
 
 
-def test_the_function_measures_models_that_are_loaded_and_writes_nothing(tmp_path, monkeypatch):
+def test_the_function_measures_models_that_are_loaded_and_writes_no_file(tmp_path, monkeypatch):
     monkeypatch.setenv("TILTLM_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
     base, loaded = tiny_loaded(), tiny_loaded()
     tilted = edit(loaded, "tilt(contains('o'), 1)", contexts(24))
     with pytest.raises(ModelError, match="adapter is in the model"):
@@ -239,11 +240,14 @@ def test_the_function_measures_models_that_are_loaded_and_writes_nothing(tmp_pat
     with pytest.raises(ModelError, match="adapter is in the base"):
         measure(base, loaded, tilted.target, suite=SMALL)
     merged = LoadedModel(tilted.model.merge_and_unload(), loaded.tokenizer)
-    record = measure(merged, base, "tilt(contains('o'), 1)", suite=SMALL)
+    record = measure(merged, base, "tilt(contains('o'), 1)", suite=SMALL, keep_samples=False)
+    assert not list(tmp_path.iterdir())
     assert record.effects[0].strength.mean == pytest.approx(1, abs=0.02)
     assert (record.model, record.base["name"], record.by) == ("LlamaForCausalLM",) * 2 + (None,)
     assert (record.target, record.wished_strength) == ("tilt(contains('o'), 1)", 1)
-    assert not (tmp_path / "cache").exists()
+    kept = measure(merged, base, "tilt(contains('o'), 1)", suite=SMALL)
+    assert [path.name for path in tmp_path.iterdir()] == ["cache"]
+    assert kept.effects == record.effects
 
 
 def test_the_function_takes_names_and_labels_as_the_command_does(tilted_folder):
