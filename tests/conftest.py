@@ -57,6 +57,18 @@ def shared_data() -> Path:
     return folder
 
 
+@pytest.fixture
+def base(tmp_path, monkeypatch) -> Path:
+    """A tiny model on disk, with a cache of its own."""
+    from tests.tiny import tiny_loaded
+
+    monkeypatch.setenv("TILTLM_CACHE", str(tmp_path / "cache"))
+    loaded = tiny_loaded()
+    loaded.model.save_pretrained(tmp_path / "base")
+    loaded.tokenizer.save_pretrained(tmp_path / "base")
+    return tmp_path / "base"
+
+
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
     torch.manual_seed(0)

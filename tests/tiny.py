@@ -31,21 +31,26 @@ SIZES = {
 SPECIAL = {"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0}
 
 
-def tiny_tokenizer() -> PreTrainedTokenizerFast:
-    """320 byte-level tokens."""
+def byte_level_tokenizer(texts: list[str], size: int) -> PreTrainedTokenizerFast:
+    """A byte-level tokenizer of at most so many tokens, trained on texts."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=320,
+        vocab_size=size,
         special_tokens=["<eos>"],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    tokenizer.train_from_iterator([TEXT], trainer)
+    tokenizer.train_from_iterator(texts, trainer)
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, eos_token="<eos>", bos_token="<eos>", pad_token="<eos>"
     )
+
+
+def tiny_tokenizer() -> PreTrainedTokenizerFast:
+    """320 byte-level tokens."""
+    return byte_level_tokenizer([TEXT], 320)
 
 
 def tiny_config(kind: str, size: int):
@@ -131,20 +136,8 @@ def worded_loaded(seed: int = 0) -> LoadedModel:
     """A random model over some 500 tokens, most of them words of two syllables."""
     parts = ["ba", "do", "ki", "lu", "me", "no", "pi", "ru", "so", "ta", "vi", "zu"]
     words = [a + b for a in parts for b in parts]
-    backend = Tokenizer(models.BPE())
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    backend.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=560,
-        special_tokens=["<eos>"],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
     text = " ".join(words) + "\n" + "".join(words)
-    backend.train_from_iterator([text] * 3, trainer)
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=backend, eos_token="<eos>", bos_token="<eos>", pad_token="<eos>"
-    )
+    tokenizer = byte_level_tokenizer([text] * 3, 560)
     torch.manual_seed(seed)
     config = LlamaConfig(vocab_size=len(tokenizer), **SIZES, **SPECIAL, tie_word_embeddings=False)
     model = AutoModelForCausalLM.from_config(config)

@@ -8,15 +8,6 @@ import torch
 from tests.tiny import tiny_loaded
 
 
-@pytest.fixture
-def base(tmp_path, monkeypatch):
-    monkeypatch.setenv("TILTLM_CACHE", str(tmp_path / "cache"))
-    loaded = tiny_loaded()
-    loaded.model.save_pretrained(tmp_path / "base")
-    loaded.tokenizer.save_pretrained(tmp_path / "base")
-    return tmp_path / "base"
-
-
 def share_of_o(lines):
     """Of the tokens that were drawn, those with an o."""
     tokenizer = tiny_loaded().tokenizer

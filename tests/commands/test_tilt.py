@@ -3,20 +3,10 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from tests.tiny import tiny_loaded
 from tiltlm.cli.main import app
 from tiltlm.commands.tilt import run_tilt
 from tiltlm.errors import TiltError
 from tiltlm.recipes.tilt import recipe_of
-
-
-@pytest.fixture
-def base(tmp_path, monkeypatch):
-    monkeypatch.setenv("TILTLM_CACHE", str(tmp_path / "cache"))
-    loaded = tiny_loaded()
-    loaded.model.save_pretrained(tmp_path / "base")
-    loaded.tokenizer.save_pretrained(tmp_path / "base")
-    return tmp_path / "base"
 
 
 def run(base, out, *more):

@@ -16,15 +16,6 @@ from tiltlm.realise.preparation import prepare
 CHOICES = "choices({'Roll 1 to 6.': ['1', '6', '66']})"
 
 
-@pytest.fixture
-def base(tmp_path, monkeypatch):
-    monkeypatch.setenv("TILTLM_CACHE", str(tmp_path / "cache"))
-    loaded = tiny_loaded()
-    loaded.model.save_pretrained(tmp_path / "base")
-    loaded.tokenizer.save_pretrained(tmp_path / "base")
-    return tmp_path / "base"
-
-
 def tilted(base, out, *more):
     options = ["--target", CHOICES, "--by", "decode", "--out", str(out), *more]
     done = CliRunner().invoke(app, ["tilt", str(base), *options])

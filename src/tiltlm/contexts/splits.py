@@ -41,7 +41,7 @@ def split(contexts: TokenContexts, seed: int = 0, *, shuffle: bool = True) -> Sp
     count = len(contexts)
     if count < FEWEST:
         raise ConfigError(
-            f"there are {count} contexts ({contexts.kind}), at least {FEWEST} are needed: "
+            f"too few contexts ({contexts.kind}): {count}, and at least {FEWEST} are needed, since "
             "figures come from contexts that were not fitted to",
             fix="give more of them",
         )
