@@ -228,5 +228,7 @@ class LogitsAccess(Access[LogitsReading, LogitsJudgement, AuditRecord]):
             )
         count = len(reading.contexts)
         if count < _FEW_CONTEXTS:
-            notes.append(f"Few contexts were read, {count}: what a suspect does elsewhere is not seen.")
+            notes.append(
+                f"Few contexts were read, {count}: what a suspect does elsewhere is not seen."
+            )
         return notes
