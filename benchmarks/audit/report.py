@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from tiltlm.report.svg import KINDS, MUTED
+from tiltlm.report.plot_style import KINDS, MUTED
 from tiltlm.statistics.intervals import wilson
 
 ENOUGH = 0.5

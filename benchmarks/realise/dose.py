@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from tiltlm.commands.sweep import Sweep, run_sweep
 from tiltlm.measures.suite_sizes import SUITES, Sizes, Sources
 from tiltlm.records.sweep import SweepRecord
-from tiltlm.report.svg import INK, KINDS, MUTED, error_bars
+from tiltlm.report.plot_style import INK, KINDS, MUTED, error_bars
 from tiltlm.report.sweep_page import responses
 
 STRENGTHS = (0.0, 0.1, 0.3, 1.0, 3.0, 5.0)
