@@ -5,7 +5,8 @@ Needs the extra ``tasks``: ``pip install tiltlm[tasks]``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -91,16 +92,50 @@ def _run(
             where="--tasks",
             fix="see `lm_eval ls tasks`, or name a folder of your own with --include",
         )
-    wrapped = HFLM(pretrained=loaded.model, tokenizer=loaded.tokenizer, batch_size=batch)
-    results: Any = simple_evaluate(
-        wrapped, tasks=list(tasks), task_manager=manager, limit=limit, bootstrap_iters=0
-    )
+
+    class WithoutBars(HFLM):  # type: ignore[misc]
+        """The model, whose bars would be drawn over those of the command line."""
+
+        def loglikelihood(self, requests: Any, disable_tqdm: bool = False) -> Any:
+            return super().loglikelihood(requests, disable_tqdm=True)
+
+        def loglikelihood_rolling(self, requests: Any, disable_tqdm: bool = False) -> Any:
+            return super().loglikelihood_rolling(requests, disable_tqdm=True)
+
+        def generate_until(self, requests: Any, disable_tqdm: bool = False) -> Any:
+            return super().generate_until(requests, disable_tqdm=True)
+
+    wrapped = WithoutBars(pretrained=loaded.model, tokenizer=loaded.tokenizer, batch_size=batch)
+    with _surroundings_left_alone():
+        results: Any = simple_evaluate(
+            wrapped, tasks=list(tasks), task_manager=manager, limit=limit, bootstrap_iters=0
+        )
     by_task: dict[str, list[dict[str, Any]]] = {}
     for name, lines in results["samples"].items():
         for line in sorted(lines, key=lambda line: int(line["doc_id"])):
             answers = "" if line["filter"] == "none" else f" ({line['filter']})"
             by_task.setdefault(name + answers, []).append(line)
     return by_task
+
+
+@contextmanager
+def _surroundings_left_alone() -> Iterator[None]:
+    """Keep the harness from asking git and pip about the folder and the machine.
+
+    It does so after the last question, for a record that is not used here; it takes seconds, and
+    git complains on the screen where there is no repository.
+    """
+    from lm_eval import evaluator
+
+    asked = {"get_git_commit_hash": lambda: None, "add_env_info": lambda _results: None}
+    before = {name: getattr(evaluator, name) for name in asked if hasattr(evaluator, name)}
+    for name in before:
+        setattr(evaluator, name, asked[name])
+    try:
+        yield
+    finally:
+        for name, function in before.items():
+            setattr(evaluator, name, function)
 
 
 def _metrics(lines: list[dict[str, Any]]) -> list[str]:
