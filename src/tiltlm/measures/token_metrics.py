@@ -70,7 +70,9 @@ class TokenMetrics:
             weights: for each context (n,), in place of the contexts' own.
         """
         figures = zip(self.figures[name], weights or self.weights, strict=True)
-        return [float(np.nansum(f * w)) for f, w in figures]
+        # An infinite figure where nothing counts (weight 0) is left out like one that is missing.
+        with np.errstate(invalid="ignore"):
+            return [float(np.nansum(f * w)) for f, w in figures]
 
     def totals(self, name: str, weights: list[np.ndarray] | None = None) -> list[float]:
         """Σ weight of each context over the same positions as in `sums`."""
