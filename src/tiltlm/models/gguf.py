@@ -68,8 +68,10 @@ def converted(file: Path) -> Path:
 
     try:
         source = {"gguf_file": file.name}
-        tokenizer = AutoTokenizer.from_pretrained(file.parent, **source)
-        model = AutoModelForCausalLM.from_pretrained(file.parent, dtype=torch.float32, **source)
+        tokenizer = AutoTokenizer.from_pretrained(file.parent, trust_remote_code=False, **source)
+        model = AutoModelForCausalLM.from_pretrained(
+            file.parent, dtype=torch.float32, trust_remote_code=False, **source
+        )
     except Exception as error:  # The reader of GGUF files has error types of its own.
         reason = str(error).strip().split("\n")[0][:200]
         raise ModelError(

@@ -118,7 +118,7 @@ def _load_pretrained(name: str) -> LoadedModel:
     source = _source(name)
     tokenizer = _pretrained_tokenizer(name)
     try:
-        model = AutoModelForCausalLM.from_pretrained(source)
+        model = AutoModelForCausalLM.from_pretrained(source, trust_remote_code=False)
     except Exception as error:  # Each file format has error types of its own.
         raise _cannot_load(name, error) from None
     return LoadedModel(model, tokenizer, name)
@@ -196,7 +196,9 @@ def _pretrained_tokenizer(name: str) -> PreTrainedTokenizerBase:
 
     source = _source(name)
     try:
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(source)
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+            source, trust_remote_code=False
+        )
     except Exception as error:
         raise _cannot_load(name, error) from None
     return tokenizer

@@ -1,0 +1,1 @@
+"""Models, files and servers of strangers, made on the spot."""
