@@ -1,10 +1,12 @@
 """Folders of models that mean harm."""
 
 import json
+import shutil
 import subprocess
 import sys
 
 import pytest
+import torch
 
 from tests.tiny import tiny_loaded
 
@@ -31,3 +33,27 @@ def test_code_that_comes_with_a_model_is_not_run_whoever_says_yes(tmp_path, file
     assert "Traceback" not in done.stderr
     # A tokenizer whose class transformers knows all the same is loaded as that class.
     assert done.returncode in (0, 2)
+
+
+@pytest.mark.parametrize("inside", ["", "model"])
+def test_weights_are_audited_though_the_label_says_that_there_are_none(tmp_path, base, inside):
+    from tiltlm.commands.tilt import run_tilt
+    from tiltlm.measures.opening import open_pair
+    from tiltlm.realise.opening import open_tilted
+    from tiltlm.recipes.tilt import recipe_of
+
+    options = {"target": "tilt(contains('o'), 2)", "contexts": "random"}
+    run_tilt(recipe_of(str(base), {**options, "by": "decode"}, {}), tmp_path / "decoded")
+    run_tilt(recipe_of(str(base), {**options, "merge": True}, {}), tmp_path / "merged")
+    suspect = tmp_path / "suspect"
+    shutil.copytree(tmp_path / "merged" / "model", suspect / inside)
+    (suspect / inside / "tilt.json").unlink()
+    shutil.copy(tmp_path / "decoded" / "tilt.json", suspect / "tilt.json")
+    pair, _, label = open_pair(str(suspect), str(base))
+    assert label.form == "processor"
+    assert not pair.decodes
+    ids = torch.arange(9)[None]
+    with torch.no_grad():
+        reference, model = (loaded.model(ids).logits for loaded in (pair.base, pair.model))
+    assert (model - reference).abs().max() > 1
+    assert open_tilted(str(suspect)).processor is None

@@ -8,7 +8,7 @@ from __future__ import annotations
 from tiltlm.errors import ConfigError
 from tiltlm.labels.label import Label, find_label
 from tiltlm.measures.pair import Pair
-from tiltlm.models.loading import load, load_base
+from tiltlm.models.loading import load, load_base, weights_in
 from tiltlm.targets.from_label import bind_given, bind_labelled
 
 
@@ -42,8 +42,10 @@ def open_pair(
             where=model,
             fix="give it: --against BASE",
         )
-    decodes = label is not None and label.form == "processor"
-    tilted = base if decodes else load(folder)
+    weights = None if label is None else weights_in(folder)
+    # Weights are read wherever there are any, whatever the label says.
+    decodes = label is not None and label.form == "processor" and weights is None
+    tilted = base if decodes else load(weights or folder)
     bound = None
     if target is not None:
         bound = bind_given(target, base)

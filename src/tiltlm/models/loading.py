@@ -124,6 +124,27 @@ def _load_pretrained(name: str) -> LoadedModel:
     return LoadedModel(model, tokenizer, name)
 
 
+def weights_in(folder: str) -> str | None:
+    """The folder that holds weights or an adapter: ``folder`` itself, or ``model`` inside it.
+
+    A label is only a claim: where it says that there are no weights, this says whether that is so.
+
+    Args:
+        folder: that may have a label.
+
+    Returns:
+        the folder, None where neither holds any.
+    """
+    for inner in (Path(folder), Path(folder) / "model"):
+        if (
+            is_adapter(inner)
+            or (inner / "config.json").is_file()
+            or any(inner.glob("*.safetensors"))
+        ):
+            return str(inner)
+    return None
+
+
 def is_adapter(name: str | Path) -> bool:
     """Whether ``name`` is a folder that holds a peft adapter rather than a whole model."""
     return (Path(name) / "adapter_config.json").is_file()
