@@ -7,8 +7,11 @@ import sys
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from tests.tiny import tiny_loaded
+from tiltlm.errors import ModelError
+from tiltlm.models.loading import load
 
 
 @pytest.mark.parametrize("file", ["config.json", "tokenizer_config.json"])
@@ -57,3 +60,12 @@ def test_weights_are_audited_though_the_label_says_that_there_are_none(tmp_path,
         reference, model = (loaded.model(ids).logits for loaded in (pair.base, pair.model))
     assert (model - reference).abs().max() > 1
     assert open_tilted(str(suspect)).processor is None
+
+
+@pytest.mark.parametrize("lost", ["lm_head.weight", "model.layers.0.mlp.down_proj.weight"])
+def test_weights_that_are_missing_are_named_and_not_made_up(base, lost):
+    weights = load_file(base / "model.safetensors")
+    weights.pop(lost)
+    save_file(weights, base / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelError, match=f"lacks weights: {lost}"):
+        load(base)

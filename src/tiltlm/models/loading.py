@@ -118,9 +118,21 @@ def _load_pretrained(name: str) -> LoadedModel:
     source = _source(name)
     tokenizer = _pretrained_tokenizer(name)
     try:
-        model = AutoModelForCausalLM.from_pretrained(source, trust_remote_code=False)
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            source, trust_remote_code=False, output_loading_info=True
+        )
     except Exception as error:  # Each file format has error types of its own.
         raise _cannot_load(name, error) from None
+    model, report = loaded
+    if report["missing_keys"]:
+        # Transformers fills them at random and goes on, so that figures would be those of noise.
+        missing = sorted(report["missing_keys"])
+        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+        raise ModelError(
+            f"the model lacks weights: {', '.join(missing[:3])}{more}",
+            where=name,
+            fix="use a folder with all of the model's weights",
+        )
     return LoadedModel(model, tokenizer, name)
 
 
