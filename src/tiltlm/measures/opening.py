@@ -6,9 +6,9 @@ A saved model is enough: its label says which base it was made from, and what it
 from __future__ import annotations
 
 from tiltlm.errors import ConfigError
-from tiltlm.labels.label import Label, find_label
+from tiltlm.labels.label import Label
 from tiltlm.measures.pair import Pair
-from tiltlm.models.loading import load, load_base, weights_in
+from tiltlm.models.loading import load, load_base, locate
 from tiltlm.targets.from_label import bind_given, bind_labelled
 
 
@@ -31,7 +31,7 @@ def open_pair(
         TargetError: the target must be fitted, and no label says with what strength.
         VocabularyError: the two have different tokens.
     """
-    folder, label = find_label(model)
+    folder, label, decodes = locate(model)
     if label is not None and against in (None, label.base.name):
         base_name, base = label.base.name, load_base(label.base)
     elif against is not None:
@@ -42,10 +42,7 @@ def open_pair(
             where=model,
             fix="give it: --against BASE",
         )
-    weights = None if label is None else weights_in(folder)
-    # Weights are read wherever there are any, whatever the label says.
-    decodes = label is not None and label.form == "processor" and weights is None
-    tilted = base if decodes else load(weights or folder)
+    tilted = base if decodes else load(folder)
     bound = None
     if target is not None:
         bound = bind_given(target, base)

