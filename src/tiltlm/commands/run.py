@@ -14,7 +14,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tiltlm.commands.run_folder import RunDirectory, locked, open_run
-from tiltlm.commands.run_label import run_label
+from tiltlm.commands.run_label import measured_label, run_label
 from tiltlm.commands.run_samples import write_samples
 from tiltlm.commands.run_training import train
 from tiltlm.contexts.token_contexts import RandomTokenContexts
@@ -22,6 +22,7 @@ from tiltlm.errors import ConfigError, InterruptedRun
 from tiltlm.events.vocabulary import Vocabulary
 from tiltlm.files import staged, write_json
 from tiltlm.labels.card import write_label
+from tiltlm.labels.label import Label
 from tiltlm.losses.divergences import uniform_to_event_kl_nats
 from tiltlm.measures.event_rates import measure_state
 from tiltlm.models.fingerprints import fingerprint
@@ -49,6 +50,7 @@ class _Work:
         run: the folder.
         loaded: the model, whose weights change in training, with its tokenizer.
         target: bound to the model's vocabulary.
+        label: of the model, until it is measured.
         progress: is told how far work has come.
     """
 
@@ -57,8 +59,7 @@ class _Work:
     run: RunDirectory
     loaded: LoadedModel
     target: FixedTarget
-    sentence: str
-    base_sha256: str | None
+    label: Label
     progress: Progress
 
     @property
@@ -117,15 +118,16 @@ def run_recipe(
     run = open_run(out, recipe, seed, resume=resume)
     # 3. Do the work, alone in the folder.
     with locked(run):
+        # The weights of Model 5 follow from the seed, so the seed is enough to know them by.
+        sha256 = None if loaded.name == "model5" else fingerprint(loaded.model)
+        label = run_label(recipe, seed, bound.fixed, target.sentence(), sha256)
         work = _Work(
             recipe=recipe,
             seed=seed,
             run=run,
             loaded=loaded,
             target=bound.fixed,
-            sentence=target.sentence(),
-            # The weights of Model 5 follow from the seed, so the seed is enough to know them by.
-            base_sha256=None if loaded.name == "model5" else fingerprint(loaded.model),
+            label=label,
             progress=progress or NoProgress(),
         )
         try:
@@ -168,7 +170,7 @@ def _carry_out(work: _Work, watch: Stopwatch) -> RunRecord:
     record = _record(work, before, after, trained, seconds, sittings)
     write_label(
         run.model,
-        run_label(work.recipe, work.seed, work.target, work.sentence, work.base_sha256, record),
+        measured_label(work.label, record),
     )
     write_json(run.result, record.model_dump(mode="json"))
     run.clean_up()
@@ -248,9 +250,7 @@ def _save(work: _Work) -> None:
     with staged(work.run.model) as folder:
         as_gpt2(work.model).save_pretrained(folder)
         work.tokenizer.save_pretrained(folder)
-        write_label(
-            folder, run_label(work.recipe, work.seed, work.target, work.sentence, work.base_sha256)
-        )
+        write_label(folder, work.label)
 
 
 def describe_event(target: FixedTarget, vocabulary: Vocabulary) -> EventRecord:

@@ -15,9 +15,8 @@ def run_label(
     target: BoundTarget,
     sentence: str,
     base_sha256: str | None,
-    record: RunRecord | None = None,
 ) -> Label:
-    """The label of a run's model.
+    """The label of a run's model before it was measured.
 
     Args:
         recipe: that was run.
@@ -25,19 +24,7 @@ def run_label(
         target: that the model was trained towards.
         sentence: the target in words.
         base_sha256: over the weights that training began with; None where the seed says them.
-        record: what was measured; None until it was.
     """
-    measured = None
-    if record is not None:
-        measured = {
-            f"hit rate {when}": LabelFigure(
-                value=state.hit_rate,
-                interval=state.interval,
-                unit="of generated tokens",
-                over=f"Wilson, over {state.tokens} tokens",
-            )
-            for when, state in (("before", record.before), ("after", record.after))
-        }
     part = recipe.model
     return Label(
         target=target.text,
@@ -49,6 +36,25 @@ def run_label(
         base=LabelBase(name=part.name, sha256=base_sha256, seed=seed, config=part.config),
         contexts=f"random tokens, length {recipe.contexts.length}",
         seed=seed,
-        measured=measured,
+        measured=None,
         versions=versions(),
     )
+
+
+def measured_label(label: Label, record: RunRecord) -> Label:
+    """The same label with what was measured.
+
+    Args:
+        label: from `run_label`.
+        record: of the finished run.
+    """
+    measured = {
+        f"hit rate {when}": LabelFigure(
+            value=state.hit_rate,
+            interval=state.interval,
+            unit="of generated tokens",
+            over=f"Wilson, over {state.tokens} tokens",
+        )
+        for when, state in (("before", record.before), ("after", record.after))
+    }
+    return label.model_copy(update={"measured": measured})
