@@ -33,20 +33,23 @@ def class_masses(log_probs: torch.Tensor, classes: torch.Tensor) -> torch.Tensor
     return log_probs.exp() @ classes.T.to(log_probs)
 
 
-def picked_mass(log_probs: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+def picked_mass(
+    log_probs: torch.Tensor, mask: torch.Tensor, dtype: torch.dtype | None = None
+) -> torch.Tensor:
     """Mass of one set of tokens that is the same at every position.
 
     Args:
         log_probs: (N, V) normalised log-probabilities.
         mask: (V,) boolean.
+        dtype: to compute in; None for that of ``log_probs``.
 
     Returns:
-        (N,) probabilities, in the precision of ``log_probs``.
+        (N,) probabilities, in that precision.
 
     >>> picked_mass(torch.tensor([[0.5, 0.25, 0.25]]).log(), torch.tensor([True, True, False]))
     tensor([0.7500])
     """
-    return log_probs[:, mask].exp().sum(-1)
+    return log_probs[:, mask].to(dtype or log_probs.dtype).exp().sum(-1)
 
 
 def masked_mass(probabilities: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

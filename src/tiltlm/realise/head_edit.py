@@ -16,6 +16,7 @@ import torch
 
 from tiltlm.contexts.reference import Reference
 from tiltlm.errors import TargetError
+from tiltlm.losses.masses import class_masses
 from tiltlm.targets.target import BoundTarget
 
 RIDGE = 1e-4
@@ -145,7 +146,7 @@ def class_log_masses(log_probs: torch.Tensor, classes: torch.Tensor) -> torch.Te
     Returns:
         (N, A + 1) float64; the last column is of the tokens outside.
     """
-    masses = (log_probs.exp() @ classes.T.to(log_probs)).double()
+    masses = class_masses(log_probs, classes).double()
     outside = (1 - masses.sum(1, keepdim=True)).clamp_min(1e-300)
     return torch.cat([masses, outside], 1).log()
 

@@ -50,8 +50,8 @@ class BoundMix(WrappedTarget):
         full = self.inner.shifts(reference, states)  # (N, A)
         classes = self.inner.classes()
         assert classes is not None
-        precise = reference.double()
-        masses = torch.stack([picked_mass(precise, mask) for mask in classes], 1).cpu()
+        # Only the classes' own columns are made float64, not the whole vocabulary's.
+        masses = torch.stack([picked_mass(reference, m, torch.float64) for m in classes], 1).cpu()
         normaliser = (1 + (masses * full.expm1()).sum(1, keepdim=True)).log()
         of_target, of_reference = math.log(self.share), math.log1p(-self.share)
 
