@@ -31,20 +31,22 @@ SIZES = {
 SPECIAL = {"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0}
 
 
-def byte_level_tokenizer(texts: list[str], size: int) -> PreTrainedTokenizerFast:
+def byte_level_tokenizer(
+    texts: list[str], size: int, end: str = "<eos>", pad: str | None = "<eos>"
+) -> PreTrainedTokenizerFast:
     """A byte-level tokenizer of at most so many tokens, trained on texts."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=size,
-        special_tokens=["<eos>"],
+        special_tokens=[end],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
     return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, eos_token="<eos>", bos_token="<eos>", pad_token="<eos>"
+        tokenizer_object=tokenizer, eos_token=end, bos_token=end, pad_token=pad
     )
 
 

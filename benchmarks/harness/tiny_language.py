@@ -12,8 +12,8 @@ from pathlib import Path
 from pydoc_data.topics import topics
 
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from tests.tiny import byte_level_tokenizer
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from tiltlm.contexts.evaluation import clean_wikitext
 from tiltlm.models.loading import LoadedModel, load
@@ -32,19 +32,8 @@ def train(data: Path, folder: Path) -> None:
     """About three minutes on one core."""
     text = (data / "tinyshakespeare.txt").read_text(encoding="utf-8")
     text = text[: int(len(text) * 0.9)]
-    backend = Tokenizer(models.BPE())
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    backend.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY,
-        special_tokens=["<|end|>"],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    backend.train_from_iterator([text[i : i + 5000] for i in range(0, len(text), 5000)], trainer)
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=backend, bos_token="<|end|>", eos_token="<|end|>"
-    )
+    pieces = [text[i : i + 5000] for i in range(0, len(text), 5000)]
+    tokenizer = byte_level_tokenizer(pieces, VOCABULARY, end="<|end|>", pad=None)
     ids = torch.tensor(tokenizer(text, verbose=False)["input_ids"])
     torch.manual_seed(0)
     model = LlamaForCausalLM(

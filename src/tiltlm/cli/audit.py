@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -26,11 +26,6 @@ from tiltlm.defaults import (
     LOGPROBS_BUDGET,
     TEXT_BUDGET,
 )
-
-if TYPE_CHECKING:
-    from tiltlm.records.audit import AuditRecord, LogprobsAuditRecord, TextAuditRecord
-
-    AnyAudit = AuditRecord | LogprobsAuditRecord | TextAuditRecord
 
 
 class _ModelByDefault(TyperGroup):
