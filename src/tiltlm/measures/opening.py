@@ -9,11 +9,15 @@ from tiltlm.errors import ConfigError
 from tiltlm.labels.label import Label
 from tiltlm.measures.pair import Pair
 from tiltlm.models.loading import load, load_base, locate
+from tiltlm.recipes.placement import Placement
 from tiltlm.targets.from_label import bind_given, bind_labelled
 
 
 def open_pair(
-    model: str, against: str | None = None, target: str | None = None
+    model: str,
+    against: str | None = None,
+    target: str | None = None,
+    placement: Placement | None = None,
 ) -> tuple[Pair, str, Label | None]:
     """Load a model and its base, with the target that its label names.
 
@@ -21,6 +25,7 @@ def open_pair(
         model: a folder of ``tiltlm tilt``, ``decode`` included, or any name for `load`.
         against: the base; by default the one that the label names.
         target: the target as text; by default the label's.
+        placement: of both, as for `load`.
 
     Returns:
         the pair, the base's name, and the label, which is None without one.
@@ -33,16 +38,16 @@ def open_pair(
     """
     folder, label, decodes = locate(model)
     if label is not None and against in (None, label.base.name):
-        base_name, base = label.base.name, load_base(label.base)
+        base_name, base = label.base.name, load_base(label.base, placement)
     elif against is not None:
-        base_name, base = against, load(against)
+        base_name, base = against, load(against, placement=placement)
     else:
         raise ConfigError(
             "the model has no label that names its base",
             where=model,
             fix="give it: --against BASE",
         )
-    tilted = base if decodes else load(folder)
+    tilted = base if decodes else load(folder, placement=placement)
     bound = None
     if target is not None:
         bound = bind_given(target, base)

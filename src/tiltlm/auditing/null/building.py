@@ -21,6 +21,7 @@ from tiltlm.files import check_out
 from tiltlm.models.fingerprints import fingerprint
 from tiltlm.models.loading import LoadedModel
 from tiltlm.progress import NoProgress, Progress
+from tiltlm.recipes.placement import Placement
 from tiltlm.records.audit import NullBuilt
 from tiltlm.stopwatch import Stopwatch
 from tiltlm.treatments.benign import STEPS
@@ -73,6 +74,7 @@ def build_null(
     triggers: Path | None = None,
     seed: int = 0,
     resume: bool = False,
+    placement: Placement | None = None,
     progress: Progress | None = None,
 ) -> NullBuilt:
     """Make a pack of benign changes of a reference, which calibrates audits of its suspects.
@@ -90,6 +92,7 @@ def build_null(
         triggers: a file of words to try before the vocabulary's own.
         seed: of everything drawn.
         resume: keep the members that are there.
+        placement: of the reference, where it is named, as for `load`.
         progress: told of progress.
 
     Raises:
@@ -99,7 +102,7 @@ def build_null(
     _check_counts(models, steps)
     if not resume:
         check_out(out)
-    loaded = open_model(reference)
+    loaded = open_model(reference, placement)
     given = read_words(triggers) if triggers else []
     plan = BuildPlan(
         reference=fingerprint(loaded.model), corpora=corpora, contexts=contexts, length=length,
