@@ -9,6 +9,7 @@ from tiltlm.errors import ConfigError
 from tiltlm.labels.label import Label
 from tiltlm.measures.pair import Pair
 from tiltlm.models.loading import load, load_base, locate
+from tiltlm.models.sharing import load_beside
 from tiltlm.targets.from_label import bind_given, bind_labelled
 
 
@@ -42,7 +43,7 @@ def open_pair(
             where=model,
             fix="give it: --against BASE",
         )
-    tilted = base if decodes else load(folder)
+    tilted = base if decodes else load_beside(folder, base)
     bound = None
     if target is not None:
         bound = bind_given(target, base)

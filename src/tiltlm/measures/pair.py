@@ -16,7 +16,7 @@ from tiltlm.errors import MeasurementError, VocabularyError
 from tiltlm.events.automaton import State
 from tiltlm.events.vocabulary import Vocabulary
 from tiltlm.models.loading import LoadedModel
-from tiltlm.models.structure import head_of
+from tiltlm.models.sharing import same_body
 from tiltlm.targets.logits_processor import TiltLogitsProcessor
 from tiltlm.targets.target import BoundTarget
 
@@ -84,7 +84,9 @@ class Pair:
         self._base_reader = LogitReader(base.model)
         same = model.model is base.model
         self._model_reader = self._base_reader if same else LogitReader(model.model)
-        self.shares_body = same or self._same_body()
+        readers = (self._base_reader, self._model_reader)
+        has_heads = all(reader.head is not None for reader in readers)
+        self.shares_body = same or (has_heads and same_body(base.model, model.model))
 
     @property
     def processor(self) -> TiltLogitsProcessor | None:
@@ -174,22 +176,6 @@ class Pair:
             base,
             target,
             model,
-        )
-
-    def _same_body(self) -> bool:
-        """Whether all weights but the head's are the base's, to the bit."""
-        base, model = self.base.model, self.model.model
-        if type(base) is not type(model):
-            return False
-        if self._base_reader.head is None or self._model_reader.head is None:
-            return False
-        head_name, _ = head_of(base)
-        model_tensors = dict(model.named_parameters()) | dict(model.named_buffers())
-        base_tensors = dict(base.named_parameters()) | dict(base.named_buffers())
-        return all(
-            name in model_tensors and torch.equal(tensor, model_tensors[name])
-            for name, tensor in base_tensors.items()
-            if not name.startswith(f"{head_name}.")
         )
 
 
