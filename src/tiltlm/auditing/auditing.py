@@ -36,6 +36,7 @@ def audit(
     events: Sequence[str] = (),
     within: float = CERTIFIED_WITHIN_NATS,
     budget: int | None = None,
+    one_at_a_time: bool | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> AuditRecord | LogprobsAuditRecord | TextAuditRecord:
@@ -57,6 +58,8 @@ def audit(
             instead of all classes, which takes less text.
         within: logits: nats.
         budget: at most so many positions (logprobs; of an endpoint, requests) or tokens (text).
+        one_at_a_time: whether two whole models take turns in memory; None for where they do not
+            fit into what is free together.
         seed: of contexts, of positions, and of what a suspect writes.
         progress: told of progress.
 
@@ -70,7 +73,7 @@ def audit(
         )
     options = AuditOptions(
         null=null, fpr=fpr, lists=lists, seed=seed, endpoint=endpoint, contexts=contexts,
-        events=tuple(events), within=within, budget=budget,
+        events=tuple(events), within=within, budget=budget, one_at_a_time=one_at_a_time,
     )  # fmt: skip
     kind = ACCESSES[access]
     kind.check_options(options)

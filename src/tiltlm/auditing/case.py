@@ -35,6 +35,8 @@ class AuditOptions:
         events: events as text.
         within: nats, within which events are to be certified.
         budget: what may be asked of the suspect at most; None for the access's own default.
+        one_at_a_time: whether two whole models take turns in memory; None for where they do not
+            fit.
     """
 
     null: Path | None = None
@@ -46,6 +48,7 @@ class AuditOptions:
     events: Sequence[str] = ()
     within: float = CERTIFIED_WITHIN_NATS
     budget: int | None = None
+    one_at_a_time: bool | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +129,7 @@ def open_case(
     inputs.check_rate(options.fpr if null_rate is None else null_rate)
     source: Pair | Endpoint
     if options.endpoint is None:
-        source = open_suspect(suspect, reference)
+        source = open_suspect(suspect, reference, one_at_a_time=options.one_at_a_time)
         base = source.base
     else:
         if isinstance(suspect, LoadedModel):

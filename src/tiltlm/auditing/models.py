@@ -28,13 +28,17 @@ def model_name(source: ModelSource) -> str:
     return str(source)
 
 
-def open_suspect(suspect: ModelSource, reference: ModelSource) -> Pair:
+def open_suspect(
+    suspect: ModelSource, reference: ModelSource, *, one_at_a_time: bool | None = None
+) -> Pair:
     """A suspect beside its reference.
 
     Args:
         suspect: where both are named, also a folder that ``tiltlm tilt`` wrote; one that only
             decodes to a target, and so holds no weights, is read by its label.
         reference: what the suspect should be like.
+        one_at_a_time: where both are named, whether two whole models take turns in memory; None
+            for where they do not fit into what is free together.
 
     Raises:
         ModelError: one of them cannot be loaded.
@@ -42,4 +46,4 @@ def open_suspect(suspect: ModelSource, reference: ModelSource) -> Pair:
     """
     if isinstance(suspect, LoadedModel) or isinstance(reference, LoadedModel):
         return Pair(open_model(reference), open_model(suspect))
-    return open_pair(str(suspect), str(reference))[0]
+    return open_pair(str(suspect), str(reference), one_at_a_time=one_at_a_time)[0]

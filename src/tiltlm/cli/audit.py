@@ -17,6 +17,7 @@ from tiltlm.cli.options import (
     FalsePositiveRate,
     JsonFlag,
     Null,
+    OneAtATime,
     OutOptional,
     Seed,
 )
@@ -113,6 +114,7 @@ def audit(
     events: Events = None,
     within: Within = CERTIFIED_WITHIN_NATS,
     budget: Budget = None,
+    one_at_a_time: OneAtATime = None,
     out: OutOptional = None,
     seed: Seed = 0,
     as_json: JsonFlag = False,
@@ -136,6 +138,7 @@ def audit(
             events=events or (),
             within=within,
             budget=budget,
+            one_at_a_time=one_at_a_time,
             seed=seed,
             progress=bars,
         )

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tiltlm.cli.options import MODEL, JsonFlag, OutOptional, Pairs, Seed, Suite, Text
+from tiltlm.cli.options import MODEL, JsonFlag, OneAtATime, OutOptional, Pairs, Seed, Suite, Text
 
 Tasks = Annotated[
     str | None,
@@ -46,6 +46,7 @@ def measure(
     include: Include = None,
     limit: Limit = None,
     on: On = None,
+    one_at_a_time: OneAtATime = None,
     out: OutOptional = None,
     seed: Seed = 0,
     as_json: JsonFlag = False,
@@ -66,6 +67,7 @@ def measure(
             suite=suite,
             sources=Sources(text, pairs, tuple(names), include, limit),
             on_tokens=on,
+            one_at_a_time=one_at_a_time,
             seed=seed,
             progress=bars,
         )

@@ -28,6 +28,7 @@ def run_audit(
     events: Sequence[str] = (),
     within: float = CERTIFIED_WITHIN_NATS,
     budget: int | None = None,
+    one_at_a_time: bool | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> AuditRecord | LogprobsAuditRecord | TextAuditRecord:
@@ -46,6 +47,8 @@ def run_audit(
         events: to certify, or to test.
         within: nats, within which events are certified.
         budget: positions or tokens at most.
+        one_at_a_time: whether two whole models take turns in memory; None for where they do not
+            fit into what is free together.
         seed: of all draws.
         progress: told of progress.
 
@@ -56,7 +59,8 @@ def run_audit(
         check_out(out)
     record = audit(
         suspect, reference, access=access, endpoint=endpoint, null=null, fpr=fpr,
-        contexts=contexts, lists=lists, events=events, within=within, budget=budget, seed=seed,
+        contexts=contexts, lists=lists, events=events, within=within, budget=budget,
+        one_at_a_time=one_at_a_time, seed=seed,
         progress=progress,
     )  # fmt: skip
     if out is not None:

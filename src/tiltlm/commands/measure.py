@@ -20,6 +20,7 @@ def run_measure(
     suite: str | Sizes = "quick",
     sources: Sources | None = None,
     on_tokens: int | None = None,
+    one_at_a_time: bool | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> MeasureRecord:
@@ -33,6 +34,8 @@ def run_measure(
         suite: ``quick``, ``full``, or sizes.
         sources: local files, and tasks.
         on_tokens: draw so many tokens on, for the hit rate of each hundred; full draws 2,000.
+        one_at_a_time: whether two whole models take turns in memory; None for where they do not
+            fit into what is free together.
         seed: of contexts and draws.
         progress: told of each part of the work.
 
@@ -49,6 +52,7 @@ def run_measure(
         sources=sources,
         on_tokens=on_tokens,
         keep_samples=True,
+        one_at_a_time=one_at_a_time,
         seed=seed,
         progress=progress,
     )

@@ -33,6 +33,7 @@ def measure(
     on_tokens: int | None = None,
     decodes: bool = False,
     keep_samples: bool = True,
+    one_at_a_time: bool | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> MeasureRecord:
@@ -49,6 +50,8 @@ def measure(
         on_tokens: tokens to draw on, for the hit rate of each hundred; None for the suite's.
         decodes: whether the target is realised by decoding, so that ``model`` is the base itself.
         keep_samples: whether the base's own samples are kept in the cache for the next time.
+        one_at_a_time: whether two whole models that are named take turns in memory; None for where
+            they do not fit into what is free together.
         seed: of contexts and draws.
         progress: told of each part of the work.
 
@@ -64,7 +67,7 @@ def measure(
     """
     watch = Stopwatch()
     sizes = sizes_of(suite, on_tokens)
-    opened = _open(model, base, target, decodes)
+    opened = _open(model, base, target, decodes, one_at_a_time)
     base_sha256 = fingerprint(opened.pair.base.model)
     watch.lap("loading")
     measured = measure_pair(
@@ -114,6 +117,7 @@ def _open(
     base: LoadedModel | str | Path | None,
     target: BoundTarget | Target | str | None,
     decodes: bool,
+    one_at_a_time: bool | None,
 ) -> _Opened:
     """Load what is given by name. Only a model by name alone can have a label."""
     by_name = not isinstance(model, LoadedModel) and not isinstance(base, LoadedModel)
@@ -122,6 +126,7 @@ def _open(
             str(model),
             None if base is None else str(base),
             None if target is None else str(target),
+            one_at_a_time=one_at_a_time,
         )
         return _Opened(pair, str(model), base_name, None if label is None else label.by)
     if base is None:

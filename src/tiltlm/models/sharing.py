@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 from transformers import PreTrainedModel
 
+from tiltlm.labels.label import LabelBase
 from tiltlm.models.fingerprints import stored_fingerprint
 from tiltlm.models.loading import (
     LoadedModel,
@@ -52,9 +53,22 @@ def load_beside(name: str, base: LoadedModel) -> LoadedModel:
         ModelError: as `load`.
         ConfigError: as `load`.
     """
-    if is_adapter(name) and _is_plain(Path(name)) and _is_base_of(name, base):
-        return _sharing(name, base)
+    if base.name is not None:
+        named = LabelBase(name=base.name, sha256=None, seed=base.seed, config=base.config)
+        if can_share(name, named):
+            return _sharing(name, base)
     return load(name)
+
+
+def can_share(name: str, base: LabelBase) -> bool:
+    """Whether a model is an adapter that needs no other weights than a base's.
+
+    Args:
+        name: of the model, as for `load`.
+        base: what it would be loaded beside. Whatever the adapter says of it, it is by its name or
+            by what lies there that it is known.
+    """
+    return is_adapter(name) and _is_plain(Path(name)) and _is_base_of(name, base)
 
 
 def shared_view(model: PreTrainedModel) -> PreTrainedModel:
@@ -106,15 +120,15 @@ def _meaning(model: PreTrainedModel) -> dict[str, Any]:
     return {k: v for k, v in config.items() if k not in (*said, "tie_word_embeddings")}
 
 
-def _is_base_of(adapter: str, base: LoadedModel) -> bool:
-    """Whether an adapter's base has the weights of a loaded model, whatever is said of it.
+def _is_base_of(adapter: str, base: LabelBase) -> bool:
+    """Whether an adapter's base has the weights of another model, whatever is said of it.
 
     The same name is loaded to the same weights; other names are compared by what lies there.
     """
     named = adapter_base(adapter)
     if named.name == base.name:
-        return (named.seed or 0, named.config or {}) == (base.seed or 0, base.config)
-    if base.name is None or "model5" in (named.name, base.name):
+        return (named.seed or 0, named.config or {}) == (base.seed or 0, base.config or {})
+    if "model5" in (named.name, base.name) or is_adapter(named.name) or is_adapter(base.name):
         return False
     prints = [stored_fingerprint(source_folder(name)) for name in (named.name, base.name)]
     return prints[0] is not None and prints[0] == prints[1]
