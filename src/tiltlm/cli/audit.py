@@ -90,7 +90,7 @@ Budget = Annotated[
 
 
 @audit_app.command("of")
-@with_placement
+@with_placement(two_models=True)
 def audit(
     suspect: Annotated[
         str, typer.Argument(help=f"{MODEL} With --endpoint: the name of the model there.")

@@ -27,7 +27,7 @@ On = Annotated[
 ]
 
 
-@with_placement
+@with_placement(two_models=True)
 def measure(
     model: Annotated[
         str, typer.Argument(help=f"A folder that `tiltlm tilt` wrote, or any other model: {MODEL}")

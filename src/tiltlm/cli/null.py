@@ -28,7 +28,7 @@ Corpora = Annotated[
 
 
 @null_app.command("build")
-@with_placement
+@with_placement()
 def build(
     *,
     reference: Annotated[

@@ -12,8 +12,8 @@ import typer
 if TYPE_CHECKING:
     from tiltlm.recipes.placement import Placement
 
-Chosen = dict[str, str] | None
-"""Those of the four options that were given, by name; None where none was."""
+Chosen = dict[str, Any] | None
+"""Those of the options that were given, by name; None where none was."""
 
 _OPTIONS: dict[str, Any] = {
     "device": Annotated[
@@ -40,37 +40,55 @@ _OPTIONS: dict[str, Any] = {
     ],
 }
 
+_OF_TWO_MODELS: dict[str, Any] = {
+    "one_at_a_time": Annotated[
+        bool | None,
+        typer.Option(
+            "--one-at-a-time/--both-at-once",
+            help="Whether two whole models take turns in memory, which takes room for one and "
+            "loads each more than once. By default where they do not fit together.",
+        ),
+    ]
+}
+
 
 def chosen_placement(chosen: Chosen) -> Placement | None:
     """The placement that options stand for; they are checked when a model is loaded."""
     from tiltlm.recipes.placement import Placement
 
-    return None if chosen is None else Placement(**chosen)  # type: ignore[arg-type]
+    return None if chosen is None else Placement(**chosen)
 
 
-def with_placement(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the four options, which reach it as one argument ``placement``.
+def with_placement(
+    *, two_models: bool = False
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Give a command these options, which reach it as one argument ``placement`` of `Chosen`.
 
     Args:
-        command: a function of typer's with a keyword ``placement`` of `Chosen`.
+        two_models: whether the command compares two, so that they can take turns in memory.
 
     Returns:
-        the same for typer, with the options in place of ``placement``.
+        a decorator of typer's functions.
     """
-    signature = inspect.signature(command, eval_str=True)
+    options = _OPTIONS | (_OF_TWO_MODELS if two_models else {})
 
-    @wraps(command)
-    def with_options(*args: Any, **given: Any) -> Any:
-        options = {name: given.pop(name) for name in _OPTIONS}
-        chosen = {name: value for name, value in options.items() if value is not None}
-        return command(*args, placement=chosen or None, **given)
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        signature = inspect.signature(command, eval_str=True)
 
-    kept = [p for name, p in signature.parameters.items() if name != "placement"]
-    added = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=option)
-        for name, option in _OPTIONS.items()
-    ]
-    changed = signature.replace(parameters=[*kept, *added])
-    with_options.__signature__ = changed  # type: ignore[attr-defined]
-    with_options.__annotations__ = {p.name: p.annotation for p in changed.parameters.values()}
-    return with_options
+        @wraps(command)
+        def with_options(*args: Any, **given: Any) -> Any:
+            values = {name: given.pop(name) for name in options}
+            chosen = {name: value for name, value in values.items() if value is not None}
+            return command(*args, placement=chosen or None, **given)
+
+        kept = [p for name, p in signature.parameters.items() if name != "placement"]
+        added = [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=option)
+            for name, option in options.items()
+        ]
+        changed = signature.replace(parameters=[*kept, *added])
+        with_options.__signature__ = changed  # type: ignore[attr-defined]
+        with_options.__annotations__ = {p.name: p.annotation for p in changed.parameters.values()}
+        return with_options
+
+    return decorate

@@ -23,7 +23,7 @@ speak again.
 """
 
 
-@with_placement
+@with_placement()
 def demo(
     *,
     out: Annotated[
@@ -43,7 +43,7 @@ def demo(
     _carry_out(load_recipe("quick", _overrides(placement)), out or free_folder(Path("runs")), seed)
 
 
-@with_placement
+@with_placement()
 def run(
     recipe: Annotated[str, typer.Argument(help="The name of a recipe, or a YAML file.")],
     *,

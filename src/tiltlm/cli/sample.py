@@ -10,7 +10,7 @@ from tiltlm.cli.options import MODEL, Seed
 from tiltlm.cli.placement import Chosen, chosen_placement, with_placement
 
 
-@with_placement
+@with_placement()
 def sample(
     model: Annotated[
         str, typer.Argument(help=f"{MODEL} Also a folder that `tiltlm tilt` wrote, by decode too.")

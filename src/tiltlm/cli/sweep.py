@@ -21,7 +21,7 @@ from tiltlm.cli.options import (
 from tiltlm.cli.placement import Chosen, with_placement
 
 
-@with_placement
+@with_placement()
 def sweep(
     model: Annotated[
         str, typer.Argument(help=f"{MODEL} Or a YAML file that says model, target and how.")

@@ -10,7 +10,7 @@ from tiltlm.cli.options import MODEL, SEED, By, Contexts, JsonFlag, OutNew
 from tiltlm.cli.placement import Chosen, with_placement
 
 
-@with_placement
+@with_placement()
 def tilt(
     model: Annotated[
         str, typer.Argument(help=f"{MODEL} Or a YAML file that says model, target and how.")

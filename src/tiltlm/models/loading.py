@@ -116,7 +116,7 @@ def load_tokenizer(name: str | Path) -> PreTrainedTokenizerBase:
     if str(name) == "model5":
         return gpt2_tokenizer()
     if is_adapter(name):
-        return load_tokenizer(_adapter_base(str(name)).name)
+        return load_tokenizer(adapter_base(str(name)).name)
     return _pretrained_tokenizer(str(name))
 
 
@@ -129,7 +129,7 @@ def _load_pretrained(name: str, placement: Placement | None) -> LoadedModel:
     if is_adapter(name):
         return _load_adapter(name, placement)
     where = resolve(placement)
-    source = _source(name)
+    source = source_folder(name)
     tokenizer = _pretrained_tokenizer(name)
     try:
         stored = AutoConfig.from_pretrained(source, trust_remote_code=False).dtype
@@ -140,7 +140,7 @@ def _load_pretrained(name: str, placement: Placement | None) -> LoadedModel:
             **where.arguments(stored),
         )
     except Exception as error:  # Each file format has error types of its own.
-        raise _cannot_load(name, error) from None
+        raise cannot_load(name, error) from None
     model, report = loaded
     check_whole(report["missing_keys"], name)
     check_no_offloading(model, name)
@@ -193,12 +193,12 @@ def _load_adapter(folder: str, placement: Placement | None) -> LoadedModel:
     """
     from peft import PeftModel
 
-    model, tokenizer = load_base(_adapter_base(folder), placement)
+    model, tokenizer = load_base(adapter_base(folder), placement)
     untie_head(model)
     try:
         model = PeftModel.from_pretrained(model, folder).merge_and_unload()
     except Exception as error:
-        raise _cannot_load(folder, error) from None
+        raise cannot_load(folder, error) from None
     return LoadedModel(model, tokenizer, folder)
 
 
@@ -223,8 +223,16 @@ def load_base(base: LabelBase, placement: Placement | None = None) -> LoadedMode
     )
 
 
-def _adapter_base(folder: str) -> LabelBase:
-    """The base of an adapter, as its label names it, or else as peft does."""
+def adapter_base(folder: str) -> LabelBase:
+    """The base of an adapter, as its label names it, or else as peft does.
+
+    Args:
+        folder: of the adapter.
+
+    Raises:
+        ModelError: the adapter names none.
+        ConfigError: the label beside it is damaged.
+    """
     from peft import PeftConfig
 
     label = read_label(Path(folder))
@@ -236,8 +244,11 @@ def _adapter_base(folder: str) -> LabelBase:
     return LabelBase(name=str(name), sha256=None)
 
 
-def _source(name: str) -> str:
+def source_folder(name: str) -> str:
     """What transformers is given for a name: a folder or a name on the Hub, never a GGUF file.
+
+    Args:
+        name: as for `load`, but not ``model5``.
 
     Raises:
         ModelError: a file or folder that does not exist, or holds no model. The Hub is not asked
@@ -259,13 +270,13 @@ def _pretrained_tokenizer(name: str) -> PreTrainedTokenizerBase:
     """The tokenizer of a folder, a GGUF file or a model on the Hub."""
     from transformers import AutoTokenizer
 
-    source = _source(name)
+    source = source_folder(name)
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
             source, trust_remote_code=False
         )
     except Exception as error:
-        raise _cannot_load(name, error) from None
+        raise cannot_load(name, error) from None
     return tokenizer
 
 
@@ -285,8 +296,13 @@ def _check_folder(name: str) -> None:
         raise ModelError("there is no such folder or file", where=name, fix="correct the path")
 
 
-def _cannot_load(name: str, error: Exception) -> ModelError:
-    """One error for all that can go wrong inside transformers; its first line says why."""
+def cannot_load(name: str, error: Exception) -> ModelError:
+    """One error for all that can go wrong inside transformers; its first line says why.
+
+    Args:
+        name: of the model.
+        error: as it came.
+    """
     first = str(error).strip().split("\n")[0][:200]
     return ModelError(
         f"cannot load the model {name!r}: {first}",

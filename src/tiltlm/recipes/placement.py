@@ -37,6 +37,8 @@ class Placement:
             stored, but that a device which cannot compute in it gets float32.
         device_map: ``auto`` spreads a model over all GPUs, by accelerate; None for one device.
         quantization: ``8bit`` or ``4bit``, by bitsandbytes; None for weights as they are.
+        one_at_a_time: whether two whole models that are compared take turns in memory; None for
+            where they do not fit into what is free together.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -45,3 +47,4 @@ class Placement:
     dtype: Dtype = "auto"
     device_map: Literal["auto"] | None = None
     quantization: Quantization | None = None
+    one_at_a_time: bool | None = None
