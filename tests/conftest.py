@@ -57,18 +57,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.fixture(scope="session", autouse=True)
 def _on_device(pytestconfig) -> Iterator[None]:
     """Let ``auto`` mean the device of ``--device`` wherever a model is loaded."""
-    from tiltlm.models import loading, model5
-
-    load_pretrained, build = loading._load_pretrained, model5.build_model5
-
-    def load_there(name):
-        loaded = load_pretrained(name)
-        devices.placed(loaded.model)
-        return loaded
+    from tiltlm.models import placement
 
     with devices.emulating(pytestconfig.getoption("--device")), pytest.MonkeyPatch.context() as m:
-        m.setattr(loading, "_load_pretrained", load_there)
-        m.setattr(model5, "build_model5", lambda *a, **k: devices.placed(build(*a, **k)))
+        m.setattr(placement, "automatic_device", devices.chosen)
         yield
 
 

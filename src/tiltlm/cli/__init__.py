@@ -9,10 +9,13 @@ measure           `tiltlm measure`
 sweep             `tiltlm sweep`
 audit             `tiltlm audit`, `tiltlm audit plan`
 null              `tiltlm null build`
+info              `tiltlm info`
 options           options that several commands share
+placement         --device, --dtype and the like, of every command that loads a model
 bars              progress on standard error
 printing_run      what run, demo and tilt print
 printing_tokens   what tokens prints
+printing_info     what info prints
 printing_measure  what measure and sweep print
 printing_audit    what audit and null print
 

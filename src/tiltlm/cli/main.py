@@ -13,6 +13,7 @@ from typing import Any
 import typer
 
 from tiltlm.cli.audit import audit_app
+from tiltlm.cli.info import info
 from tiltlm.cli.measure import measure
 from tiltlm.cli.null import null_app
 from tiltlm.cli.run import demo, recipes_app, report, run
@@ -32,7 +33,7 @@ app = typer.Typer(
 )
 """All commands."""
 
-for _command in (demo, run, report, tilt, measure, sweep, sample, tokens):
+for _command in (demo, run, report, tilt, measure, sweep, sample, tokens, info):
     app.command()(_command)
 
 app.add_typer(recipes_app, name="recipes")

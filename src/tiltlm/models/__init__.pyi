@@ -25,6 +25,9 @@ from .model5 import Model5ForCausalLM as Model5ForCausalLM
 from .model5 import as_gpt2 as as_gpt2
 from .model5 import build_model5 as build_model5
 from .model5 import from_gpt2 as from_gpt2
+from .placement import automatic_device as automatic_device
+from .placement import placement_of as placement_of
+from .placement import resolve as resolve
 from .precision import Precision as Precision
 from .precision import full_head as full_head
 from .precision import lower_precision as lower_precision

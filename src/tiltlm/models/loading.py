@@ -144,6 +144,8 @@ def _load_pretrained(name: str, placement: Placement | None) -> LoadedModel:
     model, report = loaded
     check_whole(report["missing_keys"], name)
     check_no_offloading(model, name)
+    if model.device.type != where.device.type:
+        model = model.to(where.device)
     return LoadedModel(model, tokenizer, name)
 
 

@@ -56,7 +56,7 @@ class ResolvedPlacement:
         given: dict[str, Any] = {"dtype": self.dtype or "auto"}
         if self.dtype is None and not computes_in(self.device, stored):
             given["dtype"] = torch.float32
-        if self.device_map or self.quantization or self.device.type != "cpu":
+        if self.device_map or self.quantization or self.device.type == "cuda":
             # A map of one device reads the weights straight onto it.
             given["device_map"] = self.device_map or {"": self.device}
         if self.quantization:

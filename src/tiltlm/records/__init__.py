@@ -8,6 +8,7 @@ tilt     ``result.json`` of ``tiltlm tilt``
 measure  ``measure.json`` of ``tiltlm measure``
 sweep    ``sweep.json`` of ``tiltlm sweep``
 tokens   what ``tiltlm tokens`` says
+info     what ``tiltlm info`` says
 audit    ``result.json`` of ``tiltlm audit``, and what ``tiltlm null build`` says
 """
 
