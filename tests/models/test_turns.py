@@ -98,10 +98,10 @@ def test_base_and_model_are_each_loaded_once_more_to_read_a_pair(two, monkeypatc
     pair = open_pair(two[1], two[0], placement=placed(True))[0]
     loads = []
     monkeypatch.setattr(
-        "tiltlm.measures.opening.load", lambda name: loads.append("model") or load(name)
+        "tiltlm.measures.opening.load", lambda name, **_: loads.append("model") or load(name)
     )
     monkeypatch.setattr(
-        "tiltlm.measures.opening.load_base", lambda base: loads.append("base") or load(base.name)
+        "tiltlm.measures.opening.load_base", lambda base, _: loads.append("base") or load(base.name)
     )
     # More than a batch goes through a model at once.
     assert len(list(pair.read(contexts(60)))) > 60
