@@ -5,6 +5,7 @@ tilt_loss          the article's loss, as a module of torch
 linear_divergence  the same straight from hidden states and head, without all logits at once
 head_target        what that comes close to
 head_blocks        how that goes through the rows, block by block
+head_products      the products that it is made of, exact where that counts
 row_gradients      each divergence of a few rows with its gradient
 masses             how much probability lies on a set of tokens
 

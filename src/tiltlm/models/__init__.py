@@ -9,6 +9,8 @@ structure     sizes, head and embedding, asked alike of every architecture
 head          from hidden states to logits, and back to hidden states alone
 precision     lower precision for the body's matrix products
 sampling      drawing tokens
+seeding       random draws by a seed, on whatever device
+trainer_device  where transformers' trainers train
 chat          prompts and answers as token ids
 fingerprints  what tells a model's weights from all others
 

@@ -12,6 +12,7 @@ from .gguf import converted as converted
 from .gguf import smollm2_file as smollm2_file
 from .gpt2 import gpt2_tokenizer as gpt2_tokenizer
 from .head import Head as Head
+from .head import full_head as full_head
 from .head import hidden_states as hidden_states
 from .head import replaced_forward as replaced_forward
 from .loading import LoadedModel as LoadedModel
@@ -26,13 +27,15 @@ from .model5 import as_gpt2 as as_gpt2
 from .model5 import build_model5 as build_model5
 from .model5 import from_gpt2 as from_gpt2
 from .precision import Precision as Precision
-from .precision import full_head as full_head
 from .precision import lower_precision as lower_precision
 from .precision import resolve_precision as resolve_precision
 from .sampling import SamplingOptions as SamplingOptions
 from .sampling import sample as sample
+from .seeding import seeded as seeded
 from .structure import can_keep_logits as can_keep_logits
 from .structure import context_length as context_length
 from .structure import head_of as head_of
+from .structure import input_device as input_device
 from .structure import untie_head as untie_head
 from .structure import vocabulary_size as vocabulary_size
+from .trainer_device import keep_in_place as keep_in_place

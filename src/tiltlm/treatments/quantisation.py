@@ -36,9 +36,9 @@ def round_weights(
             weight = module.weight.data
             by_output = weight.T if isinstance(module, Conv1D) else weight
             shape = by_output.shape
-            rows = by_output
+            rows = by_output.float()  # bfloat16 has no room between the levels of 8 bits
             if group and shape[1] % group == 0:
-                rows = by_output.reshape(-1, group)
+                rows = rows.reshape(-1, group)
             scale = rows.abs().amax(1, keepdim=True).clamp(min=1e-30) / highest
             levels = rows / scale
             if generator is not None:
