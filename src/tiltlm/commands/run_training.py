@@ -16,6 +16,7 @@ from tiltlm.contexts.token_contexts import RandomTokenContexts
 from tiltlm.errors import ConfigError
 from tiltlm.files import require_free
 from tiltlm.models.loading import LoadedModel
+from tiltlm.models.trainer_device import keep_in_place
 from tiltlm.progress import Progress
 from tiltlm.realise import checkpoints
 from tiltlm.realise.callbacks import ReportProgress, StopOnInterrupt
@@ -105,9 +106,11 @@ def _trainer(
 ) -> TiltTrainer:
     """The trainer of a recipe, which prints nothing of its own."""
     part = recipe.train
+    config = tilt_config(recipe, run.checkpoints, seed)
+    keep_in_place(config, loaded.model)
     trainer = TiltTrainer(
         loaded.model,
-        tilt_config(recipe, run.checkpoints, seed),
+        config,
         target,
         RandomTokenContexts(
             len(loaded.vocabulary),

@@ -14,10 +14,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from tiltlm.errors import EventError
 from tiltlm.events.automaton import Automaton, Product, State, Stateless
+from tiltlm.events.device_copies import DeviceCopies
 from tiltlm.events.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -112,6 +114,20 @@ class BoundEvent(Automaton):
         Returns:
             (V,) boolean; it may be shared, so it is not to be written to.
         """
+
+    @cached_property
+    def _elsewhere(self) -> DeviceCopies:
+        """The masks on devices other than the processor."""
+        return DeviceCopies(self.mask_at)
+
+    def mask_on(self, device: torch.device | None, state: State) -> torch.Tensor:
+        """The same on a device, to which it is copied once.
+
+        Args:
+            device: None for the processor.
+            state: as for `mask_at`.
+        """
+        return self._elsewhere.at(state, device)
 
 
 class FixedEvent(Stateless, BoundEvent):

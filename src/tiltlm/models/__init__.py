@@ -14,6 +14,8 @@ head          from hidden states to logits, and back to hidden states alone
 placement     where a model lies and how its weights are held, on this machine
 precision     lower precision for the body's matrix products
 sampling      drawing tokens
+seeding       random draws by a seed, on whatever device
+trainer_device  where transformers' trainers train
 chat          prompts and answers as token ids
 fingerprints  what tells a model's weights from all others
 

@@ -12,6 +12,7 @@ from .gguf import converted as converted
 from .gguf import smollm2_file as smollm2_file
 from .gpt2 import gpt2_tokenizer as gpt2_tokenizer
 from .head import Head as Head
+from .head import full_head as full_head
 from .head import hidden_states as hidden_states
 from .head import replaced_forward as replaced_forward
 from .loading import LoadedModel as LoadedModel
@@ -29,13 +30,15 @@ from .placement import automatic_device as automatic_device
 from .placement import placement_of as placement_of
 from .placement import resolve as resolve
 from .precision import Precision as Precision
-from .precision import full_head as full_head
 from .precision import lower_precision as lower_precision
 from .precision import resolve_precision as resolve_precision
 from .sampling import SamplingOptions as SamplingOptions
 from .sampling import sample as sample
+from .seeding import seeded as seeded
 from .structure import can_keep_logits as can_keep_logits
 from .structure import context_length as context_length
 from .structure import head_of as head_of
+from .structure import input_device as input_device
 from .structure import untie_head as untie_head
 from .structure import vocabulary_size as vocabulary_size
+from .trainer_device import keep_in_place as keep_in_place

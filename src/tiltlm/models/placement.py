@@ -15,6 +15,7 @@ import torch
 from transformers import PreTrainedModel
 
 from tiltlm.errors import ConfigError, ModelError
+from tiltlm.models.structure import input_device
 from tiltlm.recipes.placement import DEVICE_PATTERN, DTYPES, QUANTIZATIONS, Placement
 from tiltlm.records.base import HeldDtype, PlacementRecord
 
@@ -149,13 +150,6 @@ def placement_of(model: Any) -> PlacementRecord:
         dtype=held_dtype(model),
         quantization=None if quantization is None else _quantization_name(quantization),
     )
-
-
-def input_device(model: Any) -> torch.device:
-    """Where token ids go: the device of the input embedding."""
-    embedding: Any = model.get_input_embeddings()
-    device: torch.device = embedding.weight.device
-    return device
 
 
 def check_no_offloading(model: PreTrainedModel, name: str) -> None:

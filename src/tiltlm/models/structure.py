@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tiltlm.errors import ModelError
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
     from transformers import PreTrainedModel
 
@@ -61,6 +62,13 @@ def untie_head(model: PreTrainedModel) -> None:
         head.weight = nn.Parameter(head.weight.detach().clone())
     for config in {id(c): c for c in (model.config, model.config.get_text_config())}.values():
         config.tie_word_embeddings = False
+
+
+def input_device(model: PreTrainedModel) -> torch.device:
+    """Where token ids go: the device of the input embedding, which may not be the head's."""
+    embedding: Any = model.get_input_embeddings()
+    device: torch.device = embedding.weight.device
+    return device
 
 
 def can_keep_logits(model: nn.Module) -> bool:

@@ -95,7 +95,7 @@ class BoundMatch(BoundTilt):
         for reference, states in rows():
             log_masses = torch.empty(len(reference), len(self.patterns), dtype=torch.float64)
             for state, at_state in rows_by_state(states).items():
-                log_masses[at_state] = self.log_masses(reference[at_state], state).cpu()
+                log_masses[at_state] = self.log_masses(reference[at_state], state)
             blocks.append(log_masses)
         names = [event.text for event in self.events]
         self._strengths = solve_dual(

@@ -51,7 +51,9 @@ class BoundMix(WrappedTarget):
         classes = self.inner.classes()
         assert classes is not None
         # Only the classes' own columns are made float64, not the whole vocabulary's.
-        masses = torch.stack([picked_mass(reference, m, torch.float64) for m in classes], 1).cpu()
+        exact = torch.float64 if reference.device.type != "mps" else torch.float32
+        columns = [picked_mass(reference, m, exact) for m in classes.to(reference.device)]
+        masses = torch.stack(columns, 1).cpu().double()
         normaliser = (1 + (masses * full.expm1()).sum(1, keepdim=True)).log()
         of_target, of_reference = math.log(self.share), math.log1p(-self.share)
 

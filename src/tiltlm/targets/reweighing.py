@@ -12,6 +12,7 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from tiltlm.events.automaton import Product, State, rows_by_state
+from tiltlm.events.device_copies import DeviceCopies
 from tiltlm.events.event import BoundEvent, Event
 from tiltlm.events.vocabulary import Vocabulary
 from tiltlm.targets.arguments import given_rows
@@ -54,6 +55,7 @@ class Reweighing(Product, BoundTarget):
         self.vocabulary_size = len(vocabulary)
         self.patterns = [p for p in product((0, 1), repeat=len(bound)) if any(p)]
         self._classes: dict[State, torch.Tensor] = {}
+        self._classes_elsewhere = DeviceCopies(self.classes_at)
 
     def event_states(self, state: State) -> tuple[State, ...]:
         """The state of each event, of which the target's state is made."""
@@ -90,18 +92,19 @@ class Reweighing(Product, BoundTarget):
             state: of all N contexts.
 
         Returns:
-            (N, A) in nats, float64.
+            (N, A) in nats, float64 on the processor.
         """
         from tiltlm.losses.masses import class_masses
 
-        return class_masses(reference.float(), self.classes_at(state)).double().log()
+        classes = self._classes_elsewhere.at(state, reference.device)
+        return class_masses(reference.float(), classes).cpu().double().log()
 
     @abstractmethod
     def class_shifts(self, log_masses: torch.Tensor) -> torch.Tensor:
         """(N, A) shifts in nats, for contexts in which the classes have these (N, A) log-masses."""
 
     def shifts(self, reference: torch.Tensor, states: Sequence[State]) -> torch.Tensor:
-        """(N, A) shifts of the classes in nats; those of a state's own classes at each state."""
+        """(N, A) shifts in nats of the classes of each state, float64 on the processor."""
         import torch
 
         constant = self.constant_shifts()
@@ -109,7 +112,7 @@ class Reweighing(Product, BoundTarget):
             return constant[None].expand(len(reference), -1)
         shifts = torch.zeros(len(reference), len(self.patterns), dtype=torch.float64)
         for state, rows in rows_by_state(states).items():
-            shifts[rows] = self.class_shifts(self.log_masses(reference[rows], state)).cpu()
+            shifts[rows] = self.class_shifts(self.log_masses(reference[rows], state))
         return shifts
 
     def log_probs(
@@ -131,7 +134,8 @@ class Reweighing(Product, BoundTarget):
             shift = self.constant_shifts()
             if shift is None:
                 shift = self.class_shifts(self.log_masses(part.float().log_softmax(-1), state))
-            shifted = part + shift.to(part) @ self.classes_at(state).to(part)
+            classes = self._classes_elsewhere.at(state, part.device)
+            shifted = part + shift.to(part) @ classes.to(part)
             if part is reference:
                 return shifted
             reweighed = reference.clone() if reweighed is None else reweighed

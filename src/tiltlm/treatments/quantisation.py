@@ -56,12 +56,13 @@ def rounded(
         (outputs, inputs) of the same type.
     """
     highest = 2 ** (bits - 1) - 1
-    rows = weight
+    rows = weight.float()  # bfloat16 has no room between the levels of 8 bits
     if group and weight.shape[1] % group == 0:
-        rows = weight.reshape(-1, group)
+        rows = rows.reshape(-1, group)
     scale = rows.abs().amax(1, keepdim=True).clamp(min=1e-30) / highest
     levels = rows / scale
     if generator is not None:
         noise = torch.rand(levels.shape, generator=generator).to(levels) - 0.5
         levels = levels + noise
-    return (levels.round().clamp(-highest, highest) * scale).reshape(weight.shape)
+    nearest = levels.round().clamp(-highest, highest) * scale
+    return nearest.reshape(weight.shape).to(weight.dtype)
