@@ -28,8 +28,13 @@ DEADLINE = 0.4
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
-    monkeypatch.setattr(http, "DEADLINE_SECONDS", DEADLINE)
+    monkeypatch.setattr(http, "DEADLINE_SECONDS", 20.0)
     monkeypatch.setattr(http, "FIRST_PAUSE_SECONDS", 0.001)
+
+
+@pytest.fixture
+def deadline(monkeypatch):
+    monkeypatch.setattr(http, "DEADLINE_SECONDS", DEADLINE)
 
 
 def ask(server, prompts=1, **options):
@@ -47,8 +52,7 @@ def test_a_good_server_is_answered_by():
 
 
 @pytest.mark.parametrize("status", [200, 400, 500])
-def test_a_body_without_end_is_left_at_the_limit(monkeypatch, status):
-    monkeypatch.setattr(http, "DEADLINE_SECONDS", 20.0)
+def test_a_body_without_end_is_left_at_the_limit(status):
     with (
         HostileServer(lambda h: hostile.endless(h, status)) as server,
         pytest.raises(ModelError, match="larger than 1,048,576 bytes"),
@@ -72,7 +76,7 @@ def test_a_packed_body_is_not_unpacked():
     "behave",
     [hostile.dripping, hostile.dripping_head, hostile.silent, hostile.endless_continue],
 )
-def test_a_server_that_takes_its_time_is_left_at_the_deadline(behave):
+def test_a_server_that_takes_its_time_is_left_at_the_deadline(deadline, behave):
     begun = time.monotonic()
     with (
         HostileServer(behave) as server,
@@ -83,7 +87,7 @@ def test_a_server_that_takes_its_time_is_left_at_the_deadline(behave):
     assert time.monotonic() - begun < 4 * DEADLINE
 
 
-def test_one_that_stops_answering_is_given_up_after_three_and_what_came_is_kept():
+def test_one_that_stops_answering_is_given_up_after_three_and_what_came_is_kept(deadline):
     def behave(handler):
         if handler.asked["seed"] < 2:
             handler.answer(completion())
@@ -96,8 +100,7 @@ def test_one_that_stops_answering_is_given_up_after_three_and_what_came_is_kept(
     assert time.monotonic() - begun < 6 * DEADLINE
 
 
-def test_an_interrupt_does_not_wait_for_the_server(monkeypatch):
-    monkeypatch.setattr(http, "DEADLINE_SECONDS", 60.0)
+def test_an_interrupt_does_not_wait_for_the_server():
     begun = time.monotonic()
     with HostileServer(hostile.silent) as server:
         threading.Timer(
@@ -170,7 +173,7 @@ def test_a_pause_of_a_day_is_not_waited_and_said(pause):
         pytest.raises(ModelError, match=r"left alone for .* s \(Retry-After\)"),
     ):
         ask(server)
-    assert time.monotonic() - begun < DEADLINE
+    assert time.monotonic() - begun < 5
     assert len(server.requests) == 1
 
 
