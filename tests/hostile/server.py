@@ -40,7 +40,7 @@ class HostileServer:
 
             def head(self, status=200, **headers):
                 self.send_response(status)
-                for name, value in headers.items():
+                for name, value in {"Connection": "close", **headers}.items():
                     self.send_header(name.replace("_", "-"), str(value))
                 self.end_headers()
 
