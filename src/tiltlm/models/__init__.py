@@ -10,6 +10,8 @@ head          from hidden states to logits, and back to hidden states alone
 precision     lower precision for the body's matrix products
 sampling      drawing tokens
 chat          prompts and answers as token ids
+chat_templates  chats through a model's own template, which is a stranger's program
+template_process  the process that it runs in
 fingerprints  what tells a model's weights from all others
 
 The public names load when they are first used.
