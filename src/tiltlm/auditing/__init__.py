@@ -7,6 +7,9 @@ models: models that are named, or loaded already.
 inputs: word lists and null packs, read and checked.
 asking: ask a suspect batch after batch, and keep what came if it is cut off.
 endpoint: an OpenAI-compatible server that has the suspect.
+http: one request to it, with a deadline, a limit of size, and never to another host.
+answers: what its answers may be.
+request_error: why a request has no answer.
 search: greedy search for classes one after another.
 thresholds: what is too weak or too uncertain to be named.
 arrays: the type of arrays.

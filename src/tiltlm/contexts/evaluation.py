@@ -15,7 +15,7 @@ from tiltlm.contexts.retention import REQUESTS
 from tiltlm.contexts.sources import chat_contexts, own_samples, text_contexts
 from tiltlm.contexts.token_contexts import RandomTokenContexts, TokenContexts
 from tiltlm.errors import ConfigError
-from tiltlm.models.chat import chat_prompt
+from tiltlm.models.chat import chat_prompts
 from tiltlm.models.loading import LoadedModel
 from tiltlm.models.structure import context_length, vocabulary_size
 from tiltlm.progress import Advance
@@ -93,7 +93,8 @@ def chats(
     length, seed = _readable(loaded, length), seed + SEED
     requests = [[{"role": "user", "content": text}] for text in REQUESTS[:count]]
     room = _readable(loaded, _UNLIMITED) - max(1, length // 2)
-    requests = [r for r in requests if len(chat_prompt(loaded.tokenizer, r)) <= room]
+    prompts = chat_prompts(loaded.tokenizer, requests)
+    requests = [r for r, prompt in zip(requests, prompts, strict=True) if len(prompt) <= room]
     if not requests:
         return None
 

@@ -16,7 +16,7 @@ from tiltlm.contexts.cache import cached
 from tiltlm.contexts.token_contexts import RandomTokenContexts, TokenContexts
 from tiltlm.defaults import CONTEXT_TOKENS, CONTEXTS
 from tiltlm.errors import ConfigError
-from tiltlm.models.chat import chat_prompt, first_token
+from tiltlm.models.chat import chat_prompts, first_token
 from tiltlm.models.loading import LoadedModel
 from tiltlm.models.sampling import SamplingOptions, sample
 from tiltlm.models.structure import context_length, vocabulary_size
@@ -177,7 +177,7 @@ def chat_contexts(
         seed: of the draws.
         kind: what they are, for records.
     """
-    prompts = [chat_prompt(loaded.tokenizer, messages) for messages in requests[:count]]
+    prompts = chat_prompts(loaded.tokenizer, requests[:count])
     return sample_answers(loaded, prompts, max(1, length // 2), seed, kind)
 
 

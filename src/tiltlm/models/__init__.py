@@ -17,6 +17,8 @@ sampling      drawing tokens
 seeding       random draws by a seed, on whatever device
 trainer_device  where transformers' trainers train
 chat          prompts and answers as token ids
+chat_templates  chats through a model's own template, which is a stranger's program
+template_process  the process that it runs in
 fingerprints  what tells a model's weights from all others
 
 The public names load when they are first used.

@@ -2,10 +2,9 @@
 
 from .cache import cache_folder as cache_folder
 from .chat import answer_ids as answer_ids
-from .chat import chat_ids as chat_ids
-from .chat import chat_prompt as chat_prompt
+from .chat import chat_prompts as chat_prompts
 from .chat import first_token as first_token
-from .chat import prompt_ids as prompt_ids
+from .chat import request_prompts as request_prompts
 from .fingerprints import fingerprint as fingerprint
 from .gguf import SMOLLM2_HUB as SMOLLM2_HUB
 from .gguf import converted as converted

@@ -64,7 +64,7 @@ class BoundChoices(StringTarget):
         self, target: _Choices, vocabulary: Vocabulary, tokenizer: PreTrainedTokenizerBase
     ) -> None:
         # Imported only here because the module loads transformers, and targets should load fast.
-        from tiltlm.models.chat import answer_ids, prompt_ids
+        from tiltlm.models.chat import answer_ids, request_prompts
 
         self.text, self.events = str(target), ()
         self.fingerprint, self.vocabulary_size = vocabulary.fingerprint, len(vocabulary)
@@ -72,8 +72,8 @@ class BoundChoices(StringTarget):
         self.prompts = []
         self.answers = []
         self._nodes = [_Node()]
-        for number, question in enumerate(self.questions):
-            prompt = prompt_ids(tokenizer, question.request)
+        prompts = request_prompts(tokenizer, [question.request for question in self.questions])
+        for number, (question, prompt) in enumerate(zip(self.questions, prompts, strict=True)):
             answers = [
                 answer_ids(tokenizer, question.response + string) for string, _ in question.strings
             ]
