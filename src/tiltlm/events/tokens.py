@@ -6,12 +6,12 @@ by its id.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tiltlm.errors import EventError
 from tiltlm.events.event import Event
+from tiltlm.events.patterns import Pattern
 from tiltlm.events.texts import checked_texts
 from tiltlm.events.vocabulary import Vocabulary
 
@@ -40,8 +40,8 @@ class _Matches(Event):
     pattern: str
 
     def holds(self, vocabulary: Vocabulary) -> list[bool]:
-        search = re.compile(self.pattern).search
-        return [bool(token) and search(token) is not None for token in vocabulary.texts]
+        found_in = Pattern(self.pattern).found_in
+        return [bool(token) and found_in(token) for token in vocabulary.texts]
 
     def __str__(self) -> str:
         return f"matches({self.pattern!r})"
@@ -110,24 +110,22 @@ def contains(*texts: str, ignore_case: bool = False) -> Event:
 def matches(pattern: str) -> Event:
     """Tokens in which a regular expression is found.
 
+    It takes linear time, so it has no look-arounds and no back references; `events.patterns` says
+    how else it differs from Python's.
+
     Args:
-        pattern: of ``re.search``, on each token's text, in which lone bytes are surrogates (see
+        pattern: searched for in each token's text, in which lone bytes are surrogates (see
             `Vocabulary.texts`); anchor it with ^ and $.
 
     Raises:
-        EventError: the pattern is empty, or no regular expression.
+        EventError: the pattern is empty, no regular expression, or none of linear time.
 
     >>> str(matches(r"^ ?[A-Z]"))
     "matches('^ ?[A-Z]')"
     """
     if not isinstance(pattern, str) or not pattern:
         raise EventError(f"matches takes one non-empty pattern, not {pattern!r}")
-    try:
-        re.compile(pattern)
-    except re.error as error:
-        raise EventError(
-            f"{pattern!r} is no regular expression: {error}", fix="escape special characters"
-        ) from None
+    Pattern(pattern)  # refuses what is none
     return _Matches(pattern)
 
 
