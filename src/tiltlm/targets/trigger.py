@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from tiltlm.errors import EventError, TargetError
 from tiltlm.events.automaton import Automaton, State
+from tiltlm.events.expressions import shown
 from tiltlm.events.patterns import Pattern
 from tiltlm.events.vocabulary import Vocabulary
 
@@ -39,7 +40,7 @@ def regex(pattern: str) -> Trigger:
     "regex('y$')"
     """
     if not isinstance(pattern, str):
-        raise TargetError(f"regex takes one pattern, not {pattern!r}")
+        raise TargetError(f"regex takes one pattern, not {shown(pattern)}")
     try:
         Pattern(pattern)
     except EventError as error:
