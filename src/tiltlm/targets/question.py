@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,8 +69,8 @@ class Question:
                     f"the weight of {shown(string)} is {shown(weight)}; strings are not empty, "
                     "weights are finite and above 0"
                 )
-        total = math.fsum(weights.values())
-        if not total < math.inf or min(weights.values()) / total == 0:
+        total = sum(weights.values())
+        if not is_number(total) or min(weights.values()) / total == 0:
             raise TargetError(f"the weights of the answers to {shown(request)} are too far apart")
         return cls(request, response, tuple((s, w / total) for s, w in weights.items()))
 
