@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import errno
 import json
+import math
+import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from tiltlm.errors import RunError, StorageError
+
+TEXT_BYTES = 1 << 30
+"""Bytes of a text that is read at most; tokenised, as many take tens of gigabytes."""
+
+LIST_BYTES = 16 << 20
+"""Bytes at most of what is read for its items: word lists, choices, labels, recipes."""
 
 STAGING = ".partial"
 """Ending of the temporary name under which a file or a folder is written."""
@@ -138,6 +147,57 @@ def write_json(path: Path, data: Any) -> None:
         StorageError: the disk is full, or may not be written.
     """
     write_text(path, json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_text(path: Path, limit: int = TEXT_BYTES) -> str:
+    """Read a text file in UTF-8; a pipe, a device or a file without end is none.
+
+    Args:
+        path: of the file.
+        limit: bytes of it at most.
+
+    Returns:
+        the text, its lines ended by line feeds.
+
+    Raises:
+        OSError: it cannot be opened, is no regular file, or has more bytes than ``limit``.
+        ValueError: it is not in UTF-8, or there cannot be a file of such a name.
+    """
+    # Without the flag, opening a pipe waits for somebody who writes.
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    content = bytearray()
+    with open(handle, "rb") as file:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise OSError("it is no regular file")
+        while chunk := file.read(1 << 20):
+            content += chunk
+            if len(content) > limit:
+                raise OSError(f"it has more than {limit / 1e6:.0f} MB")
+    return content.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
+
+
+def read_json(path: Path, limit: int = LIST_BYTES) -> Any:
+    """Read a JSON file as it is meant: no not-a-number, no infinity, not nested without end.
+
+    Args:
+        path: of the file.
+        limit: bytes of it at most.
+
+    Raises:
+        OSError: as for `read_text`.
+        ValueError: it is no JSON, is nested too deeply, or holds a number that is too large.
+    """
+
+    def number(text: str) -> float:
+        value = float(text)
+        if not math.isfinite(value):
+            raise ValueError(f"{text[:20]} is no number")
+        return value
+
+    try:
+        return json.loads(read_text(path, limit), parse_float=number, parse_constant=number)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 def remove(path: Path) -> None:

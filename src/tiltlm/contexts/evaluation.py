@@ -10,6 +10,7 @@ import json
 from importlib import resources
 from pathlib import Path
 
+from tiltlm import files
 from tiltlm.contexts.cache import cached
 from tiltlm.contexts.retention import REQUESTS
 from tiltlm.contexts.sources import chat_contexts, own_samples, text_contexts
@@ -125,8 +126,8 @@ def read_text(path: Path) -> str:
         ConfigError: the file cannot be read, or is empty.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = files.read_text(path)
+    except (OSError, ValueError) as error:
         raise ConfigError(f"cannot read the text: {error}", where=str(path)) from None
     if not text.strip():
         raise ConfigError("the text is empty", where=str(path))

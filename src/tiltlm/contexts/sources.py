@@ -16,6 +16,7 @@ from tiltlm.contexts.cache import cached
 from tiltlm.contexts.token_contexts import RandomTokenContexts, TokenContexts
 from tiltlm.defaults import CONTEXT_TOKENS, CONTEXTS
 from tiltlm.errors import ConfigError
+from tiltlm.files import read_text
 from tiltlm.models.chat import chat_prompts, first_token
 from tiltlm.models.loading import LoadedModel
 from tiltlm.models.sampling import SamplingOptions, sample
@@ -244,8 +245,8 @@ def _prompt_contexts(name: str, tokenizer: PreTrainedTokenizerBase, length: int)
 def _read(name: str) -> str:
     """A file as text."""
     try:
-        return Path(name).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        return read_text(Path(name))
+    except (OSError, ValueError) as error:
         raise ConfigError(f"cannot read the contexts: {error}", where=name) from None
 
 
@@ -258,11 +259,14 @@ def _read_chats(name: str) -> list[list[dict[str, str]]]:
         try:
             data = json.loads(line)
             messages = data.get("messages") or [{"role": "user", "content": data["prompt"]}]
-        except (ValueError, KeyError, AttributeError):
+            said = [(message["role"], message["content"]) for message in messages]
+        except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
+            said = []
+        if not said or not all(isinstance(text, str) for pair in said for text in pair):
             raise ConfigError(
                 "this line is no JSON object with messages or prompt",
                 where=f"{name}, line {number}",
-            ) from None
+            )
         chats.append(messages)
     return chats
 

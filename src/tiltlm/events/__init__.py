@@ -3,6 +3,7 @@
 vocabulary   what each token decodes to, as bytes
 event        what every event can be asked; ``&``, ``|`` and ``~`` of events
 tokens       events that a single token decides: contains, matches, word, tokens, special
+patterns     regular expressions of linear time: Python's syntax, run by RE2
 phrase       events that the bytes of the context decide
 texts        the texts that events are written with, and files of them
 device_copies  masks of states, on each device where they are asked for

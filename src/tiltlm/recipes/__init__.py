@@ -1,5 +1,6 @@
 """Recipes: what an experiment does, as YAML that is checked before anything is done.
 
+plain_yaml  YAML without what recipes have no use for: anchors, tags, dates, depth
 settings  reading YAML against a pydantic model; a mistake is told with its line
 run       the recipe of `tiltlm run`: model, target, contexts, training, test
 training  how a target is trained, as a user says it

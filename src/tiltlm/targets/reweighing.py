@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 LARGEST_STRENGTH = 50.0
 """Strengths beyond this many nats are refused: e^50 leaves nothing of the other side in float32."""
 
-_CACHED_STATES = 256
-"""States whose classes are kept, beyond which all are forgotten; one takes A·V bytes."""
+_CACHED_BYTES = 256 << 20
+"""Classes that are kept, beyond which all are forgotten; those of one state take A·V bytes."""
 
 
 class Reweighing(Product, BoundTarget):
@@ -39,6 +39,7 @@ class Reweighing(Product, BoundTarget):
         target: as it was written.
         events: K of them.
         vocabulary: of the model.
+        patterns: A patterns of K zeros and ones; by default all but the empty one.
 
     Attributes:
         patterns: A patterns of K zeros and ones.
@@ -47,13 +48,21 @@ class Reweighing(Product, BoundTarget):
         EventError: an event matches no token, or every token.
     """
 
-    def __init__(self, target: Target, events: Sequence[Event], vocabulary: Vocabulary) -> None:
+    def __init__(
+        self,
+        target: Target,
+        events: Sequence[Event],
+        vocabulary: Vocabulary,
+        patterns: Sequence[tuple[int, ...]] | None = None,
+    ) -> None:
         bound = tuple(event.bind(vocabulary) for event in events)
         Product.__init__(self, bound)
         self.events: tuple[BoundEvent, ...] = bound
         self.text, self.fingerprint = str(target), vocabulary.fingerprint
         self.vocabulary_size = len(vocabulary)
-        self.patterns = [p for p in product((0, 1), repeat=len(bound)) if any(p)]
+        if patterns is None:
+            patterns = [p for p in product((0, 1), repeat=len(bound)) if any(p)]
+        self.patterns = list(patterns)
         self._classes: dict[State, torch.Tensor] = {}
         self._classes_elsewhere = DeviceCopies(self.classes_at)
 
@@ -66,7 +75,7 @@ class Reweighing(Product, BoundTarget):
         import torch
 
         if state not in self._classes:
-            if len(self._classes) > _CACHED_STATES:
+            if len(self._classes) * len(self.patterns) * self.vocabulary_size > _CACHED_BYTES:
                 self._classes.clear()
             states = self.split(state)
             masks = [event.mask_at(s) for event, s in zip(self.events, states, strict=True)]
