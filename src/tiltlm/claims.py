@@ -13,10 +13,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from tiltlm.errors import RunError
+from tiltlm.errors import RunError, StorageError
 from tiltlm.files import check_out, explain_storage, remove_leftovers, staging_path
 
 _NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK, errno.EINVAL)
+
+_ATTEMPTS = 100
+"""Times that a lock is opened which another process removes in that instant."""
 
 
 @contextmanager
@@ -127,12 +130,13 @@ def _locked(lock: Path, path: Path, wait: bool) -> int | None:
 
     Raises:
         RunError: another process has it.
+        StorageError: there can be no such file.
     """
     try:
         import fcntl
     except ImportError:  # Windows has none.
         return None
-    while True:
+    for _ in range(_ATTEMPTS):
         with ExitStack() as stack, suppress(FileNotFoundError):
             # Another process may remove an empty folder, or its own lock, between any two calls.
             lock.parent.mkdir(parents=True, exist_ok=True)
@@ -153,3 +157,4 @@ def _locked(lock: Path, path: Path, wait: bool) -> int | None:
             if os.path.samestat(os.fstat(handle), os.stat(lock)):
                 stack.pop_all()
                 return handle
+    raise StorageError("cannot make it there", where=str(path), fix="choose another --out")
