@@ -13,7 +13,9 @@ TiltError                 what the command line prints, with exit code 2
 │   └── StorageError      no room on the disk
 ├── DivergedError         the loss or the weights stopped being finite
 ├── MeasurementError      nothing was there to measure
-└── InterruptedRun        Ctrl-C: the run can be resumed
+└── InterruptedRun        Ctrl-C or SIGTERM: what is kept, and how to go on
+
+Terminated                SIGTERM, handled wherever Ctrl-C is
 """
 
 from __future__ import annotations
@@ -93,4 +95,8 @@ class MeasurementError(TiltError):
 
 
 class InterruptedRun(TiltError):  # noqa: N818  (it is how a run ends, not a fault)
-    """Ctrl-C: the run can be resumed."""
+    """Ctrl-C or SIGTERM ended the work; the message says what is kept and how to go on."""
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, which is handled wherever Ctrl-C is."""

@@ -6,6 +6,8 @@ import errno
 import json
 import math
 import os
+import re
+import secrets
 import shutil
 import stat
 from collections.abc import Iterator
@@ -13,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tiltlm.errors import RunError, StorageError
+from tiltlm.errors import RunError, StorageError, TiltError
 
 TEXT_BYTES = 1 << 30
 """Bytes of a text that is read at most; tokenised, as many take tens of gigabytes."""
@@ -22,42 +24,104 @@ LIST_BYTES = 16 << 20
 """Bytes at most of what is read for its items: word lists, choices, labels, recipes."""
 
 STAGING = ".partial"
-"""Ending of the temporary name under which a file or a folder is written."""
+"""What temporary names, under which files and folders are written, have after their own name."""
+
+_STAGED = re.compile(re.escape(STAGING) + r"-[0-9a-f]{8}$")
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_UNWRITABLE = (
+    *(errno.EACCES, errno.EROFS, errno.EPERM, errno.EIO, errno.EBUSY, errno.ESTALE),
+    *(errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY, errno.ENAMETOOLONG, errno.ELOOP),
+)
 
 
 @contextmanager
 def staged(path: Path) -> Iterator[Path]:
     """Hand out a temporary path beside ``path``, and rename it to ``path`` if the block succeeds.
 
-    What is at ``path`` already is replaced. If the block fails, that stays as it is and nothing of
-    the new one is left behind.
+    A file that is at ``path`` already is replaced, and so is a link or an empty folder; a folder
+    that holds something never is, even if it came there during the block. If the block fails, what
+    is there stays as it is and nothing of the new one is left behind. All is on the disk before it
+    gets its name, and has the modes that the umask gives.
 
     Args:
         path: of a file or a folder; the folders above it are made.
 
     Yields:
-        a path at which nothing is yet.
+        a path of its own at which nothing is yet.
 
     Raises:
         StorageError: the disk is full, or may not be written.
     """
-    temporary = path.with_name(path.name + STAGING)
+    temporary = staging_path(path)
     with explain_storage(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        remove(temporary)
         try:
             yield temporary
-            if path.is_dir() and temporary.is_dir():
-                retired = path.with_name(path.name + ".old")
-                remove(retired)
-                path.rename(retired)
-                temporary.rename(path)
-                remove(retired)
-            else:
-                temporary.replace(path)
+            settle(temporary)
+            if temporary.is_dir() and path.is_dir() and not path.is_symlink():
+                path.rmdir()
+            temporary.replace(path)
+            _flush(path.parent)
         except BaseException:
             remove(temporary)
             raise
+
+
+def settle(path: Path) -> None:
+    """Bring a file, or a folder with all that is in it, onto the disk.
+
+    Files get the modes that the umask gives: safetensors writes its own for the owner alone.
+
+    Raises:
+        OSError: the disk is full, or does not hold what is written.
+    """
+    # The umask can only be read by setting it; for that instant it is a strict one.
+    umask = os.umask(0o077)
+    os.umask(umask)
+    for item in [path, *path.rglob("*")] if path.is_dir() else [path]:
+        if item.is_file() and not item.is_symlink():
+            item.chmod(0o666 & ~umask)
+        _flush(item)
+
+
+def _flush(path: Path) -> None:
+    """Bring a file, or the names in a folder, onto the disk where the system can do that."""
+    if path.is_symlink() or (os.name == "nt" and path.is_dir()):
+        return
+    handle = os.open(path, os.O_RDONLY if os.name != "nt" else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(handle)
+
+
+def staging_path(path: Path) -> Path:
+    """A temporary name of its own beside ``path``, which may be too long for the file system."""
+    return path.with_name(f"{path.name}{STAGING}-{secrets.token_hex(4)}")
+
+
+def remove_leftovers(path: Path, *, within: bool = False) -> None:
+    """Remove what killed processes had staged.
+
+    Args:
+        path: of a file or a folder that no other process is at work on.
+        within: what was staged for anything in the folder, instead of for the folder itself.
+
+    Raises:
+        StorageError: it may not be removed.
+    """
+    with explain_storage(path):
+        if within:
+            found = list(path.rglob(f"*{STAGING}-*"))
+        else:
+            found = [p for p in path.parent.iterdir() if p.name.startswith(path.name + STAGING)]
+        for item in found:
+            if _STAGED.search(item.name):
+                remove(item)
 
 
 @contextmanager
@@ -72,12 +136,12 @@ def explain_storage(path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except StorageError:
+    except TiltError:
         raise
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if error.errno in _FULL:
             raise _full(path) from None
-        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR):
+        if error.errno in _UNWRITABLE:
             raise StorageError(
                 f"cannot write: {error.strerror}", where=str(path), fix="choose another --out"
             ) from None
@@ -94,7 +158,7 @@ def _full(path: Path) -> StorageError:
     return StorageError(
         f"the disk is full ({free_bytes(path) / 1e6:.0f} MB free); what was complete is kept",
         where=str(path),
-        fix="free some space and run again with --resume, or choose another --out",
+        fix="free some space and run the same again, or choose another --out",
     )
 
 
@@ -216,10 +280,12 @@ def check_out(out: Path) -> None:
 
     Raises:
         RunError: it is a file, or holds something.
+        StorageError: it may not be looked into.
     """
-    if out.is_file() or (out.is_dir() and any(out.iterdir())):
-        raise RunError(
-            "--out holds something already; nothing in it was touched",
-            where=str(out),
-            fix="name a new folder",
-        )
+    with explain_storage(out):
+        if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+            raise RunError(
+                "--out holds something already; nothing in it was touched",
+                where=str(out),
+                fix="name a new folder",
+            )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from tiltlm.auditing.auditing import audit
 from tiltlm.auditing.models import ModelSource
+from tiltlm.claims import claimed_new
 from tiltlm.commands.output import write_record
 from tiltlm.defaults import CERTIFIED_WITHIN_NATS, FALSE_POSITIVE_RATE
-from tiltlm.files import check_out
 from tiltlm.progress import Progress
 from tiltlm.recipes.placement import Placement
 from tiltlm.records.audit import AuditRecord, LogprobsAuditRecord, TextAuditRecord
@@ -55,15 +56,14 @@ def run_audit(
     Raises:
         TiltError: any of the tree in `errors`; ``out`` is then not there.
     """
-    if out is not None:
-        check_out(out)
-    record = audit(
-        suspect, reference, access=access, endpoint=endpoint, null=null, fpr=fpr,
-        contexts=contexts, lists=lists, events=events, within=within, budget=budget,
-        placement=placement, seed=seed, progress=progress,
-    )  # fmt: skip
-    if out is not None:
-        write_record(out, record, {"audit.html": _page(record)})
+    with claimed_new(out) if out else nullcontext() as folder:
+        record = audit(
+            suspect, reference, access=access, endpoint=endpoint, null=null, fpr=fpr,
+            contexts=contexts, lists=lists, events=events, within=within, budget=budget,
+            placement=placement, seed=seed, progress=progress,
+        )  # fmt: skip
+        if folder is not None:
+            write_record(folder, record, {"audit.html": _page(record)})
     return record
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
-from tiltlm.files import check_out, staged, write_json, write_text
+from tiltlm.claims import claimed_new
+from tiltlm.files import staged, write_json, write_text
 from tiltlm.measures.measuring import measure
 from tiltlm.measures.suite_sizes import Sizes, Sources
 from tiltlm.progress import Progress
@@ -42,22 +44,21 @@ def run_measure(
     Raises:
         TiltError: any of the tree in `errors`; ``out`` is then not there.
     """
-    if out is not None:
-        check_out(out)
-    record = measure(
-        model,
-        against,
-        target,
-        suite=suite,
-        sources=sources,
-        on_tokens=on_tokens,
-        placement=placement,
-        keep_samples=True,
-        seed=seed,
-        progress=progress,
-    )
-    if out is not None:
-        _write(out, record)
+    with claimed_new(out) if out else nullcontext() as folder:
+        record = measure(
+            model,
+            against,
+            target,
+            suite=suite,
+            sources=sources,
+            on_tokens=on_tokens,
+            placement=placement,
+            keep_samples=True,
+            seed=seed,
+            progress=progress,
+        )
+        if folder is not None:
+            _write(folder, record)
     return record
 
 

@@ -13,14 +13,15 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from tiltlm.commands.run_folder import RunDirectory, locked, open_run
+from tiltlm.claims import claimed
+from tiltlm.commands.run_folder import RunDirectory, open_run
 from tiltlm.commands.run_label import measured_label, run_label
 from tiltlm.commands.run_samples import write_samples
 from tiltlm.commands.run_training import train
 from tiltlm.contexts.token_contexts import RandomTokenContexts
 from tiltlm.errors import ConfigError, InterruptedRun
 from tiltlm.events.vocabulary import Vocabulary
-from tiltlm.files import staged, write_json
+from tiltlm.files import remove, staged, write_json
 from tiltlm.labels.card import write_label
 from tiltlm.labels.label import Label
 from tiltlm.losses.divergences import uniform_to_event_kl_nats
@@ -101,10 +102,40 @@ def run_recipe(
 
     Raises:
         TiltError: any of the tree in `errors`; what was complete by then is kept.
-        InterruptedRun: the user pressed Ctrl-C; the run can be resumed.
+        InterruptedRun: Ctrl-C or SIGTERM; the run can be resumed.
     """
     watch = Stopwatch()
-    # 1. Load the model, and refuse what does not fit it before anything is written.
+    with claimed(out) as folder:
+        # 1. Load the model, and refuse what does not fit it before anything is written.
+        loaded, target, sentence = _fitting(recipe, seed)
+        # 2. Make the folder, or find the one to resume.
+        run = open_run(folder, recipe, seed, resume=resume)
+        # 3. Do the work.
+        # The weights of Model 5 follow from the seed, so the seed is enough to know them by.
+        sha256 = None if loaded.name == "model5" else fingerprint(loaded.model)
+        work = _Work(
+            recipe=recipe,
+            seed=seed,
+            run=run,
+            loaded=loaded,
+            target=target,
+            label=run_label(
+                recipe, seed, target, sentence, sha256, placement_of(loaded.model)
+            ),
+            progress=progress or NoProgress(),
+        )
+        try:
+            return _carry_out(work, watch)
+        except KeyboardInterrupt as interrupt:
+            raise _interrupted(run) from interrupt
+
+
+def _fitting(recipe: Recipe, seed: int) -> tuple[LoadedModel, FixedTarget, str]:
+    """The model of a recipe, its target bound to it, and the target in words.
+
+    Raises:
+        ConfigError: the recipe does not fit the model.
+    """
     target = parse_target(recipe.target, where="recipe, key target")
     loaded = load(
         recipe.model.name, seed=seed, config=recipe.model.config, placement=recipe.placement
@@ -117,28 +148,7 @@ def run_recipe(
             fix="use `tiltlm tilt`",
         )
     _check_lengths(recipe, loaded)
-    # 2. Make the folder, or find the one to resume.
-    run = open_run(out, recipe, seed, resume=resume)
-    # 3. Do the work, alone in the folder.
-    with locked(run):
-        # The weights of Model 5 follow from the seed, so the seed is enough to know them by.
-        sha256 = None if loaded.name == "model5" else fingerprint(loaded.model)
-        label = run_label(
-            recipe, seed, bound.fixed, target.sentence(), sha256, placement_of(loaded.model)
-        )
-        work = _Work(
-            recipe=recipe,
-            seed=seed,
-            run=run,
-            loaded=loaded,
-            target=bound.fixed,
-            label=label,
-            progress=progress or NoProgress(),
-        )
-        try:
-            return _carry_out(work, watch)
-        except KeyboardInterrupt:
-            raise _interrupted(run) from None
+    return loaded, bound.fixed, target.sentence()
 
 
 def _carry_out(work: _Work, watch: Stopwatch) -> RunRecord:
@@ -253,6 +263,7 @@ def _trained(work: _Work) -> dict[str, Any]:
 
 def _save(work: _Work) -> None:
     """Save the trained model, with a label that says that it was not measured yet."""
+    remove(work.run.model)  # An earlier sitting may have been killed after it saved one.
     with staged(work.run.model) as folder:
         as_gpt2(work.model).save_pretrained(folder)
         work.tokenizer.save_pretrained(folder)
@@ -299,5 +310,7 @@ def _interrupted(run: RunDirectory) -> InterruptedRun:
     if saved:
         kept = f"training is kept up to step {checkpoints.step_of(saved[-1])}"
     return InterruptedRun(
-        f"interrupted; {kept}", where=str(run.path), fix="go on with the same and --resume"
+        f"interrupted; {kept}",
+        where=str(run.path),
+        fix="go on with `tiltlm run … --resume`, the same recipe, seed and --out",
     )

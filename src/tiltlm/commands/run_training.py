@@ -51,7 +51,7 @@ def train(
 
     Raises:
         TiltError: there is no room on the disk, training diverged, or a checkpoint is damaged.
-        KeyboardInterrupt: the user pressed Ctrl-C, and a checkpoint was written.
+        KeyboardInterrupt: Ctrl-C or SIGTERM, and a checkpoint was written.
     """
     part = recipe.train
     _require_room(run, loaded, with_checkpoints=bool(part.save_every))
@@ -70,7 +70,7 @@ def train(
     seconds = earlier_seconds + watch.total
     run.write_stage("train_clock", {"seconds": seconds})
     if trainer.state.global_step < part.steps:
-        raise KeyboardInterrupt
+        raise stop.interrupt
     trainer.check_finite()
     return {"loss": _loss(trainer), "steps": trainer.state.global_step, "seconds": seconds}
 

@@ -273,8 +273,14 @@ def _read_chats(name: str) -> list[list[dict[str, str]]]:
 
 def _read_dataset(name: str) -> str:
     """The first texts of a data set, as one."""
-    import datasets
-
+    try:
+        import datasets
+    except ImportError:
+        raise ConfigError(
+            "data sets need the extra `datasets`",
+            where=f"dataset:{name}",
+            fix="pip install 'tiltlm[datasets]'",
+        ) from None
     try:
         data = datasets.load_dataset(name, split="train")
     except Exception as error:  # The library has error types of its own.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tiltlm.claims import claimed
 from tiltlm.files import write_json, write_text
 from tiltlm.labels.label import FILE, Label, LabelFigure
 from tiltlm.labels.markdown import code, plain
@@ -48,10 +49,12 @@ def write_label(folder: Path, label: Label) -> None:
         label: what the folder says of itself.
 
     Raises:
+        RunError: another process is at work on the folder.
         StorageError: the disk is full, or may not be written.
     """
-    write_json(folder / FILE, label.model_dump(mode="json"))
-    write_text(folder / "README.md", render_card(label))
+    with claimed(folder) as claim:
+        write_json(claim / FILE, label.model_dump(mode="json"))
+        write_text(claim / "README.md", render_card(label))
 
 
 def render_card(label: Label) -> str:
