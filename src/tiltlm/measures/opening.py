@@ -8,7 +8,8 @@ from __future__ import annotations
 from tiltlm.errors import ConfigError
 from tiltlm.labels.label import Label
 from tiltlm.measures.pair import Pair
-from tiltlm.models.loading import load, load_base, locate
+from tiltlm.models.loading import load, load_base
+from tiltlm.models.places import locate
 from tiltlm.targets.from_label import bind_given, bind_labelled
 
 

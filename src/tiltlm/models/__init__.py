@@ -1,6 +1,12 @@
 """Models: loading them, and whatever must be known of one whichever its architecture.
 
 loading       `load` and what it gives: a model, its tokenizer and its vocabulary
+names         what names a model
+places        where its weights lie
+folder        what a stranger's folder holds, looked at before anything is made of it
+skeleton      a model without its weights, to see how much it would take
+soundness     whether a model that was loaded is whole, and runs
+adapter       adapters: their base, and whether they fit there
 gguf          GGUF files, converted once
 cache         where converted models and contexts lie
 model5        the article's architecture, and the same as plain GPT-2

@@ -1,5 +1,6 @@
 """The public names, and where each lives."""
 
+from .adapter import is_adapter as is_adapter
 from .cache import cache_folder as cache_folder
 from .chat import answer_ids as answer_ids
 from .chat import chat_ids as chat_ids
@@ -15,8 +16,6 @@ from .head import Head as Head
 from .head import hidden_states as hidden_states
 from .head import replaced_forward as replaced_forward
 from .loading import LoadedModel as LoadedModel
-from .loading import hub_name as hub_name
-from .loading import is_adapter as is_adapter
 from .loading import load as load
 from .loading import load_base as load_base
 from .loading import load_tokenizer as load_tokenizer
@@ -25,6 +24,7 @@ from .model5 import Model5ForCausalLM as Model5ForCausalLM
 from .model5 import as_gpt2 as as_gpt2
 from .model5 import build_model5 as build_model5
 from .model5 import from_gpt2 as from_gpt2
+from .names import hub_name as hub_name
 from .precision import Precision as Precision
 from .precision import full_head as full_head
 from .precision import lower_precision as lower_precision

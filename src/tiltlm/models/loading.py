@@ -11,11 +11,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tiltlm.errors import ConfigError, ModelError
+from tiltlm.errors import ConfigError, ModelError, TiltError, reason_of
 from tiltlm.events.vocabulary import Vocabulary
-from tiltlm.labels.label import Label, LabelBase, find_label, read_label
-from tiltlm.models.gguf import SMOLLM2_HUB
-from tiltlm.models.structure import check_whole, untie_head, vocabulary_size
+from tiltlm.labels.label import LabelBase
+from tiltlm.models.adapter import base_of, is_adapter, put_on
+from tiltlm.models.folder import check_files, check_numbers
+from tiltlm.models.names import cannot_load, check_name
+from tiltlm.models.places import check_folder
+from tiltlm.models.soundness import check_sound, check_whole
+from tiltlm.models.structure import untie_head, vocabulary_size
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -83,11 +87,28 @@ def load(name: str | Path, *, seed: int = 0, config: dict[str, Any] | None = Non
                 f"Model 5 has no field {unknown[0]!r}", fix="one of " + ", ".join(sorted(known))
             )
         config = config or {}
-        model = model5.build_model5(seed, **config)
-        return LoadedModel(model, gpt2_tokenizer(), "model5", seed, config)
+        return LoadedModel(_model5(seed, config), gpt2_tokenizer(), "model5", seed, config)
     if config:
         raise ConfigError(f"model.config is for model5 only, not for {str(name)!r}")
+    check_name(str(name))
     return _load_pretrained(str(name))
+
+
+def _model5(seed: int, config: dict[str, Any]) -> PreTrainedModel:
+    """Model 5 of a config that may be a label's, and so anybody's."""
+    from tiltlm.models import model5
+    from tiltlm.models.skeleton import check_memory
+
+    check_numbers(config, "model5")
+    try:
+        check_memory(model5.Model5Config(**config), "model5")
+        return model5.build_model5(seed, **config)
+    except TiltError:
+        raise
+    except Exception as error:  # The config's classes have error types of their own.
+        raise ConfigError(
+            f"no Model 5 can be made so: {reason_of(error)}", where="model5", fix="correct it"
+        ) from None
 
 
 def load_tokenizer(name: str | Path) -> PreTrainedTokenizerBase:
@@ -104,8 +125,9 @@ def load_tokenizer(name: str | Path) -> PreTrainedTokenizerBase:
 
     if str(name) == "model5":
         return gpt2_tokenizer()
+    check_name(str(name))
     if is_adapter(name):
-        return load_tokenizer(_adapter_base(str(name)).name)
+        return load_tokenizer(base_of(str(name)).name)
     return _pretrained_tokenizer(str(name))
 
 
@@ -113,58 +135,28 @@ def _load_pretrained(name: str) -> LoadedModel:
     """Load whatever is not Model 5 itself."""
     from transformers import AutoModelForCausalLM
 
+    from tiltlm.models.skeleton import checked_config
+
     if is_adapter(name):
         return _load_adapter(name)
     source = _source(name)
+    config = checked_config(source, name)
     tokenizer = _pretrained_tokenizer(name)
     try:
         loaded: Any = AutoModelForCausalLM.from_pretrained(
-            source, trust_remote_code=False, output_loading_info=True
+            source,
+            config=config,
+            trust_remote_code=False,
+            use_safetensors=True,
+            ignore_mismatched_sizes=True,  # They are refused below, by name.
+            output_loading_info=True,
         )
     except Exception as error:  # Each file format has error types of its own.
-        raise _cannot_load(name, error) from None
+        raise cannot_load(name, error) from None
     model, report = loaded
-    check_whole(report["missing_keys"], name)
+    check_whole(report, name)
+    check_sound(model, tokenizer, name)
     return LoadedModel(model, tokenizer, name)
-
-
-def locate(name: str) -> tuple[str, Label | None, bool]:
-    """Where the weights of a model lie, its label, and whether it is tilted by decoding alone.
-
-    A label is only a claim: weights are read wherever there are any, whatever it says.
-
-    Args:
-        name: as for `load`; also a folder of ``tiltlm tilt`` or ``tiltlm run``.
-
-    Returns:
-        what to `load`, the label, and True where the label says that the model decodes to its
-        target and there are no weights.
-
-    Raises:
-        ConfigError: the label is damaged.
-    """
-    folder, label = find_label(name)
-    weights = None if label is None else _weights_in(folder)
-    decodes = label is not None and label.form == "processor" and weights is None
-    return weights or folder, label, decodes
-
-
-def _weights_in(folder: str) -> str | None:
-    """The folder that holds weights or an adapter: ``folder`` itself, or ``model`` inside it."""
-    for inner in (Path(folder), Path(folder) / "model"):
-        if _is_model(inner) or any(inner.glob("*.safetensors")):
-            return str(inner)
-    return None
-
-
-def _is_model(folder: Path) -> bool:
-    """Whether a folder holds what transformers or peft can load."""
-    return is_adapter(folder) or (folder / "config.json").is_file()
-
-
-def is_adapter(name: str | Path) -> bool:
-    """Whether ``name`` is a folder that holds a peft adapter rather than a whole model."""
-    return (Path(name) / "adapter_config.json").is_file()
 
 
 def _load_adapter(folder: str) -> LoadedModel:
@@ -172,14 +164,10 @@ def _load_adapter(folder: str) -> LoadedModel:
 
     The head is untied first: what the adapter adds to the head must not reach the embedding.
     """
-    from peft import PeftModel
-
-    model, tokenizer = load_base(_adapter_base(folder))
+    model, tokenizer = load_base(base_of(folder))
     untie_head(model)
-    try:
-        model = PeftModel.from_pretrained(model, folder).merge_and_unload()
-    except Exception as error:
-        raise _cannot_load(folder, error) from None
+    model = put_on(model, folder)
+    check_sound(model, tokenizer, folder)
     return LoadedModel(model, tokenizer, folder)
 
 
@@ -190,23 +178,19 @@ def load_base(base: LabelBase) -> LoadedModel:
         base: of the label.
 
     Raises:
-        ModelError: there is no such model here.
+        ModelError: there is no such model here, or it has other weights than the label says.
         ConfigError: Model 5 has no such fields.
     """
-    return load(base.name, seed=base.seed or 0, config=base.config or None)
+    from tiltlm.models.fingerprints import fingerprint
 
-
-def _adapter_base(folder: str) -> LabelBase:
-    """The base of an adapter, as its label names it, or else as peft does."""
-    from peft import PeftConfig
-
-    label = read_label(Path(folder))
-    if label is not None:
-        return label.base
-    name = PeftConfig.from_pretrained(folder).base_model_name_or_path
-    if not name:
-        raise ModelError("the adapter does not name its base", where=folder)
-    return LabelBase(name=str(name), sha256=None)
+    loaded = load(base.name, seed=base.seed or 0, config=base.config or None)
+    if base.sha256 is not None and fingerprint(loaded.model) != base.sha256:
+        raise ModelError(
+            "this is not the base that the label names: its weights have another SHA-256",
+            where=base.name,
+            fix="put back the base that the model was made from, or take the label away",
+        )
+    return loaded
 
 
 def _source(name: str) -> str:
@@ -224,7 +208,9 @@ def _source(name: str) -> str:
         if not Path(name).is_file():
             raise ModelError("there is no such GGUF file", where=name, fix="correct the path")
         return str(gguf.converted(Path(name)))
-    _check_folder(name)
+    check_folder(name)
+    if Path(name).is_dir():
+        check_files(Path(name))
     return name
 
 
@@ -237,50 +223,9 @@ def _pretrained_tokenizer(name: str) -> PreTrainedTokenizerBase:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
             source, trust_remote_code=False
         )
-    except Exception as error:
-        raise _cannot_load(name, error) from None
+    except BaseException as error:
+        # What the tokenizers' own library cannot cope with is a panic of Rust, no Exception.
+        if isinstance(error, Exception) or type(error).__name__ == "PanicException":
+            raise cannot_load(name, error) from None
+        raise
     return tokenizer
-
-
-def _check_folder(name: str) -> None:
-    """Refuse a folder without a model, and a path that leads nowhere."""
-    path = Path(name)
-    if path.is_dir() and not (path / "config.json").is_file():
-        inner = path / "model"
-        holds = _is_model(inner)
-        raise ModelError(
-            "the folder holds no model (no config.json)",
-            where=name,
-            fix=f"use {inner}" if holds else "name a folder of save_pretrained",
-        )
-    # Names on the Hub are NAME or ORGANISATION/NAME.
-    if not path.exists() and (name.startswith((".", "/", "~")) or name.count("/") > 1):
-        raise ModelError("there is no such folder or file", where=name, fix="correct the path")
-
-
-def _cannot_load(name: str, error: Exception) -> ModelError:
-    """One error for all that can go wrong inside transformers; its first line says why."""
-    first = str(error).strip().split("\n")[0][:200]
-    return ModelError(
-        f"cannot load the model {name!r}: {first}",
-        fix="use model5, smollm2, a GGUF file, a folder that holds a model, or a name on the Hub "
-        "(which needs a network)",
-    )
-
-
-def hub_name(name: str) -> str | None:
-    """The name under which the Hub has a model.
-
-    Args:
-        name: as for `load`.
-
-    Returns:
-        the name; None for what is local.
-
-    >>> hub_name("smollm2"), hub_name("org/name"), hub_name("model5"), hub_name("./folder")
-    ('HuggingFaceTB/SmolLM2-135M-Instruct', 'org/name', None, None)
-    """
-    if name == "smollm2":
-        return SMOLLM2_HUB
-    local = name == "model5" or name.endswith(".gguf") or name.startswith((".", "/", "~"))
-    return None if local or Path(name).exists() or name.count("/") > 1 else name
