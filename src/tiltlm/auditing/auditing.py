@@ -36,6 +36,7 @@ def audit(
     events: Sequence[str] = (),
     within: float = CERTIFIED_WITHIN_NATS,
     budget: int | None = None,
+    decodes: bool = False,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> AuditRecord | LogprobsAuditRecord | TextAuditRecord:
@@ -43,7 +44,7 @@ def audit(
 
     Args:
         suspect: a name for `load`, a folder that ``tiltlm tilt`` wrote, or a loaded model; with
-            ``endpoint``, its name there.
+            ``endpoint``, its name there. Its label is quoted beside what is found, and not gone by.
         reference: what it should be like: a name for `load`, or a loaded model.
         access: ``logits``; ``logprobs``, of its likeliest tokens; or ``text``, which is read until
             the matter is clear.
@@ -57,6 +58,8 @@ def audit(
             instead of all classes, which takes less text.
         within: logits: nats.
         budget: at most so many positions (logprobs; of an endpoint, requests) or tokens (text).
+        decodes: the suspect is a folder that ``tiltlm tilt --by decode`` wrote, without weights:
+            audit the reference under the target that its label names.
         seed: of contexts, of positions, and of what a suspect writes.
         progress: told of progress.
 
@@ -70,7 +73,7 @@ def audit(
         )
     options = AuditOptions(
         null=null, fpr=fpr, lists=lists, seed=seed, endpoint=endpoint, contexts=contexts,
-        events=tuple(events), within=within, budget=budget,
+        events=tuple(events), within=within, budget=budget, decodes=decodes,
     )  # fmt: skip
     kind = ACCESSES[access]
     kind.check_options(options)

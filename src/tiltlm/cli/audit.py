@@ -86,6 +86,14 @@ Budget = Annotated[
         f"most positions to look at, by default {LOGPROBS_BUDGET}.",
     ),
 ]
+Decodes = Annotated[
+    bool,
+    typer.Option(
+        "--decodes",
+        help="The suspect is a folder that `tiltlm tilt --by decode` wrote: it has no weights, and "
+        "what its label says is audited. Without this an audit goes by no label.",
+    ),
+]
 
 
 @audit_app.command("of")
@@ -113,6 +121,7 @@ def audit(
     events: Events = None,
     within: Within = CERTIFIED_WITHIN_NATS,
     budget: Budget = None,
+    decodes: Decodes = False,
     out: OutOptional = None,
     seed: Seed = 0,
     as_json: JsonFlag = False,
@@ -136,6 +145,7 @@ def audit(
             events=events or (),
             within=within,
             budget=budget,
+            decodes=decodes,
             seed=seed,
             progress=bars,
         )

@@ -28,6 +28,7 @@ def run_audit(
     events: Sequence[str] = (),
     within: float = CERTIFIED_WITHIN_NATS,
     budget: int | None = None,
+    decodes: bool = False,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> AuditRecord | LogprobsAuditRecord | TextAuditRecord:
@@ -46,6 +47,7 @@ def run_audit(
         events: to certify, or to test.
         within: nats, within which events are certified.
         budget: positions or tokens at most.
+        decodes: the suspect is a folder without weights, to be read by its label.
         seed: of all draws.
         progress: told of progress.
 
@@ -56,8 +58,8 @@ def run_audit(
         check_out(out)
     record = audit(
         suspect, reference, access=access, endpoint=endpoint, null=null, fpr=fpr,
-        contexts=contexts, lists=lists, events=events, within=within, budget=budget, seed=seed,
-        progress=progress,
+        contexts=contexts, lists=lists, events=events, within=within, budget=budget,
+        decodes=decodes, seed=seed, progress=progress,
     )  # fmt: skip
     if out is not None:
         write_record(out, record, {"audit.html": _page(record)})

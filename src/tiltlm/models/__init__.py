@@ -8,6 +8,7 @@ skeleton      a model without its weights, to see how much it would take
 soundness     whether a model that was loaded is whole, and runs
 adapter       adapters: their base, and whether they fit there
 gguf          GGUF files, converted once
+gguf_header   the head of such a file, walked to see that it ends where it says
 cache         where converted models and contexts lie
 model5        the article's architecture, and the same as plain GPT-2
 gpt2          GPT-2's tokenizer, which Model 5 uses, without a network

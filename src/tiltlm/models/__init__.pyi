@@ -8,7 +8,6 @@ from .chat import chat_prompt as chat_prompt
 from .chat import first_token as first_token
 from .chat import prompt_ids as prompt_ids
 from .fingerprints import fingerprint as fingerprint
-from .gguf import SMOLLM2_HUB as SMOLLM2_HUB
 from .gguf import converted as converted
 from .gguf import smollm2_file as smollm2_file
 from .gpt2 import gpt2_tokenizer as gpt2_tokenizer
@@ -24,6 +23,7 @@ from .model5 import Model5ForCausalLM as Model5ForCausalLM
 from .model5 import as_gpt2 as as_gpt2
 from .model5 import build_model5 as build_model5
 from .model5 import from_gpt2 as from_gpt2
+from .names import SMOLLM2_HUB as SMOLLM2_HUB
 from .names import hub_name as hub_name
 from .precision import Precision as Precision
 from .precision import full_head as full_head

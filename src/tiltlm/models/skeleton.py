@@ -46,15 +46,27 @@ def checked_config(source: str, name: str) -> PreTrainedConfig:
     # A config may name a kernel on the Hub, which is code of a stranger.
     setattr(config, "_attn_implementation", None)  # noqa: B010
     if shapes is not None:
-        _check_size(config, shapes.bytes, name)
+        packed = getattr(config, "quantization_config", None) is not None
+        check_size(config, shapes.bytes, name, packed=packed)
     return config
 
 
-def _check_size(config: PreTrainedConfig, weight_bytes: int, where: str) -> None:
-    """Refuse a config that asks for far more weights than its files can hold."""
-    packed = _MOST_PACKED if getattr(config, "quantization_config", None) else 1
+def check_size(
+    config: PreTrainedConfig, weight_bytes: int, where: str, *, packed: bool = False
+) -> None:
+    """Refuse a config that asks for far more weights than its files can hold.
+
+    Args:
+        config: of the model.
+        weight_bytes: of its files.
+        where: the model, for the message.
+        packed: whether its weights are rounded to few bits.
+
+    Raises:
+        ModelError: it asks for more, or no model can be made of it.
+    """
     wanted = weights_of(config, where)
-    if wanted > packed * weight_bytes + _FREE_NUMBERS:
+    if wanted > (_MOST_PACKED if packed else 1) * weight_bytes + _FREE_NUMBERS:
         raise ModelError(
             f"the config asks for {wanted:,} weights, the files have {weight_bytes:,} bytes",
             where=where,
