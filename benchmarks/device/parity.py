@@ -113,9 +113,7 @@ def _sweep(place: Place) -> Any:
 
 def _likeliest(place: Place) -> Any:
     options = SamplingOptions(top_k=1)
-    drawn = run_sample(
-        place.base, 16, options, prompt="bado menopi", placement=place.placement
-    )
+    drawn = run_sample(place.base, 16, options, prompt="bado menopi", placement=place.placement)
     return {"token_ids": drawn[0].token_ids}
 
 

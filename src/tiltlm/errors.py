@@ -46,6 +46,25 @@ class TiltError(Exception):
         super().__init__("\n".join(lines))
 
 
+def reason_of(error: BaseException) -> str:
+    r"""What another library's error says, in one short line.
+
+    Args:
+        error: as it was raised. Where its first line only says that something follows, that is
+            taken.
+
+    >>> reason_of(RuntimeError("Error(s) in loading Model:\n\tsize mismatch for w"))
+    'size mismatch for w'
+    >>> reason_of(KeyError())
+    'KeyError'
+    """
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if not lines:
+        return type(error).__name__
+    line = lines[1] if len(lines) > 1 and lines[0].endswith(":") else lines[0]
+    return line if len(line) <= 200 else line[:200] + "…"
+
+
 class ExpressionError(TiltError):
     """An event or target written as text cannot be read."""
 

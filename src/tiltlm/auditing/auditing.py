@@ -37,6 +37,7 @@ def audit(
     events: Sequence[str] = (),
     within: float = CERTIFIED_WITHIN_NATS,
     budget: int | None = None,
+    decodes: bool = False,
     placement: Placement | None = None,
     seed: int = 0,
     progress: Progress | None = None,
@@ -45,7 +46,7 @@ def audit(
 
     Args:
         suspect: a name for `load`, a folder that ``tiltlm tilt`` wrote, or a loaded model; with
-            ``endpoint``, its name there.
+            ``endpoint``, its name there. Its label is quoted beside what is found, and not gone by.
         reference: what it should be like: a name for `load`, or a loaded model.
         access: ``logits``; ``logprobs``, of its likeliest tokens; or ``text``, which is read until
             the matter is clear.
@@ -59,6 +60,8 @@ def audit(
             instead of all classes, which takes less text.
         within: logits: nats.
         budget: at most so many positions (logprobs; of an endpoint, requests) or tokens (text).
+        decodes: the suspect is a folder that ``tiltlm tilt --by decode`` wrote, without weights:
+            audit the reference under the target that its label names.
         placement: of suspect and reference, where they are named, as for `load`.
         seed: of contexts, of positions, and of what a suspect writes.
         progress: told of progress.
@@ -73,7 +76,7 @@ def audit(
         )
     options = AuditOptions(
         null=null, fpr=fpr, lists=lists, seed=seed, endpoint=endpoint, contexts=contexts,
-        events=tuple(events), within=within, budget=budget, placement=placement,
+        events=tuple(events), within=within, budget=budget, decodes=decodes, placement=placement,
     )  # fmt: skip
     kind = ACCESSES[access]
     kind.check_options(options)

@@ -87,6 +87,14 @@ Budget = Annotated[
         f"most positions to look at, by default {LOGPROBS_BUDGET}.",
     ),
 ]
+Decodes = Annotated[
+    bool,
+    typer.Option(
+        "--decodes",
+        help="The suspect is a folder that `tiltlm tilt --by decode` wrote: it has no weights, and "
+        "what its label says is audited. Without this an audit goes by no label.",
+    ),
+]
 
 
 @audit_app.command("of")
@@ -115,6 +123,7 @@ def audit(
     events: Events = None,
     within: Within = CERTIFIED_WITHIN_NATS,
     budget: Budget = None,
+    decodes: Decodes = False,
     out: OutOptional = None,
     seed: Seed = 0,
     placement: Chosen = None,
@@ -139,6 +148,7 @@ def audit(
             events=events or (),
             within=within,
             budget=budget,
+            decodes=decodes,
             placement=chosen_placement(placement),
             seed=seed,
             progress=bars,

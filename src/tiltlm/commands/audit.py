@@ -30,6 +30,7 @@ def run_audit(
     events: Sequence[str] = (),
     within: float = CERTIFIED_WITHIN_NATS,
     budget: int | None = None,
+    decodes: bool = False,
     placement: Placement | None = None,
     seed: int = 0,
     progress: Progress | None = None,
@@ -49,6 +50,7 @@ def run_audit(
         events: to certify, or to test.
         within: nats, within which events are certified.
         budget: positions or tokens at most.
+        decodes: the suspect is a folder without weights, to be read by its label.
         placement: of what is named, as for `load`.
         seed: of all draws.
         progress: told of progress.
@@ -60,7 +62,7 @@ def run_audit(
         record = audit(
             suspect, reference, access=access, endpoint=endpoint, null=null, fpr=fpr,
             contexts=contexts, lists=lists, events=events, within=within, budget=budget,
-            placement=placement, seed=seed, progress=progress,
+            decodes=decodes, placement=placement, seed=seed, progress=progress,
         )  # fmt: skip
         if folder is not None:
             write_record(folder, record, {"audit.html": _page(record)})

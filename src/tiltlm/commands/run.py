@@ -119,9 +119,7 @@ def run_recipe(
             run=run,
             loaded=loaded,
             target=target,
-            label=run_label(
-                recipe, seed, target, sentence, sha256, placement_of(loaded.model)
-            ),
+            label=run_label(recipe, seed, target, sentence, sha256, placement_of(loaded.model)),
             progress=progress or NoProgress(),
         )
         try:

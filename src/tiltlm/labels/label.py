@@ -90,7 +90,7 @@ def read_label(folder: Path) -> Label | None:
         data = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         reason = f"the label cannot be read: {error.strerror}"
-    except ValueError:
+    except (ValueError, RecursionError):
         reason = "the label is damaged: it is no JSON"
     else:
         try:

@@ -8,9 +8,10 @@ from __future__ import annotations
 from tiltlm.errors import ConfigError
 from tiltlm.labels.label import Label, LabelBase
 from tiltlm.measures.pair import Pair
-from tiltlm.models.loading import LoadedModel, load, load_base, locate
+from tiltlm.models.loading import LoadedModel, load, load_base
 from tiltlm.models.memory import fit_together
 from tiltlm.models.placement import resolve
+from tiltlm.models.places import locate
 from tiltlm.models.sharing import can_share, load_beside
 from tiltlm.models.turns import Turns
 from tiltlm.recipes.placement import Placement
@@ -51,7 +52,7 @@ def open_pair(
             where=model,
             fix="give it: --against BASE",
         )
-    base, tilted = _open_both(named, None if decodes else folder, placement)
+    base, tilted = open_both(named, None if decodes else folder, placement)
     bound = None
     if target is not None:
         bound = bind_given(target, base)
@@ -60,12 +61,21 @@ def open_pair(
     return Pair(base, tilted, bound, decodes=decodes), named.name, label
 
 
-def _open_both(
+def open_both(
     base: LabelBase, model: str | None, placement: Placement | None
 ) -> tuple[LoadedModel, LoadedModel]:
-    """A base and a model beside it; the base twice where there is none.
+    """Load a base and a model beside it.
 
-    An adapter of the base shares its weights, so that both take the memory of one.
+    An adapter of the base shares its weights, so that both take the memory of one; two whole models
+    take turns in memory where the placement says so, or where both do not fit.
+
+    Args:
+        base: as a label names it.
+        model: as for `load`; None where the base decodes, and stands for both.
+        placement: of both, as for `load`.
+
+    Raises:
+        ModelError: one of the two cannot be loaded.
     """
     if model is None or can_share(model, base):
         loaded = load_base(base, placement)

@@ -5,7 +5,14 @@ sharing       adapters over the weights of a base that is loaded already
 adapted       models with adapters in them, and plain copies of these
 turns         models that take turns in memory
 memory        how much memory weights take, and how much is free
+names         what names a model
+places        where its weights lie
+folder        what a stranger's folder holds, looked at before anything is made of it
+skeleton      a model without its weights, to see how much it would take
+soundness     whether a model that was loaded is whole, and runs
+adapter       adapters: their base, and whether they fit there
 gguf          GGUF files, converted once
+gguf_header   the head of such a file, walked to see that it ends where it says
 cache         where converted models and contexts lie
 model5        the article's architecture, and the same as plain GPT-2
 gpt2          GPT-2's tokenizer, which Model 5 uses, without a network

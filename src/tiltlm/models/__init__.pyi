@@ -1,12 +1,12 @@
 """The public names, and where each lives."""
 
+from .adapter import is_adapter as is_adapter
 from .cache import cache_folder as cache_folder
 from .chat import answer_ids as answer_ids
 from .chat import chat_prompts as chat_prompts
 from .chat import first_token as first_token
 from .chat import request_prompts as request_prompts
 from .fingerprints import fingerprint as fingerprint
-from .gguf import SMOLLM2_HUB as SMOLLM2_HUB
 from .gguf import converted as converted
 from .gguf import smollm2_file as smollm2_file
 from .gpt2 import gpt2_tokenizer as gpt2_tokenizer
@@ -15,8 +15,6 @@ from .head import full_head as full_head
 from .head import hidden_states as hidden_states
 from .head import replaced_forward as replaced_forward
 from .loading import LoadedModel as LoadedModel
-from .loading import hub_name as hub_name
-from .loading import is_adapter as is_adapter
 from .loading import load as load
 from .loading import load_base as load_base
 from .loading import load_tokenizer as load_tokenizer
@@ -25,6 +23,8 @@ from .model5 import Model5ForCausalLM as Model5ForCausalLM
 from .model5 import as_gpt2 as as_gpt2
 from .model5 import build_model5 as build_model5
 from .model5 import from_gpt2 as from_gpt2
+from .names import SMOLLM2_HUB as SMOLLM2_HUB
+from .names import hub_name as hub_name
 from .placement import automatic_device as automatic_device
 from .placement import placement_of as placement_of
 from .placement import resolve as resolve

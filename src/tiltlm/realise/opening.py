@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from tiltlm.models.loading import load, load_base, locate
+from tiltlm.models.loading import load, load_base
+from tiltlm.models.places import locate
 from tiltlm.recipes.placement import Placement
 from tiltlm.targets.from_label import bind_labelled
 from tiltlm.targets.logits_processor import TiltLogitsProcessor
