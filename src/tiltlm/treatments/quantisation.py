@@ -6,6 +6,9 @@ import torch
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
+_ROWS = 8192
+"""Scales that are made at once."""
+
 
 def round_weights(
     model: nn.Module,
@@ -59,9 +62,13 @@ def rounded(
     rows = weight
     if group and weight.shape[1] % group == 0:
         rows = weight.reshape(-1, group)
+    if generator is None and len(rows) > _ROWS:
+        # Rows are rounded one by one, so a head need not be held several times over.
+        return torch.cat([rounded(part, bits) for part in rows.split(_ROWS)]).reshape(weight.shape)
     scale = rows.abs().amax(1, keepdim=True).clamp(min=1e-30) / highest
     levels = rows / scale
     if generator is not None:
         noise = torch.rand(levels.shape, generator=generator).to(levels) - 0.5
         levels = levels + noise
-    return (levels.round().clamp(-highest, highest) * scale).reshape(weight.shape)
+    values: torch.Tensor = levels.round().clamp(-highest, highest) * scale
+    return values.reshape(weight.shape)
