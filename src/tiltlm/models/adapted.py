@@ -15,6 +15,9 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
+_ROWS = 4096
+"""Outputs that are made in float32 at once."""
+
 
 def lora_factors(layer: Any) -> tuple[torch.Tensor, torch.Tensor] | None:
     """What a LoRA adapter adds to its layer, as two factors.
@@ -67,8 +70,12 @@ def merged_weight(layer: Any, share: float = 1.0) -> torch.Tensor:
     if factors is None or share == 0:
         return weight
     down, up = factors
-    added = share * (up @ down)
-    return (weight.float() + (added.T if isinstance(plain, Conv1D) else added)).to(weight.dtype)
+    merged = torch.empty_like(weight)
+    outputs = [part.T if isinstance(plain, Conv1D) else part for part in (weight, merged)]
+    for begin in range(0, len(up), _ROWS):
+        rows = slice(begin, begin + _ROWS)
+        outputs[1][rows] = (outputs[0][rows].float() + share * (up[rows] @ down)).to(weight.dtype)
+    return merged
 
 
 def has_adapters(model: nn.Module) -> bool:

@@ -40,7 +40,7 @@ def stored_fingerprint(folder: str) -> str | None:
         said = ("_name_or_path", "transformers_version", "torch_dtype", "dtype")
         meaning = {key: value for key, value in config.items() if key not in said}
         digest.update(json.dumps(meaning, sort_keys=True).encode())
-        holder = {}
+        holder: dict[str, Path] = {}
         for path in sorted(Path(folder).glob("*.safetensors")):
             with safe_open(path, "pt") as file:
                 holder |= dict.fromkeys(file.keys(), path)

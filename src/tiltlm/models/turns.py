@@ -74,7 +74,7 @@ class TakingTurns(LoadedModel):
         first.model.register_forward_pre_hook(lambda *_: turns.give(self))
 
     @property
-    def model(self) -> PreTrainedModel:  # type: ignore[override]
+    def model(self) -> PreTrainedModel:
         """The model with its weights in memory; those of another are let go for it."""
         self._turns.give(self)
         return self._model
@@ -106,4 +106,4 @@ class TakingTurns(LoadedModel):
 
     _opening: Any
     _turns: Turns
-    _model: Any
+    _model: PreTrainedModel

@@ -70,10 +70,10 @@ class PlaceCovariance:
             covariance = _isotropic_covariance(centred)
         values, vectors = np.linalg.eigh(covariance)
         root = vectors * np.sqrt(values.clip(0))
-        both = [np.empty((len(rows), rows.width), np.float32) for _ in range(2)]
+        kept, roots = (np.empty((len(rows), rows.width), np.float32) for _ in range(2))
         for tokens, block in centred.blocks():
-            both[0][tokens], both[1][tokens] = block, block @ root
-        return cls(*both)
+            kept[tokens], roots[tokens] = block, block @ root
+        return cls(kept, roots)
 
     def with_noise(self, noise: float) -> PlaceCovariance:
         """The same with the noise of a server added to that of tokens.
