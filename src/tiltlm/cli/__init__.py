@@ -10,6 +10,7 @@ sweep             `tiltlm sweep`
 audit             `tiltlm audit`, `tiltlm audit plan`
 null              `tiltlm null build`
 options           options that several commands share
+console           where text is printed as it is, whatever it holds
 bars              progress on standard error
 printing_run      what run, demo and tilt print
 printing_tokens   what tokens prints

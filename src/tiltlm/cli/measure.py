@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from tiltlm.cli.options import MODEL, JsonFlag, OutOptional, Pairs, Seed, Suite, Text
+from tiltlm.report.wording import printable
 
 Tasks = Annotated[
     str | None,
@@ -70,6 +71,6 @@ def measure(
             progress=bars,
         )
     if as_json:
-        typer.echo(record.model_dump_json())
+        typer.echo(printable(record.model_dump_json()))
     else:
         print_measure(record, out)

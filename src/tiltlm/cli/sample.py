@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from tiltlm.cli.options import MODEL, Seed
+from tiltlm.report.wording import printable
 
 
 def sample(
@@ -59,4 +60,4 @@ def sample(
             progress=bars,
         )
     for sequence in drawn:
-        typer.echo(sequence.to_json() if as_json else sequence.text)
+        typer.echo(printable(sequence.to_json() if as_json else sequence.text))

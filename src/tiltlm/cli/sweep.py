@@ -18,6 +18,7 @@ from tiltlm.cli.options import (
     Suite,
     Text,
 )
+from tiltlm.report.wording import printable
 
 
 def sweep(
@@ -64,6 +65,6 @@ def sweep(
     with bars_on_stderr() as bars:
         record = run_sweep(plan, out, resume=resume, jobs=jobs, progress=bars)
     if as_json:
-        typer.echo(record.model_dump_json())
+        typer.echo(printable(record.model_dump_json()))
     else:
         print_sweep(record, out)

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from tiltlm.cli.options import MODEL, SEED, By, Contexts, JsonFlag, OutNew
+from tiltlm.report.wording import printable
 
 
 def tilt(
@@ -55,4 +56,4 @@ def tilt(
 
     with bars_on_stderr() as bars:
         record = run_tilt(recipe, out, progress=bars)
-    typer.echo(record.model_dump_json() if as_json else tilt_summary(record, out))
+    typer.echo(printable(record.model_dump_json() if as_json else tilt_summary(record, out)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tiltlm.report.wording import counted
+from tiltlm.report.wording import counted, printable, visible
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -21,6 +21,7 @@ def templates() -> Environment:
         loader=PackageLoader("tiltlm", "report/templates"),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_shown,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -28,14 +29,11 @@ def templates() -> Environment:
     return environment
 
 
-def visible(token: str) -> str:
-    r"""A token with signs for line breaks and other control characters, so that it stays on a line.
+def _shown(value: object) -> object:
+    """A value as a page shows it; what is HTML already stays as it is."""
+    from markupsafe import Markup
 
-    >>> visible("a\n")
-    'a⏎'
-    """
-    text = token.replace("\n", "⏎").replace("\t", "⇥").replace("\r", "␍")
-    return "".join(c if c.isprintable() or c == " " else "·" for c in text)
+    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def percent(share: float) -> str:

@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
+_OBEYED = re.compile(
+    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+    r"|\r(?!\n)"
+)
+"""Control characters but line breaks and tabs, what turns the direction of text, halves of
+surrogate pairs: what a terminal obeys, and what UTF-8 cannot write."""
+
 
 def counted(number: int, noun: str, plural: str | None = None) -> str:
     """A number with its noun, in the singular for 1.
@@ -15,3 +24,26 @@ def counted(number: int, noun: str, plural: str | None = None) -> str:
     ('1 class', '0 contexts', '1,024 tokens')
     """
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def visible(token: str) -> str:
+    r"""A token with signs for line breaks and other control characters, so that it stays on a line.
+
+    >>> visible("a\n")
+    'a⏎'
+    """
+    text = token.replace("\n", "⏎").replace("\t", "⇥").replace("\r", "␍")
+    return "".join(c if c.isprintable() or c == " " else "·" for c in text)
+
+
+def printable(text: str) -> str:
+    r"""Text without what a terminal would obey; each such character is shown by its code.
+
+    Lines stay lines. JSON stays the same JSON, since such characters stand in its strings alone.
+
+    >>> printable("\x1b[31mred") == r"\u001b[31mred"
+    True
+    >>> printable("two\nlines, ☕") == "two\nlines, ☕"
+    True
+    """
+    return _OBEYED.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
