@@ -13,6 +13,7 @@ null              `tiltlm null build`
 info              `tiltlm info`
 options           options that several commands share
 placement         --device, --dtype and the like, of every command that loads a model
+console           where text is printed as it is, whatever it holds
 bars              progress on standard error
 printing_run      what run, demo and tilt print
 printing_tokens   what tokens prints

@@ -27,6 +27,7 @@ from tiltlm.defaults import (
     LOGPROBS_BUDGET,
     TEXT_BUDGET,
 )
+from tiltlm.report.wording import printable
 
 
 class _ModelByDefault(TyperGroup):
@@ -154,7 +155,7 @@ def audit(
             progress=bars,
         )
     if as_json:
-        typer.echo(record.model_dump_json())
+        typer.echo(printable(record.model_dump_json()))
     else:
         print_any_audit(record, out)
 

@@ -16,6 +16,8 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
+from tiltlm.cli.console import PlainConsole
+
 
 class Bars:
     """A `tiltlm.progress.Progress` with one bar for each part of the work.
@@ -31,11 +33,11 @@ class Bars:
     def __init__(self, console: Console, every_seconds: float = 30.0) -> None:
         self._in_terminal = console.is_terminal
         self._bars = Progress(
-            TextColumn("{task.description:<26}"),
+            TextColumn("{task.description:<26}", markup=False),
             BarColumn(16),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),
             console=console,
             disable=not self._in_terminal,
         )
@@ -84,4 +86,4 @@ class Bars:
 
 def bars_on_stderr() -> Bars:
     """Bars on standard error, which every command draws its progress with."""
-    return Bars(Console(stderr=True))
+    return Bars(PlainConsole(stderr=True))

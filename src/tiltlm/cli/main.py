@@ -70,12 +70,13 @@ def main() -> None:
 
 
 def _fail(error: TiltError, code: int) -> None:
-    from rich.console import Console
     from rich.text import Text
+
+    from tiltlm.cli.console import PlainConsole
 
     message = Text(f"{type(error).__name__}: ", style="bold red")
     message.append(Text(str(error), style="default"))
-    Console(stderr=True).print(message, soft_wrap=True)
+    PlainConsole(stderr=True).print(message, soft_wrap=True)
     sys.exit(code)
 
 

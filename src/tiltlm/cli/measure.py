@@ -9,6 +9,7 @@ import typer
 
 from tiltlm.cli.options import MODEL, JsonFlag, OutOptional, Pairs, Seed, Suite, Text
 from tiltlm.cli.placement import Chosen, chosen_placement, with_placement
+from tiltlm.report.wording import printable
 
 Tasks = Annotated[
     str | None,
@@ -74,6 +75,6 @@ def measure(
             progress=bars,
         )
     if as_json:
-        typer.echo(record.model_dump_json())
+        typer.echo(printable(record.model_dump_json()))
     else:
         print_measure(record, out)

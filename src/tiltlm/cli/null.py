@@ -10,6 +10,7 @@ import typer
 from tiltlm.cli.options import MODEL, JsonFlag, OutResumed, Resume, Seed
 from tiltlm.cli.placement import Chosen, chosen_placement, with_placement
 from tiltlm.defaults import AUDIT_CONTEXTS, AUDIT_TOKENS, NULL_MODELS, TRIGGER_WORDS
+from tiltlm.report.wording import printable
 
 null_app = typer.Typer(
     no_args_is_help=True, help="Packs of benign changes, which calibrate audits."
@@ -83,7 +84,7 @@ def build(
             progress=bars,
         )
     if as_json:
-        typer.echo(built.model_dump_json())
+        typer.echo(printable(built.model_dump_json()))
     else:
         print_null(built)
 

@@ -42,9 +42,9 @@ def print_any_audit(
         record: of an audit by logits, by log-probabilities or by text.
         out: the folder that holds the page; None where none was written.
     """
-    from rich.console import Console
+    from tiltlm.cli.console import PlainConsole
 
-    console = Console()
+    console = PlainConsole()
     if isinstance(record, TextAuditRecord):
         _print_text_audit(console, record)
     elif isinstance(record, LogprobsAuditRecord):
@@ -176,9 +176,9 @@ def print_plan(plan: Plan, strength: float, mass: float, classes: int) -> None:
         mass: P(event) under the reference.
         classes: among how many classes of tokens the event is looked for.
     """
-    from rich.console import Console
+    from tiltlm.cli.console import PlainConsole
 
-    Console().print(
+    PlainConsole().print(
         f"a tilt of {strength:g} takes a mass of {mass:.4g} to {plan.tilted_mass:.4g}; a token "
         f"tells {plan.information:.3g} nats\n"
         f"{counted(plan.tokens, 'token')} on average, stopping when it is clear, among "
@@ -196,9 +196,9 @@ def print_null(built: NullBuilt) -> None:
     Args:
         built: what was made.
     """
-    from rich.console import Console
+    from tiltlm.cli.console import PlainConsole
 
-    console = Console()
+    console = PlainConsole()
     kl = built.kl_nats
     console.print(
         f"{counted(built.models, 'benign change')} of {built.reference['name']} in "

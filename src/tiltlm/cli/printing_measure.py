@@ -26,10 +26,11 @@ def print_measure(record: MeasureRecord, out: Path | None) -> None:
         record: of the measurement.
         out: the folder that holds the page; None where none was written.
     """
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console()
+    from tiltlm.cli.console import PlainConsole
+
+    console = PlainConsole()
     table = Table(box=None, pad_edge=False, title_justify="left", title=measure_title(record))
     table.add_column("", no_wrap=True, overflow="ellipsis", max_width=27)
     for name in ("base", "model", "difference", "95 %"):
@@ -51,12 +52,12 @@ def print_sweep(record: SweepRecord, out: Path) -> None:
         record: of the sweep.
         out: the folder that holds the page.
     """
-    from rich.console import Console
     from rich.table import Table
 
+    from tiltlm.cli.console import PlainConsole
     from tiltlm.report.sweep_page import responses
 
-    console, columns = Console(), responses(record)
+    console, columns = PlainConsole(), responses(record)
     table = Table(box=None, pad_edge=False)
     for name in (record.over, *(name for name, _ in columns)):
         table.add_column(name, justify="right")

@@ -9,6 +9,7 @@ import typer
 
 from tiltlm.cli.options import JsonFlag, OutResumed, Overrides, Resume, Seed
 from tiltlm.cli.placement import Chosen, with_placement
+from tiltlm.report.wording import printable
 
 if TYPE_CHECKING:
     from tiltlm.recipes.run import Recipe
@@ -90,7 +91,7 @@ def show(
     from tiltlm.recipes.run import load_recipe, read_recipe
 
     text = load_recipe(name, overrides).to_yaml() if overrides else read_recipe(name)[0]
-    typer.echo(text, nl=False)
+    typer.echo(printable(text), nl=False)
 
 
 def _carry_out(
@@ -104,7 +105,7 @@ def _carry_out(
     with bars_on_stderr() as bars:
         record = run_recipe(recipe, out, seed=seed, resume=resume, progress=bars)
     page = write_report(out)
-    typer.echo(record.model_dump_json() if as_json else run_summary(record, page))
+    typer.echo(printable(record.model_dump_json() if as_json else run_summary(record, page)))
 
 
 def _overrides(placement: Chosen) -> list[str]:

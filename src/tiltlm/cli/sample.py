@@ -8,6 +8,7 @@ import typer
 
 from tiltlm.cli.options import MODEL, Seed
 from tiltlm.cli.placement import Chosen, chosen_placement, with_placement
+from tiltlm.report.wording import printable
 
 
 @with_placement()
@@ -63,4 +64,4 @@ def sample(
             progress=bars,
         )
     for sequence in drawn:
-        typer.echo(sequence.to_json() if as_json else sequence.text)
+        typer.echo(printable(sequence.to_json() if as_json else sequence.text))

@@ -19,6 +19,7 @@ from tiltlm.cli.options import (
     Text,
 )
 from tiltlm.cli.placement import Chosen, with_placement
+from tiltlm.report.wording import printable
 
 
 @with_placement()
@@ -73,6 +74,6 @@ def sweep(
     with bars_on_stderr() as bars:
         record = run_sweep(plan, out, resume=resume, jobs=jobs, progress=bars)
     if as_json:
-        typer.echo(record.model_dump_json())
+        typer.echo(printable(record.model_dump_json()))
     else:
         print_sweep(record, out)

@@ -8,6 +8,7 @@ import typer
 
 from tiltlm.cli.options import MODEL, SEED, By, Contexts, JsonFlag, OutNew
 from tiltlm.cli.placement import Chosen, with_placement
+from tiltlm.report.wording import printable
 
 
 @with_placement()
@@ -59,4 +60,4 @@ def tilt(
 
     with bars_on_stderr() as bars:
         record = run_tilt(recipe, out, progress=bars)
-    typer.echo(record.model_dump_json() if as_json else tilt_summary(record, out))
+    typer.echo(printable(record.model_dump_json() if as_json else tilt_summary(record, out)))

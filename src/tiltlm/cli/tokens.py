@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from tiltlm.cli.options import MODEL, JsonFlag
+from tiltlm.report.wording import printable
 
 
 def tokens(
@@ -23,4 +24,4 @@ def tokens(
     from tiltlm.commands.tokens import run_tokens
 
     record = run_tokens(event, model, examples=examples)
-    typer.echo(tokens_json(record) if as_json else tokens_summary(record))
+    typer.echo(printable(tokens_json(record) if as_json else tokens_summary(record)))

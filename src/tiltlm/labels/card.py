@@ -99,7 +99,8 @@ def _metadata(label: Label) -> str:
 
 def _repository(name: str | None) -> str | None:
     """A name as it is, if it is one that the Hub could know; None if not."""
-    from huggingface_hub.utils import HFValidationError, validate_repo_id
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
     try:
         validate_repo_id(name)

@@ -50,12 +50,13 @@ def render(job: dict[str, Any]) -> dict[str, Any]:
     texts, left = [], job["characters"]
     try:
         for chat in job["chats"]:
-            [text], _ = render_jinja_template(
+            rendered: Any = render_jinja_template(
                 [chat],
                 chat_template=job["template"],
                 add_generation_prompt=True,
                 **job["variables"],
             )
+            text = rendered[0][0]
             left -= len(text)
             if left < 0:
                 return {"error": f"it writes more than {job['characters']:,} characters"}

@@ -12,6 +12,7 @@ from tiltlm.records.audit import (
     TextAuditRecord,
 )
 from tiltlm.report.plot_style import AFTER, BEFORE, error_bars, new_figure, styled, svg_of
+from tiltlm.report.wording import visible
 
 
 def null_plot(record: AuditRecord | LogprobsAuditRecord) -> str:
@@ -107,4 +108,5 @@ def _course(record: TextAuditRecord) -> str:
 
 def _short(text: str) -> str:
     """A name that fits beside a plot."""
+    text = visible(text)
     return text if len(text) <= 34 else text[:33] + "…"

@@ -17,6 +17,7 @@ from tiltlm.report.plot_style import (
     styled,
     svg_of,
 )
+from tiltlm.report.wording import visible
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -69,7 +70,8 @@ def _position(record: MeasureRecord) -> str:
     for colour, (kind, buckets) in zip(KINDS, record.buckets.items(), strict=False):
         positions = [max(1.0, (b.begin * b.end) ** 0.5) for b in buckets]
         models, bases = [b.model for b in buckets], [b.base for b in buckets]
-        axes.plot(positions, [m.mean for m in models], "-", color=colour, label=kind, linewidth=1.6)
+        means, name = [m.mean for m in models], visible(kind)
+        axes.plot(positions, means, "-", color=colour, label=name, linewidth=1.6)
         if _contexts(record, kind) >= BAND_CONTEXTS:
             lows, highs = _bounds(models)
             axes.fill_between(positions, lows, highs, color=colour, alpha=0.12, linewidth=0)
@@ -105,7 +107,7 @@ def _items(record: MeasureRecord) -> str:
         low, high = min(base + model), max(base + model)
         axes.plot([low, high], [low, high], color=MUTED, linewidth=0.8)
         axes.scatter(base, model, s=9, color=AFTER, alpha=0.5, linewidth=0)
-        axes.set_title(name, fontsize=10, color=INK)
+        axes.set_title(visible(name), fontsize=10, color=INK)
         axes.set_xlabel("base")
         axes.set_ylabel("model")
     return svg_of(figure)
@@ -128,7 +130,8 @@ def _strength(record: MeasureRecord) -> str:
         mean = effect.strength.mean
         error = error_bars(mean, effect.strength.interval)
         axes.errorbar(mean, row, xerr=error, fmt="o", color=colour, markersize=5, capsize=3)
-    axes.set_yticks(range(len(effects)), [e.kind for e in reversed(effects)], color=INK)
+    kinds = [visible(e.kind) for e in reversed(effects)]
+    axes.set_yticks(range(len(effects)), kinds, color=INK)
     axes.set_ylim(-0.6, len(effects) - 0.4)
     axes.tick_params(axis="y", length=0)
     axes.set_xlabel("strength found, nats (dashed: wished)")
@@ -150,7 +153,7 @@ def _side(record: MeasureRecord) -> str:
         axes.errorbar(
             share.difference, row, xerr=error, fmt="o", color=colour, markersize=5, capsize=3
         )
-    names = [f"{s.name}  {s.base:.0%} → {s.model:.0%}" for s in reversed(shares)]
+    names = [f"{visible(s.name)}  {s.base:.0%} → {s.model:.0%}" for s in reversed(shares)]
     axes.set_yticks(range(len(shares)), names, color=INK)
     axes.set_ylim(-0.6, len(shares) - 0.4)
     axes.tick_params(axis="y", length=0)
@@ -217,7 +220,7 @@ def _survivals(record: MeasureRecord) -> str:
             x, colour = 1.2 + 0.22 * others.index(survival), KINDS[1]
             amount = "" if survival.amount is None else f"\n{survival.amount:g} steps"
             axes.annotate(
-                survival.treatment + amount,
+                visible(survival.treatment) + amount,
                 (x, mean),
                 (0, -12),
                 textcoords="offset points",

@@ -28,9 +28,12 @@ STYLE: dict[Any, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "svg.fonttype": "path",
+    "text.parse_math": False,
+    "text.usetex": False,
     "svg.hashsalt": "tiltlm",
 }
-"""Matplotlib settings. The salt makes the same figure the same text each time."""
+"""Matplotlib settings. The salt makes the same figure the same text each time; names of events may
+hold dollar signs, which are no formulas."""
 
 
 def new_figure(width: float = 6.0, height: float = 3.4) -> tuple[Figure, Axes]:

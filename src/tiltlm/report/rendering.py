@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tiltlm.report.wording import claim_lines, counted, visible
+from tiltlm.report.wording import claim_lines, counted, printable, visible
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -21,6 +21,7 @@ def templates() -> Environment:
         loader=PackageLoader("tiltlm", "report/templates"),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_shown,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -31,6 +32,13 @@ def templates() -> Environment:
         "claim_lines": claim_lines,
     }
     return environment
+
+
+def _shown(value: object) -> object:
+    """A value as a page shows it; what is HTML already stays as it is."""
+    from markupsafe import Markup
+
+    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def percent(share: float) -> str:

@@ -8,6 +8,7 @@ from tiltlm.records.base import Estimate
 from tiltlm.records.sweep import SweepPoint, SweepRecord
 from tiltlm.report.plot_style import AFTER, BEFORE, INK, MUTED, error_bars, styled, svg_of
 from tiltlm.report.rendering import templates
+from tiltlm.report.wording import visible
 
 SIDE_EFFECTS = ("bits per byte of text", "BLiMP, all", "BLiMP, all, nats")
 """The comparisons that are shown beside the effect, where they were made."""
@@ -95,10 +96,10 @@ def _figure(record: SweepRecord) -> str:
         if name.startswith("strength") and record.over == "strength":
             # Where the strength found is the one asked for.
             axes.plot(values, values, color=BEFORE, linewidth=0.9, linestyle=(0, (4, 3)), zorder=0)
-        axes.set_title(name, fontsize=10, color=INK)
-        axes.set_xlabel(record.over)
+        axes.set_title(visible(name), fontsize=10, color=INK)
+        axes.set_xlabel(visible(record.over))
         if not numeric:
-            axes.set_xticks(values, [str(p.value) for p in record.points])
+            axes.set_xticks(values, [visible(str(p.value)) for p in record.points])
     return svg_of(figure)
 
 

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 from tiltlm.records.claim import ClaimedEvent, ClaimRecord
+
+_OBEYED = re.compile(
+    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+    r"|\r(?!\n)"
+)
+"""Control characters but line breaks and tabs, what turns the direction of text, halves of
+surrogate pairs: what a terminal obeys, and what UTF-8 cannot write."""
 
 
 def counted(number: int, noun: str, plural: str | None = None) -> str:
@@ -27,6 +36,19 @@ def visible(token: str) -> str:
     """
     text = token.replace("\n", "⏎").replace("\t", "⇥").replace("\r", "␍")
     return "".join(c if c.isprintable() or c == " " else "·" for c in text)
+
+
+def printable(text: str) -> str:
+    r"""Text without what a terminal would obey; each such character is shown by its code.
+
+    Lines stay lines. JSON stays the same JSON, since such characters stand in its strings alone.
+
+    >>> printable("\x1b[31mred") == r"\u001b[31mred"
+    True
+    >>> printable("two\nlines, ☕") == "two\nlines, ☕"
+    True
+    """
+    return _OBEYED.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def claim_lines(claim: ClaimRecord) -> list[str]:
