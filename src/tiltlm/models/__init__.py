@@ -1,6 +1,7 @@
 """Models: loading them, and whatever must be known of one whichever its architecture.
 
 loading       `load` and what it gives: a model, its tokenizer and its vocabulary
+names         names of models that are refused before anything is looked for
 gguf          GGUF files, converted once
 cache         where converted models and contexts lie
 model5        the article's architecture, and the same as plain GPT-2

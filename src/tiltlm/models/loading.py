@@ -15,6 +15,7 @@ from tiltlm.errors import ConfigError, ModelError
 from tiltlm.events.vocabulary import Vocabulary
 from tiltlm.labels.label import Label, LabelBase, find_label, read_label
 from tiltlm.models.gguf import SMOLLM2_HUB
+from tiltlm.models.names import check_chain, check_name
 from tiltlm.models.structure import check_whole, untie_head, vocabulary_size
 
 if TYPE_CHECKING:
@@ -104,7 +105,9 @@ def load_tokenizer(name: str | Path) -> PreTrainedTokenizerBase:
 
     if str(name) == "model5":
         return gpt2_tokenizer()
+    check_name(str(name))
     if is_adapter(name):
+        check_chain(str(name), is_adapter, _adapter_base)
         return load_tokenizer(_adapter_base(str(name)).name)
     return _pretrained_tokenizer(str(name))
 
@@ -113,6 +116,7 @@ def _load_pretrained(name: str) -> LoadedModel:
     """Load whatever is not Model 5 itself."""
     from transformers import AutoModelForCausalLM
 
+    check_name(name)
     if is_adapter(name):
         return _load_adapter(name)
     source = _source(name)
@@ -174,6 +178,7 @@ def _load_adapter(folder: str) -> LoadedModel:
     """
     from peft import PeftModel
 
+    check_chain(folder, is_adapter, _adapter_base)
     model, tokenizer = load_base(_adapter_base(folder))
     untie_head(model)
     try:
