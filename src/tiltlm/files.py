@@ -240,6 +240,22 @@ def read_text(path: Path, limit: int = TEXT_BYTES) -> str:
     return content.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
 
 
+def can_be_path(name: str) -> bool:
+    r"""Whether a file or folder could have this name, on any system that there is.
+
+    Args:
+        name: from whoever; asked for a file of a name that none can have, systems raise errors.
+
+    >>> can_be_path("models/mine"), can_be_path("x" * 300), can_be_path("a\0b"), can_be_path("")
+    (True, False, False, False)
+    """
+    try:
+        parts = [len(part.encode(errors="surrogateescape")) for part in name.split("/")]
+    except UnicodeEncodeError:
+        return False
+    return name != "" and "\0" not in name and max(parts) <= 255 and sum(parts) < 4000
+
+
 def read_json(path: Path, limit: int = LIST_BYTES) -> Any:
     """Read a JSON file as it is meant: no not-a-number, no infinity, not nested without end.
 

@@ -139,6 +139,12 @@ class BoundPhrases(BoundEvent):
         self._fail = [0] * len(nodes)
         for origin, goal in links:
             self._fail[number[origin]] = number[goal]
+        # Whether a phrase ends at a node, or at one that its failure links lead to.
+        self._closes = list(self._ends)
+        in_order = [0]
+        for node in in_order:
+            in_order += self._next[node].values()
+            self._closes[node] = self._ends[node] or self._closes[self._fail[node]]
         root = (set(range(len(nodes))) - {g for n in self._next for g in n.values()}).pop()
         assert root == 0
 
@@ -172,11 +178,8 @@ class BoundPhrases(BoundEvent):
         node = 0
         for byte in data:
             node = self._step(node, byte)
-            probe = node
-            while probe:
-                if self._ends[probe]:
-                    return True
-                probe = self._fail[probe]
+            if self._closes[node]:
+                return True
         return False
 
     def mask_at(self, state: State) -> torch.Tensor:

@@ -88,7 +88,9 @@ def lines(path: str) -> list[str]:
     try:
         content = read_text(Path(path), LIST_BYTES)
     except (OSError, ValueError) as error:
-        raise EventError(f"cannot read the word list: {error}", where=excerpt(str(path))) from None
+        raise EventError(
+            f"cannot read the word list: {excerpt(str(error))}", where=excerpt(str(path))
+        ) from None
     try:
         texts = list(dict.fromkeys(_flat(json.loads(content))))
     except ValueError:  # It is no JSON.

@@ -6,13 +6,13 @@ Here are the record and how it is read; `labels.card` writes it. Knows nothing o
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from tiltlm.errors import ConfigError
+from tiltlm.files import can_be_path, read_json
 from tiltlm.records.base import HeldDtype, Interval, PlacementRecord, Record
 from tiltlm.records.tilt import By
 
@@ -35,6 +35,13 @@ class LabelBase(Record):
     config: dict[str, Any] = Field(
         default_factory=dict, description="fields of Model 5 that differ from the article's"
     )
+
+    @field_validator("name")
+    @classmethod
+    def _can_be_one(cls, name: str) -> str:
+        if not can_be_path(name) or not name.isprintable():
+            raise ValueError("no model can have this name")
+        return name
 
 
 class LabelFigure(Record):
@@ -87,11 +94,11 @@ def read_label(folder: Path) -> Label | None:
     if not path.is_file():
         return None
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = read_json(path)
     except OSError as error:
-        reason = f"the label cannot be read: {error.strerror}"
-    except (ValueError, RecursionError):
-        reason = "the label is damaged: it is no JSON"
+        reason = f"the label cannot be read: {error.strerror or error}"
+    except (ValueError, RecursionError) as error:
+        reason = f"the label is damaged: it is no JSON ({str(error)[:100]})"
     else:
         try:
             return Label.model_validate(data)
@@ -104,9 +111,9 @@ def _invalid(data: object, error: ValidationError) -> str:
     """Why JSON is no label, in one sentence."""
     version = data.get("schema_version", _SCHEMA) if isinstance(data, dict) else _SCHEMA
     if version != _SCHEMA:
-        return f"the label is of another version of tiltlm (schema {version!r})"
+        return f"the label is of another version of tiltlm (schema {str(version)[:20]})"
     first = error.errors()[0]
-    key = ".".join(map(str, first["loc"]))
+    key = ".".join(map(str, first["loc"]))[:200]
     return f"the label is damaged: {key + ': ' if key else ''}{first['msg']}"
 
 
@@ -123,6 +130,8 @@ def find_label(model: str) -> tuple[str, Label | None]:
     Raises:
         ConfigError: a label is damaged, or of another version of tiltlm.
     """
+    if not can_be_path(model):
+        return model, None
     for folder in (Path(model), Path(model) / "model"):
         label = read_label(folder)
         if label is not None:

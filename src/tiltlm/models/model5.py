@@ -26,6 +26,9 @@ from transformers.pytorch_utils import Conv1D
 
 from tiltlm.errors import ConfigError
 
+_MOST_WEIGHTS = 10**10
+"""Weights of a Model 5 at most; a layer counts as at least a million."""
+
 
 @strict
 class Model5Config(GPT2Config):
@@ -63,6 +66,18 @@ class Model5Config(GPT2Config):
         if self.initialisation not in ("torch", "gpt2"):
             raise ConfigError(
                 f"initialisation is {self.initialisation!r}", fix="one of torch, gpt2"
+            )
+        sizes = ("n_layer", "n_head", "n_embd", "n_positions", "vocab_size")
+        for name in sizes:
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}, it must be at least 1")
+        weights = self.n_embd * (12 * self.n_layer * self.n_embd + self.n_positions)
+        weights += self.n_embd * self.vocab_size
+        if max(weights, self.n_layer * 10**6) > _MOST_WEIGHTS:
+            raise ConfigError(
+                f"a model of {self.n_layer} layers, n_embd {self.n_embd}, n_positions "
+                f"{self.n_positions} and {self.vocab_size} tokens is too large",
+                fix="make one of them smaller",
             )
         if self.n_embd % self.n_head:
             raise ConfigError(
@@ -180,11 +195,17 @@ def build_model5(seed: int, **config: Any) -> PreTrainedModel:
         config: fields of `Model5Config` that differ from the article's.
 
     Raises:
-        ConfigError: sizes or options that do not fit together.
+        ConfigError: sizes or options of the wrong type, or that do not fit together or in memory.
     """
     with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        return Model5ForCausalLM(Model5Config(**config))
+        try:
+            torch.manual_seed(seed)
+            return Model5ForCausalLM(Model5Config(**config))
+        except ConfigError:
+            raise
+        except Exception as error:  # Types and sizes are checked in many places, each in its way.
+            reason = " ".join(str(error).split())[:200]
+            raise ConfigError(f"Model 5 cannot be made with these fields: {reason}") from None
 
 
 def as_gpt2(model: PreTrainedModel) -> PreTrainedModel:

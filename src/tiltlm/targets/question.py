@@ -94,7 +94,9 @@ def read_questions(path: str) -> list[dict[str, Any]]:
         data = read_json(Path(path))
     except (OSError, ValueError) as error:
         raise TargetError(
-            f"cannot read the choices: {error}", where=excerpt(path), fix="give a JSON file"
+            f"cannot read the choices: {excerpt(str(error))}",
+            where=excerpt(path),
+            fix="give a JSON file",
         ) from None
     return data if isinstance(data, list) else [data]
 
