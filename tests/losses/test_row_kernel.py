@@ -7,7 +7,6 @@ pytest.importorskip("triton", reason="Triton comes with torch where there is a G
 
 from tiltlm.losses import block_rows, linear_kl, row_kernel
 from tiltlm.losses.block_rows import BlockMemory
-from tiltlm.losses.head_blocks import BlockSettings, divergence_by_blocks
 from tiltlm.losses.row_gradients import ROW_GRADIENTS
 
 GPU = torch.cuda.is_available()

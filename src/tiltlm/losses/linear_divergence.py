@@ -151,7 +151,8 @@ class _LinearDivergence(torch.autograd.Function):
                 [hidden.to(product), weight.to(product), *tensors[2:]], settings, wanted
             )
         ctx.gradients = [
-            None if g is None else g.to(kind) for g, kind in zip(sums.gradients, wanted, strict=True)
+            None if g is None else g.to(kind)
+            for g, kind in zip(sums.gradients, wanted, strict=True)
         ]
         ctx.mark_non_differentiable(sums.event_mass)
         return sums.loss, sums.event_mass
