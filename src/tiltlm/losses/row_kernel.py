@@ -21,7 +21,6 @@ BLOCK, WARPS = 8192, 16
 """Columns that a program holds in its registers at once, and how many warps share them."""
 
 _KINDS = {"forward_kl": 0, "reverse_kl": 1, "jensen_shannon": 2}
-_LOWEST = tl.constexpr(-1e30)
 
 
 def fused_rows(
@@ -62,8 +61,8 @@ def fused_rows(
         launch(
             logits, gradient, target, bias, event, weights, nats, mass,
             logits.stride(0), gradient.stride(0), 0 if fixed else target.stride(0), cap or 1.0,
-            SIZE=size, BLOCK=min(BLOCK, triton.next_power_of_2(size)), KIND=_KINDS[divergence],
-            NORMALISED=fixed, CAPPED=cap is not None, num_warps=WARPS,
+            size=size, block=min(BLOCK, triton.next_power_of_2(size)), kind=_KINDS[divergence],
+            normalised=fixed, capped=cap is not None, num_warps=WARPS,
         )  # fmt: skip
     return RowDivergences(nats, mass)
 
@@ -77,94 +76,111 @@ def scale_in_place(tensor: torch.Tensor, factor: torch.Tensor) -> None:
     """
     launch: Any = _scale[(triton.cdiv(tensor.numel(), BLOCK),)]
     with torch.cuda.device_of(tensor):
-        launch(tensor, factor, tensor.numel(), BLOCK=BLOCK, num_warps=WARPS)
+        launch(tensor, factor, tensor.numel(), block=BLOCK, num_warps=WARPS)
 
 
 @triton.jit
 def _rows(
     logits, gradient, target, bias, event, weights, nats, mass,
     logits_stride, gradient_stride, target_stride, cap,
-    SIZE: tl.constexpr, BLOCK: tl.constexpr, KIND: tl.constexpr,
-    NORMALISED: tl.constexpr, CAPPED: tl.constexpr,
+    size: tl.constexpr, block: tl.constexpr, kind: tl.constexpr,
+    normalised: tl.constexpr, capped: tl.constexpr,
 ):  # fmt: skip
-    """One program is one row."""
+    """One program is one row.
+
+    Its last reading goes backwards, since the end of the row is what the cache still has. Where the
+    gradient is half as wide as the logits it fills the row's memory from the end too, and so never
+    covers what is yet to be read; the barrier keeps warps from overtaking each other.
+    """
     row = tl.program_id(0).to(tl.int64)
     logits += row * logits_stride
     gradient += row * gradient_stride
     target += row * target_stride
     weight = tl.load(weights + row)
-    # The first reading: normalisers of model and target, each lane for itself until the end.
-    high_z = tl.full([BLOCK], _LOWEST, tl.float32)
-    high_t = tl.full([BLOCK], _LOWEST, tl.float32)
-    sum_z = tl.zeros([BLOCK], tl.float32)
-    sum_t = tl.zeros([BLOCK], tl.float32)
-    for first in range(0, SIZE, BLOCK):
-        at = first + tl.arange(0, BLOCK)
-        z, _ = _logits_at(logits, bias, at, cap, SIZE, CAPPED)
-        high_z, sum_z = _add_exponential(high_z, sum_z, z)
-        if not NORMALISED:
-            t = tl.load(target + at, mask=at < SIZE, other=float("-inf")).to(tl.float32)
-            high_t, sum_t = _add_exponential(high_t, sum_t, t)
-    log_z = _log_sum(high_z, sum_z)
-    log_t = 0.0
-    if not NORMALISED:
-        log_t = _log_sum(high_t, sum_t)
+    log_z, log_t = _normalisers(logits, target, bias, cap, size, block, normalised, capped)
     mean = 0.0
-    if KIND != 0:
-        summed = tl.zeros([BLOCK], tl.float32)
-        for first in range(0, SIZE, BLOCK):
-            at = first + tl.arange(0, BLOCK)
-            z, _ = _logits_at(logits, bias, at, cap, SIZE, CAPPED)
-            t = tl.load(target + at, mask=at < SIZE, other=float("-inf")).to(tl.float32)
-            p = tl.exp(z - log_z)
-            _, slope = _term_and_slope(z - log_z, t - log_t, p, tl.exp(t - log_t), KIND)
-            summed += p * slope
-        mean = tl.sum(summed, 0)
-    # The last reading goes backwards, since the end of the row is what the cache still has. Where
-    # the gradient is half as wide, it fills the row's memory from the end too, and so never covers
-    # what is yet to be read; the barrier keeps warps from overtaking each other.
-    summed_nats = tl.zeros([BLOCK], tl.float32)
-    summed_mass = tl.zeros([BLOCK], tl.float32)
-    for back in range(BLOCK, SIZE + BLOCK, BLOCK):
-        at = tl.cdiv(SIZE, BLOCK) * BLOCK - back + tl.arange(0, BLOCK)
-        z, bend = _logits_at(logits, bias, at, cap, SIZE, CAPPED)
-        t = tl.load(
-            target + at, mask=at < SIZE, other=float("-inf"), eviction_policy="evict_first"
-        ).to(tl.float32)
+    if kind != 0:
+        mean = _mean_slope(logits, target, bias, cap, log_z, log_t, size, block, kind, capped)
+    summed_nats = tl.zeros([block], tl.float32)
+    summed_mass = tl.zeros([block], tl.float32)
+    for back in range(block, size + block, block):
+        at = tl.cdiv(size, block) * block - back + tl.arange(0, block)
+        z, bend = _logits_at(logits, bias, at, cap, size, capped)
+        t = _target_at(target, at, size)
         p, q = tl.exp(z - log_z), tl.exp(t - log_t)
-        term, slope = _term_and_slope(z - log_z, t - log_t, p, q, KIND)
+        term, slope = _term_and_slope(z - log_z, t - log_t, p, q, kind)
         summed_nats += term
         if event is not None:
-            summed_mass += p * tl.load(event + at, mask=at < SIZE, other=0.0)
-        if KIND == 0:
-            found = weight * (p - q) * bend
-        else:
-            found = weight * p * (slope - mean) * bend
-        found = tl.where(weight == 0, 0.0, found)
+            summed_mass += p * tl.load(event + at, mask=at < size, other=0.0)
+        found = p - q if kind == 0 else p * (slope - mean)
+        found = tl.where(weight == 0, 0.0, weight * found * bend).to(gradient.dtype.element_ty)
         tl.debug_barrier()
-        tl.store(
-            gradient + at,
-            found.to(gradient.dtype.element_ty),
-            mask=at < SIZE,
-            eviction_policy="evict_first",
-        )
+        tl.store(gradient + at, found, mask=at < size, eviction_policy="evict_first")
     tl.store(nats + row, tl.sum(summed_nats, 0))
     if event is not None:
         tl.store(mass + row, tl.sum(summed_mass, 0))
 
 
 @triton.jit
-def _logits_at(logits, bias, at, cap, SIZE: tl.constexpr, CAPPED: tl.constexpr):
+def _normalisers(
+    logits, target, bias, cap,
+    size: tl.constexpr, block: tl.constexpr, normalised: tl.constexpr, capped: tl.constexpr,
+):  # fmt: skip
+    """Logarithms of the sums of exponentials of model and target, in one reading.
+
+    Each lane sums for itself until the end, so no warp waits for another.
+    """
+    high_z = tl.full([block], -1e30, tl.float32)
+    high_t = tl.full([block], -1e30, tl.float32)
+    sum_z = tl.zeros([block], tl.float32)
+    sum_t = tl.zeros([block], tl.float32)
+    for first in range(0, size, block):
+        at = first + tl.arange(0, block)
+        z, _ = _logits_at(logits, bias, at, cap, size, capped)
+        high_z, sum_z = _add_exponential(high_z, sum_z, z)
+        if not normalised:
+            high_t, sum_t = _add_exponential(high_t, sum_t, _target_at(target, at, size))
+    log_t = 0.0
+    if not normalised:
+        log_t = _log_sum(high_t, sum_t)
+    return _log_sum(high_z, sum_z), log_t
+
+
+@triton.jit
+def _mean_slope(
+    logits, target, bias, cap, log_z, log_t,
+    size: tl.constexpr, block: tl.constexpr, kind: tl.constexpr, capped: tl.constexpr,
+):  # fmt: skip
+    """What the gradient's slope is on average, under the model."""
+    summed = tl.zeros([block], tl.float32)
+    for first in range(0, size, block):
+        at = first + tl.arange(0, block)
+        z, _ = _logits_at(logits, bias, at, cap, size, capped)
+        t = _target_at(target, at, size)
+        p = tl.exp(z - log_z)
+        _, slope = _term_and_slope(z - log_z, t - log_t, p, tl.exp(t - log_t), kind)
+        summed += p * slope
+    return tl.sum(summed, 0)
+
+
+@triton.jit
+def _target_at(target, at, size: tl.constexpr):
+    """The target's logits, −inf beyond the row."""
+    return tl.load(target + at, mask=at < size, other=float("-inf")).to(tl.float32)
+
+
+@triton.jit
+def _logits_at(logits, bias, at, cap, size: tl.constexpr, capped: tl.constexpr):
     """Logits with bias and soft cap, −inf beyond the row; their derivative by those without."""
-    z = tl.load(logits + at, mask=at < SIZE, other=float("-inf"))
+    z = tl.load(logits + at, mask=at < size, other=float("-inf"))
     if bias is not None:
-        z += tl.load(bias + at, mask=at < SIZE, other=0.0)
+        z += tl.load(bias + at, mask=at < size, other=0.0)
     bend = 1.0
-    if CAPPED:
+    if capped:
         shrunk = tl.exp(-2.0 * tl.abs(z / cap))
         bent = (1.0 - shrunk) / (1.0 + shrunk)
         bend = 4.0 * shrunk / ((1.0 + shrunk) * (1.0 + shrunk))
-        z = tl.where(at < SIZE, tl.where(z < 0, -cap * bent, cap * bent), float("-inf"))
+        z = tl.where(at < size, tl.where(z < 0, -cap * bent, cap * bent), float("-inf"))
     return z, bend
 
 
@@ -184,16 +200,16 @@ def _log_sum(high, total):
 
 
 @triton.jit
-def _term_and_slope(log_p, log_q, p, q, KIND: tl.constexpr):
+def _term_and_slope(log_p, log_q, p, q, kind: tl.constexpr):
     """A token's part of the divergence, and what the gradient is made of.
 
     Forward and reverse KL are sums of terms that are at least 0: with p − q or q − p, which sum to
     0, errors of the normalisers cancel to first order.
     """
     slope = p
-    if KIND == 0:
+    if kind == 0:
         term = tl.where(q > 0, q * (log_q - log_p), 0.0) + (p - q)
-    elif KIND == 1:
+    elif kind == 1:
         slope = tl.where(p > 0, log_p - log_q, 0.0)
         term = p * slope + (q - p)
     else:
@@ -205,10 +221,10 @@ def _term_and_slope(log_p, log_q, p, q, KIND: tl.constexpr):
 
 
 @triton.jit
-def _scale(tensor, factor, size, BLOCK: tl.constexpr):
+def _scale(tensor, factor, size, block: tl.constexpr):
     """Multiply a block of numbers, unless by 1."""
     by = tl.load(factor).to(tl.float32)
     if by != 1.0:
-        at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+        at = tl.program_id(0).to(tl.int64) * block + tl.arange(0, block)
         x = tl.load(tensor + at, mask=at < size)
         tl.store(tensor + at, (x.to(tl.float32) * by).to(x.dtype), mask=at < size)
