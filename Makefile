@@ -12,7 +12,7 @@ TESTS := HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --ma
 # Huge pages for torch's tensors: on machines where page walks are slow, several times as fast.
 export THP_MEM_ALLOC_ENABLE ?= 1
 
-.PHONY: help setup demo test test-all lint bench clean
+.PHONY: help setup lock demo test test-all lint bench clean
 
 help:
 	@echo "make demo      run the article's experiment (about a minute and a half), then open the page it names"
@@ -21,6 +21,7 @@ help:
 	@echo "make test-all  the same with the slow tests"
 	@echo "make bench     benchmarks, as ratios against named baselines"
 	@echo "make setup     .venv with everything"
+	@echo "make lock      constraints.txt anew, from what .venv has"
 	@echo "make clean     remove .venv, caches and build files"
 
 setup: $(READY)
@@ -30,6 +31,10 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt "torch"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	touch $(READY)
+
+lock: $(READY)
+	$(BIN)/python -m tests.dependencies > constraints.new
+	mv constraints.new constraints.txt
 
 demo: $(READY)
 	$(BIN)/tiltlm demo

@@ -104,7 +104,7 @@ def test_mistakes_leave_nothing_behind(base, tmp_path, target, by, message):
     with pytest.raises(TiltError, match=message):
         run_tilt(recipe(base, target=target, by=by), out)
     assert not out.exists()
-    assert not list(tmp_path.glob("*.partial"))
+    assert not list(tmp_path.glob("*.partial*"))
 
 
 def test_a_folder_that_holds_something_is_not_touched(base, tmp_path):

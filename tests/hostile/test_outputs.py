@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.hostile.conftest import RESUMED, WRITERS
+from tests.hostile.writers import RESUMED, WRITERS
 from tiltlm import files
 from tiltlm.claims import claimed, claimed_new
 from tiltlm.errors import RunError, StorageError
@@ -102,14 +102,15 @@ def test_a_full_disk_is_one_error_and_leaves_nothing_half_written(
 
 
 def test_what_is_finished_is_never_replaced_though_it_came_meanwhile(tmp_path):
-    with (
-        pytest.raises(StorageError, match="not empty"),
-        staged(tmp_path / "out") as folder,
-    ):
-        folder.mkdir()
-        (folder / "mine").write_text("late")
-        (tmp_path / "out").mkdir()
-        (tmp_path / "out" / "theirs").write_text("early")
+    def write_while_another_does():
+        with staged(tmp_path / "out") as folder:
+            folder.mkdir()
+            (folder / "mine").write_text("late")
+            (tmp_path / "out").mkdir()
+            (tmp_path / "out" / "theirs").write_text("early")
+
+    with pytest.raises(StorageError, match="not empty"):
+        write_while_another_does()
     assert names(tmp_path) == ["out"]
     assert names(tmp_path / "out") == ["theirs"]
 
