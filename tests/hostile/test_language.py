@@ -104,60 +104,92 @@ PIECES = [
     *("lines('/etc/hostname')", "lines('/dev/zero')", "choices('/dev/stdin')", "lines('\\x00')"),
 ]
 
-quoted = nasty_texts.map(repr)
-numbers = nasty_numbers.map(repr) | st.sampled_from(["0.5", "1", "0.25", "True", "-3", "1e400"])
-patterns = st.sampled_from(
-    ["^ ?[A-Z]", "(a+)+$", r"\bx", "[", r"(a)\1", "a{1001}", r"[^\W\d]", "(?i)é|x$", ".", r"\udc80"]
-).map(repr)
-leaves = st.one_of(
-    st.sampled_from(["contains", "word", "phrase", "matches", "lines"]).flatmap(
-        lambda name: st.lists(quoted, max_size=3).map(lambda a: f"{name}({', '.join(a)})")
-    ),
-    patterns.map(lambda p: f"matches({p})"),
-    st.lists(numbers, max_size=3).map(lambda ids: f"tokens({', '.join(ids)})"),
-    st.sampled_from(
-        ["contains('x')", "word('fox')", "contains('e')", "special()", "phrase('a b')"]
-    ),
-)
-events = st.recursive(
-    leaves,
-    lambda inner: st.one_of(
-        st.tuples(inner, st.sampled_from(["&", "|"]), inner).map(" ".join),
-        inner.map(lambda e: f"~({e})"),
-        inner.map(lambda e: f"({e})"),
-    ),
-    max_leaves=6,
-)
-shares = st.dictionaries(events, numbers, min_size=1, max_size=3).map(
-    lambda d: "{" + ", ".join(f"{k}: {v}" for k, v in d.items()) + "}"
-)
-strings = st.dictionaries(quoted, numbers, max_size=4).map(
-    lambda d: "{" + ", ".join(f"{k}: {v}" for k, v in d.items()) + "}"
-)
-targets = st.recursive(
-    st.one_of(
-        events.map(lambda e: f"uniform({e})"),
-        st.tuples(events, numbers).map(lambda p: f"tilt({p[0]}, {p[1]})"),
-        st.tuples(events, numbers).map(lambda p: f"match({p[0]}, {p[1]})"),
-        shares.map(lambda s: f"match({s})"),
-        shares.map(lambda s: f"balance({s})"),
-        strings.map(lambda s: f"weights({s})"),
-        st.tuples(quoted, strings).map(lambda p: f"choices({{{p[0]}: {p[1]}}})"),
-        quoted.map(lambda q: f"choices({q})"),
-    ),
-    lambda inner: st.one_of(
-        st.tuples(inner, numbers).map(lambda p: f"mix({p[0]}, {p[1]})"),
-        st.tuples(quoted, inner).map(lambda p: f"when({p[0]}, {p[1]})"),
-        st.tuples(patterns, inner).map(lambda p: f"when(regex({p[0]}), {p[1]})"),
-    ),
-    max_leaves=3,
+
+def row(opening: str, items: st.SearchStrategy[str], closing: str, least: int = 0):
+    """Up to three items with commas between them, in brackets."""
+    parts = st.lists(items, min_size=least, max_size=3, unique=True)
+    return parts.map(lambda p: opening + ", ".join(p) + closing)
+
+
+def pairs(keys: st.SearchStrategy[str], values: st.SearchStrategy[str]):
+    """A mapping of up to three keys."""
+    entries = st.dictionaries(keys, values, min_size=1, max_size=3)
+    return entries.map(lambda d: "{" + ", ".join(f"{k}: {v}" for k, v in d.items()) + "}")
+
+
+def composed(texts, numbers, shares, ids):
+    """Events and targets as the grammar has them, with these texts and numbers."""
+    quoted = texts.map(repr)
+    patterns = among(PATTERNS).map(repr)
+    leaves = st.one_of(
+        row("contains(", quoted, ")", 1),
+        row("word(", quoted, ", ignore_case=True)", 1),
+        row("phrase(", quoted, ", whole=True)", 1),
+        row("tokens(", ids, ")", 1),
+        patterns.map(lambda p: f"matches({p})"),
+        among(["special()", "contains('x')", "word('fox')", "contains('e')", "phrase('a b')"]),
+    )
+    events = st.recursive(
+        leaves,
+        lambda inner: st.one_of(
+            st.tuples(inner, among(["&", "|"]), inner).map(" ".join),
+            inner.map(lambda e: f"~({e})"),
+            inner.map(lambda e: f"({e})"),
+        ),
+        max_leaves=6,
+    )
+    halves = st.tuples(events, events).filter(lambda p: p[0] != p[1])
+    targets = st.recursive(
+        st.one_of(
+            events.map(lambda e: f"uniform({e})"),
+            st.tuples(events, numbers).map(lambda p: f"tilt({p[0]}, {p[1]})"),
+            st.tuples(events, shares).map(lambda p: f"match({p[0]}, {p[1]})"),
+            pairs(events, shares).map(lambda m: f"match({m})"),
+            pairs(events, shares).map(lambda m: f"balance({m})"),
+            halves.map(lambda p: f"balance({{{p[0]}: 0.25, {p[1]}: 0.75}})"),
+            pairs(quoted | ids, shares).map(lambda m: f"weights({m})"),
+            pairs(quoted, pairs(quoted, shares)).map(lambda m: f"choices({m})"),
+            pairs(quoted, row("[", quoted, "]", 2)).map(lambda m: f"choices({m})"),
+        ),
+        lambda inner: st.one_of(
+            st.tuples(inner, shares).map(lambda p: f"mix({p[0]}, {p[1]})"),
+            st.tuples(quoted, inner).map(lambda p: f"when({p[0]}, {p[1]})"),
+            st.tuples(patterns, inner).map(lambda p: f"when(regex({p[0]}), {p[1]})"),
+        ),
+        max_leaves=3,
+    )
+    return events, targets
+
+
+PATTERNS = [
+    "^ ?[A-Z]",
+    "(a+)+$",
+    r"\bx",
+    r"[^\W\d]",
+    "(?i)é|x$",
+    ".",
+    r"[\udc80-\udcff]",
+    "[",
+    r"(a)\1",
+]
+
+wild_numbers = nasty_numbers.map(lambda n: "1e400" if n == HUGE else repr(n))
+wild_events, wild_targets = composed(nasty_texts, wild_numbers, wild_numbers, wild_numbers)
+sound_events, sound_targets = composed(
+    st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=9),
+    st.floats(-50, 50).map(repr) | st.integers(-50, 50).map(repr),
+    st.floats(0.001, 0.999).map(repr),
+    st.integers(0, 400).map(repr),
 )
 expressions = st.one_of(
     mutated(GOOD, PIECES),
     mutated(GOOD, PIECES),
-    targets,
-    targets,
-    events,
+    wild_targets,
+    wild_events,
+    sound_targets,
+    sound_targets,
+    sound_events,
+    sound_events,
     st.lists(among(PIECES + NASTY), max_size=12).map("".join),
     nested("~", "contains('x')", ""),
     nested("(", "contains('x')", ")"),

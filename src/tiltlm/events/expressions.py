@@ -10,7 +10,7 @@ import ast
 import difflib
 import math
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import partial, reduce
 from typing import Any
 
 from tiltlm.errors import ExpressionError, TiltError
@@ -181,14 +181,16 @@ class _Reader:
         return self._guard(node, lambda: self.table[name](*args, **named))
 
     def _combine(self, node: ast.BinOp, join: Callable[[Any, Any], Any]) -> Any:
-        """What operators of one kind give, from the left; a long row of them is not deep."""
+        """What operators of one kind give, all of which are associative; a long row is not deep."""
         row = [node]
         while isinstance(row[-1].left, ast.BinOp) and type(row[-1].left.op) is type(node.op):
             row.append(row[-1].left)
-        value = self.read(row[-1].left)
-        for step in reversed(row):
-            value = self._guard(step, partial(join, value, self.read(step.right)))
-        return value
+        values = [self.read(row[-1].left), *(self.read(step.right) for step in reversed(row))]
+        # Neighbours are joined, and so on, as joining one by one takes the square of their number.
+        while len(values) > 1:
+            pairs = [values[i : i + 2] for i in range(0, len(values), 2)]
+            values = [self._guard(node, partial(reduce, join, pair)) for pair in pairs]
+        return values[0]
 
     def _guard(self, node: ast.expr, build: Callable[[], Any]) -> Any:
         """What ``build`` gives; its errors are told with the place in the text."""
