@@ -20,7 +20,7 @@ from tiltlm.cli.sample import sample
 from tiltlm.cli.sweep import sweep
 from tiltlm.cli.tilt import tilt
 from tiltlm.cli.tokens import tokens
-from tiltlm.errors import InterruptedRun, TiltError
+from tiltlm.errors import InterruptedRun, ModelError, TiltError, reason_of
 from tiltlm.quiet import quiet_libraries
 
 app = typer.Typer(
@@ -56,6 +56,11 @@ def main() -> None:
         _fail(error)
     except KeyboardInterrupt:
         _fail(InterruptedRun("interrupted; nothing was left half-written"))
+    except BaseException as error:
+        # What the tokenizers' own library cannot cope with is a panic of Rust, no Exception.
+        if type(error).__name__ != "PanicException":
+            raise
+        _fail(ModelError(f"the tokenizer cannot read a text: {reason_of(error)}"))
 
 
 def _fail(error: TiltError) -> None:

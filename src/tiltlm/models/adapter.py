@@ -13,7 +13,7 @@ from tiltlm.errors import ModelError, reason_of
 from tiltlm.labels.label import LabelBase, read_label
 from tiltlm.models.folder import TensorShapes, check_files, check_numbers, read_json
 from tiltlm.models.folder import read_adapter_shapes as read_shapes
-from tiltlm.models.names import hub_name
+from tiltlm.models.names import check_name, hub_name
 from tiltlm.models.soundness import refuse
 
 if TYPE_CHECKING:
@@ -74,8 +74,10 @@ def _named_base(folder: Path) -> LabelBase:
     if label is None:
         if not name:
             raise ModelError("the adapter does not name its base", where=where)
+        check_name(name)
         return LabelBase(name=name, sha256=None)
     base = label.base
+    check_name(base.name)
     if name and name not in (base.name, hub_name(base.name)):
         raise ModelError(
             f"adapter_config.json names the base {name[:80]!r} and the label {base.name[:80]!r}; "
@@ -155,7 +157,10 @@ def _name_targets(config: Any, model: PreTrainedModel, where: str) -> None:
     for field in ("rank_pattern", "alpha_pattern", "layers_pattern"):
         names = getattr(config, field, None) or ()
         names = [names] if isinstance(names, str) else names
-        if any(not isinstance(name, str) or set(name) & set("*+{(") for name in names):
+        plain = isinstance(names, list | tuple | dict) and not any(
+            not isinstance(name, str) or set(name) & set("*+{(") for name in names
+        )
+        if not plain:
             raise ModelError(
                 f"{field} holds what is no name of a module", where=where, fix="write names there"
             )
@@ -169,8 +174,10 @@ def _matching(pattern: str, field: str, model: PreTrainedModel, where: str) -> l
     """Names of the modules that a pattern means, by an engine that takes linear time."""
     import re2
 
+    options = re2.Options()
+    options.log_errors = False
     try:
-        expression = re2.compile(pattern)
+        expression = re2.compile(pattern, options)
     except re2.error as error:
         raise ModelError(f"{field} is no pattern: {str(error)[:200]}", where=where) from None
     names = [name for name, _ in model.named_modules() if expression.fullmatch(name)]
