@@ -129,6 +129,12 @@ def _config(folder: Path) -> Any:
 
     table = read_json(folder / _CONFIG)
     check_numbers(table, str(folder / _CONFIG))
+    if table.get("megatron_config"):
+        raise ModelError(
+            "the adapter is one for Megatron, for which peft imports a module that it names",
+            where=str(folder / _CONFIG),
+            fix="save it as an adapter of plain linear layers",
+        )
     try:
         return PeftConfig.from_pretrained(str(folder))
     except Exception as error:  # Whatever a type that it did not expect leads to.
