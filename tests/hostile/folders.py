@@ -569,8 +569,8 @@ def open_hostile(name: str) -> str:
 
 
 def _use(name: str) -> str:
-    read_claim(name)
     folder, _, _ = locate(name)
+    read_claim(name)
     loaded = load(folder)
     assert len(loaded.vocabulary)
     drawn = sample(loaded.model, torch.zeros((1, 1), dtype=torch.long), 3)

@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from tiltlm.errors import ModelError, reason_of
 from tiltlm.labels.label import LabelBase, read_label
-from tiltlm.models.folder import TensorShapes, check_files, check_numbers, read_json
+from tiltlm.models.folder import (
+    WEIGHT_FILES,
+    TensorShapes,
+    check_files,
+    check_numbers,
+    read_json,
+)
 from tiltlm.models.folder import read_adapter_shapes as read_shapes
 from tiltlm.models.names import check_name, hub_name
 from tiltlm.models.soundness import refuse
@@ -48,6 +54,12 @@ def base_of(folder: str) -> LabelBase:
     """
     path = Path(folder)
     check_files(path)
+    if any((path / file).is_file() for file in WEIGHT_FILES):
+        raise ModelError(
+            "the folder holds an adapter and a whole model; some programs would use one, some both",
+            where=folder,
+            fix="take one of them out",
+        )
     base = _named_base(path)
     seen = {path.resolve()}
     inner = base.name

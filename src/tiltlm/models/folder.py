@@ -45,7 +45,8 @@ _COUNTED = ("layer", "expert", "label", "block", "depth", "attention_types")
 _POSITIONS = ("position", "seq_len", "seq_length", "n_ctx", "context_length")
 """Parts of the names of numbers that say how much a model reads."""
 
-_SHARDS = "model.safetensors.index.json"
+WEIGHT_FILES = ("model.safetensors", "model.safetensors.index.json")
+"""What holds a model's weights: all of them, or the index of their parts."""
 
 
 @dataclass(frozen=True)
@@ -181,10 +182,9 @@ def read_shapes(folder: Path) -> TensorShapes:
     Raises:
         ModelError: there are none, only pickled ones, damaged ones, or a part is missing.
     """
-    whole = folder / "model.safetensors"
+    whole, index = (folder / name for name in WEIGHT_FILES)
     if whole.is_file():
         return _shapes_of([whole])
-    index = folder / _SHARDS
     if index.is_file():
         return _shapes_of(_parts(index))
     pickled = sorted(folder.glob("*.bin")) + sorted(folder.glob("*.pt"))
