@@ -17,8 +17,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
-
 from tests.tiny import TEXT, worded_loaded
+
 from tiltlm.auditing.auditing import audit
 from tiltlm.auditing.null.building import build_null
 from tiltlm.commands.measure import run_measure

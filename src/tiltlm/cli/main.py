@@ -22,7 +22,7 @@ from tiltlm.cli.sample import sample
 from tiltlm.cli.sweep import sweep
 from tiltlm.cli.tilt import tilt
 from tiltlm.cli.tokens import tokens
-from tiltlm.errors import TiltError
+from tiltlm.errors import ModelError, TiltError, reason_of
 from tiltlm.quiet import quiet_libraries
 
 app = typer.Typer(
@@ -67,6 +67,25 @@ def main() -> None:
             if end.code or not interrupts:
                 raise
             _fail(cut_short(), exit_code(interrupts[-1]))
+        except BaseException as error:
+            told = _told(error)
+            if told is None:
+                raise
+            _fail(told, exit_code(told))
+
+
+def _told(error: BaseException) -> TiltError | None:
+    """The error in place of one that comes from beneath the libraries; None for any other."""
+    kind = type(error).__name__
+    if kind == "PanicException":  # Rust's, of the tokenizers' own library; it is no Exception.
+        return ModelError(f"the tokenizer cannot read a text: {reason_of(error)}")
+    if kind == "OutOfMemoryError":  # torch's; torch need not have been imported.
+        return ModelError(
+            "the GPU has no room left for this",
+            fix="--dtype bfloat16, --quantization 8bit or 4bit, shorter or fewer contexts, or "
+            "--device cpu",
+        )
+    return None
 
 
 def _fail(error: TiltError, code: int) -> None:

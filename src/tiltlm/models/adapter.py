@@ -11,9 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from tiltlm.errors import ModelError, reason_of
 from tiltlm.labels.label import LabelBase, read_label
-from tiltlm.models.folder import TensorShapes, check_files, check_numbers, read_json
+from tiltlm.models.folder import (
+    WEIGHT_FILES,
+    TensorShapes,
+    check_files,
+    check_numbers,
+    read_json,
+)
 from tiltlm.models.folder import read_adapter_shapes as read_shapes
-from tiltlm.models.names import hub_name
+from tiltlm.models.names import check_name, hub_name
 from tiltlm.models.soundness import refuse
 
 if TYPE_CHECKING:
@@ -48,6 +54,12 @@ def base_of(folder: str) -> LabelBase:
     """
     path = Path(folder)
     check_files(path)
+    if any((path / file).is_file() for file in WEIGHT_FILES):
+        raise ModelError(
+            "the folder holds an adapter and a whole model; some programs would use one, some both",
+            where=folder,
+            fix="take one of them out",
+        )
     base = _named_base(path)
     seen = {path.resolve()}
     inner = base.name
@@ -74,8 +86,10 @@ def _named_base(folder: Path) -> LabelBase:
     if label is None:
         if not name:
             raise ModelError("the adapter does not name its base", where=where)
+        check_name(name)
         return LabelBase(name=name, sha256=None)
     base = label.base
+    check_name(base.name)
     if name and name not in (base.name, hub_name(base.name)):
         raise ModelError(
             f"adapter_config.json names the base {name[:80]!r} and the label {base.name[:80]!r}; "
@@ -143,6 +157,12 @@ def _config(folder: Path) -> Any:
 
     table = read_json(folder / _CONFIG)
     check_numbers(table, str(folder / _CONFIG))
+    if table.get("megatron_config"):
+        raise ModelError(
+            "the adapter is one for Megatron, for which peft imports a module that it names",
+            where=str(folder / _CONFIG),
+            fix="save it as an adapter of plain linear layers",
+        )
     try:
         return PeftConfig.from_pretrained(str(folder))
     except Exception as error:  # Whatever a type that it did not expect leads to.
@@ -171,7 +191,10 @@ def _name_targets(config: Any, model: PreTrainedModel, where: str) -> None:
     for field in ("rank_pattern", "alpha_pattern", "layers_pattern"):
         names = getattr(config, field, None) or ()
         names = [names] if isinstance(names, str) else names
-        if any(not isinstance(name, str) or set(name) & set("*+{(") for name in names):
+        plain = isinstance(names, list | tuple | dict) and not any(
+            not isinstance(name, str) or set(name) & set("*+{(") for name in names
+        )
+        if not plain:
             raise ModelError(
                 f"{field} holds what is no name of a module", where=where, fix="write names there"
             )
@@ -185,8 +208,10 @@ def _matching(pattern: str, field: str, model: PreTrainedModel, where: str) -> l
     """Names of the modules that a pattern means, by an engine that takes linear time."""
     import re2
 
+    options = re2.Options()
+    options.log_errors = False
     try:
-        expression = re2.compile(pattern)
+        expression = re2.compile(pattern, options)
     except re2.error as error:
         raise ModelError(f"{field} is no pattern: {str(error)[:200]}", where=where) from None
     names = [name for name, _ in model.named_modules() if expression.fullmatch(name)]

@@ -26,13 +26,27 @@ MOST_PARTS = 4_096
 MOST_POSITIONS = 100_000_000
 """Most tokens that a config may say a model reads at once; ten million is today's largest."""
 
+MOST_ADDED = 16_384
+"""Most tokens that a tokenizer may add to its vocabulary, each of which takes libraries a while."""
+
+_ADDED = {
+    "tokenizer.json": ("added_tokens",),
+    "tokenizer_config.json": (
+        "added_tokens_decoder",
+        "extra_special_tokens",
+        "additional_special_tokens",
+    ),
+}
+"""Where tokenizers list tokens that they add."""
+
 _COUNTED = ("layer", "expert", "label", "block", "depth", "attention_types")
 """Parts of the names of numbers that are looped over before any tensor is made."""
 
 _POSITIONS = ("position", "seq_len", "seq_length", "n_ctx", "context_length")
 """Parts of the names of numbers that say how much a model reads."""
 
-_SHARDS = "model.safetensors.index.json"
+WEIGHT_FILES = ("model.safetensors", "model.safetensors.index.json")
+"""What holds a model's weights: all of them, or the index of their parts."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +92,29 @@ def check_files(folder: Path) -> None:
                 f"the file has {status.st_size / 1e6:.0f} MB, which no config or tokenizer needs",
                 where=str(path),
             )
+
+
+def check_added_tokens(folder: Path) -> None:
+    """Refuse a tokenizer that adds so many tokens that reading it would take minutes.
+
+    Args:
+        folder: with the files of a tokenizer, as many as there are.
+
+    Raises:
+        ModelError: it does, or one of the files is no JSON.
+    """
+    for name, keys in _ADDED.items():
+        if not (folder / name).is_file():
+            continue
+        table = read_json(folder / name)
+        for key in keys:
+            added = table.get(key)
+            if isinstance(added, list | dict) and len(added) > MOST_ADDED:
+                raise ModelError(
+                    f"{key} lists {len(added):,} tokens, and tokenizers add {MOST_ADDED:,} at most",
+                    where=str(folder / name),
+                    fix="use the tokenizer that belongs to the model",
+                )
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -145,10 +182,9 @@ def read_shapes(folder: Path) -> TensorShapes:
     Raises:
         ModelError: there are none, only pickled ones, damaged ones, or a part is missing.
     """
-    whole = folder / "model.safetensors"
+    whole, index = (folder / name for name in WEIGHT_FILES)
     if whole.is_file():
         return _shapes_of([whole])
-    index = folder / _SHARDS
     if index.is_file():
         return _shapes_of(_parts(index))
     pickled = sorted(folder.glob("*.bin")) + sorted(folder.glob("*.pt"))
@@ -192,15 +228,15 @@ def _parts(index: Path) -> list[Path]:
     table = read_json(index).get("weight_map")
     if not isinstance(table, dict) or not all(isinstance(name, str) for name in table.values()):
         raise ModelError("the index does not say in which file each weight is", where=str(index))
-    files = [index.parent / name for name in sorted(set(table.values()))]
-    for file in files:
-        if file.name != str(file.relative_to(index.parent)) or not _is_file(file):
+    names = sorted(set(table.values()))
+    for name in names:
+        if Path(name).name != name or not _is_file(index.parent / name):
             raise ModelError(
-                f"the index names {file.name[:80]!r}, and there is no such file beside it",
+                f"the index names {name[:80]!r}, and there is no such file beside it",
                 where=str(index),
                 fix="use a folder with all of the model's weights",
             )
-    return files
+    return [index.parent / name for name in names]
 
 
 def _is_file(path: Path) -> bool:

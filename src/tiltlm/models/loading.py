@@ -15,7 +15,7 @@ from tiltlm.errors import ConfigError, ModelError, TiltError, reason_of
 from tiltlm.events.vocabulary import Vocabulary
 from tiltlm.labels.label import LabelBase
 from tiltlm.models.adapter import base_of, is_adapter, put_on
-from tiltlm.models.folder import check_files, check_numbers
+from tiltlm.models.folder import check_added_tokens, check_files, check_numbers
 from tiltlm.models.names import cannot_load, check_name
 from tiltlm.models.places import check_folder
 from tiltlm.models.soundness import check_sound, check_whole
@@ -253,6 +253,8 @@ def _pretrained_tokenizer(name: str) -> PreTrainedTokenizerBase:
     from transformers import AutoTokenizer
 
     source = source_folder(name)
+    if Path(source).is_dir():
+        check_added_tokens(Path(source))
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
             source, trust_remote_code=False

@@ -46,6 +46,8 @@ def checked_config(source: str, name: str) -> PreTrainedConfig:
     # A config may name a kernel on the Hub, which is code of a stranger.
     setattr(config, "_attn_implementation", None)  # noqa: B010
     if shapes is not None:
+        # What the file leaves out has defaults, which may be another model's.
+        check_numbers(config.to_dict(), name, len(shapes.shapes))
         packed = getattr(config, "quantization_config", None) is not None
         check_size(config, shapes.bytes, name, packed=packed)
     return config

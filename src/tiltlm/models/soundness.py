@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from torch import nn
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+_TEXT = "The fox, 12 té\u4e2d\U0001f642 x\n\t\u00a0<|a|> "
+"""Of every kind of character a few."""
+
 _WHOLE = "use a folder with all of the model's weights"
 
 
@@ -120,12 +123,18 @@ def _check_length(model: PreTrainedModel, where: str) -> None:
 
 
 def _check_tokenizer(tokenizer: PreTrainedTokenizerBase, size: int, where: str) -> None:
-    """Refuse a tokenizer whose tokens the model has no place for, or that has none."""
+    """Refuse a tokenizer that fails at a text, or whose tokens the model has no place for."""
     fix = "use the tokenizer that belongs to the model"
     try:
         count = max(tokenizer.get_vocab().values(), default=-1) + 1
-    except Exception:  # Tokenizers have error types of their own.
-        raise VocabularyError("the tokenizer cannot be read", where=where, fix=fix) from None
+        tokenizer.decode(tokenizer(_TEXT)["input_ids"])
+    except BaseException as error:
+        # Tokenizers have error types of their own, and panics of Rust are not even Exceptions.
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        raise VocabularyError(
+            f"the tokenizer cannot read a text: {reason_of(error)}", where=where, fix=fix
+        ) from None
     if not 0 < count <= size:
         raise VocabularyError(
             f"the tokenizer has {count:,} tokens, the model's head {size:,}", where=where, fix=fix
@@ -157,27 +166,26 @@ def _check_runs(model: PreTrainedModel, where: str) -> None:
     """Refuse a model that fails at two tokens, or whose logits there are no logits."""
     import torch
 
+    from tiltlm.models.sampling import sample
+
     ids = torch.zeros((1, 2), dtype=torch.long, device=model.device)
-    size = vocabulary_size(model)
     try:
         with torch.no_grad():
             logits = model(input_ids=ids, use_cache=False).logits
-        right = tuple(logits.shape) == (1, 2, size) and bool(torch.isfinite(logits).all())
-        reason = (
-            "its logits are no numbers"
-            if tuple(logits.shape) == (1, 2, size)
-            else (f"its logits have the shape {_shape(logits.shape)}")
-        )
+        sample(model, ids, 2)
+        if tuple(logits.shape) != (1, 2, vocabulary_size(model)):
+            reason = f"its logits have the shape {_shape(logits.shape)}"
+        elif not torch.isfinite(logits).all():
+            reason = "its logits are no numbers"
+        else:
+            return
     except torch.OutOfMemoryError:
         raise
     except Exception as error:  # Whatever an architecture does with a config that makes no sense.
-        right, reason = False, reason_of(error)
-    if not right:
-        raise ModelError(
-            f"the model cannot be run: {reason}",
-            where=where,
-            fix="check its config and its weights",
-        )
+        reason = reason_of(error)
+    raise ModelError(
+        f"the model cannot be run: {reason}", where=where, fix="check its config and its weights"
+    )
 
 
 def _shape(shape: Iterable[int]) -> str:
