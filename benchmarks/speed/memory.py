@@ -49,7 +49,7 @@ class Shape:
         positions: tokens that it reads at once.
     """
 
-    vocabulary: int = 128_256
+    vocabulary: int = 50_304
     width: int = 256
     layers: int = 2
     inner: int = 512
@@ -60,7 +60,7 @@ class Shape:
 
 SHAPES = {
     "small": Shape(),
-    "llama-1b": Shape(width=2048, layers=16, inner=8192, heads=32, kv_heads=8),
+    "llama-1b": Shape(vocabulary=128_256, width=2048, layers=16, inner=8192, heads=32, kv_heads=8),
 }
 
 
@@ -168,7 +168,15 @@ def _peak() -> int:
 
 def measured(task: str, folder: Path) -> dict[str, int]:
     """What a command held, in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.speed.memory", "--run", task, "--keep", str(folder)]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.speed.memory",
+        "--run",
+        task,
+        "--keep",
+        str(folder),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"{task}: {done.stderr[-2000:]}")

@@ -50,8 +50,7 @@ def measure(
         on_tokens: tokens to draw on, for the hit rate of each hundred; None for the suite's.
         decodes: whether the target is realised by decoding, so that ``model`` is the base itself.
         keep_samples: whether the base's own samples are kept in the cache for the next time.
-        one_at_a_time: whether two whole models that are named take turns in memory; None for where
-            they do not fit into what is free together.
+        one_at_a_time: as for `open_pair`; only models that are named can take turns in memory.
         seed: of contexts and draws.
         progress: told of each part of the work.
 
@@ -70,13 +69,9 @@ def measure(
     opened = _open(model, base, target, decodes, one_at_a_time)
     base_sha256 = fingerprint(opened.pair.base.model)
     watch.lap("loading")
+    key = base_sha256 if keep_samples else None
     measured = measure_pair(
-        opened.pair,
-        sizes,
-        sources or Sources(),
-        seed=seed,
-        key=base_sha256 if keep_samples else None,
-        progress=progress,
+        opened.pair, sizes, sources or Sources(), seed=seed, key=key, progress=progress
     )
     measured.seconds |= {**watch.seconds, "total": watch.total}
     return MeasureRecord(
