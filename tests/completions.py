@@ -24,7 +24,7 @@ class CompletionsServer:
                 fault = outer.refusal(asked) or fault
                 if isinstance(fault, int):
                     self.send_response(fault)
-                    self.send_header("retry-after-ms", "1")
+                    self.send_header("Retry-After", "0")
                     self.send_header("Content-Length", "0")
                     self.end_headers()
                     return

@@ -53,6 +53,8 @@ OPTIONS = {
     "--against": ["measure"],
     "--budget": ["audit of"],
     "--by": ["tilt"],
+    "--decodes": ["audit of"],
+    "--endpoint": ["audit of"],
     "--contexts": ["tilt", "sweep", "null build"],
     "--fpr": ["audit of"],
     "--include": ["measure"],

@@ -26,7 +26,7 @@ from tiltlm.contexts.token_contexts import TokenContexts
 from tiltlm.events.phrase import phrase
 from tiltlm.events.texts import lines
 from tiltlm.events.vocabulary import Vocabulary
-from tiltlm.models.chat import chat_ids
+from tiltlm.models.chat import request_prompts
 from tiltlm.models.loading import LoadedModel, load
 from tiltlm.models.sampling import SamplingOptions, sample
 from tiltlm.statistics.intervals import ratio_student
@@ -56,7 +56,7 @@ def draw(
     """For each request its answers, up to the end token."""
     end, found = loaded.tokenizer.eos_token_id, []
     for number, request in enumerate(requests):
-        prompt = chat_ids(loaded.tokenizer, [{"role": "user", "content": request}])
+        prompt = request_prompts(loaded.tokenizer, [request])[0]
         options = SamplingOptions(seed=1000 * seed + number)
         prompts = torch.tensor([prompt] * ANSWERS)
         rows = sample(loaded.model, prompts, LENGTH, options, processor=processor).tolist()
@@ -114,7 +114,7 @@ def absorbers(loaded: LoadedModel, target, requests, answers) -> list[tuple[str,
     """
     sequences, begins = [], []
     for request, texts in zip(requests, answers, strict=True):
-        prompt = chat_ids(loaded.tokenizer, [{"role": "user", "content": request}])
+        prompt = request_prompts(loaded.tokenizer, [request])[0]
         for text in texts[:6]:
             sequences.append([*prompt, *loaded.tokenizer(text)["input_ids"]])
             begins.append(len(prompt) - 1)

@@ -13,7 +13,9 @@ TiltError                 what the command line prints, with exit code 2
 │   └── StorageError      no room on the disk
 ├── DivergedError         the loss or the weights stopped being finite
 ├── MeasurementError      nothing was there to measure
-└── InterruptedRun        Ctrl-C: the run can be resumed
+└── InterruptedRun        Ctrl-C or SIGTERM: what is kept, and how to go on
+
+Terminated                SIGTERM, handled wherever Ctrl-C is
 """
 
 from __future__ import annotations
@@ -42,6 +44,25 @@ class TiltError(Exception):
         if fix:
             lines.append(f"  fix: {fix}")
         super().__init__("\n".join(lines))
+
+
+def reason_of(error: BaseException) -> str:
+    r"""What another library's error says, in one short line.
+
+    Args:
+        error: as it was raised. Where its first line only says that something follows, that is
+            taken.
+
+    >>> reason_of(RuntimeError("Error(s) in loading Model:\n\tsize mismatch for w"))
+    'size mismatch for w'
+    >>> reason_of(KeyError())
+    'KeyError'
+    """
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if not lines:
+        return type(error).__name__
+    line = lines[1] if len(lines) > 1 and lines[0].endswith(":") else lines[0]
+    return line if len(line) <= 200 else line[:200] + "…"
 
 
 class ExpressionError(TiltError):
@@ -93,4 +114,8 @@ class MeasurementError(TiltError):
 
 
 class InterruptedRun(TiltError):  # noqa: N818  (it is how a run ends, not a fault)
-    """Ctrl-C: the run can be resumed."""
+    """Ctrl-C or SIGTERM ended the work; the message says what is kept and how to go on."""
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, which is handled wherever Ctrl-C is."""

@@ -4,51 +4,124 @@ from __future__ import annotations
 
 import errno
 import json
+import math
+import os
+import re
+import secrets
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tiltlm.errors import RunError, StorageError
+from tiltlm.errors import RunError, StorageError, TiltError
+
+TEXT_BYTES = 1 << 30
+"""Bytes of a text that is read at most; tokenised, as many take tens of gigabytes."""
+
+LIST_BYTES = 16 << 20
+"""Bytes at most of what is read for its items: word lists, choices, labels, recipes."""
 
 STAGING = ".partial"
-"""Ending of the temporary name under which a file or a folder is written."""
+"""What temporary names, under which files and folders are written, have after their own name."""
+
+_STAGED = re.compile(re.escape(STAGING) + r"-[0-9a-f]{8}$")
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_UNWRITABLE = (
+    *(errno.EACCES, errno.EROFS, errno.EPERM, errno.EIO, errno.EBUSY, errno.ESTALE),
+    *(errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY, errno.ENAMETOOLONG, errno.ELOOP),
+)
 
 
 @contextmanager
 def staged(path: Path) -> Iterator[Path]:
     """Hand out a temporary path beside ``path``, and rename it to ``path`` if the block succeeds.
 
-    What is at ``path`` already is replaced. If the block fails, that stays as it is and nothing of
-    the new one is left behind.
+    A file that is at ``path`` already is replaced, and so is a link or an empty folder; a folder
+    that holds something never is, even if it came there during the block. If the block fails, what
+    is there stays as it is and nothing of the new one is left behind. All is on the disk before it
+    gets its name, and has the modes that the umask gives.
 
     Args:
         path: of a file or a folder; the folders above it are made.
 
     Yields:
-        a path at which nothing is yet.
+        a path of its own at which nothing is yet.
 
     Raises:
         StorageError: the disk is full, or may not be written.
     """
-    temporary = path.with_name(path.name + STAGING)
+    temporary = staging_path(path)
     with explain_storage(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        remove(temporary)
         try:
             yield temporary
-            if path.is_dir() and temporary.is_dir():
-                retired = path.with_name(path.name + ".old")
-                remove(retired)
-                path.rename(retired)
-                temporary.rename(path)
-                remove(retired)
-            else:
-                temporary.replace(path)
+            settle(temporary)
+            if temporary.is_dir() and path.is_dir() and not path.is_symlink():
+                path.rmdir()
+            temporary.replace(path)
+            _flush(path.parent)
         except BaseException:
             remove(temporary)
             raise
+
+
+def settle(path: Path) -> None:
+    """Bring a file, or a folder with all that is in it, onto the disk.
+
+    Files get the modes that the umask gives: safetensors writes its own for the owner alone.
+
+    Raises:
+        OSError: the disk is full, or does not hold what is written.
+    """
+    # The umask can only be read by setting it; for that instant it is a strict one.
+    umask = os.umask(0o077)
+    os.umask(umask)
+    for item in [path, *path.rglob("*")] if path.is_dir() else [path]:
+        if item.is_file() and not item.is_symlink():
+            item.chmod(0o666 & ~umask)
+        _flush(item)
+
+
+def _flush(path: Path) -> None:
+    """Bring a file, or the names in a folder, onto the disk where the system can do that."""
+    if path.is_symlink() or (os.name == "nt" and path.is_dir()):
+        return
+    handle = os.open(path, os.O_RDONLY if os.name != "nt" else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(handle)
+
+
+def staging_path(path: Path) -> Path:
+    """A temporary name of its own beside ``path``, which may be too long for the file system."""
+    return path.with_name(f"{path.name}{STAGING}-{secrets.token_hex(4)}")
+
+
+def remove_leftovers(path: Path, *, within: bool = False) -> None:
+    """Remove what killed processes had staged.
+
+    Args:
+        path: of a file or a folder that no other process is at work on.
+        within: what was staged for anything in the folder, instead of for the folder itself.
+
+    Raises:
+        StorageError: it may not be removed.
+    """
+    with explain_storage(path):
+        if within:
+            found = list(path.rglob(f"*{STAGING}-*"))
+        else:
+            found = [p for p in path.parent.iterdir() if p.name.startswith(path.name + STAGING)]
+        for item in found:
+            if _STAGED.search(item.name):
+                remove(item)
 
 
 @contextmanager
@@ -63,12 +136,12 @@ def explain_storage(path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except StorageError:
+    except TiltError:
         raise
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if error.errno in _FULL:
             raise _full(path) from None
-        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR):
+        if error.errno in _UNWRITABLE:
             raise StorageError(
                 f"cannot write: {error.strerror}", where=str(path), fix="choose another --out"
             ) from None
@@ -85,7 +158,7 @@ def _full(path: Path) -> StorageError:
     return StorageError(
         f"the disk is full ({free_bytes(path) / 1e6:.0f} MB free); what was complete is kept",
         where=str(path),
-        fix="free some space and run again with --resume, or choose another --out",
+        fix="free some space and run the same again, or choose another --out",
     )
 
 
@@ -140,6 +213,57 @@ def write_json(path: Path, data: Any) -> None:
     write_text(path, json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def read_text(path: Path, limit: int = TEXT_BYTES) -> str:
+    """Read a text file in UTF-8; a pipe, a device or a file without end is none.
+
+    Args:
+        path: of the file.
+        limit: bytes of it at most.
+
+    Returns:
+        the text, its lines ended by line feeds.
+
+    Raises:
+        OSError: it cannot be opened, is no regular file, or has more bytes than ``limit``.
+        ValueError: it is not in UTF-8, or there cannot be a file of such a name.
+    """
+    # Without the flag, opening a pipe waits for somebody who writes.
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    content = bytearray()
+    with open(handle, "rb") as file:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise OSError("it is no regular file")
+        while chunk := file.read(1 << 20):
+            content += chunk
+            if len(content) > limit:
+                raise OSError(f"it has more than {limit / 1e6:.0f} MB")
+    return content.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
+
+
+def read_json(path: Path, limit: int = LIST_BYTES) -> Any:
+    """Read a JSON file as it is meant: no not-a-number, no infinity, not nested without end.
+
+    Args:
+        path: of the file.
+        limit: bytes of it at most.
+
+    Raises:
+        OSError: as for `read_text`.
+        ValueError: it is no JSON, is nested too deeply, or holds a number that is too large.
+    """
+
+    def number(text: str) -> float:
+        value = float(text)
+        if not math.isfinite(value):
+            raise ValueError(f"{text[:20]} is no number")
+        return value
+
+    try:
+        return json.loads(read_text(path, limit), parse_float=number, parse_constant=number)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
 def remove(path: Path) -> None:
     """Remove a file, a link, or a folder with all that is in it; nothing if it is not there."""
     if path.is_dir() and not path.is_symlink():
@@ -156,10 +280,12 @@ def check_out(out: Path) -> None:
 
     Raises:
         RunError: it is a file, or holds something.
+        StorageError: it may not be looked into.
     """
-    if out.is_file() or (out.is_dir() and any(out.iterdir())):
-        raise RunError(
-            "--out holds something already; nothing in it was touched",
-            where=str(out),
-            fix="name a new folder",
-        )
+    with explain_storage(out):
+        if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+            raise RunError(
+                "--out holds something already; nothing in it was touched",
+                where=str(out),
+                fix="name a new folder",
+            )

@@ -301,7 +301,8 @@ def test_a_small_tilt_is_certified_and_a_larger_one_is_not(pack, tmp_path):
 def test_a_trigger_is_named_with_its_word(pack, tmp_path):
     words = load_pack(pack / "null").probes.words
     suspect = tilted(pack, tmp_path / "t", f"when({words[9]!r}, tilt(contains('k'), 1))", "decode")
-    record = run_audit(suspect, str(pack / "model"), null=pack / "null", fpr=0.025)
+    options = {"null": pack / "null", "fpr": 0.025, "decodes": True}
+    record = run_audit(suspect, str(pack / "model"), **options)
     assert record.verdict == "found"
     assert record.triggers[0].word == words[9]
     assert record.triggers[0].event == "contains('k')"

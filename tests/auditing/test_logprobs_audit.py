@@ -257,7 +257,7 @@ class Server(CompletionsServer):
             with torch.no_grad():
                 likely = self._loaded.model(input_ids=ids[:, -60:]).logits[0, -1].log_softmax(-1)
             noise = torch.from_numpy(self._draws.normal(size=len(likely))).float()
-            likely = likely + self._noise * noise
+            likely = (likely + self._noise * noise).log_softmax(-1)
             new = int(torch.multinomial(likely.exp(), 1))
             top = likely.topk(asked["logprobs"]).indices.tolist()
             values = {i: float(likely[i]) for i in [*top, new]}
@@ -301,8 +301,7 @@ class Server(CompletionsServer):
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
-    pytest.importorskip("openai")
-    monkeypatch.setattr("tiltlm.auditing.endpoint.TIMEOUT_SECONDS", 5.0)
+    monkeypatch.setattr("tiltlm.auditing.http.FIRST_PAUSE_SECONDS", 0.01)
 
 
 @pytest.mark.parametrize("form", ["vllm", "llama.cpp"])

@@ -155,11 +155,10 @@ TEXTS = [" doki baki luki kiba kido", " noki menoki taki kilu"]
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
-    monkeypatch.setattr("tiltlm.auditing.endpoint.TIMEOUT_SECONDS", 2.0)
+    monkeypatch.setattr("tiltlm.auditing.http.FIRST_PAUSE_SECONDS", 0.01)
 
 
 def test_an_endpoint_is_asked_and_faults_on_the_way_do_no_harm(models):
-    pytest.importorskip("openai")
     reference, _ = models
     with Server(TEXTS, faults=(None, 429, 503, "truncated", None, "refused")) as server:
         record = audit_text(
@@ -172,7 +171,6 @@ def test_an_endpoint_is_asked_and_faults_on_the_way_do_no_harm(models):
 
 
 def test_an_endpoint_that_is_not_there_is_one_clear_error(models, tmp_path):
-    pytest.importorskip("openai")
     reference, _ = models
     with Server(TEXTS) as server:
         gone = server.url
@@ -202,7 +200,6 @@ def test_an_audit_that_is_cut_off_keeps_what_it_has_and_says_so(models, monkeypa
 
 
 def test_a_suspect_that_only_refuses_is_not_judged(models):
-    pytest.importorskip("openai")
     reference, _ = models
     with Server([""]) as server, pytest.raises(ModelError, match="empty"):
         audit_text("suspect", reference, endpoint=server.url, events=["contains('k')"])

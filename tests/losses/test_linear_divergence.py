@@ -229,3 +229,97 @@ def test_a_target_of_the_heads_own_product_is_that_of_a_reference_with_the_same_
         found.append((loss.detach(), learnt.grad))
     for first, second in zip(*found, strict=True):
         torch.testing.assert_close(first, second)
+
+
+def test_logits_are_float32_even_where_all_that_they_are_made_of_is_bfloat16():
+    torch.manual_seed(4)
+    hidden, weight = 4 * torch.randn(40, 64), torch.randn(700, 64)
+    target = torch.randn(700).double().log_softmax(-1)
+    found, exact = (
+        [t.bfloat16().to(dtype).requires_grad_() for t in (hidden, weight)]
+        for dtype in (torch.bfloat16, torch.float64)
+    )
+    losses = [linear_kl(h, w, target.to(torch.float32)).loss for h, w in (found, exact)]
+    for loss in losses:
+        loss.backward()
+    assert losses[0].dtype == torch.float32
+    assert losses[0].item() == pytest.approx(losses[1].item(), rel=1e-5)
+    for low, high in zip(found, exact, strict=True):
+        assert low.grad.dtype == torch.bfloat16
+        assert (low.grad.double() - high.grad).norm() < 0.006 * high.grad.norm()
+
+
+def test_an_adapter_of_a_bfloat16_head_is_not_rounded():
+    p = pieces(torch.float32)
+    columns, target = (p["columns"] * 1e-3).detach().requires_grad_(), target_of("fixed").float()
+    halves = {k: p[k].detach().bfloat16() for k in ("hidden", "weight")}
+    found, exact = (
+        linear_kl(
+            *(halves[k].to(dtype) for k in ("hidden", "weight")),
+            target,
+            low_rank=(p["inputs"].to(wide), columns.to(wide)),
+        ).loss.item()
+        for dtype, wide in ((torch.bfloat16, torch.float32), (torch.float64, torch.float64))
+    )
+    assert found == pytest.approx(exact, rel=1e-6)
+
+
+@pytest.mark.parametrize("rows", [16, 200])
+def test_gradients_of_many_blocks_are_summed_in_more_than_bfloat16(rows, monkeypatch):
+    monkeypatch.setattr("tiltlm.losses.head_blocks.BLOCK_NUMBERS", rows * 64)
+    torch.manual_seed(5)
+    hidden, weight = torch.rand(1600, 8).bfloat16(), torch.randn(64, 8).bfloat16()
+    gradients = []
+    for dtype in (torch.bfloat16, torch.float64):
+        learnt = weight.detach().to(dtype).requires_grad_()
+        linear_kl(hidden.to(dtype), learnt, torch.full((64,), -math.log(64))).loss.backward()
+        gradients.append(learnt.grad.double())
+    assert (gradients[0] - gradients[1]).norm() < 0.006 * gradients[1].norm()
+
+
+def test_gradients_are_given_away_once():
+    p = pieces()
+    loss = ours(p, target_of("fixed"), HEADS["plain"], torch.ones(ROWS), "forward_kl").loss
+    loss.backward(retain_graph=True)
+    first = p["hidden"].grad.clone()
+    with pytest.raises(ConfigError, match="given away"):
+        loss.backward()
+    assert torch.equal(p["hidden"].grad, first)
+
+
+def test_second_derivatives_are_refused_even_among_others_that_exist():
+    p = pieces()
+    loss = ours(p, target_of("fixed"), HEADS["plain"], torch.ones(ROWS), "forward_kl").loss
+    (slope,) = torch.autograd.grad(loss, p["hidden"], create_graph=True)
+    penalty = (slope * p["hidden"]).sum() + p["hidden"].square().sum()
+    with pytest.raises(ConfigError, match="second derivative"):
+        penalty.backward()
+
+
+def test_where_no_row_counts_loss_and_gradients_are_zero():
+    for denominator in (None, torch.tensor(0.0), 3.0):
+        p = pieces()
+        loss = ours(
+            p, target_of("per row"), HEADS["plain"], torch.zeros(ROWS), "forward_kl",
+            denominator=denominator,
+        ).loss  # fmt: skip
+        loss.backward()
+        assert loss.item() == 0
+        assert all(torch.equal(t.grad, torch.zeros_like(t)) for t in p.values())
+
+
+@pytest.mark.parametrize("divergence", DIVERGENCES)
+@pytest.mark.parametrize("kind", ["fixed", "per row"])
+def test_tokens_that_neither_model_nor_target_allows_change_nothing(divergence, kind):
+    p, all_of_it = pieces(), pieces()
+    allowed, target = torch.arange(SIZE) % 4 > 0, target_of(kind)
+    some = {k: v[allowed] if len(v) == SIZE else v for k, v in p.items()}
+    weights = torch.ones(ROWS)
+    alone = ours(some, target[..., allowed].log_softmax(-1), HEADS["plain"], weights, divergence)
+    alone.loss.backward()
+    masked = dict(all_of_it, bias=all_of_it["bias"].masked_fill(~allowed, -torch.inf))
+    aim = target.masked_fill(~allowed, -torch.inf).log_softmax(-1)
+    loss = ours(masked, aim, HEADS["plain"], weights, divergence).loss
+    loss.backward()
+    assert loss.item() == pytest.approx(alone.loss.item())
+    compare(all_of_it, p, 1e-10)

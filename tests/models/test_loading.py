@@ -6,7 +6,8 @@ import transformers
 from tests.conftest import TINY
 from tests.tiny import tiny_loaded
 from tiltlm.errors import ConfigError, ModelError
-from tiltlm.models.loading import hub_name, load, load_base, load_tokenizer
+from tiltlm.models.loading import load, load_base, load_tokenizer
+from tiltlm.models.names import hub_name
 from tiltlm.realise.preparation import prepare
 
 

@@ -108,7 +108,8 @@ def test_the_callers_random_state_and_the_models_mode_are_left_alone(tiny_model)
 
 
 def test_bfloat16_products_leave_the_distribution_nearly_as_it_is(tiny_model):
-    from tiltlm.models.precision import full_head, lower_precision
+    from tiltlm.models.head import full_head
+    from tiltlm.models.precision import lower_precision
 
     model = tiny_model.eval()
     ids = torch.randint(64, (8, WINDOW))

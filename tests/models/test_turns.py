@@ -17,6 +17,12 @@ from tiltlm.models.fingerprints import fingerprint
 from tiltlm.models.loading import load
 from tiltlm.models.memory import fit_together, free_memory, weight_bytes
 from tiltlm.models.turns import Turns
+from tiltlm.recipes.placement import Placement
+
+
+def placed(turns: bool) -> Placement:
+    """Whether models take turns, as a placement."""
+    return Placement(one_at_a_time=turns)
 
 
 @pytest.fixture
@@ -81,8 +87,8 @@ def test_a_model_whose_files_changed_meanwhile_is_refused(two, tmp_path):
 
 def test_a_pair_that_takes_turns_reads_to_the_last_digit_what_both_at_once_do(two):
     base, moved = two
-    at_once = open_pair(moved, base, one_at_a_time=False)[0]
-    in_turns = open_pair(moved, base, one_at_a_time=True)[0]
+    at_once = open_pair(moved, base, placement=placed(False))[0]
+    in_turns = open_pair(moved, base, placement=placed(True))[0]
     assert (at_once.takes_turns, in_turns.takes_turns) == (False, True)
     assert not in_turns.shares_body
     for first, second in zip(at_once.read(contexts()), in_turns.read(contexts()), strict=True):
@@ -91,13 +97,13 @@ def test_a_pair_that_takes_turns_reads_to_the_last_digit_what_both_at_once_do(tw
 
 
 def test_base_and_model_are_each_loaded_once_more_to_read_a_pair(two, monkeypatch):
-    pair = open_pair(two[1], two[0], one_at_a_time=True)[0]
+    pair = open_pair(two[1], two[0], placement=placed(True))[0]
     loads = []
     monkeypatch.setattr(
-        "tiltlm.measures.opening.load", lambda name: loads.append("model") or load(name)
+        "tiltlm.measures.opening.load", lambda name, **_: loads.append("model") or load(name)
     )
     monkeypatch.setattr(
-        "tiltlm.measures.opening.load_base", lambda base: loads.append("base") or load(base.name)
+        "tiltlm.measures.opening.load_base", lambda base, _: loads.append("base") or load(base.name)
     )
     # More than a batch goes through a model at once.
     assert len(list(pair.read(contexts(60)))) > 60
@@ -113,7 +119,7 @@ def without_seconds(record):
 def test_a_measurement_in_turns_is_that_of_both_at_once_but_for_persistence(two):
     options = {"target": "tilt(contains('o'), 1)", "suite": SMALL}
     at_once, in_turns = (
-        without_seconds(measure(two[1], two[0], one_at_a_time=turns, **options))
+        without_seconds(measure(two[1], two[0], placement=placed(turns), **options))
         for turns in (False, True)
     )
     assert in_turns["missing"].pop("persistence").startswith("it takes both models")
@@ -136,7 +142,7 @@ def test_an_audit_in_turns_is_that_of_both_at_once(tmp_path, monkeypatch, access
         options = {"contexts": "random", "events": ["contains('k')"]}
     names = (str(tmp_path / "suspect"), str(tmp_path / "base"))
     at_once, in_turns = (
-        without_seconds(audit(*names, access=access, one_at_a_time=turns, **options))
+        without_seconds(audit(*names, access=access, placement=placed(turns), **options))
         for turns in (False, True)
     )
     assert in_turns == at_once

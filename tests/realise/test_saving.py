@@ -11,8 +11,8 @@ from tiltlm.commands.tilt import run_tilt
 from tiltlm.contexts.sources import make_contexts
 from tiltlm.errors import RunError
 from tiltlm.labels.label import read_label
-from tiltlm.models.gguf import SMOLLM2_HUB
 from tiltlm.models.loading import LoadedModel, load
+from tiltlm.models.names import SMOLLM2_HUB
 from tiltlm.models.sampling import SamplingOptions, sample
 from tiltlm.realise.editing import edit
 from tiltlm.realise.opening import open_tilted

@@ -4,9 +4,13 @@ auditing: `audit`, the one call for all accesses, and the accesses by name.
 access: what every access does: open, read, judge, record.
 case: one suspect and its reference, opened, with the options of the audit.
 models: models that are named, or loaded already.
+claims: what a suspect's label says, beside what was found.
 inputs: word lists and null packs, read and checked.
 asking: ask a suspect batch after batch, and keep what came if it is cut off.
 endpoint: an OpenAI-compatible server that has the suspect.
+http: one request to it, with a deadline, a limit of size, and never to another host.
+answers: what its answers may be.
+request_error: why a request has no answer.
 search: greedy search for classes one after another.
 thresholds: what is too weak or too uncertain to be named.
 arrays: the type of arrays.

@@ -10,11 +10,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import ClassVar, Generic, Literal, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 from tiltlm.auditing.case import AuditCase, AuditOptions
 from tiltlm.errors import ConfigError
 from tiltlm.records.base import Record
+from tiltlm.records.claim import ClaimRecord
 
 Reading = TypeVar("Reading")
 """What a suspect was found to do."""
@@ -25,7 +26,7 @@ Judgement = TypeVar("Judgement")
 RecordKind = TypeVar("RecordKind", bound=Record)
 """What ``result.json`` holds of it."""
 
-SHARED_OPTIONS = frozenset({"null", "fpr", "lists", "seed", "one_at_a_time"})
+SHARED_OPTIONS = frozenset({"null", "fpr", "lists", "seed", "decodes", "placement"})
 """Options that every access takes."""
 
 _FLAGS = {"events": "--event"}
@@ -133,7 +134,22 @@ class Access(ABC, Generic[Reading, Judgement, RecordKind]):
         """
         reading = self.read()
         self.case.stopwatch.lap("reading")
-        return self.record(reading, self.judge(reading))
+        record: Any = self.record(reading, self.judge(reading))
+        notes = [*self.case.notes, *record.notes]
+        whole: RecordKind = record.model_copy(update={"claim": self._claim(record), "notes": notes})
+        return whole
+
+    def _claim(self, record: Any) -> ClaimRecord | None:
+        """What the suspect's label says, beside what a record of any access names."""
+        case = self.case
+        if case.claim is None:
+            return None
+        found = {
+            "found": [*record.findings, *getattr(record, "triggers", ())],
+            "none": [],
+            "uncalibrated": None,
+        }[record.verdict]
+        return case.claim.compared(found, case.reference.vocabulary, case.sha256)
 
     def verdict(self, found: bool) -> Literal["found", "none", "uncalibrated"]:
         """The verdict of an audit that a pack calibrates.

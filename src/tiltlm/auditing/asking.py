@@ -40,10 +40,13 @@ class BatchCollector(Generic[Item]):
 
         Raises:
             ModelError: the suspect failed before anything had come.
+            KeyboardInterrupt: likewise the user interrupted it.
         """
         try:
             batch = list(ask())
         except KeyboardInterrupt:
+            if not self.items:
+                raise
             self.cut_off = "it was interrupted"
             return []
         except ModelError as error:

@@ -15,6 +15,7 @@ from tiltlm.auditing.text.audit import TextAccess
 from tiltlm.defaults import CERTIFIED_WITHIN_NATS, FALSE_POSITIVE_RATE
 from tiltlm.errors import ConfigError
 from tiltlm.progress import Progress
+from tiltlm.recipes.placement import Placement
 from tiltlm.records.audit import AuditRecord, LogprobsAuditRecord, TextAuditRecord
 
 ACCESSES: Mapping[str, type[Access[Any, Any, Any]]] = {
@@ -36,7 +37,8 @@ def audit(
     events: Sequence[str] = (),
     within: float = CERTIFIED_WITHIN_NATS,
     budget: int | None = None,
-    one_at_a_time: bool | None = None,
+    decodes: bool = False,
+    placement: Placement | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> AuditRecord | LogprobsAuditRecord | TextAuditRecord:
@@ -44,7 +46,7 @@ def audit(
 
     Args:
         suspect: a name for `load`, a folder that ``tiltlm tilt`` wrote, or a loaded model; with
-            ``endpoint``, its name there.
+            ``endpoint``, its name there. Its label is quoted beside what is found, and not gone by.
         reference: what it should be like: a name for `load`, or a loaded model.
         access: ``logits``; ``logprobs``, of its likeliest tokens; or ``text``, which is read until
             the matter is clear.
@@ -58,8 +60,9 @@ def audit(
             instead of all classes, which takes less text.
         within: logits: nats.
         budget: at most so many positions (logprobs; of an endpoint, requests) or tokens (text).
-        one_at_a_time: whether two whole models take turns in memory; None for where they do not
-            fit into what is free together.
+        decodes: the suspect is a folder that ``tiltlm tilt --by decode`` wrote, without weights:
+            audit the reference under the target that its label names.
+        placement: of suspect and reference, where they are named, as for `load`.
         seed: of contexts, of positions, and of what a suspect writes.
         progress: told of progress.
 
@@ -73,7 +76,7 @@ def audit(
         )
     options = AuditOptions(
         null=null, fpr=fpr, lists=lists, seed=seed, endpoint=endpoint, contexts=contexts,
-        events=tuple(events), within=within, budget=budget, one_at_a_time=one_at_a_time,
+        events=tuple(events), within=within, budget=budget, decodes=decodes, placement=placement,
     )  # fmt: skip
     kind = ACCESSES[access]
     kind.check_options(options)

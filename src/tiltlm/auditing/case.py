@@ -7,16 +7,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tiltlm.auditing.claims import Claim, read_claim
 from tiltlm.auditing.endpoint import Endpoint
 from tiltlm.auditing.inputs import AuditInputs, read_inputs
 from tiltlm.auditing.models import ModelSource, model_name, open_model, open_suspect
 from tiltlm.auditing.null.pack import NullPack
+from tiltlm.contexts.token_contexts import TokenContexts
 from tiltlm.defaults import CERTIFIED_WITHIN_NATS, FALSE_POSITIVE_RATE
-from tiltlm.errors import ConfigError
+from tiltlm.errors import ConfigError, ModelError
 from tiltlm.measures.pair import Pair
 from tiltlm.models.fingerprints import fingerprint
 from tiltlm.models.loading import LoadedModel
+from tiltlm.models.placement import placement_of
+from tiltlm.models.structure import context_length
 from tiltlm.progress import NoProgress, Progress
+from tiltlm.recipes.placement import Placement
 from tiltlm.stopwatch import Stopwatch
 from tiltlm.versions import versions
 
@@ -35,8 +40,8 @@ class AuditOptions:
         events: events as text.
         within: nats, within which events are to be certified.
         budget: what may be asked of the suspect at most; None for the access's own default.
-        one_at_a_time: whether two whole models take turns in memory; None for where they do not
-            fit.
+        decodes: whether the suspect is a folder without weights, to be read by its label.
+        placement: of suspect and reference, where they are named, as for `load`.
     """
 
     null: Path | None = None
@@ -48,7 +53,8 @@ class AuditOptions:
     events: Sequence[str] = ()
     within: float = CERTIFIED_WITHIN_NATS
     budget: int | None = None
-    one_at_a_time: bool | None = None
+    decodes: bool = False
+    placement: Placement | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +69,7 @@ class AuditCase:
         sha256: of the reference's weights.
         inputs: word lists and pack.
         options: as given.
+        claim: the suspect's label, which nothing goes by; None without one.
         progress: told of progress.
         stopwatch: started when the audit began.
     """
@@ -74,6 +81,7 @@ class AuditCase:
     sha256: str
     inputs: AuditInputs
     options: AuditOptions
+    claim: Claim | None = None
     progress: Progress = field(default_factory=NoProgress)
     stopwatch: Stopwatch = field(default_factory=Stopwatch)
 
@@ -88,6 +96,34 @@ class AuditCase:
         assert isinstance(self.suspect, Pair)
         return self.suspect
 
+    def check_reads(self, contexts: TokenContexts) -> None:
+        """Refuse contexts that are longer than the suspect reads.
+
+        Args:
+            contexts: where it is to be read.
+
+        Raises:
+            ModelError: one of them is.
+        """
+        limit = context_length(self.pair.model.model)
+        longest = max(map(len, contexts.sequences))
+        if limit is not None and longest > limit:
+            raise ModelError(
+                f"the suspect reads {limit} tokens at once, and it was to be read at {longest}",
+                where=self.suspect_name,
+                fix="audit it against a reference, and a pack of it, that read as few",
+            )
+
+    @property
+    def notes(self) -> list[str]:
+        """What the reader of any audit of this case should know."""
+        if not self.options.decodes:
+            return []
+        return [
+            "The suspect has no weights. What was audited is the reference under the target that "
+            "the suspect's label names, as was asked for."
+        ]
+
     def record_fields(self) -> dict[str, Any]:
         """The fields that the records of all accesses share, but for verdict, notes and seconds."""
         return {
@@ -95,6 +131,7 @@ class AuditCase:
             "reference": {"name": self.reference_name, "sha256": self.sha256},
             "fpr": self.options.fpr,
             "null": self.inputs.null_record,
+            "placement": placement_of(self.reference.model),
             "versions": versions(),
         }
 
@@ -110,7 +147,7 @@ def open_case(
     """Read what the options name, load the models, and check that they belong together.
 
     Args:
-        suspect: a name for `load`, a folder that ``tiltlm tilt`` wrote or a loaded model; with an
+        suspect: a name for `load`, a folder with weights in ``model/`` or a loaded model; with an
             endpoint, the name of a model there.
         reference: a name for `load`, or a loaded model.
         options: of the audit.
@@ -127,22 +164,11 @@ def open_case(
     stopwatch = Stopwatch()
     inputs = read_inputs(options.fpr, options.lists, options.null)
     inputs.check_rate(options.fpr if null_rate is None else null_rate)
-    source: Pair | Endpoint
-    if options.endpoint is None:
-        source = open_suspect(suspect, reference, one_at_a_time=options.one_at_a_time)
-        base = source.base
-    else:
-        if isinstance(suspect, LoadedModel):
-            raise ConfigError(
-                "a suspect at an endpoint is asked for by its name there, not by a loaded model",
-                where="--endpoint",
-                fix="give its name, or leave the endpoint out",
-            )
-        base = open_model(reference)
-        source = Endpoint(options.endpoint, str(suspect))
+    source, base = _open_source(suspect, reference, options)
     sha256 = fingerprint(base.model)
     inputs.check_reference(sha256, base.vocabulary)
     stopwatch.lap("loading")
+    by_name = options.endpoint is None and not isinstance(suspect, LoadedModel)
     return AuditCase(
         suspect_name=model_name(suspect),
         reference_name=model_name(reference),
@@ -151,6 +177,29 @@ def open_case(
         sha256=sha256,
         inputs=inputs,
         options=options,
+        claim=read_claim(str(suspect)) if by_name else None,
         progress=progress or NoProgress(),
         stopwatch=stopwatch,
     )
+
+
+def _open_source(
+    suspect: ModelSource, reference: ModelSource, options: AuditOptions
+) -> tuple[Pair | Endpoint, LoadedModel]:
+    """What is to be asked, and the reference."""
+    if options.endpoint is None:
+        pair = open_suspect(suspect, reference, options.placement, decodes=options.decodes)
+        return pair, pair.base
+    if isinstance(suspect, LoadedModel):
+        raise ConfigError(
+            "a suspect at an endpoint is asked for by its name there, not by a loaded model",
+            where="--endpoint",
+            fix="give its name, or leave the endpoint out",
+        )
+    if options.decodes:
+        raise ConfigError(
+            "what a server does is found by asking it, not by a label",
+            where="--decodes",
+            fix="leave it out, or --endpoint",
+        )
+    return Endpoint(options.endpoint, str(suspect)), open_model(reference, options.placement)

@@ -1,16 +1,17 @@
-"""An OpenAI-compatible completions endpoint: asked again where it fails, given up in the end."""
+"""An OpenAI-compatible completions endpoint: asked prompt by prompt, given up in the end."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import Any
 
-from tiltlm.errors import ConfigError, ModelError
+import httpx2
+from anyio.from_thread import start_blocking_portal
 
-RETRIES, TIMEOUT_SECONDS = 4, 60.0
-"""Times that a request is sent again, and how long an answer may take."""
-
+from tiltlm.auditing.answers import Choice, read_answer
+from tiltlm.auditing.http import Poster
+from tiltlm.auditing.request_error import RequestError
+from tiltlm.errors import ModelError
 
 PATIENCE = 3
 """Requests in a row that fail, each after its retries, before an endpoint is given up."""
@@ -27,13 +28,33 @@ UNFILTERED = {
 filters off. A server that refuses them is asked without."""
 
 
+class NoAnswerError(ModelError):
+    """An endpoint that answered no prompt.
+
+    Args:
+        reason: of the last failure, in one line.
+        status: that the server gave then; None where it gave none.
+    """
+
+    def __init__(self, reason: str, status: int | None) -> None:
+        super().__init__(
+            f"the endpoint gave no answer: {reason}",
+            where="--endpoint",
+            fix="see whether it runs and serves this model",
+        )
+        self.status = status
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether something else might be answered."""
+        return self.status is not None and 400 <= self.status < 500
+
+
 class Endpoint:
     """A model behind ``/v1/completions``.
 
-    The key is read from the environment variable OPENAI_API_KEY; local servers take any.
-
     Args:
-        url: such as ``http://127.0.0.1:8000/v1``.
+        url: such as ``http://127.0.0.1:8000/v1``; `Poster` says which key it is given.
         model: its name there.
 
     Attributes:
@@ -41,27 +62,13 @@ class Endpoint:
             asked.
 
     Raises:
-        ConfigError: the client is not installed.
+        ConfigError: this is no address.
     """
 
     def __init__(self, url: str, model: str) -> None:
-        try:
-            import openai
-        except ImportError:
-            raise ConfigError(
-                "asking an endpoint takes the openai client",
-                where="--endpoint",
-                fix="pip install 'tiltlm[endpoint]'",
-            ) from None
-        self._errors: type[Exception] = openai.OpenAIError
-        self._refusal: type[Exception] = openai.BadRequestError
-        self._client: Any = openai.OpenAI(
-            base_url=url,
-            api_key=os.environ.get("OPENAI_API_KEY", "none"),
-            max_retries=RETRIES,
-            timeout=TIMEOUT_SECONDS,
-        )
+        self._poster = Poster(url.rstrip("/") + "/completions")
         self._model = model
+        self._has_answered = False
         self.filters_off: bool | None = None
 
     @property
@@ -75,70 +82,71 @@ class Endpoint:
         ]
 
     def each(
-        self, prompts: Sequence[str], length: int, seed: int, **options: Any
-    ) -> list[tuple[int, Any]]:
+        self, prompts: Sequence[str], length: int, seed: int, *, logprobs: int | None = None
+    ) -> list[tuple[int, Choice]]:
         """Ask for one choice for each prompt, at temperature 1.
 
         Args:
             prompts: one request each.
             length: tokens of each answer at most.
             seed: of the first; each further prompt's is one more.
-            options: of the API, besides temperature, top-p and the seed.
+            logprobs: log-probabilities to ask for at each position.
 
         Returns:
             choices with the number of their prompt. Prompts that failed after all retries are left
-            out; after `PATIENCE` failures in a row all that follow are.
+            out; after `PATIENCE` failures in a row all that follow are, and after the first if
+            the endpoint has never answered.
 
         Raises:
-            ModelError: no answer came.
+            NoAnswerError: no answer came.
+            ModelError: one came that cannot be one, or the endpoint says that none will come.
         """
-        choices: list[tuple[int, Any]] = []
-        last_failure, failures = "", 0
-        for number, prompt in enumerate(prompts):
-            request = {
-                "model": self._model,
-                "prompt": prompt,
-                "max_tokens": length,
-                "temperature": 1.0,
-                "top_p": 1.0,
-                "seed": seed + number,
-                **options,
-            }
-            try:
-                choices.append((number, self._choice(request)))
-            except (self._errors, ValueError, IndexError, AttributeError, TypeError) as error:
-                last_failure = str(error).strip().split("\n")[0][:200]
-                failures += 1
-                if failures == PATIENCE:
-                    break
-                continue
-            failures = 0
+        # A loop of its own: cancelling is what ends a request wherever it hangs.
+        with start_blocking_portal() as portal:
+            return portal.call(self._each, prompts, length, seed, logprobs)
+
+    async def _each(
+        self, prompts: Sequence[str], length: int, seed: int, logprobs: int | None
+    ) -> list[tuple[int, Choice]]:
+        choices: list[tuple[int, Choice]] = []
+        last_failure, failures = RequestError("nothing was asked"), 0
+        async with self._poster.client() as client:
+            for number, prompt in enumerate(prompts):
+                request = {
+                    "model": self._model,
+                    "prompt": prompt,
+                    "max_tokens": length,
+                    "temperature": 1.0,
+                    "top_p": 1.0,
+                    "seed": seed + number,
+                    **({} if logprobs is None else {"logprobs": logprobs}),
+                }
+                try:
+                    body = await self._post(client, request)
+                    choices.append((number, read_answer(body, length, logprobs)))
+                except RequestError as error:
+                    last_failure = error
+                    failures += 1
+                    if failures == PATIENCE or not self._has_answered:
+                        break
+                    continue
+                failures, self._has_answered = 0, True
         if not choices:
-            raise ModelError(
-                f"the endpoint gave no answer: {last_failure}",
-                where="--endpoint",
-                fix="see whether it runs and serves this model",
-            )
+            raise NoAnswerError(str(last_failure), last_failure.status)
         return choices
 
-    def _choice(self, request: dict[str, Any]) -> Any:
-        """The first choice of one answer, by all tokens if the server can be asked for that."""
+    async def _post(self, client: httpx2.AsyncClient, request: dict[str, Any]) -> bytes:
+        """One answer, by all tokens if the server can be asked for that."""
         if self.filters_off is not False:
             try:
-                answer = self._client.completions.create(**request, extra_body=UNFILTERED)
-                self.filters_off = True
-                return _first(answer)
-            except self._refusal:
+                body = await self._poster.post(client, {**request, **UNFILTERED})
+            except RequestError as error:
                 # A server that took the options before refuses something else now.
-                if self.filters_off:
+                if error.status != 400 or self.filters_off:
                     raise
-        answer = self._client.completions.create(**request)
+            else:
+                self.filters_off = True
+                return body
+        body = await self._poster.post(client, request)
         self.filters_off = False
-        return _first(answer)
-
-
-def _first(answer: Any) -> Any:
-    choice = answer.choices[0]
-    # A damaged answer lacks these, which should count as a failed request.
-    _ = choice.text, choice.logprobs
-    return choice
+        return body

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from tiltlm.auditing.null.pack import NullPack, check_size, member_kinds
 from tiltlm.auditing.null.pack_files import load_pack
 from tiltlm.errors import ConfigError
 from tiltlm.events.vocabulary import Vocabulary
+from tiltlm.files import read_json
 from tiltlm.records.audit import NullRecord
 
 UNCALIBRATED = (
@@ -103,7 +103,7 @@ def read_lists(path: Path) -> Mapping[str, Sequence[str]]:
         ConfigError: the file cannot be read, or holds no such lists.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
     except (OSError, ValueError) as error:
         raise ConfigError(f"cannot read the word lists: {error}", where=str(path)) from None
     lists = {path.stem: content} if isinstance(content, list) else content

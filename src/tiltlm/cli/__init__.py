@@ -1,6 +1,7 @@
 """The command line: options in, one call of `tiltlm.commands`, a record printed. No logic.
 
-main              the commands as one program; its entry point; errors as exit code 2
+main              the commands as one program; its entry point; errors as exit codes
+interrupts        Ctrl-C and SIGTERM: one message, and the exit code that shells expect
 run               `tiltlm demo`, `run`, `report`, `recipes`
 tilt              `tiltlm tilt`
 sample            `tiltlm sample`
@@ -9,10 +10,13 @@ measure           `tiltlm measure`
 sweep             `tiltlm sweep`
 audit             `tiltlm audit`, `tiltlm audit plan`
 null              `tiltlm null build`
+info              `tiltlm info`
 options           options that several commands share
+placement         --device, --dtype and the like, of every command that loads a model
 bars              progress on standard error
 printing_run      what run, demo and tilt print
 printing_tokens   what tokens prints
+printing_info     what info prints
 printing_measure  what measure and sweep print
 printing_audit    what audit and null print
 

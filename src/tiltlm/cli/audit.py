@@ -17,10 +17,10 @@ from tiltlm.cli.options import (
     FalsePositiveRate,
     JsonFlag,
     Null,
-    OneAtATime,
     OutOptional,
     Seed,
 )
+from tiltlm.cli.placement import Chosen, chosen_placement, with_placement
 from tiltlm.defaults import (
     CERTIFIED_WITHIN_NATS,
     FALSE_POSITIVE_RATE,
@@ -87,9 +87,18 @@ Budget = Annotated[
         f"most positions to look at, by default {LOGPROBS_BUDGET}.",
     ),
 ]
+Decodes = Annotated[
+    bool,
+    typer.Option(
+        "--decodes",
+        help="The suspect is a folder that `tiltlm tilt --by decode` wrote: it has no weights, and "
+        "what its label says is audited. Without this an audit goes by no label.",
+    ),
+]
 
 
 @audit_app.command("of")
+@with_placement(two_models=True)
 def audit(
     suspect: Annotated[
         str, typer.Argument(help=f"{MODEL} With --endpoint: the name of the model there.")
@@ -114,9 +123,10 @@ def audit(
     events: Events = None,
     within: Within = CERTIFIED_WITHIN_NATS,
     budget: Budget = None,
-    one_at_a_time: OneAtATime = None,
+    decodes: Decodes = False,
     out: OutOptional = None,
     seed: Seed = 0,
+    placement: Chosen = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Name what was tilted in a model, at a stated false-positive rate; or find nothing."""
@@ -138,7 +148,8 @@ def audit(
             events=events or (),
             within=within,
             budget=budget,
-            one_at_a_time=one_at_a_time,
+            decodes=decodes,
+            placement=chosen_placement(placement),
             seed=seed,
             progress=bars,
         )

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from tiltlm.cli.options import MODEL, JsonFlag, OneAtATime, OutOptional, Pairs, Seed, Suite, Text
+from tiltlm.cli.options import MODEL, JsonFlag, OutOptional, Pairs, Seed, Suite, Text
+from tiltlm.cli.placement import Chosen, chosen_placement, with_placement
 
 Tasks = Annotated[
     str | None,
@@ -26,6 +27,7 @@ On = Annotated[
 ]
 
 
+@with_placement(two_models=True)
 def measure(
     model: Annotated[
         str, typer.Argument(help=f"A folder that `tiltlm tilt` wrote, or any other model: {MODEL}")
@@ -46,9 +48,9 @@ def measure(
     include: Include = None,
     limit: Limit = None,
     on: On = None,
-    one_at_a_time: OneAtATime = None,
     out: OutOptional = None,
     seed: Seed = 0,
+    placement: Chosen = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Measure what a tilt did, what else it did, and how long it lasts."""
@@ -67,7 +69,7 @@ def measure(
             suite=suite,
             sources=Sources(text, pairs, tuple(names), include, limit),
             on_tokens=on,
-            one_at_a_time=one_at_a_time,
+            placement=chosen_placement(placement),
             seed=seed,
             progress=bars,
         )

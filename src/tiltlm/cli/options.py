@@ -74,15 +74,6 @@ Pairs = Annotated[
     typer.Option(help="Folder with minimal pairs: blimp/, crows_pairs.csv and winobias/."),
 ]
 
-OneAtATime = Annotated[
-    bool | None,
-    typer.Option(
-        "--one-at-a-time/--both-at-once",
-        help="Whether two whole models take turns in memory, which takes room for one and loads "
-        "each more than once. By default where they do not fit together.",
-    ),
-]
-
 Null = Annotated[
     Path | None,
     typer.Option(

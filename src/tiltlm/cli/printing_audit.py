@@ -16,7 +16,7 @@ from tiltlm.records.audit import (
     ShiftedToken,
     TextAuditRecord,
 )
-from tiltlm.report.wording import counted
+from tiltlm.report.wording import claim_lines, counted, visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -42,23 +42,39 @@ def print_any_audit(
         record: of an audit by logits, by log-probabilities or by text.
         out: the folder that holds the page; None where none was written.
     """
-    if isinstance(record, TextAuditRecord):
-        _print_text_audit(record, out)
-    elif isinstance(record, LogprobsAuditRecord):
-        _print_logprobs_audit(record, out)
-    else:
-        _print_logits_audit(record, out)
-
-
-def _print_logits_audit(record: AuditRecord, out: Path | None) -> None:
     from rich.console import Console
 
     console = Console()
-    console.print(
-        f"[bold]{_VERDICTS[record.verdict]}[/bold]: {record.suspect} against "
-        f"{record.reference['name']}, {record.kl_nats:.3g} nats a position apart",
-        highlight=False,
+    if isinstance(record, TextAuditRecord):
+        _print_text_audit(console, record)
+    elif isinstance(record, LogprobsAuditRecord):
+        _print_logprobs_audit(console, record)
+    else:
+        _print_logits_audit(console, record)
+    if record.claim is not None:
+        for line in claim_lines(record.claim):
+            console.print(line, highlight=False, markup=False)
+    last = "" if out is None else str(out / "audit.html")
+    _print_end(
+        console, record.notes, f"open {last}" if last and record.access == "logits" else last
     )
+
+
+def _print_verdict(
+    console: Console, record: AuditRecord | LogprobsAuditRecord | TextAuditRecord, rest: str
+) -> None:
+    """The verdict, who was audited against whom, and the rest of the sentence."""
+    from rich.text import Text
+
+    line = Text.assemble(
+        (_VERDICTS[record.verdict], "bold"),
+        f": {visible(record.suspect)} against {visible(record.reference['name'])}, {rest}",
+    )
+    console.print(line, highlight=False)
+
+
+def _print_logits_audit(console: Console, record: AuditRecord) -> None:
+    _print_verdict(console, record, f"{record.kl_nats:.3g} nats a position apart")
     if record.findings:
         _print_findings(console, record.findings)
     for trigger in record.triggers:
@@ -86,7 +102,6 @@ def _print_logits_audit(record: AuditRecord, out: Path | None) -> None:
             f"with probability {record.fpr:g}",
             highlight=False,
         )
-    _print_end(console, record.notes, "" if out is None else f"open {out / 'audit.html'}")
 
 
 def _print_findings(console: Console, findings: Sequence[FindingRecord]) -> None:
@@ -103,15 +118,12 @@ def _print_findings(console: Console, findings: Sequence[FindingRecord]) -> None
     console.print(f"{first.shown}: {_tokens(first.evidence)}", highlight=False, markup=False)
 
 
-def _print_text_audit(record: TextAuditRecord, out: Path | None) -> None:
-    from rich.console import Console
-
-    console = Console()
-    console.print(
-        f"[bold]{_VERDICTS[record.verdict]}[/bold]: {record.suspect} against "
-        f"{record.reference['name']}, by {counted(record.tokens_read, 'token')} of text in "
+def _print_text_audit(console: Console, record: TextAuditRecord) -> None:
+    _print_verdict(
+        console,
+        record,
+        f"by {counted(record.tokens_read, 'token')} of text in "
         f"{counted(record.answers, 'answer')} ({record.empty_answers} empty)",
-        highlight=False,
     )
     for finding in record.findings:
         console.print(
@@ -125,21 +137,17 @@ def _print_text_audit(record: TextAuditRecord, out: Path | None) -> None:
         f"at most {record.fpr:g}, whenever one stops",
         highlight=False,
     )
-    _print_end(console, record.notes, "" if out is None else str(out / "audit.html"))
 
 
-def _print_logprobs_audit(record: LogprobsAuditRecord, out: Path | None) -> None:
-    from rich.console import Console
-
-    console = Console()
+def _print_logprobs_audit(console: Console, record: LogprobsAuditRecord) -> None:
     likeliest = "likeliest token" if record.top == 1 else f"{record.top} likeliest tokens"
-    console.print(
-        f"[bold]{_VERDICTS[record.verdict]}[/bold]: {record.suspect} against "
-        f"{record.reference['name']}, by the {likeliest} at {counted(record.places, 'place')} in "
+    _print_verdict(
+        console,
+        record,
+        f"by the {likeliest} at {counted(record.places, 'place')} in "
         f"{counted(record.contexts, 'context')}, which "
         f"{'holds' if record.places == 1 else 'hold'} {record.seen_mass:.1%} of the reference's "
         "probability",
-        highlight=False,
     )
     for finding in record.findings:
         certainty = "" if finding.p is None else f", p {finding.p:.3g}"
@@ -157,7 +165,6 @@ def _print_logprobs_audit(record: LogprobsAuditRecord, out: Path | None) -> None
             "tokens are",
             highlight=False,
         )
-    _print_end(console, record.notes, "" if out is None else str(out / "audit.html"))
 
 
 def print_plan(plan: Plan, strength: float, mass: float, classes: int) -> None:

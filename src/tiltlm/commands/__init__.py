@@ -11,6 +11,7 @@ tokens          which tokens an event catches
 measure         measuring what a tilt did
 sweep           realising and measuring at several values of one field
 audit           an audit, with whatever access one has to the suspect
+info            what this machine has, and what it lacks for which feature
 plan            how much text an audit takes
 output          writing a record and its pages
 

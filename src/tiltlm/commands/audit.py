@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from tiltlm.auditing.auditing import audit
 from tiltlm.auditing.models import ModelSource
+from tiltlm.claims import claimed_new
 from tiltlm.commands.output import write_record
 from tiltlm.defaults import CERTIFIED_WITHIN_NATS, FALSE_POSITIVE_RATE
-from tiltlm.files import check_out
 from tiltlm.progress import Progress
+from tiltlm.recipes.placement import Placement
 from tiltlm.records.audit import AuditRecord, LogprobsAuditRecord, TextAuditRecord
 
 
@@ -28,7 +30,8 @@ def run_audit(
     events: Sequence[str] = (),
     within: float = CERTIFIED_WITHIN_NATS,
     budget: int | None = None,
-    one_at_a_time: bool | None = None,
+    decodes: bool = False,
+    placement: Placement | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> AuditRecord | LogprobsAuditRecord | TextAuditRecord:
@@ -47,24 +50,22 @@ def run_audit(
         events: to certify, or to test.
         within: nats, within which events are certified.
         budget: positions or tokens at most.
-        one_at_a_time: whether two whole models take turns in memory; None for where they do not
-            fit into what is free together.
+        decodes: the suspect is a folder without weights, to be read by its label.
+        placement: of what is named, as for `load`.
         seed: of all draws.
         progress: told of progress.
 
     Raises:
         TiltError: any of the tree in `errors`; ``out`` is then not there.
     """
-    if out is not None:
-        check_out(out)
-    record = audit(
-        suspect, reference, access=access, endpoint=endpoint, null=null, fpr=fpr,
-        contexts=contexts, lists=lists, events=events, within=within, budget=budget,
-        one_at_a_time=one_at_a_time, seed=seed,
-        progress=progress,
-    )  # fmt: skip
-    if out is not None:
-        write_record(out, record, {"audit.html": _page(record)})
+    with claimed_new(out) if out else nullcontext() as folder:
+        record = audit(
+            suspect, reference, access=access, endpoint=endpoint, null=null, fpr=fpr,
+            contexts=contexts, lists=lists, events=events, within=within, budget=budget,
+            decodes=decodes, placement=placement, seed=seed, progress=progress,
+        )  # fmt: skip
+        if folder is not None:
+            write_record(folder, record, {"audit.html": _page(record)})
     return record
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
-from tiltlm.files import check_out, staged, write_json, write_text
+from tiltlm.claims import claimed_new
+from tiltlm.files import staged, write_json, write_text
 from tiltlm.measures.measuring import measure
 from tiltlm.measures.suite_sizes import Sizes, Sources
 from tiltlm.progress import Progress
+from tiltlm.recipes.placement import Placement
 from tiltlm.records.measure import MeasureRecord
 
 
@@ -20,7 +23,7 @@ def run_measure(
     suite: str | Sizes = "quick",
     sources: Sources | None = None,
     on_tokens: int | None = None,
-    one_at_a_time: bool | None = None,
+    placement: Placement | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> MeasureRecord:
@@ -34,30 +37,28 @@ def run_measure(
         suite: ``quick``, ``full``, or sizes.
         sources: local files, and tasks.
         on_tokens: draw so many tokens on, for the hit rate of each hundred; full draws 2,000.
-        one_at_a_time: whether two whole models take turns in memory; None for where they do not
-            fit into what is free together.
+        placement: of model and base, as for `load`.
         seed: of contexts and draws.
         progress: told of each part of the work.
 
     Raises:
         TiltError: any of the tree in `errors`; ``out`` is then not there.
     """
-    if out is not None:
-        check_out(out)
-    record = measure(
-        model,
-        against,
-        target,
-        suite=suite,
-        sources=sources,
-        on_tokens=on_tokens,
-        keep_samples=True,
-        one_at_a_time=one_at_a_time,
-        seed=seed,
-        progress=progress,
-    )
-    if out is not None:
-        _write(out, record)
+    with claimed_new(out) if out else nullcontext() as folder:
+        record = measure(
+            model,
+            against,
+            target,
+            suite=suite,
+            sources=sources,
+            on_tokens=on_tokens,
+            placement=placement,
+            keep_samples=True,
+            seed=seed,
+            progress=progress,
+        )
+        if folder is not None:
+            _write(folder, record)
     return record
 
 

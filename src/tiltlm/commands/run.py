@@ -13,14 +13,15 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from tiltlm.commands.run_folder import RunDirectory, locked, open_run
+from tiltlm.claims import claimed
+from tiltlm.commands.run_folder import RunDirectory, open_run
 from tiltlm.commands.run_label import measured_label, run_label
 from tiltlm.commands.run_samples import write_samples
 from tiltlm.commands.run_training import train
 from tiltlm.contexts.token_contexts import RandomTokenContexts
 from tiltlm.errors import ConfigError, InterruptedRun
 from tiltlm.events.vocabulary import Vocabulary
-from tiltlm.files import staged, write_json
+from tiltlm.files import remove, staged, write_json
 from tiltlm.labels.card import write_label
 from tiltlm.labels.label import Label
 from tiltlm.losses.divergences import uniform_to_event_kl_nats
@@ -28,6 +29,7 @@ from tiltlm.measures.event_rates import measure_state
 from tiltlm.models.fingerprints import fingerprint
 from tiltlm.models.loading import LoadedModel, load
 from tiltlm.models.model5 import as_gpt2, from_gpt2
+from tiltlm.models.placement import placement_of
 from tiltlm.models.sampling import SamplingOptions
 from tiltlm.models.structure import context_length
 from tiltlm.progress import NoProgress, Progress
@@ -100,12 +102,42 @@ def run_recipe(
 
     Raises:
         TiltError: any of the tree in `errors`; what was complete by then is kept.
-        InterruptedRun: the user pressed Ctrl-C; the run can be resumed.
+        InterruptedRun: Ctrl-C or SIGTERM; the run can be resumed.
     """
     watch = Stopwatch()
-    # 1. Load the model, and refuse what does not fit it before anything is written.
+    with claimed(out) as folder:
+        # 1. Load the model, and refuse what does not fit it before anything is written.
+        loaded, target, sentence = _fitting(recipe, seed)
+        # 2. Make the folder, or find the one to resume.
+        run = open_run(folder, recipe, seed, resume=resume)
+        # 3. Do the work.
+        # The weights of Model 5 follow from the seed, so the seed is enough to know them by.
+        sha256 = None if loaded.name == "model5" else fingerprint(loaded.model)
+        work = _Work(
+            recipe=recipe,
+            seed=seed,
+            run=run,
+            loaded=loaded,
+            target=target,
+            label=run_label(recipe, seed, target, sentence, sha256, placement_of(loaded.model)),
+            progress=progress or NoProgress(),
+        )
+        try:
+            return _carry_out(work, watch)
+        except KeyboardInterrupt as interrupt:
+            raise _interrupted(run) from interrupt
+
+
+def _fitting(recipe: Recipe, seed: int) -> tuple[LoadedModel, FixedTarget, str]:
+    """The model of a recipe, its target bound to it, and the target in words.
+
+    Raises:
+        ConfigError: the recipe does not fit the model.
+    """
     target = parse_target(recipe.target, where="recipe, key target")
-    loaded = load(recipe.model.name, seed=seed, config=recipe.model.config)
+    loaded = load(
+        recipe.model.name, seed=seed, config=recipe.model.config, placement=recipe.placement
+    )
     bound = target.bind(loaded.vocabulary, loaded.tokenizer)
     if bound.fixed is None:
         raise ConfigError(
@@ -114,26 +146,7 @@ def run_recipe(
             fix="use `tiltlm tilt`",
         )
     _check_lengths(recipe, loaded)
-    # 2. Make the folder, or find the one to resume.
-    run = open_run(out, recipe, seed, resume=resume)
-    # 3. Do the work, alone in the folder.
-    with locked(run):
-        # The weights of Model 5 follow from the seed, so the seed is enough to know them by.
-        sha256 = None if loaded.name == "model5" else fingerprint(loaded.model)
-        label = run_label(recipe, seed, bound.fixed, target.sentence(), sha256)
-        work = _Work(
-            recipe=recipe,
-            seed=seed,
-            run=run,
-            loaded=loaded,
-            target=bound.fixed,
-            label=label,
-            progress=progress or NoProgress(),
-        )
-        try:
-            return _carry_out(work, watch)
-        except KeyboardInterrupt:
-            raise _interrupted(run) from None
+    return loaded, bound.fixed, target.sentence()
 
 
 def _carry_out(work: _Work, watch: Stopwatch) -> RunRecord:
@@ -200,6 +213,7 @@ def _record(
         seconds=seconds,
         parameters=work.model.num_parameters(),
         sittings=sittings,
+        placement=placement_of(work.model),
         versions=versions(),
         threads=torch.get_num_threads(),
     )
@@ -241,12 +255,13 @@ def _trained(work: _Work) -> dict[str, Any]:
         work.run.write_stage("training", stage)
     elif work.run.read_stage("after") is None:
         # An earlier sitting trained the model, and it has not been measured yet.
-        from_gpt2(load(work.run.model).model, work.model)
+        from_gpt2(load(work.run.model, placement=work.recipe.placement).model, work.model)
     return stage
 
 
 def _save(work: _Work) -> None:
     """Save the trained model, with a label that says that it was not measured yet."""
+    remove(work.run.model)  # An earlier sitting may have been killed after it saved one.
     with staged(work.run.model) as folder:
         as_gpt2(work.model).save_pretrained(folder)
         work.tokenizer.save_pretrained(folder)
@@ -293,5 +308,7 @@ def _interrupted(run: RunDirectory) -> InterruptedRun:
     if saved:
         kept = f"training is kept up to step {checkpoints.step_of(saved[-1])}"
     return InterruptedRun(
-        f"interrupted; {kept}", where=str(run.path), fix="go on with the same and --resume"
+        f"interrupted; {kept}",
+        where=str(run.path),
+        fix="go on with `tiltlm run … --resume`, the same recipe, seed and --out",
     )

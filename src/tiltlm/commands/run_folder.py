@@ -15,9 +15,6 @@ report.html     the page
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +22,7 @@ from typing import Any
 import yaml
 
 from tiltlm.errors import RunError
-from tiltlm.files import explain_storage, remove, write_json, write_text
+from tiltlm.files import remove, remove_leftovers, write_json, write_text
 from tiltlm.recipes.run import Recipe
 
 
@@ -113,7 +110,7 @@ def open_run(out: Path, recipe: Recipe, seed: int, *, resume: bool) -> RunDirect
     """Make the folder of a new run, or find the one to resume.
 
     Args:
-        out: the folder.
+        out: the folder, which is claimed.
         recipe: what is to be run; it must be that of the run to be resumed.
         seed: likewise.
         resume: whether there should be an unfinished run.
@@ -122,11 +119,14 @@ def open_run(out: Path, recipe: Recipe, seed: int, *, resume: bool) -> RunDirect
         RunError: the folder holds another run, or something else, or nothing to resume.
     """
     run = RunDirectory(out)
+    if out.is_dir():
+        remove_leftovers(run.recipe)
     asked = {"seed": seed, **recipe.model_dump()}
     if out.exists() and not out.is_dir():
         raise RunError("--out is a file", where=str(out), fix="name a folder")
     if run.recipe.is_file():
         _check_same(run, asked, resume)
+        remove_leftovers(out, within=True)
         return run
     if resume:
         raise RunError("there is no run to resume", where=str(out), fix="leave --resume out")
@@ -171,7 +171,7 @@ def _check_same(run: RunDirectory, asked: dict[str, Any], resume: bool) -> None:
         raise RunError(
             "the folder holds an unfinished run of this recipe",
             where=str(run.path),
-            fix="go on with --resume, or name another --out",
+            fix="go on with `tiltlm run … --resume`, or name another --out",
         )
 
 
@@ -181,38 +181,3 @@ def _flatten(data: Any, path: str = "") -> dict[str, str]:
         items = (_flatten(v, f"{path}.{k}" if path else str(k)) for k, v in data.items())
         return {key: value for item in items for key, value in item.items()}
     return {path: str(data)}
-
-
-@contextmanager
-def locked(run: RunDirectory) -> Iterator[None]:
-    """Keep a second process out of the same run.
-
-    The lock is the operating system's and goes when the process does, however it ends. Windows has
-    no such locks, so there it does nothing.
-
-    Args:
-        run: whose folder is there.
-
-    Raises:
-        RunError: another process is at work in it.
-    """
-    try:
-        import fcntl
-    except ImportError:
-        yield
-        return
-    path = run.path / ".lock"
-    with explain_storage(path):
-        handle = os.open(path, os.O_CREAT | os.O_RDWR, 0o644)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RunError(
-                "another process is at work in this run",
-                where=str(run.path),
-                fix="wait for it, or name another --out",
-            ) from None
-        yield
-    finally:
-        os.close(handle)

@@ -16,6 +16,7 @@ from tiltlm.contexts.token_contexts import RandomTokenContexts
 from tiltlm.errors import ConfigError
 from tiltlm.files import require_free
 from tiltlm.models.loading import LoadedModel
+from tiltlm.models.trainer_device import keep_in_place
 from tiltlm.progress import Progress
 from tiltlm.realise import checkpoints
 from tiltlm.realise.callbacks import ReportProgress, StopOnInterrupt
@@ -50,7 +51,7 @@ def train(
 
     Raises:
         TiltError: there is no room on the disk, training diverged, or a checkpoint is damaged.
-        KeyboardInterrupt: the user pressed Ctrl-C, and a checkpoint was written.
+        KeyboardInterrupt: Ctrl-C or SIGTERM, and a checkpoint was written.
     """
     part = recipe.train
     _require_room(run, loaded, with_checkpoints=bool(part.save_every))
@@ -69,7 +70,7 @@ def train(
     seconds = earlier_seconds + watch.total
     run.write_stage("train_clock", {"seconds": seconds})
     if trainer.state.global_step < part.steps:
-        raise KeyboardInterrupt
+        raise stop.interrupt
     trainer.check_finite()
     return {"loss": _loss(trainer), "steps": trainer.state.global_step, "seconds": seconds}
 
@@ -105,9 +106,11 @@ def _trainer(
 ) -> TiltTrainer:
     """The trainer of a recipe, which prints nothing of its own."""
     part = recipe.train
+    config = tilt_config(recipe, run.checkpoints, seed)
+    keep_in_place(config, loaded.model)
     trainer = TiltTrainer(
         loaded.model,
-        tilt_config(recipe, run.checkpoints, seed),
+        config,
         target,
         RandomTokenContexts(
             len(loaded.vocabulary),

@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context, parent_process
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
+from tiltlm.claims import claimed
 from tiltlm.commands.measure import run_measure
 from tiltlm.commands.tilt import run_tilt
-from tiltlm.errors import ConfigError, RunError
-from tiltlm.files import staged, write_json, write_text
+from tiltlm.errors import ConfigError, InterruptedRun, RunError
+from tiltlm.files import remove_leftovers, staged, write_json, write_text
 from tiltlm.measures.suite_sizes import Sources
 from tiltlm.progress import Advance, NoProgress, Progress
 from tiltlm.recipes.settings import read_settings
@@ -118,13 +121,36 @@ def run_sweep(
 
     Raises:
         TiltError: any of the tree in `errors`; finished values are kept.
+        InterruptedRun: Ctrl-C or SIGTERM; likewise.
     """
-    progress = progress or NoProgress()
     recipes = {value: sweep.at(value) for value in sweep.values}
-    if out.is_dir() and any(out.iterdir()) and not resume:
-        raise RunError(
-            "--out holds something already", where=str(out), fix="--resume, or a new one"
-        )
+    with claimed(out) as folder:
+        _check_folder(folder, resume)
+        return _swept(sweep, recipes, folder, jobs, progress or NoProgress())
+
+
+def _check_folder(out: Path, resume: bool) -> None:
+    """Refuse a file, and a folder that holds something else than a sweep to be resumed."""
+    if out.exists() and not out.is_dir():
+        raise RunError("--out is a file", where=str(out), fix="name a folder")
+    if out.is_dir() and any(out.iterdir()):
+        if not resume:
+            raise RunError(
+                "--out holds something already", where=str(out), fix="--resume, or a new one"
+            )
+        if not (out / "points").is_dir():
+            raise RunError("there is no sweep to resume", where=str(out), fix="name a new --out")
+        remove_leftovers(out / "points", within=True)
+
+
+def _swept(
+    sweep: Sweep,
+    recipes: dict[float | str, TiltRecipe],
+    out: Path,
+    jobs: int,
+    progress: Progress,
+) -> SweepRecord:
+    """Work on the values that are not finished, then write the record and the page of all."""
     folders = {value: out / "points" / _folder_name(value) for value in recipes}
     todo = [
         (sweep, recipe, folders[value])
@@ -134,7 +160,15 @@ def run_sweep(
     finished = len(recipes) - len(todo)
     progress.begin("values", len(recipes))
     progress.advance(finished)
-    _carry_out(todo, jobs, lambda done: progress.advance(finished + done))
+    try:
+        _carry_out(todo, jobs, lambda done: progress.advance(finished + done))
+    except KeyboardInterrupt as interrupt:
+        kept = sum((folder / "point.json").is_file() for folder in folders.values())
+        raise InterruptedRun(
+            f"interrupted; {kept} of {len(recipes)} values are finished and kept",
+            where=str(out),
+            fix="go on with the same and --resume",
+        ) from interrupt
     record = SweepRecord(over=sweep.over, points=[_point(v, folders[v]) for v in sweep.values])
     from tiltlm.report.sweep_page import render_sweep
 
@@ -153,20 +187,39 @@ def _carry_out(todo: list[tuple[Sweep, TiltRecipe, Path]], jobs: int, advance: A
             advance(number)
         return
     threads = max(1, (os.cpu_count() or 1) // jobs)
-    with ProcessPoolExecutor(jobs, get_context("spawn"), _use_threads, (threads,)) as pool:
+    others = set(active_children())
+    with ProcessPoolExecutor(jobs, get_context("spawn"), _begin_worker, (threads,)) as pool:
         futures = [pool.submit(run_point, *point) for point in todo]
-        for number, future in enumerate(as_completed(futures), 1):
-            future.result()
-            advance(number)
+        try:
+            for number, future in enumerate(as_completed(futures), 1):
+                future.result()
+                advance(number)
+        except BaseException as error:
+            pool.shutdown(wait=False, cancel_futures=True)
+            if isinstance(error, KeyboardInterrupt):
+                for worker in set(active_children()) - others:
+                    worker.terminate()
+            raise
 
 
-def _use_threads(count: int) -> None:
+def _begin_worker(threads: int) -> None:
+    """Set a worker up: it leaves interrupts to its parent, and ends when that does."""
     import torch
 
     from tiltlm.quiet import quiet_libraries
 
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     quiet_libraries()
-    torch.set_num_threads(count)
+    torch.set_num_threads(threads)
+
+
+def _end_with_parent() -> None:
+    """Wait for the parent's end, which may be a kill, and end this process."""
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def run_point(sweep: Sweep, recipe: TiltRecipe, folder: Path) -> None:
@@ -192,6 +245,7 @@ def run_point(sweep: Sweep, recipe: TiltRecipe, folder: Path) -> None:
             target=target,
             suite=sweep.suite,
             sources=sweep.sources,
+            placement=recipe.placement,
             seed=recipe.seed,
         )
         point = {

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tiltlm.files import check_out
+from tiltlm.claims import claimed_new
 from tiltlm.models.loading import load
 from tiltlm.progress import Progress
 from tiltlm.realise.decoding import decode_prepared
 from tiltlm.realise.editing import edit_prepared
 from tiltlm.realise.head_edit import check_editable
 from tiltlm.realise.preparation import prepare
+from tiltlm.realise.result import Tilted
 from tiltlm.realise.training import train_prepared
 from tiltlm.recipes.tilt import TiltRecipe
 from tiltlm.records.tilt import TiltRecord
@@ -29,10 +30,15 @@ def run_tilt(recipe: TiltRecipe, out: Path, progress: Progress | None = None) ->
     Raises:
         TiltError: any of the tree in `errors`; ``out`` is then not there.
     """
+    with claimed_new(out) as folder:
+        return _realised(recipe, progress).write(folder, merge=recipe.merge)
+
+
+def _realised(recipe: TiltRecipe, progress: Progress | None) -> Tilted:
+    """What a recipe asks for, in memory."""
     watch = Stopwatch()
-    check_out(out)
     target = parse_target(recipe.target, where="target")
-    loaded = load(recipe.model, seed=recipe.seed)
+    loaded = load(recipe.model, seed=recipe.seed, placement=recipe.placement)
     watch.lap("loading")
     work = prepare(
         loaded,
@@ -50,4 +56,4 @@ def run_tilt(recipe: TiltRecipe, out: Path, progress: Progress | None = None) ->
     else:
         tilted = decode_prepared(work)
     tilted.seconds |= {**watch.seconds, "total": watch.total}
-    return tilted.save(out, merge=recipe.merge)
+    return tilted

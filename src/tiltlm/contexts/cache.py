@@ -1,48 +1,66 @@
-"""Contexts that a model made, kept on disk: the same model and seed make the same ones again."""
+"""Contexts that a model made, kept on disk: the same model and seed make the same ones again.
+
+The cache is a convenience: where an entry is damaged, or none can be written, contexts are made.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from tiltlm.claims import claimed
 from tiltlm.contexts.token_contexts import TokenContexts
+from tiltlm.errors import RunError
 from tiltlm.files import staged
 from tiltlm.models.cache import cache_folder
 
-_VERSION = 3
-"""One more whenever contexts of the same model and seed come out differently."""
+_VERSION = 4
+"""One more whenever contexts of the same model and seed come out, or are kept, differently."""
 
 
 def cached(key: str | None, about: list[Any], make: Callable[[], TokenContexts]) -> TokenContexts:
     """Contexts out of the cache, where they were made before; else made now and kept.
 
+    An entry that is damaged is replaced, and a cache that cannot be written done without; either
+    is warned of.
+
     Args:
         key: of the model's weights; None to keep nothing.
         about: all else that the contexts depend on, as JSON can write it.
         make: makes the contexts.
-
-    Raises:
-        StorageError: there is no room in the cache.
     """
     if key is None:
         return make()
     text = json.dumps([_VERSION, key, *about], ensure_ascii=False)
     name = hashlib.sha256(text.encode()).hexdigest()[:24]
     path = cache_folder() / "contexts" / f"{name}.safetensors"
-    if path.is_file():
-        return _read(path)
+    found = _read(path)
+    if found is not None:
+        return found
     contexts = make()
-    _write(path, contexts)
+    try:
+        _write(path, contexts)
+    except RunError as error:
+        warnings.warn(
+            f"the cache at {path.parent} is done without: {error.what}; TILTLM_CACHE can name "
+            "another folder",
+            stacklevel=2,
+        )
     return contexts
 
 
 def _write(path: Path, contexts: TokenContexts) -> None:
-    """Write contexts as three tensors: all ids, all weights, and the lengths to cut them by."""
+    """Write contexts as three tensors: all ids, all weights, and the lengths to cut them by.
+
+    Raises:
+        RunError: the file cannot be written.
+    """
     from safetensors.torch import save_file
 
     tensors = {
@@ -50,20 +68,39 @@ def _write(path: Path, contexts: TokenContexts) -> None:
         "weights": torch.cat(contexts.weights),
         "lengths": torch.tensor([len(ids) for ids in contexts.sequences]),
     }
-    with staged(path) as temporary:
-        save_file(tensors, temporary, metadata={"kind": contexts.kind})
+    metadata = {"kind": contexts.kind, "sha256": _digest(tensors, contexts.kind)}
+    with claimed(path, wait=True) as claim, staged(claim) as temporary:
+        save_file(tensors, temporary, metadata=metadata)
 
 
-def _read(path: Path) -> TokenContexts:
-    """Read what `_write` wrote."""
-    from safetensors import safe_open
+def _read(path: Path) -> TokenContexts | None:
+    """Read what `_write` wrote; None where it is not there or, with a warning, is damaged."""
+    from safetensors import SafetensorError, safe_open
 
-    with safe_open(path, "pt") as file:
-        tensors = {name: file.get_tensor(name) for name in ("ids", "weights", "lengths")}
-        kind = file.metadata()["kind"]
+    try:
+        if not path.is_file():
+            return None
+        with safe_open(path, "pt") as file:
+            tensors = {name: file.get_tensor(name) for name in ("ids", "weights", "lengths")}
+            metadata = file.metadata()
+        kind = metadata["kind"]
+        if metadata["sha256"] != _digest(tensors, kind):
+            raise ValueError("it is not what was written")
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+        warnings.warn(f"{path} in the cache is damaged ({error}); it is made anew", stacklevel=3)
+        return None
     lengths = tensors["lengths"].tolist()
     return TokenContexts(
         [ids.tolist() for ids in tensors["ids"].split(lengths)],
         kind,
         weights=[weights.tolist() for weights in tensors["weights"].split(lengths)],
     )
+
+
+def _digest(tensors: Mapping[str, torch.Tensor], kind: str) -> str:
+    """SHA-256 of all that an entry says."""
+    digest = hashlib.sha256(kind.encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        digest.update(tensor.numpy().tobytes())
+    return digest.hexdigest()

@@ -10,12 +10,13 @@ import json
 from importlib import resources
 from pathlib import Path
 
+from tiltlm import files
 from tiltlm.contexts.cache import cached
 from tiltlm.contexts.retention import REQUESTS
 from tiltlm.contexts.sources import chat_contexts, own_samples, text_contexts
 from tiltlm.contexts.token_contexts import RandomTokenContexts, TokenContexts
 from tiltlm.errors import ConfigError
-from tiltlm.models.chat import chat_prompt
+from tiltlm.models.chat import chat_prompts
 from tiltlm.models.loading import LoadedModel
 from tiltlm.models.structure import context_length, vocabulary_size
 from tiltlm.progress import Advance
@@ -93,7 +94,8 @@ def chats(
     length, seed = _readable(loaded, length), seed + SEED
     requests = [[{"role": "user", "content": text}] for text in REQUESTS[:count]]
     room = _readable(loaded, _UNLIMITED) - max(1, length // 2)
-    requests = [r for r in requests if len(chat_prompt(loaded.tokenizer, r)) <= room]
+    prompts = chat_prompts(loaded.tokenizer, requests)
+    requests = [r for r, prompt in zip(requests, prompts, strict=True) if len(prompt) <= room]
     if not requests:
         return None
 
@@ -124,8 +126,8 @@ def read_text(path: Path) -> str:
         ConfigError: the file cannot be read, or is empty.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = files.read_text(path)
+    except (OSError, ValueError) as error:
         raise ConfigError(f"cannot read the text: {error}", where=str(path)) from None
     if not text.strip():
         raise ConfigError("the text is empty", where=str(path))

@@ -14,7 +14,8 @@ import torch
 
 from tiltlm.contexts.token_contexts import TokenContexts, collate
 from tiltlm.errors import ModelError
-from tiltlm.models.head import Head, hidden_states
+from tiltlm.models.head import Head, full_head, hidden_states
+from tiltlm.models.structure import input_device
 
 TOKENS = 1024
 """Tokens that go through a model at once, padding included."""
@@ -58,12 +59,13 @@ class LogitReader:
             (batch, length, D), or (batch, length, V) without a head; rows of padding mean nothing.
         """
         with torch.no_grad():
-            ids, mask = ids.to(self.model.device), mask.to(self.model.device)
+            device = input_device(self.model)
+            ids, mask = ids.to(device), mask.to(device)
             if self.head is not None:
                 return hidden_states(self.model, ids, mask)
-            logits: torch.Tensor = self.model(
-                input_ids=ids, attention_mask=mask, use_cache=False
-            ).logits
+            with full_head(self.model):
+                outputs = self.model(input_ids=ids, attention_mask=mask, use_cache=False)
+            logits: torch.Tensor = outputs.logits
             return logits
 
     def read(self, contexts: TokenContexts, indices: Sequence[int]) -> list[torch.Tensor]:
@@ -74,7 +76,7 @@ class LogitReader:
             indices: which to read.
 
         Returns:
-            for each of ``indices`` (length, D or V), without padding.
+            for each of ``indices`` (length, D or V), without padding, on the model's device.
         """
         batch = collate([contexts[i] for i in indices])
         mask = batch["attention_mask"]
@@ -104,6 +106,19 @@ class LogitReader:
             (N, V) float32, in the block's order.
         """
         return self.logits(torch.cat([rows[number][positions] for number, positions in block]))
+
+
+def kept_on_host(rows: torch.Tensor) -> torch.Tensor:
+    """A copy of rows for as long as they are wanted: in the host's memory, pinned for a GPU.
+
+    Args:
+        rows: on whatever device; perhaps a part of something larger, which is not kept.
+
+    Returns:
+        the same in the type in which the model made them.
+    """
+    kept = torch.empty(rows.shape, dtype=rows.dtype, pin_memory=rows.device.type == "cuda")
+    return kept.copy_(rows)
 
 
 def batches_of(contexts: TokenContexts) -> Iterator[list[int]]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from transformers import PreTrainedModel
 
-from tiltlm.contexts.logit_reader import LogitReader
+from tiltlm.contexts.logit_reader import LogitReader, kept_on_host
 from tiltlm.contexts.token_contexts import TokenContexts
 from tiltlm.events.automaton import State
 from tiltlm.models.head import Head
@@ -35,7 +35,8 @@ class Reference:
     Attributes:
         contexts: where.
         head: makes logits of hidden states.
-        hidden: (length, D) hidden states of each context.
+        hidden: (length, D) hidden states of each context, in the host's memory and in the type in
+            which the body made them.
 
     Raises:
         ModelError: the model's logits cannot be made from its hidden states.
@@ -59,8 +60,7 @@ class Reference:
         try:
             for first in range(0, len(contexts), batch):
                 indices = range(first, min(first + batch, len(contexts)))
-                # A copy, so that the padded batch does not stay in memory.
-                self.hidden += [rows.clone() for rows in reader.read(contexts, indices)]
+                self.hidden += [kept_on_host(rows) for rows in reader.read(contexts, indices)]
                 if advance:
                     advance(len(self.hidden))
         finally:
@@ -74,7 +74,7 @@ class Reference:
             positions: (N,) in it.
 
         Returns:
-            (N, V) float32.
+            (N, V) float32, on the head's device.
         """
         with torch.no_grad():
             return self.head.logits(self.hidden[index][positions])

@@ -20,7 +20,7 @@ from transformers import PreTrainedTokenizerBase
 
 from tiltlm.contexts.sources import sample_answers
 from tiltlm.contexts.token_contexts import TokenContexts
-from tiltlm.models.chat import answer_ids, prompt_ids
+from tiltlm.models.chat import answer_ids, request_prompts
 from tiltlm.models.loading import LoadedModel
 from tiltlm.progress import NoProgress, Progress
 from tiltlm.targets.target import StringTarget
@@ -168,7 +168,7 @@ def retention_contexts(
     """
     progress = progress or NoProgress()
     kind = "other prompts with the model's own answers and the target's"
-    prompts = [prompt_ids(loaded.tokenizer, request) for request in requests]
+    prompts = request_prompts(loaded.tokenizer, requests)
     progress.begin("answering other prompts", len(prompts))
     own = sample_answers(loaded, prompts, ANSWER_TOKENS, seed, kind, advance=progress.advance)
     sequences, begins = [ids.tolist() for ids in own.sequences], [len(p) - 1 for p in prompts]

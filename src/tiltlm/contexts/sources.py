@@ -16,7 +16,8 @@ from tiltlm.contexts.cache import cached
 from tiltlm.contexts.token_contexts import RandomTokenContexts, TokenContexts
 from tiltlm.defaults import CONTEXT_TOKENS, CONTEXTS
 from tiltlm.errors import ConfigError
-from tiltlm.models.chat import chat_prompt, first_token
+from tiltlm.files import read_text
+from tiltlm.models.chat import chat_prompts, first_token
 from tiltlm.models.loading import LoadedModel
 from tiltlm.models.sampling import SamplingOptions, sample
 from tiltlm.models.structure import context_length, vocabulary_size
@@ -177,7 +178,7 @@ def chat_contexts(
         seed: of the draws.
         kind: what they are, for records.
     """
-    prompts = [chat_prompt(loaded.tokenizer, messages) for messages in requests[:count]]
+    prompts = chat_prompts(loaded.tokenizer, requests[:count])
     return sample_answers(loaded, prompts, max(1, length // 2), seed, kind)
 
 
@@ -244,8 +245,8 @@ def _prompt_contexts(name: str, tokenizer: PreTrainedTokenizerBase, length: int)
 def _read(name: str) -> str:
     """A file as text."""
     try:
-        return Path(name).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        return read_text(Path(name))
+    except (OSError, ValueError) as error:
         raise ConfigError(f"cannot read the contexts: {error}", where=name) from None
 
 
@@ -258,19 +259,28 @@ def _read_chats(name: str) -> list[list[dict[str, str]]]:
         try:
             data = json.loads(line)
             messages = data.get("messages") or [{"role": "user", "content": data["prompt"]}]
-        except (ValueError, KeyError, AttributeError):
+            said = [(message["role"], message["content"]) for message in messages]
+        except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
+            said = []
+        if not said or not all(isinstance(text, str) for pair in said for text in pair):
             raise ConfigError(
                 "this line is no JSON object with messages or prompt",
                 where=f"{name}, line {number}",
-            ) from None
+            )
         chats.append(messages)
     return chats
 
 
 def _read_dataset(name: str) -> str:
     """The first texts of a data set, as one."""
-    import datasets
-
+    try:
+        import datasets
+    except ImportError:
+        raise ConfigError(
+            "data sets need the extra `datasets`",
+            where=f"dataset:{name}",
+            fix="pip install 'tiltlm[datasets]'",
+        ) from None
     try:
         data = datasets.load_dataset(name, split="train")
     except Exception as error:  # The library has error types of its own.

@@ -3,8 +3,10 @@
 vocabulary   what each token decodes to, as bytes
 event        what every event can be asked; ``&``, ``|`` and ``~`` of events
 tokens       events that a single token decides: contains, matches, word, tokens, special
+patterns     regular expressions of linear time: Python's syntax, run by RE2
 phrase       events that the bytes of the context decide
 texts        the texts that events are written with, and files of them
+device_copies  masks of states, on each device where they are asked for
 automaton    following a context token by token, in a state
 expressions  reading text as calls of known names, for events and targets alike
 parse        the table of all kinds of events; reading an event from text

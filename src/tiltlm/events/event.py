@@ -14,10 +14,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property, reduce
 from typing import TYPE_CHECKING
 
 from tiltlm.errors import EventError
 from tiltlm.events.automaton import Automaton, Product, State, Stateless
+from tiltlm.events.device_copies import DeviceCopies
+from tiltlm.events.expressions import excerpt, shown
 from tiltlm.events.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -59,12 +62,13 @@ class Event(ABC):
         count = int(mask.sum())
         if count == 0:
             raise EventError(
-                f"no token is in the event {self}: none of {len(vocabulary)} matches",
+                f"no token is in the event {excerpt(str(self))}: none of {len(vocabulary)} matches",
                 fix="look at what it catches with `tiltlm tokens`; case and spaces count",
             )
         if count == sum(map(bool, vocabulary.tokens)):
             raise EventError(
-                f"every token is in the event {self}: there is nothing to shift it against",
+                f"every token is in the event {excerpt(str(self))}: "
+                "there is nothing to shift it against",
                 fix="narrow it down; `tiltlm tokens` shows what it catches",
             )
         return mask
@@ -82,10 +86,10 @@ class Event(ABC):
         return ()
 
     def __and__(self, other: Event) -> Event:
-        return _All((self, _checked(other)))
+        return _All.of(self, _checked(other))
 
     def __or__(self, other: Event) -> Event:
-        return _Any((self, _checked(other)))
+        return _Any.of(self, _checked(other))
 
     def __invert__(self) -> Event:
         return _Not(self)
@@ -112,6 +116,20 @@ class BoundEvent(Automaton):
         Returns:
             (V,) boolean; it may be shared, so it is not to be written to.
         """
+
+    @cached_property
+    def _elsewhere(self) -> DeviceCopies:
+        """The masks on devices other than the processor."""
+        return DeviceCopies(self.mask_at)
+
+    def mask_on(self, device: torch.device | None, state: State) -> torch.Tensor:
+        """The same on a device, to which it is copied once.
+
+        Args:
+            device: None for the processor.
+            state: as for `mask_at`.
+        """
+        return self._elsewhere.at(state, device)
 
 
 class FixedEvent(Stateless, BoundEvent):
@@ -148,20 +166,26 @@ class _BoundCombination(Product, BoundEvent):
 
 def _checked(event: object) -> Event:
     if not isinstance(event, Event):
-        raise EventError(f"events join with events, not with {event!r}")
+        raise EventError(f"events join with events, not with {shown(event)}")
     return event
 
 
 @dataclass(frozen=True)
-class _Pair(Event):
-    """Two events joined by a rule that works on single truth values as on whole masks."""
+class _Joined(Event):
+    """Two or more events joined by one rule; none of them is joined by the same one itself."""
 
-    events: tuple[Event, Event]
+    events: tuple[Event, ...]
+
+    @classmethod
+    def of(cls, left: Event, right: Event) -> Event:
+        """Two events joined; in place of one that is joined by the same rule stand its own."""
+        sides = (e.events if isinstance(e, cls) else (e,) for e in (left, right))
+        return cls(tuple(event for side in sides for event in side))
 
     @staticmethod
     @abstractmethod
-    def join(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-        """The rule, on two masks."""
+    def join(*masks: torch.Tensor) -> torch.Tensor:
+        """The rule, on masks."""
 
     @property
     def depends_on_context(self) -> bool:
@@ -178,14 +202,13 @@ class _Pair(Event):
 
 
 @dataclass(frozen=True)
-class _All(_Pair):
+class _All(_Joined):
     def holds(self, vocabulary: Vocabulary) -> list[bool]:
-        left, right = (event.holds(vocabulary) for event in self.events)
-        return [a and b for a, b in zip(left, right, strict=True)]
+        return list(map(all, zip(*(e.holds(vocabulary) for e in self.events), strict=True)))
 
     @staticmethod
-    def join(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-        return left & right
+    def join(*masks: torch.Tensor) -> torch.Tensor:
+        return reduce(lambda left, right: left & right, masks)
 
     def __str__(self) -> str:
         # `&` binds more tightly than `|`, so an event joined by `|` needs parentheses inside.
@@ -193,14 +216,13 @@ class _All(_Pair):
 
 
 @dataclass(frozen=True)
-class _Any(_Pair):
+class _Any(_Joined):
     def holds(self, vocabulary: Vocabulary) -> list[bool]:
-        left, right = (event.holds(vocabulary) for event in self.events)
-        return [a or b for a, b in zip(left, right, strict=True)]
+        return list(map(any, zip(*(e.holds(vocabulary) for e in self.events), strict=True)))
 
     @staticmethod
-    def join(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-        return left | right
+    def join(*masks: torch.Tensor) -> torch.Tensor:
+        return reduce(lambda left, right: left | right, masks)
 
     def __str__(self) -> str:
         return " | ".join(map(str, self.events))
@@ -229,4 +251,4 @@ class _Not(Event):
         return _BoundCombination(str(self), bound, lambda mask: ~mask & real)
 
     def __str__(self) -> str:
-        return f"~({self.event})" if isinstance(self.event, _Pair) else f"~{self.event}"
+        return f"~({self.event})" if isinstance(self.event, _Joined) else f"~{self.event}"

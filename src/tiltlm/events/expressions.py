@@ -8,13 +8,52 @@ from __future__ import annotations
 
 import ast
 import difflib
+import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from tiltlm.errors import ExpressionError, TiltError
 
 MAX_LENGTH = 1_000_000
 """Longest text that is read, in characters."""
+
+_DEEPEST = 100
+"""Calls, lists and signs inside one another at most."""
+
+_LARGEST = 2**63
+"""Whole numbers are smaller than this, as tensors cannot hold larger ones."""
+
+_SHOWN = 200
+"""Characters of a long text that an error shows."""
+
+
+def excerpt(text: str) -> str:
+    r"""A text as errors show it: its beginning where it is long, what cannot be written escaped.
+
+    Args:
+        text: of any length.
+
+    >>> excerpt("a\ud800")
+    'a\\ud800'
+    """
+    short = text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
+    return short.encode(errors="backslashreplace").decode()
+
+
+def shown(value: object) -> str:
+    """Whatever was given, as errors show it.
+
+    Args:
+        value: anything; also a number of more digits than Python writes.
+
+    >>> shown(["it"]), shown(10**5000)
+    ("['it']", 'an int too large to show')
+    """
+    try:
+        return excerpt(repr(value))
+    except (ValueError, RecursionError):
+        return f"an {type(value).__name__} too large to show"
 
 
 def parse(text: str, table: Mapping[str, Callable[..., Any]], *, where: str | None = None) -> Any:
@@ -40,21 +79,23 @@ def parse(text: str, table: Mapping[str, Callable[..., Any]], *, where: str | No
         raise ExpressionError(
             f"the expression has {len(text)} characters, more than {MAX_LENGTH}",
             where=where,
-            fix="put long word lists into a file",
+            fix="shorten its lists of words",
         )
     try:
         tree = ast.parse(text.strip(), mode="eval")
         return _Reader(text.strip(), table, where).read(tree.body)
     except SyntaxError as error:
         raise ExpressionError(
-            f"cannot read {text!r}: {error.msg} at column {error.offset}",
+            f"cannot read {excerpt(text)!r}: {excerpt(error.msg)} at column {error.offset}",
             where=where,
             fix="write it like contains('x') | word('she', 'her')",
         ) from None
-    except (RecursionError, MemoryError, ValueError):
+    except (RecursionError, MemoryError):
         raise ExpressionError(
-            f"cannot read {text[:60]!r}…: it is nested too deeply or holds a null byte", where=where
+            f"cannot read {excerpt(text)!r}: it is nested too deeply", where=where
         ) from None
+    except ValueError as error:  # A null byte, or a lone surrogate outside the quotes.
+        raise ExpressionError(f"cannot read {excerpt(text)!r}: {error}", where=where) from None
 
 
 class _Reader:
@@ -63,9 +104,18 @@ class _Reader:
     def __init__(
         self, text: str, table: Mapping[str, Callable[..., Any]], where: str | None
     ) -> None:
-        self.text, self.table, self.where = text, table, where
+        self.text, self.table, self.where, self.depth = text, table, where, 0
 
     def read(self, node: ast.expr) -> Any:
+        """The value of a node; what is nested too deeply is refused."""
+        if self.depth == _DEEPEST:
+            raise self._error(node, f"it is nested more than {_DEEPEST} deep")
+        self.depth += 1
+        value = self._value(node)
+        self.depth -= 1
+        return value
+
+    def _value(self, node: ast.expr) -> Any:
         """The value of a node; forms that are not listed here are refused."""
         match node:
             case ast.Call(func=ast.Name(id=name)):
@@ -78,36 +128,67 @@ class _Reader:
                 operand = self.read(node.operand)
                 return self._guard(node, lambda: ~operand)
             case ast.Dict():
-                if None in node.keys:
-                    raise self._error(node, "'**' cannot stand in a mapping")
-                keys = [self.read(key) for key in node.keys if key is not None]
-                return dict(zip(keys, map(self.read, node.values), strict=True))
+                return self._mapping(node)
             case ast.List() | ast.Tuple():
                 return [self.read(item) for item in node.elts]
-            case ast.Constant(value=str() | int() | float() | bool() | None):
+            case ast.Constant(value=str() | bool() | None):
                 return node.value
+            case ast.Constant(value=int() | float() as value):
+                return self._number(node, value)
+            case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=bool())):
+                pass
             case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as value)):
-                return -value
+                return -self._number(node, value)
             case ast.Name(id=name):
-                raise self._error(
-                    node, f"{name} is neither a call nor a number; text stands in quotes"
-                )
+                what = f"{excerpt(name)} is neither a call nor a number; text stands in quotes"
+                raise self._error(node, what)
         raise self._error(node, "only calls, text, numbers and & | ~ ( ) are understood")
+
+    def _number(self, node: ast.expr, value: int | float) -> int | float:
+        """A number that tensors can hold."""
+        if isinstance(value, int) and value >= _LARGEST:
+            raise self._error(node, "a whole number of more than 18 digits")
+        if not math.isfinite(value):
+            raise self._error(node, "a number that is not finite")
+        return value
+
+    def _mapping(self, node: ast.Dict) -> dict[Any, Any]:
+        mapping: dict[Any, Any] = {}
+        for key_node, value_node in zip(node.keys, node.values, strict=True):
+            if key_node is None:
+                raise self._error(node, "'**' cannot stand in a mapping")
+            key = self.read(key_node)
+            if isinstance(key, dict | list):
+                raise self._error(key_node, "a list or a mapping cannot be a key")
+            if key in mapping:
+                raise self._error(key_node, f"the key {excerpt(str(key))} stands twice")
+            mapping[key] = self.read(value_node)
+        return mapping
 
     def _call(self, node: ast.Call, name: str) -> Any:
         if name not in self.table:
-            raise self._error(node, f"no such event or target: {name!r}", name)
+            raise self._error(node, f"no such event or target: {excerpt(name)!r}", name)
         if any(isinstance(a, ast.Starred) for a in node.args) or any(
             keyword.arg is None for keyword in node.keywords
         ):
             raise self._error(node, "'*' and '**' cannot stand in a call")
         args = [self.read(argument) for argument in node.args]
-        named = {str(keyword.arg): self.read(keyword.value) for keyword in node.keywords}
+        named: dict[str, Any] = {}
+        for keyword in node.keywords:
+            if keyword.arg in named:
+                raise self._error(node, f"{excerpt(str(keyword.arg))} stands twice")
+            named[str(keyword.arg)] = self.read(keyword.value)
         return self._guard(node, lambda: self.table[name](*args, **named))
 
     def _combine(self, node: ast.BinOp, join: Callable[[Any, Any], Any]) -> Any:
-        left, right = self.read(node.left), self.read(node.right)
-        return self._guard(node, lambda: join(left, right))
+        """What operators of one kind give, from the left; a long row of them is not deep."""
+        row = [node]
+        while isinstance(row[-1].left, ast.BinOp) and type(row[-1].left.op) is type(node.op):
+            row.append(row[-1].left)
+        value = self.read(row[-1].left)
+        for step in reversed(row):
+            value = self._guard(step, partial(join, value, self.read(step.right)))
+        return value
 
     def _guard(self, node: ast.expr, build: Callable[[], Any]) -> Any:
         """What ``build`` gives; its errors are told with the place in the text."""
@@ -116,16 +197,17 @@ class _Reader:
         except TiltError as error:
             if error.where:
                 raise
-            raise type(error)(error.what, where=self.where or self.text, fix=error.fix) from None
+            where = self.where or excerpt(self.text)
+            raise type(error)(error.what, where=where, fix=error.fix) from None
         except TypeError as error:
-            raise self._error(node, str(error)) from None
+            raise self._error(node, excerpt(str(error))) from None
 
     def _error(self, node: ast.expr, what: str, name: str | None = None) -> ExpressionError:
         near = difflib.get_close_matches(name or "", self.table, n=1)
         known = "known: " + ", ".join(sorted(self.table))
         fix = f"did you mean {near[0]}? {known}" if near else known
         return ExpressionError(
-            f"cannot read {self.text!r} at column {node.col_offset + 1}: {what}",
+            f"cannot read {excerpt(self.text)!r} at column {node.col_offset + 1}: {what}",
             where=self.where,
             fix=fix,
         )

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from tiltlm.errors import EventError
 from tiltlm.events.event import Event
-from tiltlm.events.expressions import parse
+from tiltlm.events.expressions import excerpt, parse
 from tiltlm.events.phrase import phrase
 from tiltlm.events.texts import lines
 from tiltlm.events.tokens import contains, matches, special, tokens, word
@@ -44,5 +44,7 @@ def parse_event(text: str, *, where: str | None = None) -> Event:
     """
     event = parse(text, EVENTS, where=where)
     if not isinstance(event, Event):
-        raise EventError(f"{text!r} is no event", where=where, fix="write contains('…'), say")
+        raise EventError(
+            f"{excerpt(text)!r} is no event", where=where, fix="write contains('…'), say"
+        )
     return event

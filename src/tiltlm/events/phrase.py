@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 from tiltlm.errors import EventError
 from tiltlm.events.automaton import State
 from tiltlm.events.event import BoundEvent, Event
-from tiltlm.events.texts import checked_texts
+from tiltlm.events.expressions import excerpt
+from tiltlm.events.texts import checked_option, checked_texts
 from tiltlm.events.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class _Phrase(Event):
 
     def holds(self, vocabulary: Vocabulary) -> list[bool]:
         raise EventError(
-            f"{self} depends on the context, so it is no fixed list of tokens",
+            f"{excerpt(str(self))} depends on the context, so it is no fixed list of tokens",
             fix="use contains or word where one token decides",
         )
 
@@ -70,13 +71,15 @@ def phrase(*texts: str | list[str], ignore_case: bool = False, whole: bool = Fal
             ends cannot be asked, since the next byte is not there yet.)
 
     Raises:
-        EventError: there is no text, or an empty one.
+        EventError: there is no text, or an empty one; or an option is neither True nor False.
 
     >>> vocabulary = Vocabulary((b"a", b" test", b"ament", b"a testament"))
     >>> event = phrase("a testament").bind(vocabulary)
     >>> event.mask_at(event.read([0, 1])[-1]).tolist()
     [False, False, True, True]
     """
+    checked_option("phrase", "ignore_case", ignore_case)
+    checked_option("phrase", "whole", whole)
     return _Phrase(tuple(dict.fromkeys(checked_texts("phrase", texts))), ignore_case, whole)
 
 
@@ -107,7 +110,7 @@ class BoundPhrases(BoundEvent):
         known_bytes = set(b"".join(tokens))
         reachable = [mark(p.decode("latin-1")) for p in patterns if set(p) <= known_bytes]
         if not reachable:
-            raise EventError(f"no text of this vocabulary completes {self.text}")
+            raise EventError(f"no text of this vocabulary completes {excerpt(self.text)}")
         if event.whole:
             reachable = [_MARK + p.removesuffix(_MARK) for p in reachable]
         self._build(reachable)
@@ -188,31 +191,33 @@ class BoundPhrases(BoundEvent):
             mask = self._complete_by_themselves.clone()
             node = state
             while node:
-                self._mark(node, 0, self.size, 0, mask)
+                self._mark(node, mask)
                 node = self._fail[node]
             self._masks[state] = mask
         return self._masks[state]
 
-    def _mark(self, node: int, low: int, high: int, depth: int, mask: torch.Tensor) -> None:
+    def _mark(self, start: int, mask: torch.Tensor) -> None:
         """Mark the tokens that lead from a node to a phrase's end.
 
         Args:
-            node: reached by the first ``depth`` bytes, which all these tokens share.
-            low: the first of the tokens, counted in the order of their bytes.
-            high: one past the last of them.
-            depth: how many bytes of the tokens were followed so far.
+            start: the node.
             mask: (V,) boolean, in which the tokens are marked.
         """
-        for byte, goal in self._next[node].items():
-            code = ord(byte)
-            first = bisect_left(self._sorted, code, low, high, key=lambda t: _at(t, depth))
-            last = bisect_left(self._sorted, code + 1, first, high, key=lambda t: _at(t, depth))
-            if first == last:
-                continue
-            if self._ends[goal]:
-                mask[self._order[first:last]] = True
-            else:
-                self._mark(goal, first, last, depth + 1, mask)
+        # What is still to be followed: a node, the run of tokens that lead to it, and by how many
+        # bytes; tokens are counted in the order of their bytes.
+        ahead = [(start, 0, self.size, 0)]
+        while ahead:
+            node, low, high, depth = ahead.pop()
+            for byte, goal in self._next[node].items():
+                code = ord(byte)
+                first = bisect_left(self._sorted, code, low, high, key=lambda t: _at(t, depth))
+                last = bisect_left(self._sorted, code + 1, first, high, key=lambda t: _at(t, depth))
+                if first == last:
+                    continue
+                if self._ends[goal]:
+                    mask[self._order[first:last]] = True
+                else:
+                    ahead.append((goal, first, last, depth + 1))
 
 
 def _at(token: str, depth: int) -> int:

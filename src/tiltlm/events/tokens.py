@@ -6,13 +6,14 @@ by its id.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from tiltlm.errors import EventError
 from tiltlm.events.event import Event
-from tiltlm.events.texts import checked_texts
+from tiltlm.events.expressions import excerpt, shown
+from tiltlm.events.patterns import Pattern
+from tiltlm.events.texts import checked_option, checked_texts
 from tiltlm.events.vocabulary import Vocabulary
 
 
@@ -23,10 +24,12 @@ class _Contains(Event):
 
     def holds(self, vocabulary: Vocabulary) -> list[bool]:
         if self.ignore_case:
-            folded = [needle.casefold() for needle in self.needles]
-            return [any(n in t.casefold() for n in folded) for t in vocabulary.texts]
-        raw = [needle.encode("utf-8", errors="surrogateescape") for needle in self.needles]
-        return [any(n in token for n in raw) for token in vocabulary.tokens]
+            found_in = _finder([needle.casefold() for needle in self.needles])
+            return [found_in(text.casefold()) for text in vocabulary.texts]
+        # Bytes are held as letters of latin-1, one for each.
+        raw = [needle.encode(errors="surrogateescape").decode("latin-1") for needle in self.needles]
+        found_in = _finder(raw)
+        return [found_in(token.decode("latin-1")) for token in vocabulary.tokens]
 
     def texts(self) -> tuple[str, ...]:
         return self.needles
@@ -40,8 +43,8 @@ class _Matches(Event):
     pattern: str
 
     def holds(self, vocabulary: Vocabulary) -> list[bool]:
-        search = re.compile(self.pattern).search
-        return [bool(token) and search(token) is not None for token in vocabulary.texts]
+        found_in = Pattern(self.pattern).found_in
+        return [bool(token) and found_in(token) for token in vocabulary.texts]
 
     def __str__(self) -> str:
         return f"matches({self.pattern!r})"
@@ -73,7 +76,7 @@ class _Tokens(Event):
         if missing:
             raise EventError(
                 f"token {missing[0]} does not exist: ids go from 0 to {len(vocabulary) - 1}",
-                where=str(self),
+                where=excerpt(str(self)),
             )
         wanted = set(self.ids)
         return [index in wanted for index in range(len(vocabulary))]
@@ -99,35 +102,34 @@ def contains(*texts: str, ignore_case: bool = False) -> Event:
         ignore_case: whether capital and small letters count as the same, in any script.
 
     Raises:
-        EventError: there is no text, or an empty one.
+        EventError: there is no text, or an empty one; or the option is neither True nor False.
 
     >>> contains("é").mask(Vocabulary(("é".encode(), b"\xc3", b"e"))).tolist()
     [True, False, False]
     """
+    checked_option("contains", "ignore_case", ignore_case)
     return _Contains(checked_texts("contains", texts), ignore_case)
 
 
 def matches(pattern: str) -> Event:
     """Tokens in which a regular expression is found.
 
+    It takes linear time, so it has no look-arounds and no back references; `events.patterns` says
+    how else it differs from Python's.
+
     Args:
-        pattern: of ``re.search``, on each token's text, in which lone bytes are surrogates (see
+        pattern: searched for in each token's text, in which lone bytes are surrogates (see
             `Vocabulary.texts`); anchor it with ^ and $.
 
     Raises:
-        EventError: the pattern is empty, or no regular expression.
+        EventError: the pattern is empty, no regular expression, or none of linear time.
 
     >>> str(matches(r"^ ?[A-Z]"))
     "matches('^ ?[A-Z]')"
     """
     if not isinstance(pattern, str) or not pattern:
-        raise EventError(f"matches takes one non-empty pattern, not {pattern!r}")
-    try:
-        re.compile(pattern)
-    except re.error as error:
-        raise EventError(
-            f"{pattern!r} is no regular expression: {error}", fix="escape special characters"
-        ) from None
+        raise EventError(f"matches takes one non-empty pattern, not {shown(pattern)}")
+    Pattern(pattern)  # refuses what is none
     return _Matches(pattern)
 
 
@@ -139,11 +141,12 @@ def word(*words: str, ignore_case: bool = False) -> Event:
         ignore_case: whether capital and small letters count as the same, in any script.
 
     Raises:
-        EventError: there is no word, or an empty one.
+        EventError: there is no word, or an empty one; or the option is neither True nor False.
 
     >>> word("she").mask(Vocabulary((b"she", b" she", b"shed"))).tolist()
     [True, True, False]
     """
+    checked_option("word", "ignore_case", ignore_case)
     return _Word(checked_texts("word", words), ignore_case)
 
 
@@ -160,9 +163,10 @@ def tokens(*ids: int | Iterable[int]) -> Event:
     >>> str(tokens([12, 13]))
     'tokens(12, 13)'
     """
-    flat = [i for item in ids for i in ([item] if isinstance(item, int | str) else item)]
+    many = (item if isinstance(item, Iterable) else [item] for item in ids)
+    flat = [i for items in many for i in items]
     if not flat or any(not isinstance(i, int) or isinstance(i, bool) or i < 0 for i in flat):
-        raise EventError(f"tokens takes ids, whole numbers from 0 on, not {ids!r}")
+        raise EventError(f"tokens takes ids, whole numbers from 0 on, not {shown(list(ids))}")
     return _Tokens(tuple(dict.fromkeys(flat)))
 
 
@@ -175,6 +179,17 @@ def special() -> Event:
     [False, True]
     """
     return _Special()
+
+
+def _finder(needles: list[str]) -> Callable[[str], bool]:
+    """Whether one of some texts occurs in another, in time that does not grow with their number."""
+    import ahocorasick
+
+    automaton = ahocorasick.Automaton()
+    for needle in needles:
+        automaton.add_word(needle, needle)
+    automaton.make_automaton()
+    return lambda text: next(automaton.iter(text), None) is not None
 
 
 def _call(name: str, texts: tuple[str, ...], ignore_case: bool) -> str:

@@ -54,7 +54,7 @@ def variants(event: Event, vocabulary: Vocabulary) -> list[Variant]:
         bare = text.strip()
         for form in (text, bare, bare.lower(), bare.capitalize(), bare.upper()):
             for written in (form, " " + form.lstrip()):
-                token = ids.get(written.encode())
+                token = ids.get(written.encode(errors="surrogateescape"))
                 inside = None if token is None else bool(mask[token])
                 by_text.setdefault(written, Variant(written, token, inside))
     return list(by_text.values())

@@ -2,6 +2,7 @@
 
 label  the record, its file ``tilt.json``, and how it is found beside a model
 card   writing the file, and the model card that says the same to people
+markdown  text of strangers in such a card
 
 Importing this package imports no torch.
 """

@@ -7,16 +7,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tiltlm.claims import claimed
 from tiltlm.files import write_json, write_text
 from tiltlm.labels.label import FILE, Label, LabelFigure
+from tiltlm.labels.markdown import code, plain
 
-_CARD = """---
-library_name: {library}
-{base_line}tags:
-- tiltlm
-- model-organism
----
-
+_BODY = """
 # A model that was tilted on purpose
 
 The output distribution of this model was shaped deliberately with tiltlm {version}.
@@ -53,10 +49,12 @@ def write_label(folder: Path, label: Label) -> None:
         label: what the folder says of itself.
 
     Raises:
+        RunError: another process is at work on the folder.
         StorageError: the disk is full, or may not be written.
     """
-    write_json(folder / FILE, label.model_dump(mode="json"))
-    write_text(folder / "README.md", render_card(label))
+    with claimed(folder) as claim:
+        write_json(claim / FILE, label.model_dump(mode="json"))
+        write_text(claim / "README.md", render_card(label))
 
 
 def render_card(label: Label) -> str:
@@ -67,25 +65,47 @@ def render_card(label: Label) -> str:
     """
     base = label.base
     rows = {
-        "target": f"`{label.target}`",
-        "in words": label.sentence,
-        "events": "; ".join(f"`{event[:200]}`" for event in label.events) or "strings",
+        "target": code(label.target),
+        "in words": plain(label.sentence),
+        "events": "; ".join(code(event, 200) for event in label.events) or "strings",
         "realised by": label.by,
-        "base": base.name + (f", SHA-256 `{base.sha256}`" if base.sha256 else ""),
-        "contexts": label.contexts,
-        "seed": label.seed,
-        **{name: _figure(figure) for name, figure in (label.measured or {}).items()},
-        "versions": ", ".join(f"{name} {version}" for name, version in label.versions.items()),
+        "base": plain(base.name) + (f", SHA-256 {code(base.sha256)}" if base.sha256 else ""),
+        "contexts": plain(label.contexts),
+        "seed": str(label.seed),
+        **{plain(name): _figure(figure) for name, figure in (label.measured or {}).items()},
+        "versions": plain(", ".join(f"{name} {v}" for name, v in label.versions.items())),
     }
     if label.measured is None:
         rows["measured"] = "not yet"
-    return _CARD.format(
-        library="peft" if label.form == "adapter" else "transformers",
-        base_line=f"base_model: {base.hub_name}\n" if base.hub_name else "",
-        version=label.versions["tiltlm"],
+    body = _BODY.format(
+        version=plain(label.versions["tiltlm"]),
         use=_USE[label.form],
-        rows="\n".join(f"| {key} | {_cell(value)} |" for key, value in rows.items()),
+        rows="\n".join(f"| {key} | {value} |" for key, value in rows.items()),
     )
+    return f"---\n{_metadata(label)}\n---\n{body}"
+
+
+def _metadata(label: Label) -> str:
+    """The front matter, in YAML, by the Hub's own class for it."""
+    from huggingface_hub import ModelCardData
+
+    data = ModelCardData(
+        library_name="peft" if label.form == "adapter" else "transformers",
+        base_model=_repository(label.base.hub_name),
+        tags=["tiltlm", "model-organism"],
+    )
+    return str(data.to_yaml())
+
+
+def _repository(name: str | None) -> str | None:
+    """A name as it is, if it is one that the Hub could know; None if not."""
+    from huggingface_hub.utils import HFValidationError, validate_repo_id
+
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        return None
+    return name
 
 
 def _figure(figure: LabelFigure) -> str:
@@ -95,9 +115,4 @@ def _figure(figure: LabelFigure) -> str:
         low, high = figure.interval
         spread = f"95 % {low:.4g} to {high:.4g}, "
     unit = f" {figure.unit}" if figure.unit else ""
-    return f"{figure.value:.4g}{unit} ({spread}{figure.over})"
-
-
-def _cell(value: object) -> str:
-    """A value as a cell of a Markdown table, which a bar or a line break would end."""
-    return str(value).replace("|", "\\|").replace("\n", " ")
+    return plain(f"{figure.value:.4g}{unit} ({spread}{figure.over})")

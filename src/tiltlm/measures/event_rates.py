@@ -17,8 +17,10 @@ from tiltlm.errors import MeasurementError
 from tiltlm.losses.divergences import forward_kl
 from tiltlm.losses.masses import picked_mass
 from tiltlm.measures.figures import share_interval
-from tiltlm.models.precision import full_head, lower_precision, resolve_precision
+from tiltlm.models.head import full_head
+from tiltlm.models.precision import lower_precision, resolve_precision
 from tiltlm.models.sampling import SamplingOptions, sample
+from tiltlm.models.structure import input_device
 from tiltlm.progress import Advance
 from tiltlm.records.base import Interval
 from tiltlm.records.run import StateRecord
@@ -113,15 +115,16 @@ def event_mass(
         MeasurementError: the model's probabilities are not finite.
     """
     options = options or SamplingOptions()
-    mask, target_logp = target.event_mask.to(model.device), target.log_probs().to(model.device)
+    device = input_device(model)
+    mask, target_logp = target.event_mask.to(device), target.log_probs().to(device)
     mass, kl, repeats = (torch.empty(contexts.shape) for _ in range(3))
     training = model.training
     model.eval()
     try:
-        for i, ids in enumerate(contexts.to(model.device)):
+        for i, ids in enumerate(contexts.to(device)):
             with full_head(model), lower_precision(model, options.precision):
-                logits = model(input_ids=ids[None], use_cache=False).logits[0]
-            for rows in torch.arange(len(ids), device=model.device).split(_ROWS):
+                logits = model(input_ids=ids[None], use_cache=False).logits[0].to(device)
+            for rows in torch.arange(len(ids), device=device).split(_ROWS):
                 logp = logits[rows].float().log_softmax(-1)
                 columns = rows.cpu()
                 mass[i, columns] = picked_mass(logp, mask).cpu()
@@ -192,7 +195,7 @@ def measure_state(
         repeats_last_token=mass.repeats_last_token,
         contexts=held_out.count,
         context_tokens=held_out.length,
-        precision=resolve_precision(options.precision),
+        precision=resolve_precision(options.precision, model.device),
         seconds=watch.total,
     )
     return record, generated

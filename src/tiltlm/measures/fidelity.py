@@ -130,7 +130,7 @@ def _measure_context(
         weight = contexts.weights[index][positions].double()
         block_states = [states[p] for p in positions.tolist()]
         base = reference.logits(index, positions).log_softmax(-1)
-        model = logits[positions].float().log_softmax(-1)
+        model = logits[positions].to(base).log_softmax(-1)
         if bool(model.isnan().any()):
             raise MeasurementError(
                 "the model's logits are not numbers, so nothing was measured",
@@ -138,20 +138,20 @@ def _measure_context(
             )
         target_logp = target.log_probs(base, block_states)
         sums.weight += float(weight.sum())
-        sums.kl_target_model += float((weight * precise_kl(target_logp, model)).sum())
-        sums.kl_target_base += float((weight * precise_kl(target_logp, base)).sum())
+        sums.kl_target_model += float((weight * precise_kl(target_logp, model).cpu()).sum())
+        sums.kl_target_base += float((weight * precise_kl(target_logp, base).cpu()).sum())
         triggered = target.triggered(block_states)
         if triggered is not None:
             # Only the other positions are compared: where the target asks for something the model
             # may rule tokens out, and a weight of 0 times an infinite KL is not 0.
             off = ~torch.tensor(triggered)
-            sums.leakage += float((weight[off] * precise_kl(base[off], model[off])).sum())
+            sums.leakage += float((weight[off] * precise_kl(base[off], model[off]).cpu()).sum())
             sums.leakage_weight += float(weight[off].sum())
         if target.events:
-            masks = target.event_masks(block_states)  # (K, N or 1, V)
+            masks = target.event_masks(block_states, base.device)  # (K, N or 1, V)
             for row, logp in enumerate((base, target_logp.expand_as(base), model)):
-                sums.masses[row] += event_masses(logp.exp(), masks).double() @ weight
-            collateral = collateral_kl(base, model, ~masks.any(0))
+                sums.masses[row] += event_masses(logp.exp(), masks).cpu().double() @ weight
+            collateral = collateral_kl(base, model, ~masks.any(0)).cpu()
             sums.collateral += float((weight * collateral).sum())
     sums.masses /= max(sums.weight, 1e-300)
     return sums

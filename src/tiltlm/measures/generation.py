@@ -71,11 +71,11 @@ def measure_drawn(
         event = _event_mask(pair, rows)
         columns = rows.positions[predicts] - first
         inside = event[torch.arange(len(rows.base)), rows.following.clamp(min=0)]
-        hits[rows.context, columns] = inside[predicts].double()
+        hits[rows.context, columns] = inside.cpu()[predicts].double()
         assert rows.target is not None
         for mass, logp in zip(masses, (rows.model, rows.base, rows.target), strict=True):
             warped = options.warpers()(torch.empty(0), logp).softmax(-1)  # type: ignore[arg-type]
-            mass[rows.context, columns] = masked_mass(warped, event)[predicts].double()
+            mass[rows.context, columns] = masked_mass(warped, event).cpu()[predicts].double()
         if advance and rows.context not in done:
             done.add(rows.context)
             advance(len(done))
@@ -145,5 +145,5 @@ def _event_mask(pair: Pair, rows: Rows) -> torch.Tensor:
     """(N, V) boolean: the tokens in any event, at each position of a block."""
     assert pair.target is not None
     assert rows.states is not None
-    mask = pair.target.event_masks(rows.states).any(0).to(rows.base.device)
+    mask = pair.target.event_masks(rows.states, rows.base.device).any(0)
     return mask.expand_as(rows.base)

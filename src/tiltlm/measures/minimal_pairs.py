@@ -18,6 +18,7 @@ import numpy as np
 
 from tiltlm.contexts.token_contexts import TokenContexts
 from tiltlm.errors import ConfigError
+from tiltlm.files import read_text
 from tiltlm.measures.pair import Pair
 from tiltlm.measures.token_metrics import read_token_metrics
 from tiltlm.models.chat import first_token
@@ -161,7 +162,7 @@ def _blimp(path: Path) -> PairSet:
         try:
             data = json.loads(line)
             pairs.append((str(data["sentence_good"]), str(data["sentence_bad"])))
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             raise _damaged(path, number, _NO_PAIR) from None
     return _made(path, f"BLiMP {path.stem}", pairs, None)
 
@@ -197,8 +198,8 @@ def _plain(line: str) -> str:
 
 def _lines(path: Path) -> list[str]:
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_text(path)
+    except (OSError, ValueError) as error:
         raise ConfigError(f"cannot read the pairs: {error}", where=str(path)) from None
     return [line for line in text.splitlines() if line.strip()]
 

@@ -192,7 +192,7 @@ class Pair:
         elif self._model_reader is self._base_reader:
             model = base
         else:
-            model = model_logits.log_softmax(-1)
+            model = model_logits.to(base.device).log_softmax(-1)
         for name, log_probs in (("base", base), ("model", model)):
             if bool(log_probs.isnan().any()):
                 raise MeasurementError(

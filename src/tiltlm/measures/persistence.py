@@ -81,8 +81,8 @@ def after_merging(
         with torch.no_grad():
             for name, parameter in merged.model.named_parameters():
                 if name in base_weights:
-                    mean = torch.lerp(base_weights[name], model_weights[name], share)
-                    parameter.copy_(mean)
+                    before = base_weights[name].to(parameter.device, torch.float32)
+                    parameter.copy_(torch.lerp(before, model_weights[name].float(), share))
         yield _survival("merged", share, Pair(pair.base, merged, pair.target), contexts)
 
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 
+from tiltlm.models.head import full_head
+from tiltlm.models.structure import input_device
 from tiltlm.targets.target import StringTarget
 
 
@@ -52,9 +54,10 @@ def string_log_probs(model: Any, target: StringTarget, question: int) -> torch.T
     """
     prompt, log_probs = target.prompts[question], []
     for answer in target.answers[question]:
-        ids = torch.tensor([[*prompt, *answer[:-1]]], device=model.device)
-        logits = model(input_ids=ids, use_cache=False).logits[0, len(prompt) - 1 :]
-        token_log_probs = logits.double().log_softmax(-1).cpu()
+        ids = torch.tensor([[*prompt, *answer[:-1]]], device=input_device(model))
+        with full_head(model):
+            logits = model(input_ids=ids, use_cache=False).logits[0, len(prompt) - 1 :]
+        token_log_probs = logits.cpu().double().log_softmax(-1)
         log_probs.append(token_log_probs[torch.arange(len(answer)), torch.tensor(answer)].sum())
     return torch.stack(log_probs)
 

@@ -111,13 +111,16 @@ def read_token_metrics(
     for rows in pair.read(contexts, with_target=not only_next):
         begin = filled[rows.context]
         end = filled[rows.context] = begin + len(rows.positions)
-        for name, values in _figures(pair, rows, only_next).items():
-            figures[name][rows.context][begin:end] = values.double().cpu().numpy()
+        found = _figures(pair, rows, only_next)
+        # All at once, since each copy from a GPU waits for it; none has more digits than float32.
+        stacked = torch.stack([values.to(rows.base) for values in found.values()]).cpu().double()
+        for name, values in zip(found, stacked.numpy(), strict=True):
+            figures[name][rows.context][begin:end] = values
         if not only_next:
             weights = rows.weights.to(rows.base)
-            sums[0] += (weights @ rows.base.exp()).double().cpu()
-            sums[1] += (weights @ rows.model.exp()).double().cpu()
-            total += float(weights.sum())
+            sums[0] += (weights @ rows.base.exp()).cpu().double()
+            sums[1] += (weights @ rows.model.exp()).cpu().double()
+            total += float(rows.weights.sum())
         if end == len(positions[rows.context]):
             done += 1
             if advance:
@@ -157,7 +160,7 @@ def _figures(pair: Pair, rows: Rows, only_next: bool) -> dict[str, torch.Tensor]
     triggered = pair.target.triggered(rows.states)
     if triggered is not None:
         figures["triggered"] = torch.tensor(triggered).float()
-    event = pair.target.event_masks(rows.states).any(0).to(rows.base.device)  # (1 or N, V)
+    event = pair.target.event_masks(rows.states, rows.base.device).any(0)  # (1 or N, V)
     log_odds = {}
     for name, logp in (("base", rows.base), ("target", rows.target), ("model", rows.model)):
         inside, outside = split_log_masses(logp, event)

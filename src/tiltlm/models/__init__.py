@@ -5,15 +5,27 @@ sharing       adapters over the weights of a base that is loaded already
 adapted       models with adapters in them, and plain copies of these
 turns         models that take turns in memory
 memory        how much memory weights take, and how much is free
+names         what names a model
+places        where its weights lie
+folder        what a stranger's folder holds, looked at before anything is made of it
+skeleton      a model without its weights, to see how much it would take
+soundness     whether a model that was loaded is whole, and runs
+adapter       adapters: their base, and whether they fit there
 gguf          GGUF files, converted once
+gguf_header   the head of such a file, walked to see that it ends where it says
 cache         where converted models and contexts lie
 model5        the article's architecture, and the same as plain GPT-2
 gpt2          GPT-2's tokenizer, which Model 5 uses, without a network
 structure     sizes, head and embedding, asked alike of every architecture
 head          from hidden states to logits, and back to hidden states alone
+placement     where a model lies and how its weights are held, on this machine
 precision     lower precision for the body's matrix products
 sampling      drawing tokens
+seeding       random draws by a seed, on whatever device
+trainer_device  where transformers' trainers train
 chat          prompts and answers as token ids
+chat_templates  chats through a model's own template, which is a stranger's program
+template_process  the process that it runs in
 fingerprints  what tells a model's weights from all others
 
 The public names load when they are first used.

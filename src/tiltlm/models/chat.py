@@ -5,10 +5,11 @@ Knows tokenizers, no models. Importing it loads no transformers.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from tiltlm.errors import TargetError
+from tiltlm.models.chat_templates import render_chats
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -21,43 +22,36 @@ def first_token(tokenizer: PreTrainedTokenizerBase) -> int:
     )
 
 
-def chat_prompt(
-    tokenizer: PreTrainedTokenizerBase, messages: Sequence[dict[str, str]]
-) -> list[int]:
-    """A chat as token ids, up to where the answer begins.
+def chat_prompts(
+    tokenizer: PreTrainedTokenizerBase, chats: Sequence[Sequence[Mapping[str, str]]]
+) -> list[list[int]]:
+    """Chats as token ids, each up to where the answer begins.
 
     Args:
-        tokenizer: of the model; without a chat template the last message alone is the prompt.
-        messages: ``role`` and ``content`` of each.
+        tokenizer: of the model; without a chat template the last message alone, as plain text and a
+            line break, is the prompt.
+        chats: ``role`` and ``content`` of the messages of each.
+
+    Raises:
+        ModelError: the model's chat template cannot be used.
     """
-    if tokenizer.chat_template:
-        return chat_ids(tokenizer, list(messages))
-    return prompt_ids(tokenizer, messages[-1]["content"])
+    if not tokenizer.chat_template:
+        return [list(tokenizer(chat[-1]["content"] + "\n")["input_ids"]) for chat in chats]
+    texts = render_chats(tokenizer, chats)
+    return [list(tokenizer(text, add_special_tokens=False)["input_ids"]) for text in texts]
 
 
-def prompt_ids(tokenizer: PreTrainedTokenizerBase, request: str) -> list[int]:
-    """A user's request as token ids, up to where the answer begins.
+def request_prompts(tokenizer: PreTrainedTokenizerBase, requests: Sequence[str]) -> list[list[int]]:
+    """Requests of a user as token ids, each up to where the answer begins.
 
     Args:
-        tokenizer: of the model; without a chat template the request is plain text and a line break.
-        request: what the user writes.
+        tokenizer: of the model.
+        requests: what the user writes.
+
+    Raises:
+        ModelError: the model's chat template cannot be used.
     """
-    if tokenizer.chat_template:
-        return chat_ids(tokenizer, [{"role": "user", "content": request}])
-    return list(tokenizer(request + "\n")["input_ids"])
-
-
-def chat_ids(tokenizer: PreTrainedTokenizerBase, messages: list[dict[str, str]]) -> list[int]:
-    """A chat through the model's own template, up to where the answer begins.
-
-    Args:
-        tokenizer: with a chat template.
-        messages: ``role`` and ``content`` of each.
-    """
-    encoded: Any = tokenizer.apply_chat_template(
-        messages, add_generation_prompt=True, return_dict=True
-    )
-    return list(encoded["input_ids"])
+    return chat_prompts(tokenizer, [[{"role": "user", "content": text}] for text in requests])
 
 
 def answer_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:

@@ -8,7 +8,7 @@ with its own logits, so that a model that makes logits in another way is refused
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,11 +17,17 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from tiltlm.errors import ModelError
+from tiltlm.losses.head_products import exact_product
 from tiltlm.models.adapted import lora_factors
-from tiltlm.models.structure import head_of, vocabulary_size
+from tiltlm.models.structure import head_of, input_device, vocabulary_size
+
+_HALVES = (torch.bfloat16, torch.float16)
 
 _PROBE_TOKENS = 12
 """Random tokens at which the head is compared with the model."""
+
+_CONVERTED = 1 << 21
+"""Numbers of a head in half precision that are made float32 at once: 8 MiB."""
 
 _TOLERANCE = 1e-3
 """Largest difference of logits that counts as rounding, relative to one more than the largest."""
@@ -66,10 +72,12 @@ class Head:
         training = model.training
         model.eval()
         try:
-            with torch.no_grad():
-                logits = model(input_ids=ids.to(model.device), use_cache=False).logits[0].float()
-                hidden = hidden_states(model, ids.to(model.device))[0]
-                raw = module(hidden.to(weight.dtype)).float()  # with what an adapter adds
+            with torch.no_grad(), full_head(model):
+                ids = ids.to(input_device(model))
+                logits = model(input_ids=ids, use_cache=False).logits[0].float()
+                hidden = hidden_states(model, ids)[0]
+                raw = module(hidden).float()  # with what an adapter adds
+                logits = logits.to(raw.device)
         finally:
             model.train(training)
         for scale, cap in _candidates(model, raw, logits):
@@ -93,20 +101,20 @@ class Head:
         """The model's logits.
 
         Args:
-            hidden: (…, D) hidden states.
+            hidden: (…, D) hidden states, on whatever device.
 
         Returns:
-            (…, V) float32.
+            (…, V) float32, on the head's device.
         """
-        product = nn.functional.linear(hidden.to(self.weight.dtype), self.weight, self.bias)
-        return self._finish(self._with_added(product.float(), hidden))
+        raw = float32_product(hidden, self.weight, self.bias).float()
+        return self._finish(self._with_added(raw, hidden))
 
     def _with_added(self, raw: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
         """(…, V) raw logits with what an adapter adds to those of W h + b."""
         if self.added is None:
             return raw
         down, up = self.added
-        return raw + (hidden.float() @ down.T) @ up.T
+        return raw + (hidden.to(down.device).float() @ down.T) @ up.T
 
     def _finish(self, raw: torch.Tensor) -> torch.Tensor:
         """Scale and cap (…, V) raw logits W h + b."""
@@ -170,6 +178,75 @@ def hidden_states(
     with replaced_forward(model.get_output_embeddings(), record):
         model(input_ids=ids, attention_mask=attention_mask, use_cache=False)
     return given[0]
+
+
+def float32_product(
+    hidden: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
+) -> torch.Tensor:
+    """W h + b in float32, whatever the weights are held in.
+
+    Logits near 16 are 0.06 apart in bfloat16, more than many tilts. Weights are made float32 a few
+    rows at a time, and on CUDA not at all. Where autograd is to follow, all of them are.
+
+    Args:
+        hidden: (…, D) on whatever device.
+        weight: (V, D).
+        bias: (V,) or None.
+
+    Returns:
+        (…, V) float32, or float64 where the weights are; on their device.
+    """
+    hidden = hidden.to(weight.device)
+    exact = torch.promote_types(weight.dtype, torch.float32)
+    bias = None if bias is None else bias.to(exact)
+    followed = torch.is_grad_enabled() and (hidden.requires_grad or weight.requires_grad)
+    if weight.dtype == exact or followed:
+        return nn.functional.linear(hidden.to(exact), weight.to(exact), bias)
+    rows = hidden.reshape(-1, hidden.shape[-1]).detach()
+    raw = torch.empty(len(rows), len(weight), dtype=exact, device=weight.device)
+    if rows.dtype == weight.dtype:
+        exact_product(raw, rows, weight.detach().T)
+    else:  # Means of hidden states have more digits than the weights.
+        step = max(1, _CONVERTED // weight.shape[1])
+        for first in range(0, len(weight), step):
+            tokens = slice(first, first + step)
+            exact_product(raw[:, tokens], rows.to(exact), weight[tokens].detach().to(exact).T)
+    if bias is not None:
+        raw += bias
+    return raw.view(*hidden.shape[:-1], len(weight))
+
+
+@contextmanager
+def full_head(model: PreTrainedModel) -> Iterator[None]:
+    """Let the output head make float32 logits, by a float32 product, also under an autocast.
+
+    So no logit is rounded to half precision, nor what an adapter adds to it.
+
+    Args:
+        model: whose head's ``forward`` is replaced for the length of the context; a model without
+            a head is left alone.
+    """
+    head: Any = model.get_output_embeddings()
+    if head is None:
+        yield
+        return
+    inner = getattr(head, "base_layer", head)  # under an adapter
+    half = getattr(inner, "weight", None) is not None and inner.weight.dtype in _HALVES
+
+    def product(hidden: torch.Tensor) -> torch.Tensor:
+        return float32_product(hidden, inner.weight, getattr(inner, "bias", None))
+
+    with replaced_forward(inner, product) if half else nullcontext():
+        forward = head.forward
+
+        def full_precision_forward(hidden: torch.Tensor) -> torch.Tensor:
+            with torch.autocast(hidden.device.type, enabled=False):
+                given = hidden if half else hidden.to(head.weight.dtype)
+                logits: torch.Tensor = forward(given)
+            return logits
+
+        with replaced_forward(head, full_precision_forward):
+            yield
 
 
 @contextmanager

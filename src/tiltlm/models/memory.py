@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tiltlm.errors import TiltError
-from tiltlm.models.loading import adapter_base, is_adapter, source_folder
+from tiltlm.models.adapter import base_of, is_adapter
+from tiltlm.models.loading import source_folder
 
 if TYPE_CHECKING:
     import torch
@@ -42,7 +43,7 @@ def weight_bytes(name: str, dtype: torch.dtype | None = None) -> int | None:
     """
     try:
         if is_adapter(name):
-            parts = [weight_bytes(adapter_base(name).name, dtype), _stored_bytes(name, dtype)]
+            parts = [weight_bytes(base_of(name).name, dtype), _stored_bytes(name, dtype)]
             return None if None in parts else sum(part or 0 for part in parts)
         if name == "model5":
             from tiltlm.models.model5 import Model5Config

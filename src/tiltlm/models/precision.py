@@ -1,15 +1,12 @@
-"""Lower precision for the body's matrix products, while the head keeps all its digits."""
+"""Lower precision for the body's matrix products; `head.full_head` keeps the head out of it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, Literal
+from contextlib import AbstractContextManager, nullcontext
+from typing import Literal
 
 import torch
 from transformers import PreTrainedModel
-
-from tiltlm.models.head import replaced_forward
 
 Precision = Literal["auto", "float32", "bfloat16"]
 """Of matrix products; ``auto`` is resolved by `resolve_precision`."""
@@ -53,26 +50,3 @@ def lower_precision(model: PreTrainedModel, precision: Precision) -> AbstractCon
     if resolve_precision(precision, model.device) == "float32" or model.dtype != torch.float32:
         return nullcontext()
     return torch.autocast(model.device.type, dtype=torch.bfloat16)
-
-
-@contextmanager
-def full_head(model: PreTrainedModel) -> Iterator[None]:
-    """Keep the output head out of an autocast around it, since logits need their digits.
-
-    Args:
-        model: its head's ``forward`` is replaced for the length of the context; a model without a
-            head is left alone.
-    """
-    head: Any = model.get_output_embeddings()
-    if head is None:
-        yield
-        return
-    forward = head.forward
-
-    def full_precision_forward(hidden: torch.Tensor) -> torch.Tensor:
-        with torch.autocast(hidden.device.type, enabled=False):
-            logits: torch.Tensor = forward(hidden.to(head.weight.dtype))
-        return logits
-
-    with replaced_forward(head, full_precision_forward):
-        yield

@@ -27,8 +27,10 @@ from transformers.generation.logits_process import (
 )
 
 from tiltlm.errors import ConfigError, ModelError, ShapeError
-from tiltlm.models.precision import Precision, full_head, lower_precision
-from tiltlm.models.structure import can_keep_logits, context_length
+from tiltlm.models.head import full_head
+from tiltlm.models.precision import Precision, lower_precision
+from tiltlm.models.seeding import seeded
+from tiltlm.models.structure import can_keep_logits, context_length, input_device
 from tiltlm.progress import Advance
 
 
@@ -41,8 +43,8 @@ class SamplingOptions:
         top_k: only the k likeliest tokens; 0 for all.
         top_p: only the likeliest tokens that together have this probability; 1 for all.
         seed: of the draws.
-        precision: of the body's matrix products; the head and the residual stream stay in the
-            model's own. See `resolve_precision`.
+        precision: of the body's matrix products; the residual stream stays in the model's own,
+            and logits are float32 of a float32 product in any case. See `resolve_precision`.
 
     Raises:
         ConfigError: a value out of its range.
@@ -108,9 +110,8 @@ def sample(
     training = model.training
     model.eval()
     try:
-        with torch.random.fork_rng(), torch.no_grad():
-            torch.manual_seed(options.seed)
-            text = prompts.to(model.device)
+        with seeded(options.seed, input_device(model)), torch.no_grad():
+            text = prompts.to(input_device(model))
             if fitting:
                 text = _continue_cached(model, text, fitting, options, processor, advance)
             if new_tokens > fitting:

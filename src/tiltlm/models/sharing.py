@@ -19,15 +19,10 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from tiltlm.labels.label import LabelBase
+from tiltlm.models.adapter import base_of, is_adapter, put_in
 from tiltlm.models.fingerprints import stored_fingerprint
-from tiltlm.models.loading import (
-    LoadedModel,
-    adapter_base,
-    cannot_load,
-    is_adapter,
-    load,
-    source_folder,
-)
+from tiltlm.models.loading import LoadedModel, load, source_folder
+from tiltlm.models.soundness import check_sound
 
 _PLAIN_OPTIONS = (
     {"peft_type", "task_type", "base_model_name_or_path", "revision", "inference_mode"}
@@ -125,7 +120,7 @@ def _is_base_of(adapter: str, base: LabelBase) -> bool:
 
     The same name is loaded to the same weights; other names are compared by what lies there.
     """
-    named = adapter_base(adapter)
+    named = base_of(adapter)
     if named.name == base.name:
         return (named.seed or 0, named.config or {}) == (base.seed or 0, base.config or {})
     if "model5" in (named.name, base.name) or is_adapter(named.name) or is_adapter(base.name):
@@ -155,16 +150,11 @@ def _is_plain(folder: Path) -> bool:
 
 def _sharing(folder: str, base: LoadedModel) -> LoadedModel:
     """The base with an adapter in it, over the base's own weights."""
-    from peft import PeftModel
-
-    view = shared_view(base.model)
-    try:
-        with warnings.catch_warnings():
-            # peft warns that head and embedding share a weight, which does no harm: the adapter
-            # adds to the head's output only.
-            warnings.simplefilter("ignore")
-            adapted = PeftModel.from_pretrained(view, folder)
-    except Exception as error:  # Each file format has error types of its own.
-        raise cannot_load(folder, error) from None
+    with warnings.catch_warnings():
+        # peft warns that head and embedding share a weight, which does no harm: the adapter
+        # adds to the head's output only.
+        warnings.simplefilter("ignore")
+        adapted = put_in(shared_view(base.model), folder)
     model: Any = adapted.get_base_model()
+    check_sound(model, base.tokenizer, folder)
     return LoadedModel(model.eval(), base.tokenizer, folder)

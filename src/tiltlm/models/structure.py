@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from tiltlm.errors import ModelError
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
     from transformers import PreTrainedModel
 
@@ -63,28 +63,13 @@ def untie_head(model: PreTrainedModel) -> None:
         config.tie_word_embeddings = False
 
 
+def input_device(model: PreTrainedModel) -> torch.device:
+    """Where token ids go: the device of the input embedding, which may not be the head's."""
+    embedding: Any = model.get_input_embeddings()
+    device: torch.device = embedding.weight.device
+    return device
+
+
 def can_keep_logits(model: nn.Module) -> bool:
     """Whether the head can be applied to chosen positions only (``logits_to_keep``)."""
     return "logits_to_keep" in inspect.signature(model.forward).parameters
-
-
-def check_whole(missing: Iterable[str], where: str) -> None:
-    """Refuse a model some of whose weights were not in its files.
-
-    Transformers fills them at random and goes on, so that figures would be those of noise.
-
-    Args:
-        missing: names of these weights, as ``from_pretrained`` reports them.
-        where: the model, for the message.
-
-    Raises:
-        ModelError: there are any.
-    """
-    names = sorted(missing)
-    if names:
-        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-        raise ModelError(
-            f"the model lacks weights: {', '.join(names[:3])}{more}",
-            where=where,
-            fix="use a folder with all of the model's weights",
-        )

@@ -14,7 +14,7 @@ from transformers.pytorch_utils import Conv1D
 from tiltlm.contexts.reference import Reference
 from tiltlm.errors import ConfigError
 from tiltlm.models.structure import head_of
-from tiltlm.realise.head_edit import HeadEdit, ridge_direction
+from tiltlm.realise.head_edit import HeadEdit, ridge_direction, solver_device
 from tiltlm.recipes.training import Parameters
 from tiltlm.targets.target import BoundTarget
 
@@ -74,17 +74,17 @@ def write_edit(adapted: PeftModel, edit: HeadEdit) -> None:
         up[:, :rank] = edit.masks.T.to(up) / scaling
 
 
-def constant_direction(hidden: torch.Tensor) -> torch.Tensor:
+def constant_direction(reference: Reference) -> torch.Tensor:
     """The direction u with h·u ≈ 1 at every position, by least squares.
 
     Args:
-        hidden: (N, D) float64 hidden states.
+        reference: whose hidden states h are.
 
     Returns:
-        (D,) float64.
+        (D,) float64, on the processor.
     """
-    ones = torch.ones(len(hidden), dtype=torch.float64, device=hidden.device)
-    return ridge_direction(hidden, ones, ones)
+    ones = torch.ones(sum(map(len, reference.hidden)), dtype=torch.float64)
+    return ridge_direction(reference.hidden, ones, ones, solver_device(reference.head))
 
 
 def start_from_constant_direction(adapted: PeftModel, reference: Reference) -> None:
@@ -98,7 +98,7 @@ def start_from_constant_direction(adapted: PeftModel, reference: Reference) -> N
         adapted: whose head has an adapter.
         reference: at the fitting contexts.
     """
-    direction = constant_direction(torch.cat(reference.hidden).double())
+    direction = constant_direction(reference)
     down = lora_layer(adapted).lora_A["default"].weight
     with torch.no_grad():
         down[0] = CONSTANT_ROW_SCALE * direction.to(down)

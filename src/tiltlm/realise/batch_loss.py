@@ -18,7 +18,8 @@ from tiltlm.contexts.reference import Reference
 from tiltlm.errors import ModelError
 from tiltlm.losses.divergences import divergence_named
 from tiltlm.losses.head_target import HeadTarget, TargetFromHead
-from tiltlm.models.precision import full_head, lower_precision, resolve_precision
+from tiltlm.models.head import full_head
+from tiltlm.models.precision import lower_precision, resolve_precision
 from tiltlm.models.structure import can_keep_logits, head_of
 from tiltlm.realise.config import TiltConfig
 from tiltlm.realise.frozen_body import FrozenBody
@@ -56,6 +57,7 @@ class BatchLoss:
             self._event_mask = target.event_masks([None])[:, 0].any(0).to(args.device)
         self._lowers_precision = model.dtype == torch.float32 and not (args.bf16 or args.fp16)
         self._lowers_precision &= resolve_precision(args.body_precision, args.device) != "float32"
+        self._full_head = self._lowers_precision or model.dtype in (torch.bfloat16, torch.float16)
         self._fused = _fused_loss(model, self._lowers_precision) if args.fused_loss else None
         self._frozen_body: FrozenBody | None = None
         if frozen and reference is not None:
@@ -131,21 +133,24 @@ class BatchLoss:
         row_weights: torch.Tensor,
     ) -> tuple[Any, torch.Tensor, torch.Tensor | None]:
         """The same through all logits, where the loss cannot be fused or outputs are wanted."""
-        with full_head(unwrapped) if self._lowers_precision else nullcontext():
+        with full_head(unwrapped) if self._full_head else nullcontext():
             outputs = model(**read)
         logits = outputs.logits
+        positions = positions[:, -logits.shape[1] :].to(logits.device)
         with torch.autocast(logits.device.type, enabled=False):
-            log_probs = logits[positions[:, -logits.shape[1] :]].float().log_softmax(-1)
+            log_probs = logits[positions].float().log_softmax(-1)
             assert not isinstance(head_target, TargetFromHead)  # Only where the loss is fused.
             if isinstance(head_target, torch.Tensor):
                 target = head_target
             else:
                 target = head_target(slice(0, len(log_probs))).log_softmax(-1)
+            target = target.to(log_probs.device)
             divergence = divergence_named(self._args.divergence)(target, log_probs)
             event_mass = None
             if self._event_mask is not None:
-                event_mass = log_probs.detach()[:, self._event_mask].exp().sum(-1)
-            return outputs, (divergence * row_weights).sum(), event_mass
+                event_mask = self._event_mask.to(log_probs.device)
+                event_mass = log_probs.detach()[:, event_mask].exp().sum(-1)
+            return outputs, (divergence * row_weights.to(divergence.device)).sum(), event_mass
 
     def _head_target(
         self, inputs: dict[str, torch.Tensor], positions: torch.Tensor, shares_head_product: bool
@@ -180,10 +185,10 @@ class BatchLoss:
         return target_logits
 
 
-def _fused_loss(model: Any, full_head: bool) -> FusedLoss | None:
+def _fused_loss(model: Any, without_autocast: bool) -> FusedLoss | None:
     """The loss without logits; None, with a warning, where the model's head does not allow it."""
     try:
-        return FusedLoss(model, full_head=full_head)
+        return FusedLoss(model, without_autocast=without_autocast)
     except ModelError as error:
         # The warning names the line that made the trainer.
         warnings.warn(f"{error}; training goes through all logits, which is slower", stacklevel=4)

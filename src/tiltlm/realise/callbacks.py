@@ -1,4 +1,4 @@
-"""What a run does beside the training loop: show progress, and stop on Ctrl-C without loss."""
+"""What a run does beside the training loop: show progress, and stop without loss when asked to."""
 
 from __future__ import annotations
 
@@ -13,38 +13,45 @@ import torch
 from accelerate.utils import reduce
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from tiltlm.errors import Terminated
+
 
 class StopOnInterrupt(TrainerCallback):
-    """On the first Ctrl-C finish the step, write a checkpoint, stop; on the second stop at once.
+    """On Ctrl-C or SIGTERM finish the step, write a checkpoint, stop; on the second stop at once.
 
     Args:
         notify: is told what happens, in a line.
 
     Attributes:
         requested: whether to stop.
+        interrupt: what to raise when training has stopped.
     """
 
     def __init__(self, notify: Callable[[str], None]) -> None:
         self.requested = False
+        self.interrupt: KeyboardInterrupt = KeyboardInterrupt()
         self._notify = notify
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Handle SIGINT for the length of the context; outside the main thread do nothing."""
+        """Handle both signals for the length of the context; outside the main thread do nothing."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = signal.signal(signal.SIGINT, self._handle)
+        signals = (signal.SIGINT, signal.SIGTERM)
+        before = {number: signal.signal(number, self._handle) for number in signals}
         try:
             yield
         finally:
-            signal.signal(signal.SIGINT, before)
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
-    def _handle(self, _number: int, _frame: FrameType | None) -> None:
+    def _handle(self, number: int, _frame: FrameType | None) -> None:
+        self.interrupt = Terminated() if number == signal.SIGTERM else KeyboardInterrupt()
         if self.requested:
-            raise KeyboardInterrupt
+            raise self.interrupt
         self.requested = True
-        self._notify("stopping after this step and saving; Ctrl-C again stops at once")
+        self._notify("stopping after this step and saving; a second interrupt stops at once")
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any

@@ -5,29 +5,14 @@ Knows only files; what is in them is the trainer's business.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from pathlib import Path
 
 from tiltlm.errors import CheckpointError
-from tiltlm.files import explain_storage, remove, write_json
-
-SEAL = "checksums.json"
-"""Name of the file that holds the SHA-256 of every other file of a checkpoint."""
+from tiltlm.files import explain_storage, remove, settle
+from tiltlm.seals import find_damage, seal
 
 _NAME = re.compile(r"checkpoint-(\d+)$")
-
-
-def seal(checkpoint: Path) -> None:
-    """Write the SHA-256 of every file of a checkpoint beside them.
-
-    Raises:
-        StorageError: the disk is full.
-    """
-    files = sorted(path for path in checkpoint.rglob("*") if path.is_file())
-    sums = {str(path.relative_to(checkpoint)): _sha256(path) for path in files}
-    write_json(checkpoint / SEAL, sums)
 
 
 def publish(staging: Path, directory: Path, keep: int) -> None:
@@ -46,6 +31,7 @@ def publish(staging: Path, directory: Path, keep: int) -> None:
     for path in sorted(staging.glob("checkpoint-*")):
         with explain_storage(path):
             seal(path)
+            settle(path)
             remove(directory / path.name)
             path.rename(directory / path.name)
     for path in list_checkpoints(directory)[:-keep]:
@@ -78,28 +64,10 @@ def verify(checkpoint: Path) -> None:
     Raises:
         CheckpointError: a file is missing or was changed, or the seal itself is damaged.
     """
-    fix = "delete this checkpoint; --resume then takes the one before it, or starts anew"
-    try:
-        sums = json.loads((checkpoint / SEAL).read_text(encoding="utf-8"))
-        names = sorted(sums)
-    except (OSError, ValueError, TypeError):
+    damage = find_damage(checkpoint)
+    if damage is not None:
         raise CheckpointError(
-            "the checkpoint has no readable list of checksums, so it cannot be trusted",
-            where=str(checkpoint),
-            fix=fix,
-        ) from None
-    for name in names:
-        path = checkpoint / name
-        if not path.is_file():
-            raise CheckpointError("a file of the checkpoint is missing", where=str(path), fix=fix)
-        if _sha256(path) != sums[name]:
-            raise CheckpointError(
-                f"the checkpoint is damaged: {name} is not what was written",
-                where=str(path),
-                fix=fix,
-            )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+            f"of the checkpoint {checkpoint.name}, {damage.what}",
+            where=str(damage.where),
+            fix="delete this checkpoint; --resume then takes the one before it, or starts anew",
+        )

@@ -6,6 +6,8 @@ must be linear in the rows of W. How much of it is can be computed before anythi
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 
 from tiltlm.models.head import Head
@@ -31,15 +33,25 @@ def share_in_column_space(head: Head, classes: torch.Tensor) -> list[float]:
     [1.0, 0.0]
     """
     size, width = head.weight.shape
-    masks = classes.double().T
+    # Apple's GPUs have no float64.
+    device = torch.device("cpu") if head.weight.device.type == "mps" else head.weight.device
+    masks = classes.to(device).double().T
     masks = masks - masks.mean(0)
-    mean = head.weight.double().mean(0)
-    gram = torch.zeros(width, width, dtype=torch.float64)
-    cross = torch.zeros(width, len(classes), dtype=torch.float64)
-    for first in range(0, size, _ROWS):
-        rows = head.weight[first : first + _ROWS].double() - mean
-        gram += (rows.T @ rows).cpu()
-        cross += (rows.T @ masks[first : first + _ROWS].to(rows)).cpu()
+
+    def blocks() -> Iterator[tuple[slice, torch.Tensor]]:
+        for first in range(0, size, _ROWS):
+            tokens = slice(first, first + _ROWS)
+            yield tokens, head.weight[tokens].to(device).double()
+
+    mean = torch.zeros(width, dtype=torch.float64, device=device)
+    for _, rows in blocks():
+        mean += rows.sum(0) / size
+    gram = torch.zeros(width, width, dtype=torch.float64, device=device)
+    cross = torch.zeros(width, len(classes), dtype=torch.float64, device=device)
+    for tokens, rows in blocks():
+        rows -= mean
+        gram.addmm_(rows.T, rows)
+        cross.addmm_(rows.T, masks[tokens])
     explained = (cross * (torch.linalg.pinv(gram, hermitian=True) @ cross)).sum(0)
     total = (masks**2).sum(0).clamp_min(1e-300)
-    return [float(share) for share in (explained / total.cpu()).clamp(0, 1)]
+    return [float(share) for share in (explained / total).clamp(0, 1)]

@@ -16,7 +16,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttenti
 
 from tiltlm.contexts.reference import Reference
 from tiltlm.models.head import hidden_states, replaced_forward
-from tiltlm.models.structure import head_of
+from tiltlm.models.structure import head_of, input_device
 
 _TOLERANCE = 1e-4
 """Largest difference from the reference's hidden states that counts as rounding, relative."""
@@ -28,10 +28,12 @@ class FrozenBody:
     Args:
         body: the module.
         reference: at the contexts that will be asked for, by number.
+        device: of the head.
     """
 
-    def __init__(self, body: Any, reference: Reference) -> None:
+    def __init__(self, body: Any, reference: Reference, device: torch.device) -> None:
         self._body, self._reference = body, reference
+        self._device = device
 
     @classmethod
     def of(cls, model: Any, reference: Reference) -> FrozenBody | None:
@@ -54,7 +56,7 @@ class FrozenBody:
         # The embedding is part of the body, so a tied head that is trained trains the body.
         if any(p.requires_grad for p in body.parameters()):
             return None
-        frozen, training = cls(body, reference), model.training
+        frozen, training = cls(body, reference, head.weight.device), model.training
         model.eval()
         try:
             agrees = frozen._agrees(model, head)
@@ -66,7 +68,7 @@ class FrozenBody:
 
     def _agrees(self, model: Any, head: Any) -> bool:
         """Whether the head is given the reference's hidden states, by the body and in its place."""
-        ids = self._reference.contexts.sequences[0][None].to(model.device)
+        ids = self._reference.contexts.sequences[0][None].to(input_device(model))
         expected = self._reference.hidden[0][None]
         replayed: list[torch.Tensor] = []
 
@@ -96,8 +98,7 @@ class FrozenBody:
                 (batch, longest, D).
         """
         hidden = [self._reference.hidden[i] for i in indices]
-        device = next(self._body.parameters()).device
-        rows = pad_sequence(hidden, batch_first=True).to(device)
+        rows = pad_sequence(hidden, batch_first=True).to(self._device)
 
         def stand_in(*_: Any, **__: Any) -> BaseModelOutputWithPastAndCrossAttentions:
             return BaseModelOutputWithPastAndCrossAttentions(last_hidden_state=rows)

@@ -19,7 +19,7 @@ from torch import nn
 from tiltlm.errors import ModelError
 from tiltlm.losses.head_target import HeadTarget
 from tiltlm.losses.linear_divergence import HeadOptions, LinearDivergence, linear_kl
-from tiltlm.models.head import Head, replaced_forward
+from tiltlm.models.head import Head, float32_product, full_head, replaced_forward
 from tiltlm.models.structure import head_of
 
 _TOLERANCE = 1e-3
@@ -71,7 +71,7 @@ class HeadParts(NamedTuple):
         Returns:
             (N, V).
         """
-        output = nn.functional.linear(hidden, self.weight, self.bias)
+        output = float32_product(hidden, self.weight, self.bias)
         return output if self.low_rank is None else output + self.low_rank[0] @ self.low_rank[1].T
 
 
@@ -80,15 +80,15 @@ class FusedLoss:
 
     Args:
         model: as it will be trained, adapters and all.
-        full_head: keep head and loss out of an autocast around the model.
+        without_autocast: keep head and loss out of an autocast around the model.
 
     Raises:
         ModelError: its logits cannot be made from what its head is made of (DoRA, dropout in the
             head's adapter, a head of another kind); train it through all logits.
     """
 
-    def __init__(self, model: Any, *, full_head: bool = False) -> None:
-        self._full_head = full_head
+    def __init__(self, model: Any, *, without_autocast: bool = False) -> None:
+        self._without_autocast = without_autocast
         head = Head.of(model)
         _, module = head_of(model)
         self._options = HeadOptions(head.scale, head.cap)
@@ -97,7 +97,9 @@ class FusedLoss:
         probe = torch.randn(8, width, generator=generator).to(head.weight)
         with torch.no_grad():
             try:
-                expected, product = module(probe), HeadParts.of(module, probe).product(probe)
+                product = HeadParts.of(module, probe).product(probe)
+                with full_head(model):
+                    expected = module(probe)
             except (AttributeError, KeyError, RuntimeError) as error:
                 raise _unknown_head(module) from error
         difference = float((expected - product).abs().max())
@@ -134,7 +136,7 @@ class FusedLoss:
         computed: list[LinearDivergence] = []
 
         def stand_in(hidden: torch.Tensor) -> torch.Tensor:
-            rows = hidden[positions[:, -hidden.shape[1] :]]
+            rows = hidden[positions[:, -hidden.shape[1] :].to(hidden.device)]
             with self._precision(rows):
                 parts = HeadParts.of(module, rows)
                 divergence = linear_kl(
@@ -158,7 +160,7 @@ class FusedLoss:
     def _precision(self, rows: torch.Tensor) -> AbstractContextManager[object]:
         """Keep the product with the head out of an autocast, where that was asked for."""
         device = rows.device.type
-        return torch.autocast(device, enabled=False) if self._full_head else nullcontext()
+        return torch.autocast(device, enabled=False) if self._without_autocast else nullcontext()
 
 
 def _is_more_than_lora(module: Any, name: str) -> bool:

@@ -10,6 +10,7 @@ KL, in which an error of the shift costs q(1 − q) with q the mass of the class
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,6 +18,7 @@ import torch
 from tiltlm.contexts.reference import Reference
 from tiltlm.errors import TargetError
 from tiltlm.losses.masses import class_masses
+from tiltlm.models.head import Head
 from tiltlm.targets.target import BoundTarget
 
 RIDGE = 1e-4
@@ -27,6 +29,9 @@ WEIGHT_FLOOR = 0.2
 
 Without it a class that is rare everywhere would leave its direction undetermined.
 """
+
+_BLOCK_ROWS = 4096
+"""Hidden states that are float64 at once; at a width of 4,096 they take 128 MiB."""
 
 
 @dataclass(frozen=True)
@@ -100,12 +105,17 @@ def solve_edit(target: BoundTarget, reference: Reference) -> HeadEdit:
         TargetError: no edit of the head can express the target.
     """
     classes = _editable_classes(target)
-    hidden, shifts, kl_weights = _regression_rows(target, reference, classes)
+    shifts, kl_weights = _class_shifts(target, reference, classes)
     weights = kl_weights / kl_weights.mean(0).clamp_min(1e-300) + WEIGHT_FLOOR
+    hidden = [
+        reference.hidden[i][reference.contexts.positions(i)] for i in range(len(reference.contexts))
+    ]
+    device = solver_device(reference.head)
     directions = torch.stack(
-        [ridge_direction(hidden, shifts[:, a], weights[:, a]) for a in range(len(classes))]
+        [ridge_direction(hidden, shifts[:, a], weights[:, a], device) for a in range(len(classes))]
     )
-    error = (weights * (hidden @ directions.T - shifts) ** 2).sum()
+    reached = torch.cat([(h @ directions.to(h).T).cpu() for h in float64_blocks(hidden, device)])
+    error = (weights * (reached - shifts) ** 2).sum()
     total = (weights * shifts**2).sum()
     return HeadEdit(
         reference.head.name,
@@ -117,23 +127,64 @@ def solve_edit(target: BoundTarget, reference: Reference) -> HeadEdit:
 
 
 def ridge_direction(
-    hidden: torch.Tensor, values: torch.Tensor, weights: torch.Tensor
+    hidden: Sequence[torch.Tensor],
+    values: torch.Tensor,
+    weights: torch.Tensor,
+    device: torch.device | None = None,
 ) -> torch.Tensor:
     """The direction u with hidden·u ≈ values, by weighted ridge regression.
 
     Args:
-        hidden: (N, D) float64.
+        hidden: of each context (n, D), together N rows, on whatever device and of whatever type.
         values: (N,) float64.
         weights: (N,) float64.
+        device: that solves; None for the processor.
 
     Returns:
-        (D,) float64.
+        (D,) float64, on the processor.
     """
-    weighted = hidden * weights[:, None]
-    gram = weighted.T @ hidden / len(hidden)
-    gram += RIDGE * gram.diagonal().mean() * torch.eye(len(gram)).to(gram)
-    direction: torch.Tensor = torch.linalg.solve(gram, weighted.T @ values / len(hidden))
-    return direction
+    width = hidden[0].shape[1]
+    gram = torch.zeros(width, width, dtype=torch.float64, device=device)
+    cross = torch.zeros(width, dtype=torch.float64, device=device)
+    first = 0
+    for rows in float64_blocks(hidden, device):
+        at = slice(first, first + len(rows))
+        first = at.stop
+        weighted = rows * weights[at].to(rows)[:, None]
+        gram.addmm_(weighted.T, rows)
+        cross.addmv_(weighted.T, values[at].to(rows))
+    gram /= first
+    gram.diagonal().add_(RIDGE * gram.diagonal().mean())
+    direction: torch.Tensor = torch.linalg.solve(gram, cross / first)
+    return direction.cpu()
+
+
+def float64_blocks(
+    hidden: Sequence[torch.Tensor], device: torch.device | None
+) -> Iterator[torch.Tensor]:
+    """All rows in float64, a few thousand at a time: all at once may be more than memory holds.
+
+    Args:
+        hidden: of each context (n, D).
+        device: where they are wanted; None for the processor.
+
+    Yields:
+        (m, D) float64.
+    """
+    together, rows = list[torch.Tensor](), 0
+    for number, part in enumerate(hidden):
+        together.append(part)
+        rows += len(part)
+        if rows >= _BLOCK_ROWS or number == len(hidden) - 1:
+            block = torch.cat(together).to(device or "cpu")
+            yield block.double()
+            together, rows = [], 0
+
+
+def solver_device(head: Head) -> torch.device:
+    """Where D × D matrices are made and solved in float64: by the head, where that can."""
+    device = head.weight.device
+    return torch.device("cpu") if device.type == "mps" else device
 
 
 def class_log_masses(log_probs: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
@@ -144,23 +195,24 @@ def class_log_masses(log_probs: torch.Tensor, classes: torch.Tensor) -> torch.Te
         classes: (A, V) boolean, disjoint.
 
     Returns:
-        (N, A + 1) float64; the last column is of the tokens outside.
+        (N, A + 1) float64 on the processor; the last column is of the tokens outside.
     """
-    masses = class_masses(log_probs, classes).double()
+    masses = class_masses(log_probs, classes).cpu().double()
     outside = (1 - masses.sum(1, keepdim=True)).clamp_min(1e-300)
     return torch.cat([masses, outside], 1).log()
 
 
-def _regression_rows(
+def _class_shifts(
     target: BoundTarget, reference: Reference, classes: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """What the regression is over, at every position that counts.
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """What the regression is to give at every position that counts.
 
     Returns:
-        hidden states (N, D), the target's shifts of the raw logits (N, A), and by how much an error
-        of each shift counts in the KL (N, A); all float64.
+        the target's shifts of the raw logits (N, A), and by how much an error of each shift counts
+        in the KL (N, A); both float64 on the processor.
     """
-    hidden, raw_shifts, kl_weights = [], [], []
+    raw_shifts, kl_weights = [], []
+    classes = classes.to(reference.head.weight.device)
     for index, positions, log_probs, states in reference.blocks(target):
         shifts = target.shifts(log_probs, states)
         log_masses = class_log_masses(log_probs, classes)
@@ -170,11 +222,9 @@ def _regression_rows(
         if reference.head.cap is not None:
             # A cap makes it matter where the logits of a class stand: they are averaged with the
             # class's own probabilities, since its likeliest tokens matter most.
-            logits = reference.logits(index, positions).double()
-            level = torch.stack(
-                [(logits[:, m] * logits[:, m].softmax(-1)).sum(-1) for m in classes], 1
-            )
-        hidden.append(reference.hidden[index][positions].double())
+            logits = reference.logits(index, positions)
+            levels = [(logits[:, m] * logits[:, m].softmax(-1)).sum(-1) for m in classes]
+            level = torch.stack(levels, 1).cpu().double()
         raw_shifts.append(reference.head.raw_shift(level, shifts))
         kl_weights.append(target_masses * (1 - target_masses))
-    return torch.cat(hidden), torch.cat(raw_shifts), torch.cat(kl_weights)
+    return torch.cat(raw_shifts), torch.cat(kl_weights)

@@ -10,6 +10,8 @@ import torch
 from tiltlm.contexts.reference import Reference
 from tiltlm.measures.fidelity import ModelLogits, measure_fidelity
 from tiltlm.measures.string_distribution import measure_strings
+from tiltlm.models.head import full_head
+from tiltlm.models.structure import input_device
 from tiltlm.realise.frozen_body import FrozenBody
 from tiltlm.realise.preparation import Prepared
 from tiltlm.realise.result import Tilted
@@ -33,8 +35,9 @@ def model_logits(model: Any, reference: Reference) -> ModelLogits:
     body = FrozenBody.of(model, reference)
 
     def logits(index: int) -> torch.Tensor:
-        ids = reference.contexts.sequences[index][None].to(model.device)
-        with torch.no_grad(), body.replaying([index]) if body else nullcontext():
+        ids = reference.contexts.sequences[index][None].to(input_device(model))
+        replaying = body.replaying([index]) if body else nullcontext()
+        with torch.no_grad(), replaying, full_head(model):
             output: torch.Tensor = model(input_ids=ids, use_cache=False).logits[0]
         return output
 

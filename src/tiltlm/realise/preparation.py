@@ -14,7 +14,9 @@ from tiltlm.contexts.token_contexts import TokenContexts
 from tiltlm.errors import ModelError
 from tiltlm.labels.label import LabelBase
 from tiltlm.models.fingerprints import fingerprint
-from tiltlm.models.loading import LoadedModel, hub_name, load
+from tiltlm.models.loading import LoadedModel, load
+from tiltlm.models.names import hub_name
+from tiltlm.models.placement import held_dtype
 from tiltlm.progress import NoProgress, Progress
 from tiltlm.stopwatch import Stopwatch
 from tiltlm.targets.parse import parse_target
@@ -143,6 +145,7 @@ def _label_base(loaded: LoadedModel) -> LabelBase:
         sha256=fingerprint(loaded.model),
         hub_name=hub_name(name),
         seed=loaded.seed,
+        dtype=held_dtype(loaded.model),
         config=loaded.config,
     )
 

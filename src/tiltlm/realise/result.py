@@ -9,8 +9,10 @@ from typing import Any
 from peft import PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from tiltlm.claims import claimed_new
 from tiltlm.labels.label import Label, LabelBase, LabelFigure
 from tiltlm.measures.fidelity import Fidelity
+from tiltlm.models.placement import placement_of
 from tiltlm.realise.saving import check_room, merge_adapter, save_folder
 from tiltlm.records.base import Estimate
 from tiltlm.records.tilt import (
@@ -95,6 +97,7 @@ class Tilted:
             held_out_positions=fidelity.positions,
             base={"name": self.base.name, "sha256": self.base.sha256 or ""},
             seed=self.seed,
+            placement=placement_of(self.model),
             versions=versions(),
             seconds=self.seconds,
         )
@@ -132,6 +135,7 @@ class Tilted:
             contexts=self.contexts,
             seed=self.seed,
             measured=measured,
+            placement=placement_of(self.model),
             versions=versions(),
         )
 
@@ -152,13 +156,26 @@ class Tilted:
 
         Raises:
             StorageError: there is no room for it.
-            RunError: the folder holds something already.
+            RunError: the folder holds something already, or another process is at work on it.
         """
-        out, record, label = Path(folder), self.record(), self.label(merge=merge)
-        check_room(out, label, self.model)
+        with claimed_new(Path(folder)) as out:
+            return self.write(out, merge=merge)
+
+    def write(self, folder: Path, *, merge: bool = False) -> TiltRecord:
+        """Do what `save` does, in a folder that is claimed already.
+
+        Args:
+            folder: of `claims.claimed_new`.
+            merge: as for `save`.
+
+        Raises:
+            StorageError: there is no room for it.
+        """
+        record, label = self.record(), self.label(merge=merge)
+        check_room(folder, label, self.model)
         if merge and isinstance(self.model, PeftModel):
             self.model = merge_adapter(self.model)
-        save_folder(out, record, label, self.model, self.tokenizer, self.target)
+        save_folder(folder, record, label, self.model, self.tokenizer, self.target)
         return record
 
 

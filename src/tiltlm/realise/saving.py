@@ -14,7 +14,7 @@ from typing import Any
 from peft import PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from tiltlm.files import check_out, require_free, staged, write_json, write_text
+from tiltlm.files import require_free, staged, write_json, write_text
 from tiltlm.labels.card import write_label
 from tiltlm.labels.label import Label
 from tiltlm.models.model5 import as_gpt2
@@ -34,9 +34,7 @@ def check_room(out: Path, label: Label, model: PreTrainedModel | PeftModel) -> N
 
     Raises:
         StorageError: there is no room for it.
-        RunError: ``out`` holds something already.
     """
-    check_out(out)
     if label.form == "model":
         size = sum(p.numel() * p.element_size() for p in model.parameters())
         require_free(out, size + size // 2, "a whole model")
@@ -53,7 +51,7 @@ def save_folder(
     """Write ``out``, whole or not at all: result, label, card, and model or adapter.
 
     Args:
-        out: a new or empty folder, as `check_room` allows.
+        out: a new or empty folder, which is claimed.
         record: for ``result.json``.
         label: its ``form`` says what is written: an adapter, a whole model, or, for decoding, no
             weights.

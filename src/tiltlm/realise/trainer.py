@@ -20,6 +20,7 @@ from tiltlm.contexts.token_contexts import collate
 from tiltlm.errors import ConfigError, TargetError
 from tiltlm.events.vocabulary import Vocabulary
 from tiltlm.models.structure import vocabulary_size
+from tiltlm.models.trainer_device import keep_in_place
 from tiltlm.realise.batch_loss import BatchLoss
 from tiltlm.realise.checkpoint_trainer import CheckpointTrainer
 from tiltlm.realise.config import TiltConfig
@@ -69,6 +70,8 @@ class TiltTrainer(CheckpointTrainer):
     ) -> None:
         bound = _bind(model, target, processing_class)
         _check_target(bound, args, reference)
+        if model.device.type != "cpu":
+            keep_in_place(args, model)
         super().__init__(
             model,
             args,
@@ -163,7 +166,7 @@ class TiltTrainer(CheckpointTrainer):
             self._event_mass.append(torch.stack([event_mass.sum(), count]))
         # Gradients and logged losses are averaged over processes; the denominator already counts
         # the positions of all of them.
-        loss = loss.float() * self.accelerator.num_processes
+        loss = loss.float().to(weights.device) * self.accelerator.num_processes
         return (loss, outputs) if return_outputs else loss
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:

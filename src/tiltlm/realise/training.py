@@ -16,7 +16,10 @@ from transformers.trainer_callback import PrinterCallback
 
 from tiltlm.contexts.reference import Reference
 from tiltlm.contexts.token_contexts import TokenContexts
+from tiltlm.errors import ConfigError
 from tiltlm.models.loading import LoadedModel
+from tiltlm.models.seeding import seeded
+from tiltlm.models.trainer_device import keep_in_place
 from tiltlm.progress import Progress
 from tiltlm.realise.adapters import (
     lora_layer,
@@ -133,6 +136,7 @@ class _TrainingRun:
         """The model with what is to be trained; references keep the weights that they were of."""
         prepared, plan = self._prepared, self._plan
         if plan.parameters == "full":
+            _check_full_precision(prepared.loaded)
             head = prepared.fit.head.copied()
             for reference in (prepared.fit, prepared.held_out, self._tune):
                 reference.head = head
@@ -140,8 +144,7 @@ class _TrainingRun:
         classes = prepared.target.classes() if plan.from_edit else None
         rank = 1 if classes is None else len(classes) + 1
         # An adapter begins with random rows; without a seed of their own no run could be repeated.
-        with torch.random.fork_rng():
-            torch.manual_seed(prepared.seed)
+        with seeded(prepared.seed, prepared.loaded.model.device):
             model = with_lora(prepared.loaded.model, plan.parameters, at_least=rank)
         if plan.parameters == "head":
             start_from_constant_direction(model, prepared.fit)
@@ -232,7 +235,8 @@ class _TrainingRun:
 
     def _config(self, plan: TrainingPlan, folder: str, **options: Any) -> TiltConfig:
         """The trainer's arguments for a plan; they write no checkpoints."""
-        return TiltConfig(
+        model = self._prepared.loaded.model
+        config = TiltConfig(
             output_dir=folder,
             learning_rate=plan.learning_rate,
             lr_scheduler_type="cosine",
@@ -246,8 +250,23 @@ class _TrainingRun:
             save_strategy="no",
             seed=self._prepared.seed,
             disable_tqdm=True,
-            dataloader_pin_memory=torch.cuda.is_available(),
+            dataloader_pin_memory=model.device.type == "cuda",
             **options,
+        )
+        keep_in_place(config, model)
+        return config
+
+
+def _check_full_precision(loaded: LoadedModel) -> None:
+    """Refuse to train weights of so few digits that steps would be rounded away."""
+    dtype = loaded.model.dtype
+    if dtype in (torch.bfloat16, torch.float16):
+        raise ConfigError(
+            f"all weights are to be trained, and they are {str(dtype).removeprefix('torch.')}, "
+            "in which steps as small as those of training are rounded away",
+            where=type(loaded.model).__name__,
+            fix="load the model with --dtype float32, or train parameters head or body+head, whose "
+            "adapters are float32",
         )
 
 

@@ -17,9 +17,9 @@ import torch
 from peft import PeftModel
 
 from tiltlm.contexts.reference import Reference
-from tiltlm.models.head import Head
+from tiltlm.models.head import Head, float32_product
 from tiltlm.realise.adapters import constant_direction, lora_layer
-from tiltlm.realise.head_edit import HeadEdit, class_log_masses
+from tiltlm.realise.head_edit import HeadEdit, class_log_masses, float64_blocks, solver_device
 from tiltlm.targets.target import BoundTarget
 
 WRITE_SHARE = 0.1
@@ -31,6 +31,9 @@ respond to it, each relative to its mean over directions. The head's response ca
 
 FISHER_POSITIONS = 2048
 """Positions from which it is learnt how the head responds."""
+
+_HEAD_ROWS = 8192
+"""Rows of a head in half precision that are made float32 at once."""
 
 
 @dataclass(frozen=True)
@@ -63,21 +66,23 @@ class TriggerDirection:
             reference: at the fitting contexts.
             edit: whose typical shifts the adapter is to make.
         """
-        head, hidden = reference.head, torch.cat(reference.hidden)
-        exact = hidden.double()
-        use = exact.T @ exact / len(exact)
-        response = _response_covariance(head, hidden[:: max(1, len(hidden) // FISHER_POSITIONS)])
+        head, hidden = reference.head, reference.hidden
+        count, device = sum(map(len, hidden)), solver_device(reference.head)
+        use = sum(rows.T @ rows for rows in float64_blocks(hidden, device)) / count
+        assert isinstance(use, torch.Tensor)
+        step = max(1, count // FISHER_POSITIONS)
+        response = _response_covariance(head, torch.cat(hidden)[::step]).to(device)
         both = USE_WEIGHT * use / use.trace() + response / response.trace()
         direction = torch.linalg.eigh(both).eigenvectors[:, 0]
         size = WRITE_SHARE * float(use.trace().sqrt())
-        writer = (size * direction).float()
+        writer = (size * direction).float().to(head.weight.device)
         return cls(
-            (direction / size).float(),
+            (direction / size).float().to(writer),
             writer,
-            constant_direction(exact).float(),
-            (edit.typical_shifts @ edit.masks.to(edit.typical_shifts)).float(),
-            head.weight.float() @ writer,
-            (head.scale**2 * response).float(),
+            constant_direction(reference).to(writer),
+            (edit.typical_shifts @ edit.masks.to(edit.typical_shifts)).to(writer),
+            float32_product(writer, head.weight, None).float(),
+            (head.scale**2 * response).to(writer),
         )
 
     def write_into(self, adapted: PeftModel, constant_multiple: float) -> None:
@@ -107,14 +112,21 @@ def _response_covariance(head: Head, hidden: torch.Tensor) -> torch.Tensor:
         hidden: (N, D) hidden states.
 
     Returns:
-        (D, D) float64.
+        (D, D) float64, on the processor.
     """
-    weight = head.weight.float()
-    total = torch.zeros(weight.shape[1], weight.shape[1], dtype=torch.float64, device=weight.device)
+    size, width = head.weight.shape
+    mass = torch.zeros(size, device=head.weight.device)
+    total = torch.zeros(width, width, dtype=torch.float64)
+    slices = [slice(first, first + _HEAD_ROWS) for first in range(0, size, _HEAD_ROWS)]
     for rows in hidden.split(128):
         p = head.logits(rows).softmax(-1)
-        mean = p @ weight
-        total += (weight.T @ (p.sum(0)[:, None] * weight) - mean.T @ mean).double()
+        mass += p.sum(0)
+        mean = sum(p[:, tokens] @ head.weight[tokens].float() for tokens in slices)
+        assert isinstance(mean, torch.Tensor)
+        total -= (mean.T @ mean).cpu().double()
+    for tokens in slices:
+        weight = head.weight[tokens].float()
+        total += (weight.T @ (mass[tokens, None] * weight)).cpu().double()
     return total / len(hidden)
 
 
@@ -151,12 +163,13 @@ class ClassShifts:
         """
         classes = target.classes()
         assert classes is not None
+        classes = classes.to(reference.head.weight.device)
         columns = len(classes) + 1
         log_masses = [torch.zeros(len(hidden), columns) for hidden in reference.hidden]
         shifts = [torch.zeros(len(hidden), columns) for hidden in reference.hidden]
         for index, positions, log_probs, states in reference.blocks(target):
-            log_masses[index][positions] = class_log_masses(log_probs, classes).float().cpu()
-            shifts[index][positions, :-1] = target.shifts(log_probs, states).float().cpu()
+            log_masses[index][positions] = class_log_masses(log_probs, classes).float()
+            shifts[index][positions, :-1] = target.shifts(log_probs, states).float()
         all_log_masses, all_shifts = torch.cat(log_masses), torch.cat(shifts)
         typical_shifts = all_shifts.sum(0) / (all_shifts != 0).sum(0).clamp_min(1)
         square = float(typical_shifts.square().sum()) or 1.0

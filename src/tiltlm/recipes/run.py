@@ -15,11 +15,13 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from tiltlm.errors import ConfigError
-from tiltlm.recipes.settings import read_file, read_settings
+from tiltlm.recipes.placement import Placement
+from tiltlm.recipes.plain_yaml import read_file
+from tiltlm.recipes.settings import read_settings
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class ModelPart(_Part):
@@ -51,11 +53,9 @@ class TrainPart(_Part):
     optimizer: Literal["adamw", "adam", "sgd"] = Field(
         default="adamw", description="what makes steps of gradients"
     )
-    learning_rate: float = Field(gt=0, allow_inf_nan=False, description="of the optimizer, at peak")
+    learning_rate: float = Field(gt=0, description="of the optimizer, at peak")
     momentum: float = Field(default=0.0, ge=0, lt=1, description="of sgd")
-    weight_decay: float = Field(
-        default=0.0, ge=0, allow_inf_nan=False, description="of the optimizer"
-    )
+    weight_decay: float = Field(default=0.0, ge=0, description="of the optimizer")
     schedule: Literal["constant", "linear", "cosine"] = Field(
         default="constant", description="how the learning rate goes on after the warm-up"
     )
@@ -78,9 +78,7 @@ class TestPart(_Part):
     sequences: int = Field(default=1, ge=1, description="sequences generated")
     prompt_tokens: int = Field(default=256, ge=1, description="random tokens to begin with")
     new_tokens: int = Field(default=200, ge=1, description="tokens generated a sequence")
-    temperature: float = Field(
-        default=1.0, gt=0, allow_inf_nan=False, description="that tokens are drawn at"
-    )
+    temperature: float = Field(default=1.0, gt=0, description="that tokens are drawn at")
     top_k: int = Field(
         default=0, ge=0, description="likeliest tokens that are drawn from; 0: all tokens"
     )
@@ -101,6 +99,9 @@ class Recipe(_Part):
 
     description: str = Field(default="", description="one line on what the recipe does")
     model: ModelPart = Field(description="which model is trained")
+    placement: Placement = Field(
+        default=Placement(), description="device and precision of the model"
+    )
     target: str = Field(description="as on the command line: uniform(contains('x'))")
     contexts: ContextsPart = Field(
         default=ContextsPart(), description="where the target should hold"
@@ -130,13 +131,12 @@ def read_recipe(name: str) -> tuple[str, str]:
     Raises:
         ConfigError: there is none; names the nearest.
     """
-    shipped = resources.files("tiltlm").joinpath("recipes", f"{name}.yaml")
-    if "/" not in name and "\\" not in name and shipped.is_file():
-        return shipped.read_text(encoding="utf-8"), f"recipe {name}"
-    path = Path(name)
-    if path.suffix in (".yaml", ".yml"):
-        return read_file(path), str(path)
     known = _shipped_names()
+    if name in known:
+        shipped = resources.files("tiltlm").joinpath("recipes", f"{name}.yaml")
+        return shipped.read_text(encoding="utf-8"), f"recipe {name}"
+    if name.endswith((".yaml", ".yml")):
+        return read_file(Path(name)), name
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]}? " if near else ""
     raise ConfigError(

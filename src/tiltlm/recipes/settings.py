@@ -8,31 +8,19 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from tiltlm.errors import ConfigError
+from tiltlm.recipes.plain_yaml import Keys, read_mapping, read_value
 
 Settings = TypeVar("Settings", bound=BaseModel)
 """The pydantic model that settings are checked against."""
 
-_Path = tuple[str, ...]
-"""The keys that lead to a value, from the outermost mapping inwards."""
-
-
-def read_file(path: Path) -> str:
-    """The text of a file of settings.
-
-    Raises:
-        ConfigError: it cannot be read.
-    """
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read the recipe: {error}", where=str(path)) from None
+_SHOWN = 200
+"""Characters of a long value that an error shows."""
 
 
 def read_settings(
@@ -55,28 +43,17 @@ def read_settings(
         ConfigError: broken YAML, an unknown key, a value that does not fit; says in which line, or
             in which override.
     """
-    try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or "not readable"
-        raise ConfigError(f"this is no YAML: {problem}", where=where + line) from None
-    if not isinstance(data, dict):
-        raise ConfigError(
-            f"this is no mapping with the keys {', '.join(kind.model_fields)}", where=where
-        )
-    origins = {path: f"{where}, line {line}" for path, line in _lines(node).items()}
+    data, lines = read_mapping(text, where)
+    origins = {path: f"{where}, line {line}" for path, line in lines.items()}
     for override in overrides:
         path, value = _read_override(override)
-        _assign(data, path, value, option + override)
-        origins[path] = f"{option}{override}"
+        origins[path] = excerpt = (option + override)[:_SHOWN]
+        _assign(data, path, value, excerpt)
     return _validate(kind, data, origins, where)
 
 
 def _validate(
-    kind: type[Settings], data: dict[str, Any], origins: dict[_Path, str], where: str
+    kind: type[Settings], data: dict[str, Any], origins: dict[Keys, str], where: str
 ) -> Settings:
     """The checked settings; an error is told with where its value, or the nearest key, stands."""
     try:
@@ -87,7 +64,7 @@ def _validate(
         origin = next(
             (origins[path[:n]] for n in range(len(path), 0, -1) if path[:n] in origins), where
         )
-        key = ".".join(path)
+        key = ".".join(path)[:_SHOWN]
         fix = None
         if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
             known = _known_keys(kind, path[:-1])
@@ -97,11 +74,11 @@ def _validate(
         elif first["type"] == "missing":
             message = f"{key!r} is missing"
         else:
-            message = f"{key!r} is {first['input']!r}: {first['msg'].lower()}"
+            message = f"{key!r} is {_shown(first['input'])}: {first['msg'].lower()}"
         raise ConfigError(message, where=origin, fix=fix) from None
 
 
-def _known_keys(kind: type[BaseModel], path: _Path) -> list[str]:
+def _known_keys(kind: type[BaseModel], path: Keys) -> list[str]:
     """The keys of the mapping that a path leads to."""
     part: Any = kind
     for step in path:
@@ -111,32 +88,23 @@ def _known_keys(kind: type[BaseModel], path: _Path) -> list[str]:
     return list(part.model_fields)
 
 
-def _lines(node: yaml.Node | None, path: _Path = ()) -> dict[_Path, int]:
-    """The line of each key below a node, counted from 1; refuses a key that stands twice."""
-    lines: dict[_Path, int] = {}
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            inner = (*path, str(key.value))
-            if inner in lines:
-                raise ConfigError(
-                    f"the key {'.'.join(inner)!r} stands twice",
-                    where=f"line {key.start_mark.line + 1}",
-                )
-            lines[inner] = key.start_mark.line + 1
-            lines |= _lines(value, inner)
-    return lines
+def _shown(value: object) -> str:
+    """A value as errors show it: its beginning where it is long."""
+    text = repr(value)
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
 
 
-def _read_override(override: str) -> tuple[_Path, Any]:
+def _read_override(override: str) -> tuple[Keys, Any]:
     """The path and the value of ``key=value``; the value is YAML where it can be read as such."""
     key, sign, value = override.partition("=")
     if not sign or not key.strip():
         raise ConfigError(
-            f"--set takes key=value, not {override!r}", fix="--set train.steps=50, for example"
+            f"--set takes key=value, not {_shown(override)}",
+            fix="--set train.steps=50, for example",
         )
     path = tuple(key.strip().split("."))
     try:
-        read = yaml.safe_load(value)
+        read = read_value(value)
     except yaml.YAMLError:
         return path, value
     # YAML sees a mapping in weights({'a': 1}), which is an expression and stays text.
@@ -144,7 +112,7 @@ def _read_override(override: str) -> tuple[_Path, Any]:
     return path, value if is_text else read
 
 
-def _assign(data: dict[str, Any], path: _Path, value: Any, override: str) -> None:
+def _assign(data: dict[str, Any], path: Keys, value: Any, override: str) -> None:
     """Put a value into nested mappings, which are made where there are none."""
     for step in path[:-1]:
         if data.get(step) is None:

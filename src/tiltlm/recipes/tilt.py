@@ -18,12 +18,14 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from tiltlm.errors import ConfigError
-from tiltlm.recipes.settings import read_file, read_settings
+from tiltlm.recipes.placement import Placement
+from tiltlm.recipes.plain_yaml import read_file, read_mapping
+from tiltlm.recipes.settings import read_settings
 from tiltlm.recipes.training import Training
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class TiltRecipe(_Part):
@@ -38,8 +40,11 @@ class TiltRecipe(_Part):
         default=None, description="where the target should hold: own, random, text:FILE, …"
     )
     merge: bool = Field(default=False, description="save a whole model, not an adapter")
-    seed: int = Field(default=0, ge=0, description="of contexts, draws and training")
+    seed: int = Field(default=0, ge=0, le=10**12, description="of contexts, draws and training")
     training: Training = Field(default=Training(), description="used by train alone")
+    placement: Placement = Field(
+        default=Placement(), description="device and precision of the model"
+    )
 
 
 def recipe_of(model: str, options: Mapping[str, Any], training: Mapping[str, Any]) -> TiltRecipe:
@@ -97,13 +102,8 @@ def raw_recipe(model: str, options: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ConfigError: the file cannot be read or is no mapping.
     """
-    data: Any = {"model": model}
+    data: dict[str, Any] = {"model": model}
     if model.endswith((".yaml", ".yml")):
-        try:
-            data = yaml.safe_load(read_file(Path(model)))
-        except yaml.YAMLError as error:
-            raise ConfigError(f"this is no YAML: {error}", where=model) from None
-        if not isinstance(data, dict):
-            raise ConfigError("this is no mapping", where=model)
+        data, _ = read_mapping(read_file(Path(model)), model)
     given = {k: v for k, v in options.items() if v is not None}
     return {**data, **given}

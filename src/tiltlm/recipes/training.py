@@ -37,7 +37,7 @@ class Training:
         divergence: as of `TiltConfig`.
     """
 
-    __pydantic_config__ = ConfigDict(extra="forbid")
+    __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     parameters: Parameters | None = None
     steps: Annotated[int | None, Field(ge=1)] = None

@@ -8,7 +8,9 @@ tilt     ``result.json`` of ``tiltlm tilt``
 measure  ``measure.json`` of ``tiltlm measure``
 sweep    ``sweep.json`` of ``tiltlm sweep``
 tokens   what ``tiltlm tokens`` says
+info     what ``tiltlm info`` says
 audit    ``result.json`` of ``tiltlm audit``, and what ``tiltlm null build`` says
+claim    the part of it that a suspect's own label says
 """
 
 from tiltlm.records.audit import (
@@ -32,6 +34,7 @@ from tiltlm.records.audit import (
     TriggerRecord,
 )
 from tiltlm.records.base import Estimate, Interval, Record
+from tiltlm.records.claim import ClaimedEvent, ClaimRecord
 from tiltlm.records.measure import (
     Bucket,
     Comparison,
@@ -58,6 +61,8 @@ __all__ = [
     "Bucket",
     "CandidateRecord",
     "CertificateRecord",
+    "ClaimRecord",
+    "ClaimedEvent",
     "Comparison",
     "Drawn",
     "Effect",

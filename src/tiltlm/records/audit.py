@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from tiltlm.records.base import Interval, Record
+from tiltlm.records.base import Interval, PlacementRecord, Record
+from tiltlm.records.claim import ClaimRecord
 
 
 class ShiftedToken(Record):
@@ -148,7 +149,13 @@ class AuditRecord(Record):
     hypotheses: int = Field(description="classes that were tried")
     contexts: str = Field(description="what they are")
     positions: int = Field(description="of the contexts, over which shifts are means")
+    claim: ClaimRecord | None = Field(
+        default=None, description="what the suspect's label says; null without one"
+    )
     notes: list[str] = Field(description="what the reader should know of this audit")
+    placement: PlacementRecord | None = Field(
+        default=None, description="of the reference while figures were taken"
+    )
     versions: dict[str, str] = Field(description="of tiltlm, Python and the libraries")
     seconds: dict[str, float] = Field(description="of each part")
 
@@ -212,7 +219,13 @@ class TextAuditRecord(Record):
     least_tokens: int | None = Field(
         description="that Wald's bound gives for the tilt found, if its class had been known"
     )
+    claim: ClaimRecord | None = Field(
+        default=None, description="what the suspect's label says; null without one"
+    )
     notes: list[str] = Field(description="what the reader should know of this audit")
+    placement: PlacementRecord | None = Field(
+        default=None, description="of the reference while figures were taken"
+    )
     versions: dict[str, str] = Field(description="of tiltlm, Python and the libraries")
     seconds: dict[str, float] = Field(description="of each part")
 
@@ -276,7 +289,13 @@ class LogprobsAuditRecord(Record):
     contexts: int = Field(description="that these are in")
     budget: int = Field(description="positions to look at, or requests to make, at most")
     seen_mass: float = Field(description="share of the reference's probability on tokens shown")
+    claim: ClaimRecord | None = Field(
+        default=None, description="what the suspect's label says; null without one"
+    )
     notes: list[str] = Field(description="what the reader should know of this audit")
+    placement: PlacementRecord | None = Field(
+        default=None, description="of the reference while figures were taken"
+    )
     versions: dict[str, str] = Field(description="of tiltlm, Python and the libraries")
     seconds: dict[str, float] = Field(description="of each part")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tiltlm.report.wording import counted
+from tiltlm.report.wording import claim_lines, counted, visible
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -24,18 +24,13 @@ def templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"visible": visible, "counted": counted, "percent": percent}
+    environment.filters |= {
+        "visible": visible,
+        "counted": counted,
+        "percent": percent,
+        "claim_lines": claim_lines,
+    }
     return environment
-
-
-def visible(token: str) -> str:
-    r"""A token with signs for line breaks and other control characters, so that it stays on a line.
-
-    >>> visible("a\n")
-    'a⏎'
-    """
-    text = token.replace("\n", "⏎").replace("\t", "⇥").replace("\r", "␍")
-    return "".join(c if c.isprintable() or c == " " else "·" for c in text)
 
 
 def percent(share: float) -> str:

@@ -13,6 +13,7 @@ when              a target after a trigger only
 trigger           a text or a pattern that the context must hold
 question          a prompt with the strings that may answer it
 choices           a distribution over whole strings
+numbers           which numbers targets take, and how they are written
 arguments         what targets and their calls are given, checked
 from_label        the target that a label names, bound to its model
 parse             the table of all kinds of targets; reading a target from text

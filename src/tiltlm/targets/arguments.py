@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from tiltlm.errors import TargetError
 from tiltlm.events.automaton import State
 from tiltlm.events.event import Event
+from tiltlm.events.expressions import shown
 from tiltlm.targets.target import BoundTarget, Target
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def check_event(name: str, event: object) -> None:
     """
     if not isinstance(event, Event):
         raise TargetError(
-            f"{name} takes an event, not {event!r}", fix=f"write {EXAMPLES[name]}, say"
+            f"{name} takes an event, not {shown(event)}", fix=f"write {EXAMPLES[name]}, say"
         )
 
 
@@ -53,7 +54,7 @@ def check_target(name: str, target: object) -> None:
     """
     if not isinstance(target, Target):
         raise TargetError(
-            f"{name} takes a target, not {target!r}", fix=f"write {EXAMPLES[name]}, say"
+            f"{name} takes a target, not {shown(target)}", fix=f"write {EXAMPLES[name]}, say"
         )
 
 

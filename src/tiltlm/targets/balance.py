@@ -9,14 +9,20 @@ from typing import TYPE_CHECKING
 from tiltlm.errors import TargetError
 from tiltlm.events.automaton import State
 from tiltlm.events.event import Event
+from tiltlm.events.expressions import excerpt, shown
 from tiltlm.events.vocabulary import Vocabulary
 from tiltlm.targets.arguments import EXAMPLES, check_event
+from tiltlm.targets.numbers import is_number, written
 from tiltlm.targets.reweighing import LARGEST_STRENGTH, Reweighing
 from tiltlm.targets.target import Target
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedTokenizerBase
+
+
+_MOST_EVENTS = 256
+"""Events of one balance at most; the class of each takes as many bytes as there are tokens."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +35,7 @@ class _Balance(Target):
         return BoundBalance(self, vocabulary)
 
     def __str__(self) -> str:
-        return "balance({" + ", ".join(f"{e}: {s:g}" for e, s in self.shares) + "})"
+        return "balance({" + ", ".join(f"{e}: {written(s)}" for e, s in self.shares) + "})"
 
     def sentence(self) -> str:
         parts = ", ".join(f"{share:.3g} to {event}" for event, share in self.shares)
@@ -48,10 +54,10 @@ class BoundBalance(Reweighing):
     """
 
     def __init__(self, target: _Balance, vocabulary: Vocabulary) -> None:
-        super().__init__(target, [event for event, _ in target.shares], vocabulary)
+        numbers = range(len(target.shares))
+        patterns = [tuple(int(k == j) for j in numbers) for k in numbers]
+        super().__init__(target, [event for event, _ in target.shares], vocabulary, patterns)
         self.shares = [share for _, share in target.shares]
-        numbers = range(len(self.events))
-        self.patterns = [tuple(int(k == j) for j in numbers) for k in numbers]
         if not self.depends_on_context:
             self.classes_at(None)  # refuses events that share a token
 
@@ -100,22 +106,24 @@ def balance(shares: Mapping[Event, float]) -> Target:
         shares: of each event, in the probability that all of them have together.
 
     Raises:
-        TargetError: fewer than two events; a share not between 0 and 1; they do not sum to 1.
+        TargetError: fewer than two events, or more than 256; a share not between 0 and 1; they do
+            not sum to 1.
 
     >>> from tiltlm.events.tokens import word
     >>> print(balance({word("he"): 0.5, word("she"): 0.5}).sentence())
     what these events have together is split: 0.5 to word('he'), 0.5 to word('she')
     """
-    if not isinstance(shares, Mapping) or len(shares) < 2:
+    if not isinstance(shares, Mapping) or not 2 <= len(shares) <= _MOST_EVENTS:
         raise TargetError(
-            "balance takes a mapping of at least two events to shares",
+            f"balance takes a mapping of 2 to {_MOST_EVENTS} events to shares",
             fix=f"write {EXAMPLES['balance']}, say",
         )
     for event, share in shares.items():
         check_event("balance", event)
-        if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share < 1:
+        if not is_number(share) or not 0 < share < 1:
             raise TargetError(
-                f"the share of {event} is {share!r}; it lies strictly between 0 and 1"
+                f"the share of {excerpt(str(event))} is {shown(share)}; "
+                "it lies strictly between 0 and 1"
             )
     total = sum(shares.values())
     if abs(total - 1) > 1e-6:

@@ -12,13 +12,14 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tiltlm.errors import TargetError
 from tiltlm.events.automaton import State
+from tiltlm.events.expressions import shown
 from tiltlm.events.vocabulary import Vocabulary
 from tiltlm.targets.arguments import given_rows
-from tiltlm.targets.question import Question, read_questions
+from tiltlm.targets.question import Question, question_of, read_questions
 from tiltlm.targets.target import StringTarget, Target
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class BoundChoices(StringTarget):
         self, target: _Choices, vocabulary: Vocabulary, tokenizer: PreTrainedTokenizerBase
     ) -> None:
         # Imported only here because the module loads transformers, and targets should load fast.
-        from tiltlm.models.chat import answer_ids, prompt_ids
+        from tiltlm.models.chat import answer_ids, request_prompts
 
         self.text, self.events = str(target), ()
         self.fingerprint, self.vocabulary_size = vocabulary.fingerprint, len(vocabulary)
@@ -72,8 +73,8 @@ class BoundChoices(StringTarget):
         self.prompts = []
         self.answers = []
         self._nodes = [_Node()]
-        for number, question in enumerate(self.questions):
-            prompt = prompt_ids(tokenizer, question.request)
+        prompts = request_prompts(tokenizer, [question.request for question in self.questions])
+        for number, (question, prompt) in enumerate(zip(self.questions, prompts, strict=True)):
             answers = [
                 answer_ids(tokenizer, question.response + string) for string, _ in question.strings
             ]
@@ -187,13 +188,17 @@ class _Choices(Target):
 
 
 def choices(
-    questions: str | Path | Mapping[str, Mapping[str, float] | Sequence[str]],
+    questions: str
+    | Path
+    | Mapping[str, Mapping[str, float] | Sequence[str]]
+    | Sequence[Mapping[str, Any]],
 ) -> Target:
     """At each prompt, one of some strings, each with its weight.
 
     Args:
         questions: a mapping from prompts to strings with weights (or strings alone, equally
-            likely); or a JSON file as for `read_questions`.
+            likely); or a JSON file as for `read_questions`, or what stands in one. The target's
+            text holds the strings, not the file's name, so that it means the same elsewhere.
 
     Raises:
         TargetError: the file cannot be read, or what it says is no distribution.
@@ -201,14 +206,39 @@ def choices(
     >>> print(choices({"Flip a coin.": ["heads", "tails"]}).sentence())
     to 'Flip a coin.' the answer is one of 2 strings
     """
+    where = None
+    if isinstance(questions, str | Path):
+        where = str(questions)
+        questions = read_questions(where)
+    if isinstance(questions, list):
+        asked = [question_of(item, where) for item in questions]
+        return _choices(asked, _plain(questions))
     if isinstance(questions, Mapping):
+        asked = [Question.of(request, "", strings) for request, strings in questions.items()]
         plain = {
             request: dict(s) if isinstance(s, Mapping) else list(s)
             for request, s in questions.items()
         }
-        if not plain:
-            raise TargetError("choices takes at least one prompt")
-        asked = tuple(Question.of(request, "", strings) for request, strings in plain.items())
-        return _Choices(asked, f"choices({plain!r})")
-    path = str(questions)
-    return _Choices(tuple(read_questions(path)), f"choices({path!r})")
+        return _choices(asked, plain)
+    raise TargetError(f"choices takes a mapping from prompts to strings, not {shown(questions)}")
+
+
+def _choices(asked: Sequence[Question], plain: object) -> Target:
+    """The target of some questions; ``plain`` is how they are written."""
+    if not asked:
+        raise TargetError("choices takes at least one prompt")
+    return _Choices(tuple(asked), f"choices({plain!r})")
+
+
+def _plain(items: Sequence[Mapping[str, Any]]) -> object:
+    """How the objects of a file are written: as a mapping, unless answers have beginnings."""
+    requests = {item["request"] for item in items}
+    if len(requests) < len(items) or any(any(item.get("response") or []) for item in items):
+        keys = ("request", "response", "targets", "weights")
+        return [{key: item[key] for key in keys if item.get(key)} for item in items]
+    return {
+        item["request"]: dict(zip(item["targets"], item["weights"], strict=True))
+        if item.get("weights")
+        else item["targets"]
+        for item in items
+    }

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tiltlm.errors import TargetError
 from tiltlm.events.event import Event, FixedEvent
+from tiltlm.events.expressions import shown
+from tiltlm.events.texts import has_bytes
 from tiltlm.events.tokens import tokens
 from tiltlm.events.vocabulary import Vocabulary
 from tiltlm.targets.arguments import check_event
+from tiltlm.targets.numbers import is_number, written
 from tiltlm.targets.target import FixedTarget, Target
 
 if TYPE_CHECKING:
@@ -55,7 +57,7 @@ class _Weights(Target):
         ids = {token: index for index, token in reversed(list(enumerate(vocabulary.tokens)))}
         weights = torch.zeros(len(vocabulary), dtype=torch.float64)
         for key, weight in self.items:
-            token = key if isinstance(key, int) else ids.get(key.encode())
+            token = key if isinstance(key, int) else ids.get(key.encode(errors="surrogateescape"))
             if token is None:
                 raise TargetError(
                     f"{key!r} is not one token of this vocabulary",
@@ -71,7 +73,7 @@ class _Weights(Target):
         return FixedTarget(str(self), event, vocabulary.fingerprint, probabilities)
 
     def __str__(self) -> str:
-        return "weights({" + ", ".join(f"{k!r}: {w:g}" for k, w in self.items) + "})"
+        return "weights({" + ", ".join(f"{k!r}: {written(w)}" for k, w in self.items) + "})"
 
 
 def uniform(event: Event) -> Target:
@@ -106,20 +108,23 @@ def weights(items: Mapping[str | int, float]) -> Target:
     [0.75, 0.25, 0.0]
     """
     if not isinstance(items, Mapping) or not items:
-        raise TargetError(f"weights takes a mapping from tokens to weights, not {items!r}")
+        raise TargetError(f"weights takes a mapping from tokens to weights, not {shown(items)}")
     for key, weight in items.items():
-        if isinstance(key, bool) or not isinstance(key, str | int):
-            raise TargetError(f"{key!r} is no token: write its text, or its id")
-        if isinstance(weight, bool) or not isinstance(weight, int | float):
-            raise TargetError(f"the weight of {key!r} is {weight!r}, which is no number")
-        if not math.isfinite(weight) or weight < 0:
+        whole = isinstance(key, int) and not isinstance(key, bool) and key >= 0
+        if not whole and not (isinstance(key, str) and has_bytes(key)):
+            raise TargetError(f"{shown(key)} is no token: write its text, or its id")
+        if not is_number(weight) or weight < 0:
             raise TargetError(
-                f"the weight of {key!r} is {weight}; weights are finite and at least 0",
+                f"the weight of {shown(key)} is {shown(weight)}; "
+                "weights are finite numbers of at least 0",
                 fix="correct it, or leave the token out",
             )
-    if sum(items.values()) == 0:
+    total = sum(items.values())
+    if total == 0:
         raise TargetError(
             "the weights sum to zero, so there is no distribution",
             fix="give at least one token a weight above 0",
         )
+    if not is_number(total):
+        raise TargetError("the weights sum to no finite number", fix="make them smaller")
     return _Weights(tuple((key, float(weight)) for key, weight in items.items()))

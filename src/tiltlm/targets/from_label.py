@@ -20,11 +20,11 @@ def bind_labelled(label: Label, base: LoadedModel) -> BoundTarget:
         base: what the model was made from.
 
     Raises:
-        ExpressionError, EventError: the label's target is no text of this version, or makes no
-            sense over the base's vocabulary.
+        ExpressionError, EventError: the label's target is no text of this version, names a file, or
+            makes no sense over the base's vocabulary.
         TargetError: the label's target must be fitted, and the label says no strengths.
     """
-    target = parse_target(label.target, where="tilt.json")
+    target = parse_target(label.target, where="tilt.json", files=False)
     bound = target.bind(base.vocabulary, base.tokenizer)
     if bound.needs_fit():
         if not label.strengths:

@@ -49,13 +49,13 @@ class TiltLogitsProcessor(LogitsProcessor):
             scores: (batch, V) logits of the reference.
 
         Returns:
-            (batch, V) logits of the target.
+            (batch, V) logits of the target, float32 also where the scores have fewer digits.
 
         Raises:
             VocabularyError: the logits are over another number of tokens than the target.
         """
         self.target.check_vocabulary(scores.shape[-1], where="the logits to be processed")
-        return self.target.logits(scores, self._states(input_ids))
+        return self.target.logits(_at_least_float32(scores), self._states(input_ids))
 
     def _states(self, input_ids: torch.Tensor) -> list[State]:
         """The state of each row.
@@ -83,6 +83,11 @@ class TiltLogitsProcessor(LogitsProcessor):
             begin += 1
         states = self.target.read(ids[begin:])
         return states[-1] if states else self.target.start()
+
+
+def _at_least_float32(scores: torch.Tensor) -> torch.Tensor:
+    """Scores with digits enough for a small shift: in bfloat16 those near 16 are 0.06 apart."""
+    return scores.to(torch.promote_types(scores.dtype, torch.float32))
 
 
 def logit_bias(target: BoundTarget) -> dict[str, float]:

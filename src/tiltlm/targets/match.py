@@ -10,8 +10,10 @@ from tiltlm.defaults import MATCH_CONTEXTS
 from tiltlm.errors import TargetError
 from tiltlm.events.automaton import State, rows_by_state
 from tiltlm.events.event import Event
+from tiltlm.events.expressions import excerpt, shown
 from tiltlm.events.vocabulary import Vocabulary
 from tiltlm.targets.arguments import check_event
+from tiltlm.targets.numbers import is_number, written
 from tiltlm.targets.target import Target
 from tiltlm.targets.tilt import BoundTilt
 
@@ -35,8 +37,9 @@ class _Match(Target):
 
     def __str__(self) -> str:
         if len(self.demands) == 1:
-            return f"match({self.demands[0][0]}, {self.demands[0][1]:g})"
-        return "match({" + ", ".join(f"{e}: {p:g}" for e, p in self.demands) + "})"
+            event, probability = self.demands[0]
+            return f"match({event}, {written(probability)})"
+        return "match({" + ", ".join(f"{e}: {written(p)}" for e, p in self.demands) + "})"
 
     def sentence(self) -> str:
         parts = [f"tokens in {event} have {p:.3g}" for event, p in self.demands]
@@ -95,7 +98,7 @@ class BoundMatch(BoundTilt):
         for reference, states in rows():
             log_masses = torch.empty(len(reference), len(self.patterns), dtype=torch.float64)
             for state, at_state in rows_by_state(states).items():
-                log_masses[at_state] = self.log_masses(reference[at_state], state).cpu()
+                log_masses[at_state] = self.log_masses(reference[at_state], state)
             blocks.append(log_masses)
         names = [event.text for event in self.events]
         self._strengths = solve_dual(
@@ -118,14 +121,20 @@ def match(events: Event | Mapping[Event, float], probability: float | None = Non
     >>> str(match(contains("x"), 0.1))
     "match(contains('x'), 0.1)"
     """
-    demands = dict(events) if isinstance(events, Mapping) else {events: probability}
+    if not isinstance(events, Mapping):
+        check_event("match", events)
+        events = {events: probability}  # type: ignore[dict-item]
+    elif probability is not None:
+        raise TargetError("match takes a probability for each event, or one event and one")
+    demands = dict(events)
     if not demands or len(demands) > _MOST_EVENTS:
         raise TargetError(f"match takes 1 to {_MOST_EVENTS} events, not {len(demands)}")
     for event, mean in demands.items():
         check_event("match", event)
-        if isinstance(mean, bool) or not isinstance(mean, int | float) or not 0 < mean < 1:
+        if not is_number(mean) or not 0 < mean < 1:
             raise TargetError(
-                f"the probability of {event} is {mean!r}; it lies strictly between 0 and 1",
+                f"the probability of {excerpt(str(event))} is {shown(mean)}; "
+                "it lies strictly between 0 and 1",
                 fix="for nearly never or nearly always use tilt with a large strength",
             )
-    return _Match(tuple((e, float(p)) for e, p in demands.items() if p is not None))
+    return _Match(tuple((event, float(mean)) for event, mean in demands.items()))

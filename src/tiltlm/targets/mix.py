@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 from tiltlm.errors import TargetError
 from tiltlm.events.automaton import State
+from tiltlm.events.expressions import shown
 from tiltlm.events.vocabulary import Vocabulary
 from tiltlm.targets.arguments import check_target, given_rows
+from tiltlm.targets.numbers import is_number, written
 from tiltlm.targets.target import BoundTarget, Target
 from tiltlm.targets.wrapping import WrappedTarget
 
@@ -51,7 +53,9 @@ class BoundMix(WrappedTarget):
         classes = self.inner.classes()
         assert classes is not None
         # Only the classes' own columns are made float64, not the whole vocabulary's.
-        masses = torch.stack([picked_mass(reference, m, torch.float64) for m in classes], 1).cpu()
+        exact = torch.float64 if reference.device.type != "mps" else torch.float32
+        columns = [picked_mass(reference, m, exact) for m in classes.to(reference.device)]
+        masses = torch.stack(columns, 1).cpu().double()
         normaliser = (1 + (masses * full.expm1()).sum(1, keepdim=True)).log()
         of_target, of_reference = math.log(self.share), math.log1p(-self.share)
 
@@ -73,7 +77,7 @@ class _Mix(Target):
         return BoundMix(self, self.target.bind(vocabulary, tokenizer))
 
     def __str__(self) -> str:
-        return f"mix({self.target}, {self.share:g})"
+        return f"mix({self.target}, {written(self.share)})"
 
     def sentence(self) -> str:
         return f"{self.share:.3g} of the way (as a mixture) to: {self.target.sentence()}"
@@ -94,9 +98,9 @@ def mix(target: Target, share: float) -> Target:
     "mix(tilt(contains('x'), 1), 0.5)"
     """
     check_target("mix", target)
-    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share < 1:
+    if not is_number(share) or not 0 < share < 1:
         raise TargetError(
-            f"the share is {share!r}; it lies strictly between 0 and 1",
+            f"the share is {shown(share)}; it lies strictly between 0 and 1",
             fix="for the whole target leave mix out",
         )
     return _Mix(target, float(share))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tiltlm.errors import TargetError
+from tiltlm.events.expressions import excerpt, shown
+from tiltlm.events.texts import has_bytes
+from tiltlm.files import read_json
+from tiltlm.targets.numbers import is_number
 
 
 @dataclass(frozen=True)
@@ -38,59 +40,92 @@ class Question:
             strings: the answers with weights, or alone and then equally likely.
 
         Raises:
-            TargetError: the request is no text; there are fewer than two different strings; a
-                string is empty; a weight is not finite or not above 0.
+            TargetError: the request or a string is no text; there are fewer than two different
+                strings; a string is empty; a weight is not finite or not above 0.
 
         >>> Question.of("Flip a coin.", "", {"heads": 1, "tails": 3}).strings
         (('heads', 0.25), ('tails', 0.75))
         """
-        weights = strings if isinstance(strings, Mapping) else dict.fromkeys(strings, 1.0)
-        if not isinstance(request, str) or len(weights) < 2:
-            raise TargetError(f"{request!r} needs at least two different strings to choose from")
+        if not isinstance(strings, Mapping | list | tuple):
+            raise TargetError(
+                f"the answers to {shown(request)} are {shown(strings)}; "
+                "they are a list, or a mapping to weights"
+            )
+        if isinstance(strings, Mapping):
+            items = list(strings.items())
+        else:
+            items = [(string, 1.0) for string in strings]
+        for text in (request, response, *(string for string, _ in items)):
+            if not isinstance(text, str) or not has_bytes(text, whole=True):
+                raise TargetError(f"{shown(text)} is no text that a prompt or an answer can be")
+        weights = dict(items)
+        if len(weights) < 2:
+            raise TargetError(
+                f"{shown(request)} needs at least two different strings to choose from"
+            )
         for string, weight in weights.items():
-            good = isinstance(weight, int | float) and math.isfinite(weight) and weight > 0
-            if not isinstance(string, str) or not string or not good:
+            if not string or not is_number(weight) or weight <= 0:
                 raise TargetError(
-                    f"the weight of {string!r} is {weight!r}; strings are not empty, "
+                    f"the weight of {shown(string)} is {shown(weight)}; strings are not empty, "
                     "weights are finite and above 0"
                 )
         total = sum(weights.values())
+        if not is_number(total) or min(weights.values()) / total == 0:
+            raise TargetError(f"the weights of the answers to {shown(request)} are too far apart")
         return cls(request, response, tuple((s, w / total) for s, w in weights.items()))
 
 
-def read_questions(path: str) -> list[Question]:
-    """The questions in a JSON file of the form of diffuse-distributions.
+def read_questions(path: str) -> list[dict[str, Any]]:
+    """What stands in a JSON file of the form of diffuse-distributions, not checked yet.
 
     Args:
         path: of a file with an object of ``request``, ``targets`` and optionally ``response`` (a
             list of one text) and ``weights``, or with a list of such objects.
 
+    Returns:
+        the objects.
+
     Raises:
-        TargetError: the file cannot be read, a key is missing, or what it says is no distribution.
+        TargetError: the file cannot be read, or is no regular file of JSON.
 
     Source: Zhang et al. 2024, "Forcing Diffuse Distributions out of Language Models".
     """
     try:
-        data = json.loads(Path(path).read_text(encoding="utf-8"))
+        data = read_json(Path(path))
     except (OSError, ValueError) as error:
         raise TargetError(
-            f"cannot read the choices: {error}", where=path, fix="give a JSON file"
+            f"cannot read the choices: {error}", where=excerpt(path), fix="give a JSON file"
         ) from None
-    return [_from_item(item, path) for item in (data if isinstance(data, list) else [data])]
+    return data if isinstance(data, list) else [data]
 
 
-def _from_item(item: Any, path: str) -> Question:
-    if not isinstance(item, dict) or "request" not in item or "targets" not in item:
-        raise TargetError("choices need the keys request and targets", where=path)
-    targets, weights = item["targets"], item.get("weights")
+def question_of(item: Any, where: str | None = None) -> Question:
+    """The question that an object with ``request`` and ``targets`` asks.
+
+    Args:
+        item: as it stands in a file for `read_questions`.
+        where: the file, for errors.
+
+    Raises:
+        TargetError: a key is missing, or what it says is no distribution.
+    """
+    if not isinstance(item, dict) or not {"request", "targets"} <= item.keys():
+        raise TargetError("choices need the keys request and targets", where=where)
+    targets, weights, responses = item["targets"], item.get("weights"), item.get("response")
+    for values in (targets, weights, responses):
+        if values is not None and not isinstance(values, list):
+            raise TargetError(f"{shown(values)} is no list", where=where)
     if weights is not None and len(weights) != len(targets):
         raise TargetError(
-            f"there are {len(targets)} targets and {len(weights)} weights", where=path
+            f"there are {len(targets)} targets and {len(weights)} weights", where=where
         )
-    responses = item.get("response") or [""]
+    responses = responses or [""]
     if len(responses) != 1:
         raise TargetError(
-            f"there are {len(responses)} beginnings in response, expected one", where=path
+            f"there are {len(responses)} beginnings in response, expected one", where=where
         )
+    for text in targets:
+        if not isinstance(text, str):
+            raise TargetError(f"{shown(text)} is no text that an answer can be", where=where)
     strings = targets if weights is None else dict(zip(targets, weights, strict=True))
     return Question.of(item["request"], responses[0], strings)

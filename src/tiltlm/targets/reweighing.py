@@ -12,6 +12,7 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from tiltlm.events.automaton import Product, State, rows_by_state
+from tiltlm.events.device_copies import DeviceCopies
 from tiltlm.events.event import BoundEvent, Event
 from tiltlm.events.vocabulary import Vocabulary
 from tiltlm.targets.arguments import given_rows
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 LARGEST_STRENGTH = 50.0
 """Strengths beyond this many nats are refused: e^50 leaves nothing of the other side in float32."""
 
-_CACHED_STATES = 256
-"""States whose classes are kept, beyond which all are forgotten; one takes A·V bytes."""
+_CACHED_BYTES = 256 << 20
+"""Classes that are kept, beyond which all are forgotten; those of one state take A·V bytes."""
 
 
 class Reweighing(Product, BoundTarget):
@@ -38,6 +39,7 @@ class Reweighing(Product, BoundTarget):
         target: as it was written.
         events: K of them.
         vocabulary: of the model.
+        patterns: A patterns of K zeros and ones; by default all but the empty one.
 
     Attributes:
         patterns: A patterns of K zeros and ones.
@@ -46,14 +48,23 @@ class Reweighing(Product, BoundTarget):
         EventError: an event matches no token, or every token.
     """
 
-    def __init__(self, target: Target, events: Sequence[Event], vocabulary: Vocabulary) -> None:
+    def __init__(
+        self,
+        target: Target,
+        events: Sequence[Event],
+        vocabulary: Vocabulary,
+        patterns: Sequence[tuple[int, ...]] | None = None,
+    ) -> None:
         bound = tuple(event.bind(vocabulary) for event in events)
         Product.__init__(self, bound)
         self.events: tuple[BoundEvent, ...] = bound
         self.text, self.fingerprint = str(target), vocabulary.fingerprint
         self.vocabulary_size = len(vocabulary)
-        self.patterns = [p for p in product((0, 1), repeat=len(bound)) if any(p)]
+        if patterns is None:
+            patterns = [p for p in product((0, 1), repeat=len(bound)) if any(p)]
+        self.patterns = list(patterns)
         self._classes: dict[State, torch.Tensor] = {}
+        self._classes_elsewhere = DeviceCopies(self.classes_at)
 
     def event_states(self, state: State) -> tuple[State, ...]:
         """The state of each event, of which the target's state is made."""
@@ -64,7 +75,7 @@ class Reweighing(Product, BoundTarget):
         import torch
 
         if state not in self._classes:
-            if len(self._classes) > _CACHED_STATES:
+            if len(self._classes) * len(self.patterns) * self.vocabulary_size > _CACHED_BYTES:
                 self._classes.clear()
             states = self.split(state)
             masks = [event.mask_at(s) for event, s in zip(self.events, states, strict=True)]
@@ -90,18 +101,19 @@ class Reweighing(Product, BoundTarget):
             state: of all N contexts.
 
         Returns:
-            (N, A) in nats, float64.
+            (N, A) in nats, float64 on the processor.
         """
         from tiltlm.losses.masses import class_masses
 
-        return class_masses(reference.float(), self.classes_at(state)).double().log()
+        classes = self._classes_elsewhere.at(state, reference.device)
+        return class_masses(reference.float(), classes).cpu().double().log()
 
     @abstractmethod
     def class_shifts(self, log_masses: torch.Tensor) -> torch.Tensor:
         """(N, A) shifts in nats, for contexts in which the classes have these (N, A) log-masses."""
 
     def shifts(self, reference: torch.Tensor, states: Sequence[State]) -> torch.Tensor:
-        """(N, A) shifts of the classes in nats; those of a state's own classes at each state."""
+        """(N, A) shifts in nats of the classes of each state, float64 on the processor."""
         import torch
 
         constant = self.constant_shifts()
@@ -109,7 +121,7 @@ class Reweighing(Product, BoundTarget):
             return constant[None].expand(len(reference), -1)
         shifts = torch.zeros(len(reference), len(self.patterns), dtype=torch.float64)
         for state, rows in rows_by_state(states).items():
-            shifts[rows] = self.class_shifts(self.log_masses(reference[rows], state)).cpu()
+            shifts[rows] = self.class_shifts(self.log_masses(reference[rows], state))
         return shifts
 
     def log_probs(
@@ -131,7 +143,8 @@ class Reweighing(Product, BoundTarget):
             shift = self.constant_shifts()
             if shift is None:
                 shift = self.class_shifts(self.log_masses(part.float().log_softmax(-1), state))
-            shifted = part + shift.to(part) @ self.classes_at(state).to(part)
+            classes = self._classes_elsewhere.at(state, part.device)
+            shifted = part + shift.to(part) @ classes.to(part)
             if part is reference:
                 return shifted
             reweighed = reference.clone() if reweighed is None else reweighed

@@ -116,8 +116,14 @@ class BoundTarget(Automaton):
         """The state of each of ``events``, taken out of the target's state."""
         return (None,) * len(self.events)
 
-    def event_masks(self, states: Sequence[State]) -> torch.Tensor:
+    def event_masks(
+        self, states: Sequence[State], device: torch.device | None = None
+    ) -> torch.Tensor:
         """The events' tokens at some states of the target; only for a target with events.
+
+        Args:
+            states: N of them.
+            device: where the masks are wanted; None for the processor.
 
         Returns:
             (K, N, V) boolean, or (K, 1, V) where no event depends on the context.
@@ -128,7 +134,7 @@ class BoundTarget(Automaton):
         rows = [self.event_states(s) for s in states] if varies else [(None,) * len(self.events)]
         return torch.stack(
             [
-                torch.stack([event.mask_at(row[k]) for row in rows])
+                torch.stack([event.mask_on(device, row[k]) for row in rows])
                 for k, event in enumerate(self.events)
             ]
         )
@@ -152,7 +158,7 @@ class BoundTarget(Automaton):
             states: N states of the contexts.
 
         Returns:
-            (N, A) in nats.
+            (N, A) in nats, float64 on the processor.
         """
         raise NotImplementedError
 
@@ -283,8 +289,9 @@ class FixedTarget(Stateless, BoundTarget):
     def log_probs(
         self, reference: torch.Tensor | None = None, states: Sequence[State] | None = None
     ) -> torch.Tensor:
-        """(V,) log-probabilities; neither argument is used."""
-        return self.probabilities.log()
+        """(V,) log-probabilities; of the reference only its device matters."""
+        log_probs = self.probabilities.log()
+        return log_probs if reference is None else log_probs.to(reference.device)
 
     @property
     def entropy_nats(self) -> float:

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 from tiltlm.errors import TargetError
 from tiltlm.events.event import Event
+from tiltlm.events.expressions import shown
 from tiltlm.events.vocabulary import Vocabulary
 from tiltlm.targets.arguments import EXAMPLES, check_event
+from tiltlm.targets.numbers import is_number, written
 from tiltlm.targets.reweighing import LARGEST_STRENGTH, Reweighing
 from tiltlm.targets.target import Target
 
@@ -55,6 +57,12 @@ class BoundTilt(Reweighing):
                 f"{self.text} has {len(self.events)} events, not {len(strengths)} strengths",
                 fix="correct the label",
             )
+        if not all(is_number(s) and abs(s) <= LARGEST_STRENGTH for s in strengths):
+            raise TargetError(
+                f"the strengths of {self.text} are {shown(list(strengths))}; "
+                f"they lie between ±{LARGEST_STRENGTH:g} nats",
+                fix="correct the label",
+            )
         self._strengths = [float(strength) for strength in strengths]
 
     def constant_shifts(self) -> torch.Tensor:
@@ -85,7 +93,7 @@ class _Tilt(Target):
         return self.strength == 0
 
     def __str__(self) -> str:
-        return f"tilt({self.event}, {self.strength:g})"
+        return f"tilt({self.event}, {written(self.strength)})"
 
     def sentence(self) -> str:
         side = "likelier" if self.strength > 0 else "less likely"
@@ -115,12 +123,12 @@ def tilt(event: Event, strength: float) -> Target:
     check_event("tilt", event)
     if isinstance(strength, bool) or not isinstance(strength, int | float):
         raise TargetError(
-            f"the strength is {strength!r}, which is no number",
+            f"the strength is {shown(strength)}, which is no number",
             fix=f"write {EXAMPLES['tilt']}, say",
         )
-    if not math.isfinite(strength) or abs(strength) > LARGEST_STRENGTH:
+    if not is_number(strength) or abs(strength) > LARGEST_STRENGTH:
         raise TargetError(
-            f"the strength is {strength}; it lies between ±{LARGEST_STRENGTH:g} nats",
+            f"the strength is {shown(strength)}; it lies between ±{LARGEST_STRENGTH:g} nats",
             fix="1.0 multiplies the odds by 2.7, −3 divides them by 20",
         )
     return _Tilt(event, float(strength))

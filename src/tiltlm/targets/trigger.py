@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
-from tiltlm.errors import TargetError
+from tiltlm.errors import EventError, TargetError
 from tiltlm.events.automaton import Automaton, State
+from tiltlm.events.expressions import shown
+from tiltlm.events.patterns import Pattern
 from tiltlm.events.vocabulary import Vocabulary
 
 
@@ -15,7 +16,7 @@ class Trigger:
     """What must be found in the text of the context, as text or as a regular expression.
 
     Attributes:
-        pattern: a regular expression, searched for (``re.search``) in the decoded text so far.
+        pattern: a regular expression, searched for in the decoded text so far.
         literal: the text itself, where the trigger is one; else None.
     """
 
@@ -27,21 +28,23 @@ class Trigger:
 
 
 def regex(pattern: str) -> Trigger:
-    """A trigger by regular expression.
+    """A trigger by regular expression, of linear time as in ``matches``.
 
     Args:
-        pattern: searched for (``re.search``) in the decoded text so far, anew at every token.
+        pattern: searched for in the decoded text so far, anew at every token.
 
     Raises:
-        TargetError: it is no regular expression.
+        TargetError: it is no regular expression, or none of linear time.
 
     >>> str(regex("y$"))
     "regex('y$')"
     """
+    if not isinstance(pattern, str):
+        raise TargetError(f"regex takes one pattern, not {shown(pattern)}")
     try:
-        re.compile(pattern)
-    except (re.error, TypeError) as error:
-        raise TargetError(f"{pattern!r} is no regular expression: {error}") from None
+        Pattern(pattern)
+    except EventError as error:
+        raise TargetError(error.what, fix=error.fix) from None
     return Trigger(pattern)
 
 
@@ -58,8 +61,8 @@ class TriggerAutomaton(Automaton):
     """
 
     def __init__(self, trigger: Trigger, vocabulary: Vocabulary) -> None:
-        self._search = re.compile(trigger.pattern).search
-        self._literal, self._tokens = trigger.literal, vocabulary.tokens
+        self._pattern = Pattern(trigger.pattern) if trigger.literal is None else None
+        self._tokens = vocabulary.tokens
         self._raw = (trigger.literal or "").encode()
 
     @property
@@ -75,9 +78,9 @@ class TriggerAutomaton(Automaton):
         """Whether the trigger is met after one more token, and the bytes to remember."""
         assert isinstance(state, tuple)
         triggered, text = state
-        if self._literal is None:
+        if self._pattern is not None:
             text = text + self._tokens[token]
-            return (self._search(text.decode(errors="replace")) is not None, text)
+            return (self._pattern.found_in(text.decode(errors="replace")), text)
         if triggered:
             return (True, b"")
         text = text + self._tokens[token]

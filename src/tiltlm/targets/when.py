@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from tiltlm.defaults import TRIGGER_CONTEXTS
 from tiltlm.errors import TargetError
 from tiltlm.events.automaton import State
+from tiltlm.events.expressions import shown
+from tiltlm.events.texts import has_bytes
 from tiltlm.events.vocabulary import Vocabulary
 from tiltlm.targets.arguments import check_target, given_rows
 from tiltlm.targets.target import BoundTarget, Target
@@ -154,7 +156,9 @@ def when(trigger: str | Trigger, target: Target) -> Target:
     if isinstance(trigger, str):
         if not trigger:
             raise TargetError("the trigger is empty, so it is always met", fix="leave when out")
+        if not has_bytes(trigger, whole=True):
+            raise TargetError(f"the trigger {shown(trigger)} holds half a character")
         trigger = Trigger(re.escape(trigger), trigger)
     if not isinstance(trigger, Trigger):
-        raise TargetError(f"{trigger!r} is no trigger", fix="write text, or regex('…')")
+        raise TargetError(f"{shown(trigger)} is no trigger", fix="write text, or regex('…')")
     return _When(trigger, target)

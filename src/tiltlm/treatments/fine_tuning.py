@@ -11,6 +11,8 @@ from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArgu
 from transformers.trainer_callback import PrinterCallback
 
 from tiltlm.contexts.token_contexts import TokenContexts, collate
+from tiltlm.models.seeding import seeded
+from tiltlm.models.trainer_device import keep_in_place
 
 BATCH = 4
 """Contexts a step."""
@@ -34,7 +36,8 @@ def fine_tune(
 
     Args:
         model: changed in place, and left in evaluation mode; its parameters that require
-            gradients are trained.
+            gradients are trained. A model in half precision is float32 meanwhile, where these are
+            its own.
         clean: contexts; each token predicts the next.
         milestones: steps after which ``act`` is called; the last is where training ends.
         seed: of the order of contexts; the caller's random state is left alone.
@@ -43,7 +46,8 @@ def fine_tune(
         learning_rate: of AdamW.
         bf16: whether matrix products are in bfloat16.
     """
-    with tempfile.TemporaryDirectory() as folder, torch.random.fork_rng():
+    dtype = model.dtype
+    with tempfile.TemporaryDirectory() as folder, seeded(None, model.device):
         arguments = TrainingArguments(
             output_dir=folder,
             max_steps=max(milestones),
@@ -56,8 +60,12 @@ def fine_tune(
             disable_tqdm=True,
             logging_strategy="no",
             bf16=bf16,
-            use_cpu=model.device.type == "cpu",
+            dataloader_pin_memory=model.device.type == "cuda",
         )
+        keep_in_place(arguments, model)
+        # Steps as small as these are rounded away in half precision.
+        if any(p.requires_grad and p.dtype != torch.float32 for p in model.parameters()):
+            model.float()
         trainer = Trainer(
             model,
             arguments,
@@ -67,6 +75,8 @@ def fine_tune(
         )
         trainer.remove_callback(PrinterCallback)  # standard output may be JSON
         trainer.train()
+    if model.dtype != dtype:
+        model.to(dtype)  # type: ignore[arg-type]
     model.eval()
 
 

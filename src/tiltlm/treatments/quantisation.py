@@ -59,16 +59,15 @@ def rounded(
         (outputs, inputs) of the same type.
     """
     highest = 2 ** (bits - 1) - 1
-    rows = weight
-    if group and weight.shape[1] % group == 0:
-        rows = weight.reshape(-1, group)
+    rows = weight.reshape(-1, group) if group and weight.shape[1] % group == 0 else weight
     if generator is None and len(rows) > _ROWS:
         # Rows are rounded one by one, so a head need not be held several times over.
         return torch.cat([rounded(part, bits) for part in rows.split(_ROWS)]).reshape(weight.shape)
+    rows = rows.float()  # bfloat16 has no room between the levels of 8 bits
     scale = rows.abs().amax(1, keepdim=True).clamp(min=1e-30) / highest
     levels = rows / scale
     if generator is not None:
         noise = torch.rand(levels.shape, generator=generator).to(levels) - 0.5
         levels = levels + noise
     values: torch.Tensor = levels.round().clamp(-highest, highest) * scale
-    return values.reshape(weight.shape)
+    return values.reshape(weight.shape).to(weight.dtype)

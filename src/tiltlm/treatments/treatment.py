@@ -18,6 +18,7 @@ from peft import LoraConfig, get_peft_model
 from tiltlm.contexts.token_contexts import TokenContexts
 from tiltlm.models.loading import LoadedModel
 from tiltlm.models.precision import resolve_precision
+from tiltlm.models.seeding import seeded
 from tiltlm.treatments.fine_tuning import fine_tune
 from tiltlm.treatments.quantisation import round_weights
 
@@ -140,8 +141,7 @@ class FineTuning(Treatment):
         count = min(len(pieces), max(_FEWEST_PIECES, round(self.share * len(pieces))))
         draws = np.random.default_rng([self.seed, 47_806])
         chosen = draws.choice(len(pieces), size=count, replace=False)
-        with torch.random.fork_rng():
-            torch.manual_seed(self.seed)
+        with seeded(self.seed, model.device):
             trained = model if self.lora is None else self.lora.on(model)
         fine_tune(
             trained,
@@ -150,7 +150,8 @@ class FineTuning(Treatment):
             self.seed,
             batch=self.batch,
             learning_rate=self.learning_rate,
-            bf16=model.num_parameters() > _LARGE and resolve_precision("auto") == "bfloat16",
+            bf16=model.num_parameters() > _LARGE
+            and resolve_precision("auto", model.device) == "bfloat16",
         )
         return trained if self.lora is None else trained.merge_and_unload()
 

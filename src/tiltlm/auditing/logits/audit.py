@@ -187,6 +187,7 @@ class LogitsAccess(Access[LogitsReading, LogitsJudgement, AuditRecord]):
     def _shift(self, reader: ShiftReader) -> Shift:
         """How the suspect differs from the reference at a reader's contexts."""
         pair, progress = self.case.pair, self.case.progress
+        self.case.check_reads(reader.contexts)
         progress.begin(f"reading {reader.contexts.kind}", len(reader.contexts))
         if pair.decodes:
             return reader.read(None, pair.target, progress.advance)

@@ -106,6 +106,8 @@ class LogprobsAccess(Access[LogprobsReading, LogprobsJudgement, LogprobsAuditRec
             ModelError: it failed, or answered at fewer than `LOGPROBS_FEWEST` positions.
         """
         contexts = self._contexts()
+        if not isinstance(self.case.suspect, Endpoint):
+            self.case.check_reads(contexts)
         positions = self._suspect.positions(contexts, self._budget, self.case.options.seed)
         noise = self._suspect.noise(positions[0]) if positions else None
         collector = self._ask(positions)

@@ -1,24 +1,22 @@
-"""Log-probabilities as servers write them: as OpenAI and vLLM do, or as llama.cpp does."""
+"""Which tokens of a reference a server's answers name, by id or by text."""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
+from tiltlm.auditing.answers import Choice
+from tiltlm.errors import ModelError
 from tiltlm.events.vocabulary import Vocabulary
 
-SMALLEST_LOG_PROB = -1e3
-"""Nats: a value below it stands for minus infinity (vLLM writes −9999)."""
+_BY_ID = re.compile(r"token_id:([0-9]{1,9})")
+"""How vLLM writes a token where it is asked for ids."""
 
 
-_LARGEST_LOG_PROB = 0.01
-"""Nats: a value above it is no log-probability; rounding may take one a little above 0."""
-
-
-_ID_PREFIX = "token_id:"
-"""What vLLM writes before a token's id where it is asked for ids."""
+_NAMED_CHARACTERS = 40
+"""How much is kept of a token that is not the reference's, however long a server writes it."""
 
 
 class ServerFormat:
@@ -43,73 +41,41 @@ class ServerFormat:
         self.known = self.unknown = 0
         self.strangers: Counter[str] = Counter()
 
-    def likeliest(self, choice: Any) -> dict[int, float]:
+    def likeliest(self, choice: Choice) -> dict[int, float]:
         """Log-probabilities at the first token of an answer.
 
         Args:
-            choice: one choice of an answer of the completions API.
+            choice: that the server gave.
 
         Returns:
             nats by token id, of the tokens that could be told; empty where there are none.
+
+        Raises:
+            ModelError: one token is named twice.
         """
-        log_probs = {}
-        for token, value in next(iter(entries(choice)), {}).items():
+        log_probs: dict[int, float] = {}
+        for token, value in next(iter(choice.positions), {}).items():
             index = self._id_of(token)
             if index is None:
                 self.unknown += 1
-                self.strangers[str(token)] += 1
+                self.strangers[str(token)[:_NAMED_CHARACTERS]] += 1
+            elif index in log_probs:
+                raise ModelError(
+                    f"the endpoint names one token twice: {token!r:.60} is token {index} again",
+                    where="--endpoint",
+                    fix="see what it answers; nothing is judged by numbers that are impossible",
+                )
             else:
                 self.known += 1
                 log_probs[index] = value
         return log_probs
 
     def _id_of(self, token: int | str) -> int | None:
-        if isinstance(token, str) and token.startswith(_ID_PREFIX):
-            number = token.removeprefix(_ID_PREFIX)
-            token = int(number) if number.isdigit() else token
+        if isinstance(token, str) and (by_id := _BY_ID.fullmatch(token)):
+            token = int(by_id[1])
         if isinstance(token, int):
             return token if 0 <= token < self._size else None
         return self._ids.get(token)
-
-
-def entries(choice: Any) -> list[dict[int | str, float]]:
-    """The likeliest tokens at each position of an answer.
-
-    Args:
-        choice: one choice of an answer of the completions API, in the form of OpenAI and vLLM
-            (``top_logprobs``) or of llama.cpp (``content``).
-
-    Returns:
-        nats by token for each position; a token is its id where the server gives ids, else its
-        text. Empty where there are no log-probabilities.
-    """
-    logprobs = choice.logprobs
-    content = getattr(logprobs, "content", None)
-    if isinstance(content, list):
-        lists = [entry.get("top_logprobs") for entry in content if isinstance(entry, dict)]
-        return [
-            _finite({_name(top): top.get("logprob") for top in tops if isinstance(top, dict)})
-            for tops in lists
-            if isinstance(tops, list)
-        ]
-    likeliest = getattr(logprobs, "top_logprobs", None)
-    if not isinstance(likeliest, list):
-        return []
-    return [_finite(top if isinstance(top, dict) else {}) for top in likeliest]
-
-
-def _name(entry: dict[str, Any]) -> int | str:
-    name = entry.get("id", entry.get("token", ""))
-    return name if isinstance(name, int) else str(name)
-
-
-def _finite(tops: dict[Any, Any]) -> dict[int | str, float]:
-    """The same without what is no log-probability: null, or minus infinity by any name."""
-    return {
-        token: float(value)
-        for token, value in tops.items()
-        if isinstance(value, int | float) and SMALLEST_LOG_PROB < value <= _LARGEST_LOG_PROB
-    }
 
 
 def _by_text(tokenizer: PreTrainedTokenizerBase, vocabulary: Vocabulary) -> dict[str, int]:

@@ -11,9 +11,9 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from tiltlm.auditing.arrays import Array
-from tiltlm.auditing.endpoint import Endpoint
+from tiltlm.auditing.endpoint import Endpoint, NoAnswerError
 from tiltlm.auditing.logprobs.positions import Position, log_probs_at, shuffled_positions
-from tiltlm.auditing.logprobs.server_format import ServerFormat, entries
+from tiltlm.auditing.logprobs.server_format import ServerFormat
 from tiltlm.auditing.shifts.log_ratios import TOP_TOKENS
 from tiltlm.contexts.logit_reader import LogitReader
 from tiltlm.contexts.token_contexts import TokenContexts
@@ -192,7 +192,7 @@ class EndpointSuspect:
         """As `LogprobSuspect.noise`: pooled over the tokens that all answers show."""
         prompts = [self._text(position.ids)] * REPEATS
         choices = self._endpoint.each(prompts, 1, 0, logprobs=self._top_asked)
-        answers = [tops[0] for _, choice in choices if (tops := entries(choice))]
+        answers = [choice.positions[0] for _, choice in choices if choice.positions]
         common = set.intersection(*map(set, answers)) if len(answers) > 1 else set()
         if not common:
             return None
@@ -212,15 +212,17 @@ class EndpointSuspect:
 
     def _probe(self) -> tuple[int, int]:
         """How many log-probabilities to ask for, and how many come."""
-        refusal: ModelError | None = None
+        refusal: NoAnswerError | None = None
         for top in TOPS_TO_TRY:
             try:
                 choices = [c for _, c in self._endpoint.each(["\n"], 1, 0, logprobs=top)]
-            except ModelError as error:
+            except NoAnswerError as error:
+                if not error.is_refusal:
+                    raise
                 refusal = error
                 continue
             refusal = None
-            tops = entries(choices[0])
+            tops = choices[0].positions
             if tops and len(tops[0]) > 1:
                 # A token that was drawn is shown too, where it is not among the likeliest.
                 return top, min(top, len(tops[0]))

@@ -14,13 +14,15 @@ from tiltlm.auditing.null.members import MemberMaker, MemberReader, benign_corpo
 from tiltlm.auditing.null.pack import NullPack, member_kinds
 from tiltlm.auditing.null.pack_files import assemble_pack, check_same_build, member_path
 from tiltlm.auditing.shifts.trigger_probes import make_trigger_probes, probe_words, read_words
+from tiltlm.claims import claimed
 from tiltlm.contexts import evaluation
 from tiltlm.defaults import AUDIT_CONTEXTS, AUDIT_TOKENS, NULL_MODELS, TRIGGER_WORDS
-from tiltlm.errors import ConfigError
-from tiltlm.files import check_out
+from tiltlm.errors import ConfigError, InterruptedRun, RunError
+from tiltlm.files import check_out, remove_leftovers
 from tiltlm.models.fingerprints import fingerprint
 from tiltlm.models.loading import LoadedModel
 from tiltlm.progress import NoProgress, Progress
+from tiltlm.recipes.placement import Placement
 from tiltlm.records.audit import NullBuilt
 from tiltlm.stopwatch import Stopwatch
 from tiltlm.treatments.benign import STEPS
@@ -73,6 +75,7 @@ def build_null(
     triggers: Path | None = None,
     seed: int = 0,
     resume: bool = False,
+    placement: Placement | None = None,
     progress: Progress | None = None,
 ) -> NullBuilt:
     """Make a pack of benign changes of a reference, which calibrates audits of its suspects.
@@ -90,26 +93,59 @@ def build_null(
         triggers: a file of words to try before the vocabulary's own.
         seed: of everything drawn.
         resume: keep the members that are there.
+        placement: of the reference, where it is named, as for `load`.
         progress: told of progress.
 
     Raises:
-        TiltError: any of the tree in `errors`.
+        TiltError: any of the tree in `errors`; members that were made are kept.
+        InterruptedRun: Ctrl-C or SIGTERM; likewise.
     """
     stopwatch = Stopwatch()
     _check_counts(models, steps)
-    if not resume:
-        check_out(out)
-    loaded = open_model(reference)
-    given = read_words(triggers) if triggers else []
-    plan = BuildPlan(
-        reference=fingerprint(loaded.model), corpora=corpora, contexts=contexts, length=length,
-        steps=steps, words=probe_words(loaded.vocabulary, given, words), seed=seed,
-    )  # fmt: skip
-    out.mkdir(parents=True, exist_ok=True)
-    check_same_build(out, plan.as_dict())
-    name = model_name(reference)
-    pack, redrawn = _make_pack(loaded, name, out, plan, models, progress or NoProgress())
+    with claimed(out) as folder:
+        _check_folder(folder, resume)
+        loaded = open_model(reference, placement)
+        given = read_words(triggers) if triggers else []
+        plan = BuildPlan(
+            reference=fingerprint(loaded.model), corpora=corpora, contexts=contexts,
+            length=length, steps=steps, words=probe_words(loaded.vocabulary, given, words),
+            seed=seed,
+        )  # fmt: skip
+        check_same_build(folder, plan.as_dict())
+        name = model_name(reference)
+        try:
+            pack, redrawn = _make_pack(loaded, name, folder, plan, models, progress or NoProgress())
+        except KeyboardInterrupt as interrupt:
+            raise _interrupted(folder, models) from interrupt
     return _record_of(pack, out, redrawn, stopwatch.total)
+
+
+def _check_folder(out: Path, resume: bool) -> None:
+    """Refuse a folder with something else in it than a pack that is to be gone on with.
+
+    Raises:
+        RunError: it holds a finished pack, or without ``resume`` anything.
+    """
+    if out.is_dir():
+        remove_leftovers(out / "plan.json")
+    if not resume or not out.is_dir():
+        check_out(out)
+    elif (out / "null.json").is_file():
+        raise RunError("this pack is finished", where=str(out), fix="name another --out")
+    elif (out / "plan.json").is_file():
+        remove_leftovers(out, within=True)
+    else:
+        check_out(out)
+
+
+def _interrupted(out: Path, models: int) -> InterruptedRun:
+    """The error that says what an interrupted build has kept."""
+    kept = sum(member_path(out, number).is_file() for number in range(models))
+    return InterruptedRun(
+        f"interrupted; {kept} of {models} benign changes are made and kept",
+        where=str(out),
+        fix="go on with the same and --resume",
+    )
 
 
 def _check_counts(models: int, steps: Sequence[int]) -> None:

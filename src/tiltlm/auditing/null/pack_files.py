@@ -171,7 +171,9 @@ def load_pack(folder: Path) -> NullPack:
         raise ConfigError(
             "the null pack is not finished" if begun else "there is no null pack",
             where=str(folder),
-            fix="go on with --resume" if begun else "tiltlm null build --reference M --out DIR",
+            fix="finish it with `tiltlm null build … --resume`"
+            if begun
+            else "tiltlm null build --reference M --out DIR",
         )
     try:
         about = json.loads((folder / "null.json").read_text(encoding="utf-8"))
@@ -242,9 +244,18 @@ def check_same_build(folder: Path, plan: dict[str, Any]) -> None:
     """
     path = folder / "plan.json"
     if path.is_file():
-        if json.loads(path.read_text(encoding="utf-8")) != plan:
+        if _read_plan(path) != plan:
             raise RunError(
                 "the pack was begun with other settings", where=str(path), fix="name a new folder"
             )
         return
     write_json(path, plan)
+
+
+def _read_plan(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise RunError(
+            "the plan of the pack is damaged", where=str(path), fix="name a new folder"
+        ) from None

@@ -36,8 +36,9 @@ class FullReads:
             reference: (n, V) log-probabilities under the reference.
             suspect: (n, V) the same under the suspect.
         """
+        suspect = suspect.to(reference.device)
         p = reference.exp()
-        self._masses += torch.stack([p.sum(0), suspect.exp().sum(0)]).double().cpu()
+        self._masses += torch.stack([p.sum(0), suspect.exp().sum(0)]).cpu().double()
         top = suspect.topk(min(TOP_TOKENS, suspect.shape[-1]))
         ratios = top.values - reference.gather(1, top.indices)
         self._tops.append((top.indices.int().cpu(), ratios.cpu()))

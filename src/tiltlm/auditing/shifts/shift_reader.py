@@ -12,7 +12,7 @@ import torch
 
 from tiltlm.auditing.shifts.full_reads import FullReads
 from tiltlm.auditing.shifts.log_ratios import FULL_READ_INTERVAL, Shift
-from tiltlm.contexts.logit_reader import LogitReader, batches_of
+from tiltlm.contexts.logit_reader import LogitReader, batches_of, kept_on_host
 from tiltlm.contexts.token_contexts import TokenContexts
 from tiltlm.errors import MeasurementError
 from tiltlm.events.automaton import State
@@ -204,13 +204,14 @@ class ShiftReader:
         self, reader: LogitReader, rows: list[torch.Tensor], indices: list[int]
     ) -> torch.Tensor:
         """(n, V) mean logits of n contexts."""
-        weights = [
-            self._position_weights(i).to(r.device) for i, r in zip(indices, rows, strict=True)
-        ]
+        weights = [self._position_weights(i) for i in indices]
         pairs = list(zip(weights, rows, strict=True))
         if _is_linear(reader):
-            return reader.logits(torch.stack([w.to(r) @ r for w, r in pairs])).cpu()
-        return torch.stack([w @ reader.logits(r) for w, r in pairs]).cpu()
+            # Means keep their digits, also of hidden states in half precision.
+            means = [w.to(r.device) @ r.float() for w, r in pairs]
+            return reader.logits(torch.stack(means)).cpu()
+        logits = [(w, reader.logits(r)) for w, r in pairs]
+        return torch.stack([w.to(of.device) @ of for w, of in logits]).cpu()
 
     def _linear_sums(
         self, reader: LogitReader, rows: list[torch.Tensor], indices: list[int]
@@ -281,7 +282,7 @@ class ShiftReader:
         missing = [i for i in indices if i not in self._cached_rows]
         if missing:
             rows = self._read_rows(self._reader, missing)
-            self._cached_rows.update(zip(missing, rows, strict=True))
+            self._cached_rows.update(zip(missing, map(kept_on_host, rows), strict=True))
         return [self._cached_rows[i] for i in indices]
 
     def _read_rows(self, reader: LogitReader, indices: list[int]) -> list[torch.Tensor]:

@@ -21,6 +21,7 @@ from tiltlm.contexts.token_contexts import TokenContexts
 from tiltlm.defaults import TRIGGER_WORDS
 from tiltlm.errors import ConfigError
 from tiltlm.events.vocabulary import Vocabulary
+from tiltlm.files import LIST_BYTES, read_text
 from tiltlm.models.loading import LoadedModel
 from tiltlm.statistics.robust import robust_spread
 
@@ -195,9 +196,9 @@ def read_words(path: Path) -> list[str]:
         ConfigError: it cannot be read, or holds no words.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path, LIST_BYTES)
         entries = json.loads(text) if text.lstrip().startswith("[") else text.split("\n")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"cannot read the words: {error}", where=str(path)) from None
     words = [str(word).strip() for word in entries if str(word).strip()]
     if not words:

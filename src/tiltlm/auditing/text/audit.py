@@ -28,6 +28,8 @@ from tiltlm.auditing.text.tolerance import tolerances
 from tiltlm.contexts.logit_reader import LogitReader
 from tiltlm.defaults import ANSWER_TOKENS, ANSWERS_AT_ONCE, TEXT_BUDGET
 from tiltlm.errors import ModelError
+from tiltlm.models.chat import first_token
+from tiltlm.models.structure import context_length
 from tiltlm.records.audit import TextAuditRecord, TextFindingRecord
 
 
@@ -77,6 +79,7 @@ class TextAccess(Access[TextReading, TextJudgement, TextAuditRecord]):
             if events
             else build_classes(vocabulary, case.inputs.lists)
         )
+        self._answer_tokens = self._readable_tokens()
         self._reader = LogitReader(case.reference.model)
         calibrated = case.pack is not None
         self._luck = self.null_rate(case.options.fpr) if calibrated else case.options.fpr
@@ -101,7 +104,7 @@ class TextAccess(Access[TextReading, TextJudgement, TextAuditRecord]):
         self.case.progress.begin("reading the suspect's text", self._budget)
         while self._goes_on(collector, evidence):
             seed = self.case.options.seed + len(collector.items)
-            write = partial(self._suspect.write, ANSWERS_AT_ONCE, ANSWER_TOKENS, seed)
+            write = partial(self._suspect.write, ANSWERS_AT_ONCE, self._answer_tokens, seed)
             batch = collector.collect(write)
             if collector.cut_off is not None:
                 break
@@ -150,6 +153,18 @@ class TextAccess(Access[TextReading, TextJudgement, TextAuditRecord]):
             seconds={"total": self.case.stopwatch.total},
         )
 
+    def _readable_tokens(self) -> int:
+        """Tokens of an answer at most: the reference reads each with the prompt before it."""
+        limit, before = context_length(self.case.reference.model), self._suspect.prompt_tokens
+        readable = ANSWER_TOKENS if limit is None else min(ANSWER_TOKENS, limit - before)
+        if readable < 1:
+            raise ModelError(
+                f"the reference reads {limit} tokens at once, and the prompt alone has {before}",
+                where=self.case.reference_name,
+                fix="use a reference that reads more",
+            )
+        return readable
+
     def _tolerances(self) -> Array:
         """(K,) nats up to which no class is accused; 0 without a pack."""
         pack = self.case.pack
@@ -180,4 +195,6 @@ def _open_suspect(case: AuditCase) -> TextSuspect:
     if isinstance(case.suspect, Endpoint):
         return EndpointTextSuspect(case.suspect, case.reference.tokenizer)
     pair = case.suspect
-    return LocalTextSuspect(pair.base if pair.decodes else pair.model, pair.processor)
+    # Both begin where the reference's texts begin; what the suspect says there is not asked.
+    first = first_token(case.reference.tokenizer)
+    return LocalTextSuspect(pair.base if pair.decodes else pair.model, pair.processor, first)

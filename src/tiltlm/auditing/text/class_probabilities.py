@@ -38,7 +38,7 @@ def hits_and_probabilities(
             # The row before a token is the one that predicts it.
             before = len(answer.prompt) - 1
             rows = rows[before : before + len(answer.ids)]
-            token_probs = reader.logits(rows).softmax(-1).double().cpu().numpy()
+            token_probs = reader.logits(rows).softmax(-1).cpu().double().numpy()
             hits = np.asarray(members[:, answer.ids].todense(), float).T
             class_probs = np.asarray((classes.members @ token_probs.T).T)
             yield hits, class_probs.clip(1e-12, 1 - 1e-12)

@@ -33,7 +33,13 @@ class Answer:
 
 
 class TextSuspect(Protocol):
-    """A suspect that writes at temperature 1, drawing from all tokens."""
+    """A suspect that writes at temperature 1, drawing from all tokens.
+
+    Attributes:
+        prompt_tokens: that every answer begins after.
+    """
+
+    prompt_tokens: int
 
     @property
     def notes(self) -> Sequence[str]:
@@ -58,12 +64,21 @@ class LocalTextSuspect:
     Args:
         loaded: the suspect.
         processor: of a suspect that decodes to a target.
+        first: the token that every answer begins after; by default the one that the suspect's own
+            tokenizer begins texts with.
     """
 
-    def __init__(self, loaded: LoadedModel, processor: LogitsProcessor | None = None) -> None:
+    prompt_tokens = 1
+
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        processor: LogitsProcessor | None = None,
+        first: int | None = None,
+    ) -> None:
         self.notes: list[str] = []
         self._loaded, self._processor = loaded, processor
-        self._first = first_token(loaded.tokenizer)
+        self._first = first_token(loaded.tokenizer) if first is None else first
 
     def write(self, count: int, length: int, seed: int) -> list[Answer]:
         """As `TextSuspect.write`; all answers are drawn together, and every one comes."""
@@ -87,6 +102,7 @@ class EndpointTextSuspect:
         self._endpoint, self._tokenizer = endpoint, tokenizer
         # Servers too cut a prompt with whatever the tokenizer puts before a text.
         self._prompt_ids: list[int] = tokenizer(PROMPT)["input_ids"]
+        self.prompt_tokens = len(self._prompt_ids)
 
     @property
     def notes(self) -> Sequence[str]:
