@@ -18,6 +18,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from importlib import import_module
 from pathlib import Path
 
 import torch
@@ -49,7 +50,7 @@ class Shape:
         positions: tokens that it reads at once.
     """
 
-    vocabulary: int = 128_256
+    vocabulary: int = 50_304
     width: int = 256
     layers: int = 2
     inner: int = 512
@@ -60,7 +61,7 @@ class Shape:
 
 SHAPES = {
     "small": Shape(),
-    "llama-1b": Shape(width=2048, layers=16, inner=8192, heads=32, kv_heads=8),
+    "llama-1b": Shape(vocabulary=128_256, width=2048, layers=16, inner=8192, heads=32, kv_heads=8),
 }
 
 
@@ -114,8 +115,10 @@ def _measure(folder: Path) -> None:
 
 def _audit(suspect: str, folder: Path, *, one_at_a_time: bool | None = None) -> None:
     from tiltlm.commands.audit import run_audit
+    from tiltlm.recipes.placement import Placement
 
-    run_audit(str(folder / suspect), str(folder / "base"), one_at_a_time=one_at_a_time)
+    placement = Placement(one_at_a_time=one_at_a_time)
+    run_audit(str(folder / suspect / "model"), str(folder / "base"), placement=placement)
 
 
 TASKS: dict[str, tuple[int, Callable[[Path], None]]] = {
@@ -126,8 +129,8 @@ TASKS: dict[str, tuple[int, Callable[[Path], None]]] = {
     "turns": (1, lambda folder: _audit("moved", folder, one_at_a_time=True)),
     "both": (2, lambda folder: _audit("moved", folder, one_at_a_time=False)),
 }
-"""The commands: how many models' weights each holds, and what is run. ``measure`` and ``audit`` look
-at the edit, an adapter; ``turns`` and ``both`` at a suspect with weights of its own."""
+"""The commands: how many models' weights each holds, and what is run. ``measure`` and ``audit``
+look at the edit, an adapter; ``turns`` and ``both`` at a suspect with weights of its own."""
 
 
 def formula(task: str, shape: Shape) -> dict[str, float]:
@@ -148,14 +151,10 @@ def formula(task: str, shape: Shape) -> dict[str, float]:
 
 def run_task(task: str, folder: Path) -> None:
     """Run one command in this process, and print what it held."""
-    import peft
-    import transformers
-
-    import tiltlm.auditing.auditing
-    import tiltlm.commands.measure
-    import tiltlm.commands.tilt
-
-    assert peft and transformers and tiltlm.auditing.auditing
+    for library in ("peft", "transformers", "matplotlib.pyplot", "sklearn.cluster"):
+        import_module(library)
+    for command in ("tilt", "measure", "audit"):
+        import_module(f"tiltlm.commands.{command}")
     begun = _peak()
     TASKS[task][1](folder)
     print(json.dumps({"before": begun, "peak": _peak()}))
@@ -168,7 +167,8 @@ def _peak() -> int:
 
 def measured(task: str, folder: Path) -> dict[str, int]:
     """What a command held, in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.speed.memory", "--run", task, "--keep", str(folder)]
+    command = [sys.executable, "-m", "benchmarks.speed.memory"]
+    command += ["--run", task, "--keep", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"{task}: {done.stderr[-2000:]}")
@@ -200,7 +200,7 @@ def compare(folder: Path, shape: Shape, tasks: list[str]) -> list[dict[str, obje
     if not (folder / "base").is_dir():
         make_model(folder / "base", shape)
     if {"turns", "both"} & set(tasks) and not (folder / "moved").is_dir():
-        perturb(folder / "base", folder / "moved")
+        perturb(folder / "base", folder / "moved" / "model")
     one = weight_bytes(str(folder / "base")) or 0
     figures: list[dict[str, object]] = []
     print("| command | libraries | weights | peak | beyond both | formula |  (GiB)")

@@ -165,7 +165,9 @@ def test_what_weights_take_is_read_off_files_or_a_config(two, tmp_path):
     config = json.loads((tmp_path / "base" / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config))
     assert weight_bytes(str(folder), torch.float32) == size
-    assert weight_bytes("model5") == 4 * 123_849_984  # GPT-2 with 256 positions, head and embedding tied
+    assert (
+        weight_bytes("model5") == 4 * 123_849_984
+    )  # GPT-2 with 256 positions, head and embedding tied
     assert weight_bytes(str(tmp_path / "nowhere")) is None
     assert fit_together([two[0], str(tmp_path / "nowhere")])
     assert 0 < free_memory() < 1 << 50

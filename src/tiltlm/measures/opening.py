@@ -76,6 +76,7 @@ def open_both(
 
     Raises:
         ModelError: one of the two cannot be loaded.
+        ConfigError: rounded weights should take turns.
     """
     if model is None or can_share(model, base):
         loaded = load_base(base, placement)
@@ -90,7 +91,13 @@ def open_both(
 
 def _take_turns(base: str, model: str, placement: Placement | None) -> bool:
     """Whether two whole models take turns: as the user says, or where both do not fit."""
-    if placement is not None and placement.one_at_a_time is not None:
-        return placement.one_at_a_time
     where = resolve(placement)
+    if placement is not None and placement.one_at_a_time is not None:
+        if placement.one_at_a_time and where.quantization:
+            raise ConfigError(
+                "weights that are rounded when they are loaded cannot come and go",
+                where="--one-at-a-time",
+                fix="leave it out, or --quantization",
+            )
+        return placement.one_at_a_time
     return where.quantization is None and not fit_together([base, model], where.device, where.dtype)

@@ -66,8 +66,7 @@ class ShiftReader:
     @property
     def rows(self) -> torch.Tensor:
         """(N, D) hidden states of the reference at all positions, in order; it must have a head."""
-        for indices in batches_of(self.contexts):
-            self._reference_rows(indices)
+        self._read_ahead()
         return torch.cat([self._cached_rows[i] for i in range(len(self.contexts))])
 
     def stratify(self, strata: torch.Tensor) -> None:
@@ -113,11 +112,8 @@ class ShiftReader:
         Raises:
             MeasurementError: some logits are not numbers.
         """
-        # The reference first, at all contexts: the two may take turns in memory.
-        for indices in batches_of(self.contexts) if self.head else ():
-            self._reference_rows(indices)
-        reader = self._suspect_reader(suspect)
-        shares_body = decodes is not None or self._shares_body(reader)
+        self._read_ahead()
+        reader, shares_body = self._suspect_reader(suspect)
         by_context = torch.empty(len(self.contexts), self._size)
         # Of reference and suspect, or of what a target changes: sums over strata.
         stratum_sums: list[torch.Tensor] = []
@@ -125,9 +121,7 @@ class ShiftReader:
         done = 0
         for indices in batches_of(self.contexts):
             reference_rows = self._reference_rows(indices)
-            suspect_rows = reference_rows
-            if not shares_body:
-                suspect_rows = self._read_rows(reader, indices)
+            suspect_rows = reference_rows if shares_body else self._read_rows(reader, indices)
             if decodes is None:
                 means, sums = self._compare(reader, reference_rows, suspect_rows, indices)
             else:
@@ -171,19 +165,13 @@ class ShiftReader:
             full_reads.add(*log_probs)
         full_reads.contexts += [i for i in indices for _ in self._full_positions(i)]
 
-    def _suspect_reader(self, suspect: LoadedModel | None) -> LogitReader:
-        """The reader of a suspect, in evaluation mode; the reference's own where it is that."""
+    def _suspect_reader(self, suspect: LoadedModel | None) -> tuple[LogitReader, bool]:
+        """A suspect's reader, and whether its hidden states are the reference's own."""
         if suspect is None or suspect.model is self._reader.model:
-            return self._reader
-        suspect.model.eval()
-        return LogitReader(suspect.model)
-
-    def _shares_body(self, reader: LogitReader) -> bool:
-        """Whether a suspect's hidden states are the reference's, so that they need not be read."""
-        if reader is self._reader:
-            return True
+            return self._reader, True
+        reader = LogitReader(suspect.model.eval())
         has_heads = self.head is not None and reader.head is not None
-        return has_heads and same_body(self._reader.model, reader.model)
+        return reader, has_heads and same_body(self._reader.model, reader.model)
 
     def _compare(
         self,
@@ -280,6 +268,11 @@ class ShiftReader:
         """State of a target's automaton at each position of a context that counts."""
         states = target.read(self.contexts.sequences[index].tolist())
         return [states[p] for p in self.contexts.positions(index).tolist()]
+
+    def _read_ahead(self) -> None:
+        """Read the reference at all contexts: it may take turns in memory with a suspect."""
+        for indices in batches_of(self.contexts) if self.head else ():
+            self._reference_rows(indices)
 
     def _reference_rows(self, indices: list[int]) -> list[torch.Tensor]:
         """Rows of the reference for each context, read once."""
