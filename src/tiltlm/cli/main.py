@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import Any
 
 import typer
@@ -22,6 +24,7 @@ from tiltlm.cli.tilt import tilt
 from tiltlm.cli.tokens import tokens
 from tiltlm.errors import InterruptedRun, TiltError
 from tiltlm.quiet import quiet_libraries
+from tiltlm.team import is_first
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -51,14 +54,32 @@ def main() -> None:
     # Gradients of 124M weights are allocated anew each step; huge pages save a third of the step.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     try:
-        app()
+        with _one_speaks():
+            app()
     except TiltError as error:
         _fail(error)
     except KeyboardInterrupt:
-        _fail(InterruptedRun("interrupted; nothing was left half-written"))
+        interrupted = InterruptedRun("interrupted; nothing was left half-written")
+        interrupted.told_by_another = not is_first()
+        _fail(interrupted)
+
+
+@contextmanager
+def _one_speaks() -> Iterator[None]:
+    """Of several processes that a launcher started, let the first alone write to the screen.
+
+    Errors leave the block, so what only another process met with is still told.
+    """
+    if is_first():
+        yield
+        return
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+        yield
 
 
 def _fail(error: TiltError) -> None:
+    if error.told_by_another:
+        sys.exit(2)
     from rich.console import Console
     from rich.text import Text
 

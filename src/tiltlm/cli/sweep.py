@@ -57,11 +57,12 @@ def sweep(
     from tiltlm.commands.sweep import Sweep, parse_over, run_sweep
     from tiltlm.measures.suite_sizes import Sources
     from tiltlm.recipes.tilt import raw_recipe
+    from tiltlm.team import joined
 
-    name, values = parse_over(over)
     options = {"target": target, "by": by, "contexts": contexts, "seed": seed or None}
-    plan = Sweep(raw_recipe(model, options), name, values, suite, Sources(text, pairs))
-    with bars_on_stderr() as bars:
+    with joined(), bars_on_stderr() as bars:
+        name, values = parse_over(over)
+        plan = Sweep(raw_recipe(model, options), name, values, suite, Sources(text, pairs))
         record = run_sweep(plan, out, resume=resume, jobs=jobs, progress=bars)
     if as_json:
         typer.echo(record.model_dump_json())

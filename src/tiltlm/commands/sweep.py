@@ -28,6 +28,7 @@ from tiltlm.recipes.settings import read_settings
 from tiltlm.recipes.tilt import TiltRecipe
 from tiltlm.records.sweep import SweepPoint, SweepRecord
 from tiltlm.targets.parse import parse_target
+from tiltlm.team import joined
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,10 @@ class Sweep:
         return recipe
 
 
+Point = tuple[Sweep, TiltRecipe, Path]
+"""What `run_point` is given."""
+
+
 def parse_over(text: str) -> tuple[str, list[float | str]]:
     """Read ``NAME=V1,V2,…``.
 
@@ -109,6 +114,9 @@ def run_sweep(
 ) -> SweepRecord:
     """Realise and measure at every value.
 
+    Started by `torchrun` or ``accelerate launch``, the processes share the values out; all of them
+    return the record.
+
     Args:
         sweep: a recipe and what varies in it.
         out: a folder, new or to be resumed; gets ``sweep.json``, ``sweep.html`` and ``points/``.
@@ -119,42 +127,72 @@ def run_sweep(
     Raises:
         TiltError: any of the tree in `errors`; finished values are kept.
     """
-    progress = progress or NoProgress()
-    recipes = {value: sweep.at(value) for value in sweep.values}
+    with joined() as team:
+        if jobs < 1:
+            raise ConfigError(f"--jobs is {jobs}; it must be at least 1")
+        if jobs > 1 and team.size > 1:
+            raise ConfigError(
+                f"--jobs {jobs} in each of {team.size} processes that were launched",
+                fix="leave --jobs out, and start as many processes as values are to be at once",
+            )
+        if progress is None or not team.is_first:
+            progress = NoProgress()
+        recipes = {value: sweep.at(value) for value in sweep.values}
+        points = [
+            (sweep, recipe, out / "points" / _folder_name(value))
+            for value, recipe in recipes.items()
+        ]
+        missing = team.from_first(lambda: _missing(out, points, resume))
+        finished = len(points) - len(missing)
+        progress.begin("values", len(points))
+        progress.advance(finished)
+
+        def advance(done: int) -> None:
+            progress.advance(finished + done)
+
+        if jobs > 1 and len(missing) > 1:
+            _carry_out_in_pool([points[number] for number in missing], jobs, advance)
+        else:
+            team.share_out(
+                [str(number) for number in missing],
+                out / "points" / ".claims",
+                lambda number: run_point(*points[int(number)]),
+                advance,
+            )
+        return team.from_first(lambda: _collect(sweep, out))
+
+
+def _missing(out: Path, points: list[Point], resume: bool) -> list[int]:
+    """Numbers of the points that are not finished.
+
+    Raises:
+        RunError: the folder holds something, or points of another sweep.
+    """
     if out.is_dir() and any(out.iterdir()) and not resume:
         raise RunError(
             "--out holds something already", where=str(out), fix="--resume, or a new one"
         )
-    folders = {value: out / "points" / _folder_name(value) for value in recipes}
-    todo = [
-        (sweep, recipe, folders[value])
-        for value, recipe in recipes.items()
-        if not _finished(folders[value], recipe)
+    return [
+        number for number, (_, recipe, folder) in enumerate(points) if not _finished(folder, recipe)
     ]
-    finished = len(recipes) - len(todo)
-    progress.begin("values", len(recipes))
-    progress.advance(finished)
-    _carry_out(todo, jobs, lambda done: progress.advance(finished + done))
-    record = SweepRecord(over=sweep.over, points=[_point(v, folders[v]) for v in sweep.values])
+
+
+def _collect(sweep: Sweep, out: Path) -> SweepRecord:
+    """Write the record and the page of all points."""
     from tiltlm.report.sweep_page import render_sweep
 
+    points = [_point(value, out / "points" / _folder_name(value)) for value in sweep.values]
+    record = SweepRecord(over=sweep.over, points=points)
     write_json(out / "sweep.json", record.model_dump(mode="json"))
     write_text(out / "sweep.html", render_sweep(record))
     return record
 
 
-def _carry_out(todo: list[tuple[Sweep, TiltRecipe, Path]], jobs: int, advance: Advance) -> None:
-    """Work on points, in this process or in several; ``advance`` is told how many are done."""
-    if jobs < 1:
-        raise ConfigError(f"--jobs is {jobs}; it must be at least 1")
-    if jobs == 1 or len(todo) < 2:
-        for number, (sweep, recipe, folder) in enumerate(todo, 1):
-            run_point(sweep, recipe, folder)
-            advance(number)
-        return
+def _carry_out_in_pool(points: list[Point], jobs: int, advance: Advance) -> None:
+    """Work on points in several processes of our own; ``advance`` is told how many are done."""
     threads = max(1, (os.cpu_count() or 1) // jobs)
     with ProcessPoolExecutor(jobs, get_context("spawn"), _use_threads, (threads,)) as pool:
-        futures = [pool.submit(run_point, *point) for point in todo]
+        futures = [pool.submit(run_point, *point) for point in points]
         for number, future in enumerate(as_completed(futures), 1):
             future.result()
             advance(number)
