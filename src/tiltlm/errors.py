@@ -30,7 +30,7 @@ class TiltError(Exception):
 
     Attributes:
         told_by_another: whether another process of the same launch tells the user; None where
-            processes have not met over it (`team`).
+            processes have not met over it (`launching`).
 
     >>> print(TiltError("no such recipe: 'x'", where="command line", fix="see `tiltlm recipes`"))
     no such recipe: 'x'

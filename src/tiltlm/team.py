@@ -1,62 +1,55 @@
-"""Several processes that a launcher started for one command, at work in the same folder.
+"""What several processes of one launch do together: meet, hand on, share out work, fail as one.
 
-`torchrun` and `accelerate launch` start one command line N times, and say in the environment who is
-who. The processes meet over gloo and hand each other small things; what is large lies in the folder
-that all of them write to. Work is shared out by files that only one process can create. They belong
-to one launch and are cleared away by the next, so nothing that a killed process had claimed stays
-claimed.
-
-In a team every process is alone as far as other libraries know, and sees its own GPUs only:
-else a Trainer within the work would wait for the others, who train something else.
+They meet at the launcher's key-value store, through which they also hand each other small things;
+what is large lies in the folder that all of them write to. Who does what is kept in the store
+alone, so nothing that a killed process had taken stays taken. `launching` makes a team.
 """
 
 from __future__ import annotations
 
-import os
+import itertools
+import pickle
+import secrets
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass
-from datetime import timedelta
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
-from tiltlm.errors import RunError, TiltError
-from tiltlm.files import explain_storage, remove
+from tiltlm.errors import InterruptedRun, RunError, TiltError
+from tiltlm.files import explain_storage
 from tiltlm.progress import Advance
 
 T = TypeVar("T")
 
-PATIENCE = timedelta(days=1)
-"""How long a process waits for one that is alive and still at work."""
+SILENCE_SECONDS = 120.0
+"""A process that has given no sign of life for so long has ended."""
 
-_LAUNCHER = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-_LAUNCHER_BEGINNINGS = ("GROUP_", "ROLE_", "TORCHELASTIC_", "ACCELERATE_", "FSDP_", "PARALLELISM_")
-"""Settings of launchers, and how the names of others begin."""
+_BEAT_SECONDS, _POLL_SECONDS = 2.0, 0.05
+"""Between signs of life, and between looks at what others have brought."""
 
-_FAILED, _DONE = "failed", ".done"
-"""Name of the file that says that a process failed; ending of those that say what is done."""
-
-_POLL_SECONDS = 0.1
-
-_current: ContextVar[Team | None] = ContextVar("team", default=None)
+_PIECE_BYTES = 4 << 20
+"""The store takes no value of more than 8 MiB."""
 
 
-@dataclass(frozen=True)
 class Team:
     """The processes of one launch, as one of them sees them; without a launcher it is alone.
 
-    Attributes:
+    Args:
         rank: number of this process, from 0.
         size: how many there are.
         local_rank: number of this process among those on its machine.
+        store: by which they meet, a ``torch.distributed.Store``; None for a process alone.
     """
 
-    rank: int = 0
-    size: int = 1
-    local_rank: int = 0
-    _group: Any = None
+    def __init__(
+        self, rank: int = 0, size: int = 1, local_rank: int = 0, store: Any = None
+    ) -> None:
+        self.rank, self.size, self.local_rank = rank, size, local_rank
+        self._store = store
+        self._steps = itertools.count()
+        self._beats: dict[int, tuple[int, float]] = {}
 
     @property
     def is_first(self) -> bool:
@@ -76,7 +69,13 @@ class Team:
         Raises:
             TiltError: the same in all processes, if one of them failed or ended.
         """
-        return [value] if self._group is None else self._exchange(value, None, waiting)
+        if self._store is None:
+            return [value]
+        step = next(self._steps)
+        self._put(f"{step}/{self.rank}", value)
+        names = [f"{step}/{rank}" for rank in range(self.size)]
+        self._wait(lambda: self._store.check(names), waiting)
+        return [self._get(name) for name in names]
 
     def from_first(self, make: Callable[[], T]) -> T:
         """What the first process makes, in all of them.
@@ -103,199 +102,166 @@ class Team:
         self.meet(None)
         return made[0] if made else make()
 
-    def share_out(
-        self, names: Sequence[str], claims: Path, do: Callable[[str], None], advance: Advance
-    ) -> None:
+    def share_out(self, pieces: Sequence[T], do: Callable[[T], None], advance: Advance) -> None:
         """Do pieces of work, each in whichever process is free first.
 
         Once a process has failed the others take nothing more, and finish what they are at.
 
         Args:
-            names: of the pieces, each fit for a file's name; the same in all processes.
-            claims: a folder for the files that say who does what; cleared away before and after.
-            do: does a piece, and leaves it in a file.
+            pieces: the same in all processes.
+            do: does a piece, and leaves what comes of it in a file.
             advance: told how many pieces all processes have done; called in the first alone.
 
         Raises:
             TiltError: what ``do`` raised in any process.
         """
-        remove(claims)
-        if self._group is None:
-            for number, name in enumerate(names, 1):
-                do(name)
+        if self._store is None:
+            for number, piece in enumerate(pieces, 1):
+                do(piece)
                 advance(number)
             return
-        self.from_first(lambda: _make(claims))
-        if not claims.is_dir():
-            raise RunError(
-                "--out is not the same folder for all processes",
-                where=str(claims.parent),
-                fix="name one on a disk that all machines share",
-            )
+        taken, done = (f"{next(self._steps)}/{word}" for word in ("taken", "done"))
 
         def tell() -> None:
             if self.is_first:
-                advance(sum(1 for _ in claims.glob(f"*{_DONE}")))
+                advance(self._store.add(done, 0))
 
-        try:
-            for name in names:
-                if (claims / _FAILED).exists():
-                    break
-                if _claim(claims / name):
-                    do(name)
-                    (claims / (name + _DONE)).touch()
-                    tell()
-        except BaseException:
-            (claims / _FAILED).touch()
-            raise
+        while (number := self._store.add(taken, 1) - 1) < len(pieces):
+            self._heed_errors()
+            do(pieces[number])
+            self._store.add(done, 1)
+            tell()
         self.meet(None, tell)
-        self.from_first(lambda: remove(claims))
+        tell()
 
-    def _exchange(
-        self, value: Any, error: TiltError | None, waiting: Callable[[], None] | None = None
-    ) -> list[Any]:
-        """The values of all processes; raises the error of the first one that brings any."""
-        import torch.distributed as dist
+    def check_same_folder(self, folder: Path) -> None:
+        """Refuse a folder that lies on a disk of each machine's own.
 
-        brought: list[Any] = [None] * self.size
+        Args:
+            folder: it is made where it is not there.
+
+        Raises:
+            RunError: a process does not see what the first writes there.
+            StorageError: the disk is full, or may not be written.
+        """
+        if self._store is None:
+            return
+        mark = folder / self.from_first(lambda: f".{secrets.token_hex(8)}")
         try:
-            barrier = dist.barrier(self._group, async_op=True)
-            while barrier is not None and not barrier.is_completed():
-                if waiting:
-                    waiting()
-                time.sleep(_POLL_SECONDS)
-            if barrier is not None:
-                barrier.wait()
-            dist.all_gather_object(brought, (value, error), group=self._group)
-        except RuntimeError:
-            self._raise(
-                RunError(
-                    f"one of {self.size} processes has ended without a word; what was finished "
-                    "is kept",
-                    fix="the launcher's output may say why; then go on with --resume",
+            if self.is_first:
+                with explain_storage(folder):
+                    folder.mkdir(parents=True, exist_ok=True)
+                    mark.touch()
+            self.meet(None)
+            if not mark.exists():
+                raise RunError(
+                    "--out is not the same folder for all processes",
+                    where=str(folder),
+                    fix="name one on a disk that all machines share",
                 )
-            )
-        errors = [error for _, error in brought if error is not None]
-        if errors:
-            self._raise(errors[0])
-        return [value for value, _ in brought]
+            self.meet(None)
+        finally:
+            if self.is_first:
+                mark.unlink(missing_ok=True)
 
-    def _raise(self, error: TiltError) -> NoReturn:
-        """Raise what all processes raise, and only the first is to tell."""
-        error.told_by_another = not self.is_first
-        raise error from None
+    # -- what the processes know of each other ------------------------------------------------
 
-    def _report(self, error: Exception) -> NoReturn:
-        """Let all processes know what this one met with, and raise what all raise."""
+    def _put(self, name: str, value: Any) -> None:
+        """Write a value of any size; its name is there once all of it is."""
+        data = pickle.dumps(value)
+        starts = range(0, len(data), _PIECE_BYTES)
+        for number, start in enumerate(starts):
+            self._store.set(f"{name}/{number}", data[start : start + _PIECE_BYTES])
+        self._store.set(name, str(len(starts)))
+
+    def _get(self, name: str) -> Any:
+        pieces = range(int(self._store.get(name)))
+        return pickle.loads(b"".join(self._store.get(f"{name}/{number}") for number in pieces))
+
+    def _wait(self, until: Callable[[], bool], waiting: Callable[[], None] | None = None) -> None:
+        """Look again and again whether something is so, while all processes live and none fails."""
+        while not until():
+            self._heed_errors()
+            silent = self._silent()
+            if silent:
+                self._let_know(ended_silently(f"process {silent[0]} of {self.size}"))
+            if waiting:
+                waiting()
+            time.sleep(_POLL_SECONDS)
+
+    def _silent(self) -> list[int]:
+        """Processes that have given no sign of life for long."""
+        now = time.monotonic()
+        for rank in range(self.size):
+            beat = self._store.add(f"beats/{rank}", 0)
+            if beat != self._beats.get(rank, (-1, 0.0))[0]:
+                self._beats[rank] = (beat, now)
+        return [rank for rank, (_, since) in self._beats.items() if now - since > SILENCE_SECONDS]
+
+    def _let_know(self, error: TiltError) -> None:
+        """Tell all processes of an error; what the first one tells is what all raise."""
+        if self._store.add("failures", 1) == 1:
+            self._put("failed", error)
+
+    def _heed_errors(self) -> None:
+        """Raise what a process has told of."""
+        if self._store.check(["failed"]):
+            error: TiltError = self._get("failed")
+            error.told_by_another = not self.is_first
+            raise error
+
+    def _all_left(self) -> bool:
+        return bool(self._store.add("left", 0) == self.size)
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Give signs of life for the length of a block, and leave it when all do.
+
+        Raises:
+            TiltError: what any process left the block by; all leave it by that.
+        """
+        ended = threading.Event()
+
+        def beat() -> None:
+            with suppress(RuntimeError):  # The store has gone.
+                while not ended.is_set():
+                    self._store.add(f"beats/{self.rank}", 1)
+                    ended.wait(_BEAT_SECONDS)
+
+        thread = threading.Thread(target=beat, daemon=True)
+        thread.start()
+        try:
+            yield
+            self._store.add("left", 1)
+            self._wait(self._all_left)
+        except Exception as error:
+            self._leave_by(error)
+        except BaseException:
+            self._let_know(InterruptedRun("interrupted; what was finished is kept"))
+            raise
+        finally:
+            ended.set()
+            thread.join()
+
+    def _leave_by(self, error: Exception) -> NoReturn:
+        """Tell all processes, wait until they have finished what they are at, and raise."""
         if isinstance(error, TiltError):
-            if self._group is None or error.told_by_another is not None:
-                raise error
-            self._exchange(None, error)
-        elif self._group is not None:
-            told = RunError(
-                f"process {self.rank} failed: {type(error).__name__}: {error}",
-                fix="what was finished is kept: go on with --resume",
-            )
-            try:
-                self._exchange(None, told)
-            except TiltError:
-                raise error from None
+            self._let_know(error)
+        else:
+            what = f"process {self.rank} failed: {type(error).__name__}: {error}"
+            self._let_know(RunError(what, fix="mend that, then go on with --resume"))
+        self._store.add("left", 1)
+        while not self._all_left() and not self._silent():
+            time.sleep(_POLL_SECONDS)
+        while isinstance(error, TiltError) and not self._silent():
+            self._heed_errors()
+            time.sleep(_POLL_SECONDS)
         raise error
 
 
-def is_first() -> bool:
-    """Whether this process speaks for the command: it is alone, or the first that was launched."""
-    team = _current.get()
-    return team.is_first if team else os.environ.get("RANK", "0") == "0"
-
-
-@contextmanager
-def joined() -> Iterator[Team]:
-    """The team of this process for the length of a block, which all processes must go through.
-
-    An error that one of them leaves the block by, all leave it by. Within another such block this
-    is the same team.
-
-    Yields:
-        the team; without a launcher one process alone, and nothing is changed.
-
-    Raises:
-        RunError: the processes do not reach each other, or one has ended.
-        TiltError: what another process left the block by.
-    """
-    team = _current.get()
-    if team is not None:
-        yield team
-    elif "RANK" not in os.environ or "WORLD_SIZE" not in os.environ:
-        yield Team()
-    else:
-        with _launched() as team:
-            mark = _current.set(team)
-            try:
-                yield team
-                team.meet(None)
-            except Exception as error:
-                team._report(error)
-            finally:
-                _current.reset(mark)
-
-
-@contextmanager
-def _launched() -> Iterator[Team]:
-    """The team that the environment tells of, which nobody else is told of meanwhile."""
-    import torch.distributed as dist
-
-    rank, size, local_rank, local_size = (
-        int(os.environ.get(name, default))
-        for name, default in zip(
-            ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"), "0101", strict=True
-        )
+def ended_silently(process: str) -> RunError:
+    """The error for a process of which nothing is heard any more; ``process`` names it."""
+    return RunError(
+        f"{process} has ended without a word; what was finished is kept",
+        fix="the launcher's output may say why; then go on with --resume",
     )
-    before = dict(os.environ)
-    begun = dist.is_initialized()
-    try:
-        if not begun:
-            dist.init_process_group("gloo")
-        group = dist.new_group(backend="gloo", timeout=PATIENCE)
-    except (RuntimeError, ValueError) as error:
-        raise RunError(
-            f"the {size} processes do not reach each other: {str(error).splitlines()[0]}",
-            fix="start them by torchrun or accelerate launch, or one without a launcher",
-        ) from None
-    try:
-        for name in before:
-            if name in _LAUNCHER or name.startswith(_LAUNCHER_BEGINNINGS):
-                del os.environ[name]
-        _see_own_gpus(local_rank, local_size)
-        yield Team(rank, size, local_rank, group)
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
-        if not begun:
-            dist.destroy_process_group()
-
-
-def _see_own_gpus(local_rank: int, local_size: int) -> None:
-    """Leave this process its share of the machine's GPUs, at least one; CUDA must be untouched."""
-    import torch
-
-    listed = os.environ.get("CUDA_VISIBLE_DEVICES")
-    visible = listed.split(",") if listed else [str(i) for i in range(torch.cuda.device_count())]
-    if visible and listed != "":
-        share = max(1, len(visible) // local_size)
-        own = [visible[(local_rank * share + i) % len(visible)] for i in range(share)]
-        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(own)
-
-
-def _make(folder: Path) -> None:
-    with explain_storage(folder):
-        folder.mkdir(parents=True)
-
-
-def _claim(path: Path) -> bool:
-    """Whether this process is the one that created a file."""
-    try:
-        path.touch(exist_ok=False)
-    except FileExistsError:
-        return False
-    return True

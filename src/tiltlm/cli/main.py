@@ -23,8 +23,8 @@ from tiltlm.cli.sweep import sweep
 from tiltlm.cli.tilt import tilt
 from tiltlm.cli.tokens import tokens
 from tiltlm.errors import InterruptedRun, TiltError
+from tiltlm.launching import await_told, is_first, tell_told
 from tiltlm.quiet import quiet_libraries
-from tiltlm.team import is_first
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -59,9 +59,9 @@ def main() -> None:
     except TiltError as error:
         _fail(error)
     except KeyboardInterrupt:
-        interrupted = InterruptedRun("interrupted; nothing was left half-written")
-        interrupted.told_by_another = not is_first()
-        _fail(interrupted)
+        if is_first():
+            _fail(InterruptedRun("interrupted; nothing was left half-written"))
+        sys.exit(2)
 
 
 @contextmanager
@@ -79,6 +79,7 @@ def _one_speaks() -> Iterator[None]:
 
 def _fail(error: TiltError) -> None:
     if error.told_by_another:
+        await_told()
         sys.exit(2)
     from rich.console import Console
     from rich.text import Text
@@ -86,6 +87,8 @@ def _fail(error: TiltError) -> None:
     message = Text(f"{type(error).__name__}: ", style="bold red")
     message.append(Text(str(error), style="default"))
     Console(stderr=True).print(message, soft_wrap=True)
+    if error.told_by_another is not None:
+        tell_told()
     sys.exit(2)
 
 

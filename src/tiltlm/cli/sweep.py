@@ -55,9 +55,9 @@ def sweep(
     from tiltlm.cli.bars import bars_on_stderr
     from tiltlm.cli.printing_measure import print_sweep
     from tiltlm.commands.sweep import Sweep, parse_over, run_sweep
+    from tiltlm.launching import joined
     from tiltlm.measures.suite_sizes import Sources
     from tiltlm.recipes.tilt import raw_recipe
-    from tiltlm.team import joined
 
     options = {"target": target, "by": by, "contexts": contexts, "seed": seed or None}
     with joined(), bars_on_stderr() as bars:

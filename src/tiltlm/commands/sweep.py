@@ -22,13 +22,13 @@ from tiltlm.commands.measure import run_measure
 from tiltlm.commands.tilt import run_tilt
 from tiltlm.errors import ConfigError, RunError
 from tiltlm.files import staged, write_json, write_text
+from tiltlm.launching import joined
 from tiltlm.measures.suite_sizes import Sources
 from tiltlm.progress import Advance, NoProgress, Progress
 from tiltlm.recipes.settings import read_settings
 from tiltlm.recipes.tilt import TiltRecipe
 from tiltlm.records.sweep import SweepPoint, SweepRecord
 from tiltlm.targets.parse import parse_target
-from tiltlm.team import joined
 
 
 @dataclass(frozen=True)
@@ -143,6 +143,7 @@ def run_sweep(
             for value, recipe in recipes.items()
         ]
         missing = team.from_first(lambda: _missing(out, points, resume))
+        team.check_same_folder(out)
         finished = len(points) - len(missing)
         progress.begin("values", len(points))
         progress.advance(finished)
@@ -153,12 +154,7 @@ def run_sweep(
         if jobs > 1 and len(missing) > 1:
             _carry_out_in_pool([points[number] for number in missing], jobs, advance)
         else:
-            team.share_out(
-                [str(number) for number in missing],
-                out / "points" / ".claims",
-                lambda number: run_point(*points[int(number)]),
-                advance,
-            )
+            team.share_out(missing, lambda number: run_point(*points[number]), advance)
         return team.from_first(lambda: _collect(sweep, out))
 
 

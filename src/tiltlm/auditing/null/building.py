@@ -24,12 +24,13 @@ from tiltlm.contexts.token_contexts import TokenContexts
 from tiltlm.defaults import AUDIT_CONTEXTS, AUDIT_TOKENS, NULL_MODELS, TRIGGER_WORDS
 from tiltlm.errors import ConfigError, ModelError
 from tiltlm.files import check_out
+from tiltlm.launching import joined
 from tiltlm.models.fingerprints import fingerprint
 from tiltlm.models.loading import LoadedModel
 from tiltlm.progress import NoProgress, Progress
 from tiltlm.records.audit import NullBuilt
 from tiltlm.stopwatch import Stopwatch
-from tiltlm.team import Team, joined
+from tiltlm.team import Team
 from tiltlm.treatments.benign import STEPS
 
 
@@ -117,6 +118,7 @@ def build_null(
             steps=steps, words=probe_words(loaded.vocabulary, given, words), seed=seed,
         )  # fmt: skip
         _check_same_plan(plan, team.from_first(lambda: _begin(out, plan)), team)
+        team.check_same_folder(out)
         if progress is None or not team.is_first:
             progress = NoProgress()
         name = model_name(reference)
@@ -176,12 +178,7 @@ def _make_pack(
     progress.begin("benign changes", models)
     finished = models - len(missing)
     progress.advance(finished)
-    team.share_out(
-        [str(number) for number in missing],
-        out / "members" / "claims",
-        lambda number: maker.make(int(number)),
-        lambda done: progress.advance(finished + done),
-    )
+    team.share_out(missing, maker.make, lambda done: progress.advance(finished + done))
     redrawn = {name: why for part in team.meet(maker.redrawn) for name, why in part.items()}
 
     def assemble() -> NullBuilt:
