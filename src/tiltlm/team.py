@@ -238,6 +238,7 @@ class Team:
             self._leave_by(error)
         except BaseException:
             self._let_know(InterruptedRun("interrupted; what was finished is kept"))
+            self._store.add("left", 1)
             raise
         finally:
             ended.set()
