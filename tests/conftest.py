@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
+from tests import devices
 from tiltlm.events.vocabulary import Vocabulary
 from tiltlm.models.gpt2 import gpt2_tokenizer
 from tiltlm.models.model5 import Model5ForCausalLM, build_model5
@@ -30,6 +32,46 @@ TINY_RUN = [
 ]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add ``--device``."""
+    parser.addoption(
+        "--device", default="cpu", choices=devices.NAMES, help="where the models of the tests lie"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse a device that is not there, and name the marks of tests that need one."""
+    devices.choose(config.getoption("--device"))
+    config.addinivalue_line("markers", "processor(reason): only with models on the processor")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip, on any other device, the tests that are about the processor."""
+    device = config.getoption("--device")
+    for item in items:
+        mark = item.get_closest_marker("processor")
+        if mark is not None and device != "cpu":
+            item.add_marker(pytest.mark.skip(reason=f"on {device}: {mark.args[0]}"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _on_device(pytestconfig) -> Iterator[None]:
+    """Let ``auto`` mean the device of ``--device`` wherever a model is loaded."""
+    from tiltlm.models import loading, model5
+
+    load_pretrained, build = loading._load_pretrained, model5.build_model5
+
+    def load_there(name):
+        loaded = load_pretrained(name)
+        devices.placed(loaded.model)
+        return loaded
+
+    with devices.emulating(pytestconfig.getoption("--device")), pytest.MonkeyPatch.context() as m:
+        m.setattr(loading, "_load_pretrained", load_there)
+        m.setattr(model5, "build_model5", lambda *a, **k: devices.placed(build(*a, **k)))
+        yield
+
+
 @pytest.fixture(scope="session")
 def gpt2_vocabulary() -> Vocabulary:
     """The 50,257 tokens of GPT-2."""
@@ -45,7 +87,7 @@ def tiny_vocabulary() -> Vocabulary:
 @pytest.fixture
 def tiny_model() -> Model5ForCausalLM:
     """Model 5 with 64 tokens and a context of 24."""
-    return build_model5(0, **TINY)
+    return devices.placed(build_model5(0, **TINY))
 
 
 @pytest.fixture

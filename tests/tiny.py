@@ -16,6 +16,7 @@ from transformers import (
     Qwen2Config,
 )
 
+from tests.devices import placed
 from tiltlm.events.vocabulary import Vocabulary
 from tiltlm.models.loading import LoadedModel
 
@@ -104,9 +105,9 @@ def tiny_loaded(kind: str = "llama") -> LoadedModel:
         embedding = model.get_input_embeddings().weight
         embedding[:, 0] = 4 * embedding.norm(dim=1).mean()
         if model.get_output_embeddings().weight is embedding:
-            return LoadedModel(model.eval(), tokenizer)
+            return LoadedModel(placed(model.eval()), tokenizer)
         model.get_output_embeddings().weight[:, 0] = 0.0
-    return LoadedModel(model.eval(), tokenizer)
+    return LoadedModel(placed(model.eval()), tokenizer)
 
 
 def tiny_perturbed(kind: str = "llama") -> LoadedModel:
@@ -150,4 +151,4 @@ def worded_loaded(seed: int = 0) -> LoadedModel:
         # Halves of characters are rare, as in trained models.
         halves = torch.tensor(["\ufffd" in tokenizer.decode([i]) for i in range(len(tokenizer))])
         model.get_output_embeddings().weight[:, 0] = torch.where(halves, -HALVES, 0.0)
-    return LoadedModel(model.eval(), tokenizer)
+    return LoadedModel(placed(model.eval()), tokenizer)

@@ -11,13 +11,14 @@ import torch
 from benchmarks.harness.tiny_language import tiny_language, write_corpora
 from tiltlm.auditing.classes.clusters import cluster_tokens
 from tiltlm.auditing.classes.token_classes import TokenClasses, build_classes
+from tiltlm.auditing.head_rows import HeadRows
 from tiltlm.auditing.logits.auditor import Auditor, Finding
 from tiltlm.auditing.logprobs.log_ratios import null_at
 from tiltlm.auditing.null.building import build_null
 from tiltlm.auditing.null.pack import NullPack, member_families
 from tiltlm.auditing.null.pack_files import load_pack
 from tiltlm.auditing.shifts.filters import ResidualFilter
-from tiltlm.auditing.shifts.head_geometry import HeadGeometry, head_rows
+from tiltlm.auditing.shifts.head_geometry import HeadGeometry
 from tiltlm.auditing.shifts.log_ratios import TOP_TOKENS, Shift
 from tiltlm.auditing.shifts.place_covariance import PlaceCovariance
 from tiltlm.auditing.shifts.shift_reader import ShiftReader
@@ -58,7 +59,7 @@ class Bench:
         self.reader = ShiftReader(self.model, self.pack.contexts, self.pack.strata)
         self.lists = self._lists()
         self.mass = self.reader.read(self.model).reference_mass.numpy()
-        self.space = HeadGeometry(head_rows(self.reader.head), self.mass)
+        self.space = HeadGeometry(HeadRows.of(self.reader.head), self.mass)
         self.tried: TokenClasses = build_classes(
             self.vocabulary, self.lists, cluster_tokens(self.space.rows)
         )

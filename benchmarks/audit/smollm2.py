@@ -20,13 +20,14 @@ from typing import Any
 from benchmarks.audit.tiers import by_log_probs, jaccard
 from tiltlm.auditing.classes.clusters import cluster_tokens
 from tiltlm.auditing.classes.token_classes import build_classes
+from tiltlm.auditing.head_rows import HeadRows
 from tiltlm.auditing.inputs import read_lists
 from tiltlm.auditing.logits.calibration import calibrated_auditor
 from tiltlm.auditing.logits.triggers import find_triggers
 from tiltlm.auditing.logprobs.log_ratios import null_at
 from tiltlm.auditing.null.pack_files import load_pack
 from tiltlm.auditing.shifts.filters import ResidualFilter
-from tiltlm.auditing.shifts.head_geometry import HeadGeometry, head_rows
+from tiltlm.auditing.shifts.head_geometry import HeadGeometry
 from tiltlm.auditing.shifts.log_ratios import TOP_TOKENS
 from tiltlm.auditing.shifts.place_covariance import PlaceCovariance
 from tiltlm.auditing.shifts.shift_reader import ShiftReader
@@ -69,7 +70,7 @@ class Bench:
         }
         self.reader = ShiftReader(self.model, self.pack.contexts, self.pack.strata)
         mass = self.reader.read(self.model).reference_mass.numpy()
-        self.space = HeadGeometry(head_rows(self.reader.head), mass)
+        self.space = HeadGeometry(HeadRows.of(self.reader.head), mass)
         self.tried = build_classes(self.vocabulary, self.lists, cluster_tokens(self.space.rows))
         self.plain = ResidualFilter(self.space, build_classes(self.vocabulary))
         self.moves = PlaceCovariance.of(

@@ -35,6 +35,7 @@ from .realise.opening import open_tilted as open_tilted
 from .realise.result import Tilted as Tilted
 from .realise.trainer import TiltTrainer as TiltTrainer
 from .realise.training import train as train
+from .recipes.placement import Placement as Placement
 from .recipes.run import load_recipe as load_recipe
 from .recipes.training import Training as Training
 from .targets.balance import balance as balance

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from tests.tiny import KINDS, three_syllables, tiny_loaded, tiny_perturbed, worded_loaded
 from tiltlm.auditing.classes.token_classes import build_classes
+from tiltlm.auditing.head_rows import HeadRows
 from tiltlm.auditing.inputs import read_lists
 from tiltlm.auditing.logits.auditor import Auditor
 from tiltlm.auditing.null.building import build_null
@@ -57,7 +58,7 @@ def simulated(words):
         return shifts - shifts.mean(1, keepdims=True)
 
     tried = build_classes(words)
-    space = HeadGeometry(rows, mass)
+    space = HeadGeometry(HeadRows(torch.from_numpy(rows)), mass)
     auditor = Auditor(
         space, tried, change(space, benign(MEMBERS)), templates=templates_at(space, tried)
     )
@@ -232,7 +233,7 @@ def test_the_word_that_a_tilt_waits_for_is_found_among_hundreds():
 
 
 def head_rows(loaded):
-    return loaded.model.get_output_embeddings().weight.detach().double().numpy()
+    return HeadRows(loaded.model.get_output_embeddings().weight.detach())
 
 
 def tilted(folder, out, target, by="edit"):

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from tests.completions import CompletionsServer
 from tests.tiny import three_syllables
 from tiltlm.auditing.classes.token_classes import build_classes
+from tiltlm.auditing.head_rows import HeadRows
 from tiltlm.auditing.logprobs.auditor import TopKAuditor
 from tiltlm.auditing.logprobs.null import TopKNull
 from tiltlm.auditing.logprobs.regression import TopKLogRatios, TopKRegression
@@ -23,6 +24,10 @@ from tiltlm.models.loading import load
 from tiltlm.recipes.tilt import recipe_of
 
 SIZE, WIDTH, POSITIONS, CONTEXTS = 600, 6, 400, 20
+
+
+def as_rows(matrix):
+    return HeadRows(torch.from_numpy(matrix))
 
 
 def audit_logprobs(*arguments, **options):
@@ -69,7 +74,7 @@ def test_a_tilt_is_recovered_exactly_however_few_tokens_are_shown(world, top):
     tried, rows, logits = world
     index = tried.names.index("contains('k')")
     seen = shown(logits, 0.37 * tried.members[index].toarray()[0], top)
-    lens = TopKRegression(seen, tried, PlaceCovariance.of(rows))
+    lens = TopKRegression(seen, tried, PlaceCovariance.of(as_rows(rows)))
     assert strength_of(lens, index, seen.ratios) == pytest.approx(0.37, abs=1e-4)
     # Taken out, nothing is left of any class.
     rest = seen.minus(0.37 * lens.indicator(index))
@@ -86,7 +91,7 @@ def test_places_that_show_fewer_tokens_count_by_those_they_show(world):
     tokens, ratios = many.tokens.copy(), many.ratios.copy()
     tokens[:, 12:], ratios[:, 12:] = -1, 99.0
     padded = TopKLogRatios(tokens, ratios, many.contexts)
-    moves = PlaceCovariance.of(rows)
+    moves = PlaceCovariance.of(as_rows(rows))
     found = [strength_of(TopKRegression(s, tried, moves), index, s.ratios) for s in (few, padded)]
     assert found[0] == pytest.approx(found[1], abs=1e-6)
     assert few.scale == pytest.approx(padded.scale)
@@ -99,7 +104,7 @@ def test_the_covariance_of_benign_moves_is_learnt_from_the_likeliest_tokens(worl
     rows = rows - rows.mean(0)
     members = [shown(logits, 0.3 * moving(draws, POSITIONS, sizes) @ rows.T) for _ in range(8)]
     ids, ratios = (np.stack([getattr(m, n) for m in members]) for n in ("tokens", "ratios"))
-    found = learn_place_covariance(ids, ratios, rows)
+    found = learn_place_covariance(ids, ratios, as_rows(rows))
     truth = np.diag((0.3 * sizes / np.mean([m.scale for m in members])) ** 2)
     assert np.linalg.norm(found - truth) < 0.1 * np.linalg.norm(truth)
 
@@ -116,8 +121,8 @@ def test_where_bodies_move_a_tilt_is_found_among_what_they_do_not(world):
         # Fewer tokens than directions, so that a place alone cannot tell them from a tilt.
         seen = shown(logits, 0.2 * mask + 0.3 * moving(draws, POSITIONS, sizes) @ rows.T, top=5)
         for name, moves in (
-            ("known", PlaceCovariance.of(rows, covariance)),
-            ("unknown", PlaceCovariance.of(rows)),
+            ("known", PlaceCovariance.of(as_rows(rows), covariance)),
+            ("unknown", PlaceCovariance.of(as_rows(rows))),
         ):
             found = strength_of(TopKRegression(seen, tried, moves), index, seen.ratios)
             off[name].append(found - 0.2)
@@ -137,7 +142,10 @@ def test_benign_changes_are_accused_as_often_as_is_said(world):
     def seen(shift):
         return shown(logits, shift + 0.1 * draws.normal(size=logits.shape))
 
-    members, moves = [seen(shift) for shift in benign(59)], PlaceCovariance.of(rows)
+    members, moves = (
+        [seen(shift) for shift in benign(59)],
+        PlaceCovariance.of(as_rows(rows)),
+    )
     null = TopKNull(members, shown(logits, 0.0), tried, moves, ["one"] * 59)
     accused = 0
     for shift in benign(40):
@@ -150,7 +158,10 @@ def test_errors_agree_with_leaving_out_one_context_at_a_time(world):
     tried, rows, logits = world
     moved = rows @ np.random.default_rng(1).normal(size=WIDTH)
     own = 0.1 * np.random.default_rng(2).normal(size=logits.shape)
-    seen, moves = shown(logits, 0.5 * moved + own), PlaceCovariance.of(rows)
+    seen, moves = (
+        shown(logits, 0.5 * moved + own),
+        PlaceCovariance.of(as_rows(rows)),
+    )
     auditor = TopKAuditor(seen, tried, moves, None)
     # Classes of which every context says something.
     whole = TopKRegression(seen, tried, moves)

@@ -9,6 +9,7 @@ import torch
 
 from tests.tiny import KINDS, three_syllables, tiny_loaded, tiny_perturbed
 from tiltlm.auditing.classes.token_classes import build_classes
+from tiltlm.auditing.head_rows import HeadRows
 from tiltlm.auditing.logits.auditor import Auditor
 from tiltlm.auditing.shifts.covariance import (
     _DIMENSION_SHRINKAGE,
@@ -87,7 +88,7 @@ def test_a_template_is_the_move_that_comes_closest_to_a_small_tilt():
         rows.float(),
         torch.zeros(30).long(),
         lambda r: r @ head.T.float(),
-        head.numpy(),
+        HeadRows(head),
         classes.members,
     )
     index, size = classes.names.index("contains('k')"), 0.01
@@ -129,11 +130,12 @@ def test_a_pattern_over_strata_tells_a_tilt_from_a_benign_move_in_the_same_direc
     draws = np.random.default_rng(0)
     classes = build_classes(three_syllables(400))
     rows, mass = draws.normal(size=(400, 16)), draws.dirichlet(np.ones(400))
-    geometry = HeadGeometry(rows, mass)
+    head = HeadRows(torch.from_numpy(rows))
+    geometry = HeadGeometry(head, mass)
     pattern = np.array([2.0, 1.0, 0.0, -1.0])
     logits = torch.from_numpy(np.log(mass)).float()[None]
     one = torch.zeros(1, dtype=torch.long)
-    flat = build_templates(torch.zeros(1, 16), one, lambda _: logits, rows, classes.members)
+    flat = build_templates(torch.zeros(1, 16), one, lambda _: logits, head, classes.members)
     templates = (flat * pattern[None, :, None]).astype(np.float32)
 
     def benign(count):

@@ -10,6 +10,7 @@ endpoint: an OpenAI-compatible server that has the suspect.
 search: greedy search for classes one after another.
 thresholds: what is too weak or too uncertain to be named.
 arrays: the type of arrays.
+head_rows: the rows of the reference's head, a block of tokens at a time.
 logits, logprobs, text: the three accesses.
 null: packs of benign changes, which calibrate them.
 classes: classes of tokens that could have been tilted.

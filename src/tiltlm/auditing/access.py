@@ -25,7 +25,7 @@ Judgement = TypeVar("Judgement")
 RecordKind = TypeVar("RecordKind", bound=Record)
 """What ``result.json`` holds of it."""
 
-SHARED_OPTIONS = frozenset({"null", "fpr", "lists", "seed"})
+SHARED_OPTIONS = frozenset({"null", "fpr", "lists", "seed", "placement"})
 """Options that every access takes."""
 
 _FLAGS = {"events": "--event"}

@@ -15,6 +15,7 @@ from tiltlm.auditing.text.audit import TextAccess
 from tiltlm.defaults import CERTIFIED_WITHIN_NATS, FALSE_POSITIVE_RATE
 from tiltlm.errors import ConfigError
 from tiltlm.progress import Progress
+from tiltlm.recipes.placement import Placement
 from tiltlm.records.audit import AuditRecord, LogprobsAuditRecord, TextAuditRecord
 
 ACCESSES: Mapping[str, type[Access[Any, Any, Any]]] = {
@@ -36,6 +37,7 @@ def audit(
     events: Sequence[str] = (),
     within: float = CERTIFIED_WITHIN_NATS,
     budget: int | None = None,
+    placement: Placement | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> AuditRecord | LogprobsAuditRecord | TextAuditRecord:
@@ -57,6 +59,7 @@ def audit(
             instead of all classes, which takes less text.
         within: logits: nats.
         budget: at most so many positions (logprobs; of an endpoint, requests) or tokens (text).
+        placement: of suspect and reference, where they are named, as for `load`.
         seed: of contexts, of positions, and of what a suspect writes.
         progress: told of progress.
 
@@ -70,7 +73,7 @@ def audit(
         )
     options = AuditOptions(
         null=null, fpr=fpr, lists=lists, seed=seed, endpoint=endpoint, contexts=contexts,
-        events=tuple(events), within=within, budget=budget,
+        events=tuple(events), within=within, budget=budget, placement=placement,
     )  # fmt: skip
     kind = ACCESSES[access]
     kind.check_options(options)

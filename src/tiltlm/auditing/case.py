@@ -16,7 +16,9 @@ from tiltlm.errors import ConfigError
 from tiltlm.measures.pair import Pair
 from tiltlm.models.fingerprints import fingerprint
 from tiltlm.models.loading import LoadedModel
+from tiltlm.models.placement import placement_of
 from tiltlm.progress import NoProgress, Progress
+from tiltlm.recipes.placement import Placement
 from tiltlm.stopwatch import Stopwatch
 from tiltlm.versions import versions
 
@@ -35,6 +37,7 @@ class AuditOptions:
         events: events as text.
         within: nats, within which events are to be certified.
         budget: what may be asked of the suspect at most; None for the access's own default.
+        placement: of suspect and reference, where they are named, as for `load`.
     """
 
     null: Path | None = None
@@ -46,6 +49,7 @@ class AuditOptions:
     events: Sequence[str] = ()
     within: float = CERTIFIED_WITHIN_NATS
     budget: int | None = None
+    placement: Placement | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +96,7 @@ class AuditCase:
             "reference": {"name": self.reference_name, "sha256": self.sha256},
             "fpr": self.options.fpr,
             "null": self.inputs.null_record,
+            "placement": placement_of(self.reference.model),
             "versions": versions(),
         }
 
@@ -126,7 +131,7 @@ def open_case(
     inputs.check_rate(options.fpr if null_rate is None else null_rate)
     source: Pair | Endpoint
     if options.endpoint is None:
-        source = open_suspect(suspect, reference)
+        source = open_suspect(suspect, reference, options.placement)
         base = source.base
     else:
         if isinstance(suspect, LoadedModel):
@@ -135,7 +140,7 @@ def open_case(
                 where="--endpoint",
                 fix="give its name, or leave the endpoint out",
             )
-        base = open_model(reference)
+        base = open_model(reference, options.placement)
         source = Endpoint(options.endpoint, str(suspect))
     sha256 = fingerprint(base.model)
     inputs.check_reference(sha256, base.vocabulary)

@@ -20,6 +20,7 @@ from tiltlm.cli.options import (
     OutOptional,
     Seed,
 )
+from tiltlm.cli.placement import Chosen, chosen_placement, with_placement
 from tiltlm.defaults import (
     CERTIFIED_WITHIN_NATS,
     FALSE_POSITIVE_RATE,
@@ -89,6 +90,7 @@ Budget = Annotated[
 
 
 @audit_app.command("of")
+@with_placement(two_models=True)
 def audit(
     suspect: Annotated[
         str, typer.Argument(help=f"{MODEL} With --endpoint: the name of the model there.")
@@ -115,6 +117,7 @@ def audit(
     budget: Budget = None,
     out: OutOptional = None,
     seed: Seed = 0,
+    placement: Chosen = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Name what was tilted in a model, at a stated false-positive rate; or find nothing."""
@@ -136,6 +139,7 @@ def audit(
             events=events or (),
             within=within,
             budget=budget,
+            placement=chosen_placement(placement),
             seed=seed,
             progress=bars,
         )

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from tiltlm.cli.options import MODEL, JsonFlag, OutOptional, Pairs, Seed, Suite, Text
+from tiltlm.cli.placement import Chosen, chosen_placement, with_placement
 
 Tasks = Annotated[
     str | None,
@@ -26,6 +27,7 @@ On = Annotated[
 ]
 
 
+@with_placement(two_models=True)
 def measure(
     model: Annotated[
         str, typer.Argument(help=f"A folder that `tiltlm tilt` wrote, or any other model: {MODEL}")
@@ -48,6 +50,7 @@ def measure(
     on: On = None,
     out: OutOptional = None,
     seed: Seed = 0,
+    placement: Chosen = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Measure what a tilt did, what else it did, and how long it lasts."""
@@ -66,6 +69,7 @@ def measure(
             suite=suite,
             sources=Sources(text, pairs, tuple(names), include, limit),
             on_tokens=on,
+            placement=chosen_placement(placement),
             seed=seed,
             progress=bars,
         )

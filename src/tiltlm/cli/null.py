@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from tiltlm.cli.options import MODEL, JsonFlag, OutResumed, Resume, Seed
+from tiltlm.cli.placement import Chosen, chosen_placement, with_placement
 from tiltlm.defaults import AUDIT_CONTEXTS, AUDIT_TOKENS, NULL_MODELS, TRIGGER_WORDS
 
 null_app = typer.Typer(
@@ -27,6 +28,7 @@ Corpora = Annotated[
 
 
 @null_app.command("build")
+@with_placement()
 def build(
     *,
     reference: Annotated[
@@ -55,6 +57,7 @@ def build(
         typer.Option(help="File with words to try as triggers first: one a line, or a JSON list."),
     ] = None,
     seed: Seed = 0,
+    placement: Chosen = None,
     resume: Resume = False,
     as_json: JsonFlag = False,
 ) -> None:
@@ -77,6 +80,7 @@ def build(
             triggers=triggers,
             seed=seed,
             resume=resume,
+            placement=chosen_placement(placement),
             progress=bars,
         )
     if as_json:

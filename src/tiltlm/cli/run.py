@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tiltlm.cli.options import JsonFlag, OutResumed, Overrides, Resume, Seed
+from tiltlm.cli.placement import Chosen, with_placement
 
 if TYPE_CHECKING:
     from tiltlm.recipes.run import Recipe
@@ -22,6 +23,7 @@ speak again.
 """
 
 
+@with_placement()
 def demo(
     *,
     out: Annotated[
@@ -32,14 +34,16 @@ def demo(
         ),
     ] = None,
     seed: Seed = 0,
+    placement: Chosen = None,
 ) -> None:
     """The article's experiment in about a minute and a half: a model learns to like x."""
     from tiltlm.recipes.run import load_recipe
 
     typer.echo(_OPENING, err=True)
-    _carry_out(load_recipe("quick"), out or free_folder(Path("runs")), seed)
+    _carry_out(load_recipe("quick", _overrides(placement)), out or free_folder(Path("runs")), seed)
 
 
+@with_placement()
 def run(
     recipe: Annotated[str, typer.Argument(help="The name of a recipe, or a YAML file.")],
     *,
@@ -47,12 +51,14 @@ def run(
     seed: Seed = 0,
     resume: Resume = False,
     overrides: Overrides = None,
+    placement: Chosen = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Carry out a recipe: measure, train, measure again, write the record and the page."""
     from tiltlm.recipes.run import load_recipe
 
-    _carry_out(load_recipe(recipe, overrides or []), out, seed, resume=resume, as_json=as_json)
+    chosen = load_recipe(recipe, [*(overrides or []), *_overrides(placement)])
+    _carry_out(chosen, out, seed, resume=resume, as_json=as_json)
 
 
 def report(
@@ -99,6 +105,11 @@ def _carry_out(
         record = run_recipe(recipe, out, seed=seed, resume=resume, progress=bars)
     page = write_report(out)
     typer.echo(record.model_dump_json() if as_json else run_summary(record, page))
+
+
+def _overrides(placement: Chosen) -> list[str]:
+    """The options of `with_placement` as overrides of a recipe."""
+    return [f"placement.{name}={value}" for name, value in (placement or {}).items()]
 
 
 def free_folder(parent: Path) -> Path:

@@ -7,8 +7,10 @@ from typing import Annotated
 import typer
 
 from tiltlm.cli.options import MODEL, Seed
+from tiltlm.cli.placement import Chosen, chosen_placement, with_placement
 
 
+@with_placement()
 def sample(
     model: Annotated[
         str, typer.Argument(help=f"{MODEL} Also a folder that `tiltlm tilt` wrote, by decode too.")
@@ -38,6 +40,7 @@ def sample(
         ),
     ] = 1.0,
     seed: Seed = 0,
+    placement: Chosen = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object for each sequence.")
     ] = False,
@@ -56,6 +59,7 @@ def sample(
             prompt=prompt,
             prompt_tokens=prompt_tokens,
             sequences=sequences,
+            placement=chosen_placement(placement),
             progress=bars,
         )
     for sequence in drawn:

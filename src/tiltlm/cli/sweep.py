@@ -18,8 +18,10 @@ from tiltlm.cli.options import (
     Suite,
     Text,
 )
+from tiltlm.cli.placement import Chosen, with_placement
 
 
+@with_placement()
 def sweep(
     model: Annotated[
         str, typer.Argument(help=f"{MODEL} Or a YAML file that says model, target and how.")
@@ -45,6 +47,7 @@ def sweep(
     text: Text = None,
     pairs: Pairs = None,
     seed: Seed = 0,
+    placement: Chosen = None,
     jobs: Annotated[
         int, typer.Option(min=1, help="How many values at once, each in a process of its own.")
     ] = 1,
@@ -59,7 +62,13 @@ def sweep(
     from tiltlm.measures.suite_sizes import Sources
     from tiltlm.recipes.tilt import raw_recipe
 
-    options = {"target": target, "by": by, "contexts": contexts, "seed": seed or None}
+    options = {
+        "target": target,
+        "by": by,
+        "contexts": contexts,
+        "seed": seed or None,
+        "placement": placement,
+    }
     with joined(), bars_on_stderr() as bars:
         name, values = parse_over(over)
         plan = Sweep(raw_recipe(model, options), name, values, suite, Sources(text, pairs))

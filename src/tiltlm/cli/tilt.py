@@ -7,8 +7,10 @@ from typing import Annotated
 import typer
 
 from tiltlm.cli.options import MODEL, SEED, By, Contexts, JsonFlag, OutNew
+from tiltlm.cli.placement import Chosen, with_placement
 
 
+@with_placement()
 def tilt(
     model: Annotated[
         str, typer.Argument(help=f"{MODEL} Or a YAML file that says model, target and how.")
@@ -39,12 +41,14 @@ def tilt(
         typer.Option(help="With --by train: what to train: head, body+head (LoRA) or full."),
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help=SEED)] = None,
+    placement: Chosen = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Bring a model to a target: by edit (closed form), train or decode; measure and save it."""
     from tiltlm.recipes.tilt import recipe_of
 
     options = {"target": target, "by": by, "contexts": contexts, "merge": merge or None}
+    options |= {f"placement.{name}": value for name, value in (placement or {}).items()}
     training = {"start": start, "steps": steps, "parameters": parameters}
     recipe = recipe_of(model, {**options, "seed": seed}, training)
 

@@ -11,6 +11,7 @@ from tiltlm.commands.output import write_record
 from tiltlm.defaults import CERTIFIED_WITHIN_NATS, FALSE_POSITIVE_RATE
 from tiltlm.files import check_out
 from tiltlm.progress import Progress
+from tiltlm.recipes.placement import Placement
 from tiltlm.records.audit import AuditRecord, LogprobsAuditRecord, TextAuditRecord
 
 
@@ -28,6 +29,7 @@ def run_audit(
     events: Sequence[str] = (),
     within: float = CERTIFIED_WITHIN_NATS,
     budget: int | None = None,
+    placement: Placement | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> AuditRecord | LogprobsAuditRecord | TextAuditRecord:
@@ -46,6 +48,7 @@ def run_audit(
         events: to certify, or to test.
         within: nats, within which events are certified.
         budget: positions or tokens at most.
+        placement: of what is named, as for `load`.
         seed: of all draws.
         progress: told of progress.
 
@@ -56,8 +59,8 @@ def run_audit(
         check_out(out)
     record = audit(
         suspect, reference, access=access, endpoint=endpoint, null=null, fpr=fpr,
-        contexts=contexts, lists=lists, events=events, within=within, budget=budget, seed=seed,
-        progress=progress,
+        contexts=contexts, lists=lists, events=events, within=within, budget=budget,
+        placement=placement, seed=seed, progress=progress,
     )  # fmt: skip
     if out is not None:
         write_record(out, record, {"audit.html": _page(record)})

@@ -8,6 +8,7 @@ from tiltlm.files import check_out, staged, write_json, write_text
 from tiltlm.measures.measuring import measure
 from tiltlm.measures.suite_sizes import Sizes, Sources
 from tiltlm.progress import Progress
+from tiltlm.recipes.placement import Placement
 from tiltlm.records.measure import MeasureRecord
 
 
@@ -20,6 +21,7 @@ def run_measure(
     suite: str | Sizes = "quick",
     sources: Sources | None = None,
     on_tokens: int | None = None,
+    placement: Placement | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> MeasureRecord:
@@ -33,6 +35,7 @@ def run_measure(
         suite: ``quick``, ``full``, or sizes.
         sources: local files, and tasks.
         on_tokens: draw so many tokens on, for the hit rate of each hundred; full draws 2,000.
+        placement: of model and base, as for `load`.
         seed: of contexts and draws.
         progress: told of each part of the work.
 
@@ -48,6 +51,7 @@ def run_measure(
         suite=suite,
         sources=sources,
         on_tokens=on_tokens,
+        placement=placement,
         keep_samples=True,
         seed=seed,
         progress=progress,

@@ -28,6 +28,7 @@ from tiltlm.measures.event_rates import measure_state
 from tiltlm.models.fingerprints import fingerprint
 from tiltlm.models.loading import LoadedModel, load
 from tiltlm.models.model5 import as_gpt2, from_gpt2
+from tiltlm.models.placement import placement_of
 from tiltlm.models.sampling import SamplingOptions
 from tiltlm.models.structure import context_length
 from tiltlm.progress import NoProgress, Progress
@@ -105,7 +106,9 @@ def run_recipe(
     watch = Stopwatch()
     # 1. Load the model, and refuse what does not fit it before anything is written.
     target = parse_target(recipe.target, where="recipe, key target")
-    loaded = load(recipe.model.name, seed=seed, config=recipe.model.config)
+    loaded = load(
+        recipe.model.name, seed=seed, config=recipe.model.config, placement=recipe.placement
+    )
     bound = target.bind(loaded.vocabulary, loaded.tokenizer)
     if bound.fixed is None:
         raise ConfigError(
@@ -120,7 +123,9 @@ def run_recipe(
     with locked(run):
         # The weights of Model 5 follow from the seed, so the seed is enough to know them by.
         sha256 = None if loaded.name == "model5" else fingerprint(loaded.model)
-        label = run_label(recipe, seed, bound.fixed, target.sentence(), sha256)
+        label = run_label(
+            recipe, seed, bound.fixed, target.sentence(), sha256, placement_of(loaded.model)
+        )
         work = _Work(
             recipe=recipe,
             seed=seed,
@@ -200,6 +205,7 @@ def _record(
         seconds=seconds,
         parameters=work.model.num_parameters(),
         sittings=sittings,
+        placement=placement_of(work.model),
         versions=versions(),
         threads=torch.get_num_threads(),
     )
@@ -241,7 +247,7 @@ def _trained(work: _Work) -> dict[str, Any]:
         work.run.write_stage("training", stage)
     elif work.run.read_stage("after") is None:
         # An earlier sitting trained the model, and it has not been measured yet.
-        from_gpt2(load(work.run.model).model, work.model)
+        from_gpt2(load(work.run.model, placement=work.recipe.placement).model, work.model)
     return stage
 
 

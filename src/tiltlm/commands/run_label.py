@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tiltlm.labels.label import Label, LabelBase, LabelFigure
 from tiltlm.recipes.run import Recipe
+from tiltlm.records.base import PlacementRecord
 from tiltlm.records.run import RunRecord
 from tiltlm.targets.target import BoundTarget
 from tiltlm.versions import versions
@@ -15,6 +16,7 @@ def run_label(
     target: BoundTarget,
     sentence: str,
     base_sha256: str | None,
+    placement: PlacementRecord,
 ) -> Label:
     """The label of a run's model before it was measured.
 
@@ -24,6 +26,7 @@ def run_label(
         target: that the model was trained towards.
         sentence: the target in words.
         base_sha256: over the weights that training began with; None where the seed says them.
+        placement: of the model.
     """
     part = recipe.model
     return Label(
@@ -33,10 +36,17 @@ def run_label(
         strengths=None,
         by="train",
         form="model",
-        base=LabelBase(name=part.name, sha256=base_sha256, seed=seed, config=part.config),
+        base=LabelBase(
+            name=part.name,
+            sha256=base_sha256,
+            seed=seed,
+            dtype=placement.dtype,
+            config=part.config,
+        ),
         contexts=f"random tokens, length {recipe.contexts.length}",
         seed=seed,
         measured=None,
+        placement=placement,
         versions=versions(),
     )
 

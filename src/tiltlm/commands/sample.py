@@ -13,6 +13,7 @@ from tiltlm.models.sampling import SamplingOptions, sample
 from tiltlm.models.structure import vocabulary_size
 from tiltlm.progress import NoProgress, Progress
 from tiltlm.realise.opening import open_tilted
+from tiltlm.recipes.placement import Placement
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ def run_sample(
     prompt: str | None = None,
     prompt_tokens: int = 16,
     sequences: int = 1,
+    placement: Placement | None = None,
     progress: Progress | None = None,
 ) -> list[SampledSequence]:
     """Draw tokens from a model; one that was tilted by decoding is decoded.
@@ -53,13 +55,14 @@ def run_sample(
         prompt: a text to go on with; None for random tokens.
         prompt_tokens: how many random tokens, where there is no prompt.
         sequences: how many to draw.
+        placement: of the model, as for `load`.
         progress: is told how many tokens of each sequence are drawn.
 
     Raises:
         TiltError: there is no such model, or the prompt is empty.
     """
     progress = progress or NoProgress()
-    opened = open_tilted(model, seed=options.seed)
+    opened = open_tilted(model, seed=options.seed, placement=placement)
     if prompt is None:
         size = vocabulary_size(opened.model)
         prompts = RandomTokenContexts(

@@ -226,6 +226,7 @@ def run_point(sweep: Sweep, recipe: TiltRecipe, folder: Path) -> None:
             target=target,
             suite=sweep.suite,
             sources=sweep.sources,
+            placement=recipe.placement,
             seed=recipe.seed,
         )
         point = {

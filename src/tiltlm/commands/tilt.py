@@ -32,7 +32,7 @@ def run_tilt(recipe: TiltRecipe, out: Path, progress: Progress | None = None) ->
     watch = Stopwatch()
     check_out(out)
     target = parse_target(recipe.target, where="target")
-    loaded = load(recipe.model, seed=recipe.seed)
+    loaded = load(recipe.model, seed=recipe.seed, placement=recipe.placement)
     watch.lap("loading")
     work = prepare(
         loaded,

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError
 
 from tiltlm.errors import ConfigError
-from tiltlm.records.base import Interval, Record
+from tiltlm.records.base import HeldDtype, Interval, PlacementRecord, Record
 from tiltlm.records.tilt import By
 
 FILE = "tilt.json"
@@ -29,6 +29,9 @@ class LabelBase(Record):
     sha256: str | None = Field(description="over its weights; null where they were drawn by seed")
     hub_name: str | None = Field(default=None, description="as the Hub knows it, if it does")
     seed: int | None = Field(default=None, description="of the weights of Model 5")
+    dtype: HeldDtype | None = Field(
+        default=None, description="in which its weights were held; null where nobody said"
+    )
     config: dict[str, Any] = Field(
         default_factory=dict, description="fields of Model 5 that differ from the article's"
     )
@@ -62,6 +65,9 @@ class Label(Record):
     contexts: str = Field(description="where the target was fitted and the figures were measured")
     seed: int = Field(description="of contexts, draws and training")
     measured: dict[str, LabelFigure] | None = Field(description="null until it was measured")
+    placement: PlacementRecord | None = Field(
+        default=None, description="of the model while this was done"
+    )
     versions: dict[str, str] = Field(description="of tiltlm and of what it computes with")
     history: list[Label] = Field(
         default_factory=list, description="what was done before this, oldest first"

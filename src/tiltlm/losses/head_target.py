@@ -35,15 +35,19 @@ class BlockTarget:
 
     Args:
         target: (V,) log-probabilities, the same in every row, or (rows, V) logits.
+
+    Attributes:
+        given: the same, as it was given.
     """
 
     def __init__(self, target: torch.Tensor) -> None:
-        self._target = target
+        self.given = target
         self._fixed = (target, target.exp()) if target.ndim == 1 else None
 
     def at(self, rows: slice) -> tuple[torch.Tensor, torch.Tensor]:
-        """Log-probabilities and probabilities, both (V,) or (rows, V)."""
+        """Log-probabilities and probabilities, both (V,) or (rows, V), at least float32."""
         if self._fixed is not None:
             return self._fixed
-        log_q = self._target[rows].log_softmax(-1)
+        wide = torch.promote_types(self.given.dtype, torch.float32)
+        log_q = self.given[rows].to(wide).log_softmax(-1)
         return log_q, log_q.exp()

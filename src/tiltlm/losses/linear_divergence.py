@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import torch
 
 from tiltlm.errors import ConfigError, ShapeError
+from tiltlm.losses.block_rows import scale_gradient
 from tiltlm.losses.head_blocks import BlockSettings, Tensors, divergence_by_blocks
 from tiltlm.losses.head_target import HeadTarget
 from tiltlm.losses.row_gradients import ROW_GRADIENTS
@@ -57,7 +58,11 @@ def linear_kl(
     divergence: str = "forward_kl",
     event: torch.Tensor | None = None,
 ) -> LinearDivergence:
-    """Σ w·D(target, softmax(head(hidden))) / denominator, in nats, differentiable.
+    """Σ w·D(target, softmax(head(hidden))) / denominator, in nats, differentiable once.
+
+    Logits, divergences and masses are float32 (float64 where the weight is), whatever the precision
+    of hidden states and weight. There is one backward pass: gradients are made on the way forward
+    and given away, so ``retain_graph`` and second derivatives are refused.
 
     Args:
         hidden: (N, D) what the head is given.
@@ -69,13 +74,14 @@ def linear_kl(
             is what LoRA does with inputs = s·A h and columns = B.
         head: scale and soft cap.
         row_weights: (N,), 1 by default; rows of weight 0 cost as much as others, so leave them out.
+            Where all are 0, so are the loss and its gradients.
         denominator: Σ w by default; give that of the whole step under gradient accumulation.
         divergence: ``forward_kl``, ``reverse_kl`` or ``jensen_shannon``.
         event: (V,) boolean; its mass under the model is returned, without gradient.
 
     Raises:
         ShapeError: shapes do not fit.
-        ConfigError: no such divergence.
+        ConfigError: no such divergence; or, later, a second backward pass or derivative.
 
     Source: the article's loss; gradients as in docs/architecture.md, "The loss without logits".
 
@@ -92,12 +98,10 @@ def linear_kl(
     if row_weights is None:
         row_weights = torch.ones(len(hidden), dtype=torch.float32, device=hidden.device)
     total = row_weights.sum() if denominator is None else denominator
+    shares = torch.where(row_weights == 0, 0.0, row_weights / total)  # of no rows at all, too
     head = head or HeadOptions()
-    settings = BlockSettings(target, row_weights / total, divergence, head.cap, event)
+    settings = BlockSettings(target, shares, divergence, head.scale, head.cap, event)
     inputs, columns = low_rank or (None, None)
-    if head.scale != 1.0:
-        hidden, bias = hidden * head.scale, None if bias is None else bias * head.scale
-        inputs = None if inputs is None else inputs * head.scale
     apply: Any = _LinearDivergence.apply
     loss, mass = apply(hidden, weight, bias, inputs, columns, settings)
     return LinearDivergence(loss, mass if event is not None else None)
@@ -136,13 +140,19 @@ class _LinearDivergence(torch.autograd.Function):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         tensors: Tensors = [hidden, weight, bias, inputs, columns]
         device = hidden.device.type
-        product = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
+        autocast = torch.is_autocast_enabled(device)
+        product = torch.get_autocast_dtype(device) if autocast else weight.dtype
+        wanted = [
+            t.dtype if t is not None and need else None
+            for t, need in zip(tensors, ctx.needs_input_grad, strict=False)
+        ]
         with torch.autocast(device, enabled=False):
-            cast = [t if t is None else t.to(product or weight.dtype) for t in tensors]
-            sums = divergence_by_blocks(cast, settings, ctx.needs_input_grad)
+            sums = divergence_by_blocks(
+                [hidden.to(product), weight.to(product), *tensors[2:]], settings, wanted
+            )
         ctx.gradients = [
-            None if g is None else g.to(t.dtype)  # type: ignore[union-attr]
-            for g, t in zip(sums.gradients, tensors, strict=True)
+            None if g is None else g.to(kind)
+            for g, kind in zip(sums.gradients, wanted, strict=True)
         ]
         ctx.mark_non_differentiable(sums.event_mass)
         return sums.loss, sums.event_mass
@@ -150,8 +160,36 @@ class _LinearDivergence(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad_loss: torch.Tensor, _: torch.Tensor) -> Any:
         gradients, ctx.gradients = ctx.gradients, None
-        if float(grad_loss) != 1.0:
-            for gradient in gradients:
-                if gradient is not None:
-                    gradient.mul_(grad_loss)
+        if gradients is None:
+            raise ConfigError(
+                "the gradients of linear_kl are given away by the first backward pass",
+                fix="compute the loss again for another backward pass",
+            )
+        for gradient in gradients:
+            if gradient is not None:
+                scale_gradient(gradient, grad_loss)
+        if torch.is_grad_enabled():  # that is create_graph=True
+            apply: Any = _OnceDifferentiable.apply
+            # Only what needs a gradient itself can pass on that it was differentiated.
+            made = iter(apply(*(g.detach().requires_grad_() for g in gradients if g is not None)))
+            gradients = [None if g is None else next(made) for g in gradients]
         return (*gradients, None)
+
+
+class _OnceDifferentiable(torch.autograd.Function):
+    """Gradients as they are; whoever differentiates them is told that this cannot be done.
+
+    torch's own ``once_differentiable`` does so only where the loss's factor needs a gradient, and
+    otherwise hands out constants, with which second derivatives are silently wrong.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return tuple(gradient.view_as(gradient) for gradient in gradients)
+
+    @staticmethod
+    def backward(ctx: Any, *_: torch.Tensor) -> Any:
+        raise ConfigError(
+            "linear_kl can be differentiated once, and this is a second derivative of it",
+            fix="compute the loss through all logits, with forward_kl",
+        )

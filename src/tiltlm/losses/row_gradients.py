@@ -47,8 +47,8 @@ def forward_kl_rows(
 ) -> RowDivergences:
     """KL(target ‖ model) of each row; the weighted gradient stands in place of the logits."""
     logits.sub_(logits.amax(-1, keepdim=True))
-    # Where the target gives nothing, −inf − x must not meet 0 in a product: 0·inf is NaN.
-    difference = log_q.masked_fill(q == 0, 0.0) - logits
+    # Where the target gives nothing, no infinity must meet 0 in a product: 0·inf is NaN.
+    difference = torch.where(q > 0, log_q - logits, 0.0)
     nats = difference.mul_(q).sum(-1)
     normaliser = logits.exp_().sum(-1)
     mass = None if event is None else (logits @ event) / normaliser

@@ -15,7 +15,9 @@ from tiltlm.measures.suite import measure_pair
 from tiltlm.measures.suite_sizes import Sizes, Sources, sizes_of
 from tiltlm.models.fingerprints import fingerprint
 from tiltlm.models.loading import LoadedModel, load
+from tiltlm.models.placement import placement_of
 from tiltlm.progress import Progress
+from tiltlm.recipes.placement import Placement
 from tiltlm.records.measure import MeasureRecord
 from tiltlm.stopwatch import Stopwatch
 from tiltlm.targets.parse import parse_target
@@ -33,6 +35,7 @@ def measure(
     on_tokens: int | None = None,
     decodes: bool = False,
     keep_samples: bool = True,
+    placement: Placement | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> MeasureRecord:
@@ -41,14 +44,15 @@ def measure(
     Args:
         model: what `load` returned, or a name for it; a name may also be that of a folder that
             ``tiltlm tilt`` wrote, whose label then names base and target.
-        base: what the model was made from; None for the one that the label names.
+        base: what the model was made from; None for the label's.
         target: whose event is measured: a target, its text, or what a realisation bound and
             fitted; None for the label's, or for no event at all.
         suite: ``quick``, ``full``, or sizes.
         sources: local files, and tasks.
         on_tokens: tokens to draw on, for the hit rate of each hundred; None for the suite's.
         decodes: whether the target is realised by decoding, so that ``model`` is the base itself.
-        keep_samples: whether the base's own samples are kept in the cache for the next time.
+        keep_samples: whether the base's own samples are kept in the cache.
+        placement: of what is given by name, as for `load`.
         seed: of contexts and draws.
         progress: told of each part of the work.
 
@@ -64,16 +68,12 @@ def measure(
     """
     watch = Stopwatch()
     sizes = sizes_of(suite, on_tokens)
-    opened = _open(model, base, target, decodes)
+    opened = _open(model, base, target, decodes, placement)
     base_sha256 = fingerprint(opened.pair.base.model)
     watch.lap("loading")
+    key = base_sha256 if keep_samples else None
     measured = measure_pair(
-        opened.pair,
-        sizes,
-        sources or Sources(),
-        seed=seed,
-        key=base_sha256 if keep_samples else None,
-        progress=progress,
+        opened.pair, sizes, sources or Sources(), seed=seed, key=key, progress=progress
     )
     measured.seconds |= {**watch.seconds, "total": watch.total}
     return MeasureRecord(
@@ -106,6 +106,7 @@ class _Opened:
             "event": " | ".join(event.text for event in events) or None,
             "wished_strength": None if target is None else _only_strength(target),
             "shares_body": self.pair.shares_body,
+            "placement": placement_of(self.pair.base.model),
         }
 
 
@@ -114,6 +115,7 @@ def _open(
     base: LoadedModel | str | Path | None,
     target: BoundTarget | Target | str | None,
     decodes: bool,
+    placement: Placement | None,
 ) -> _Opened:
     """Load what is given by name. Only a model by name alone can have a label."""
     by_name = not isinstance(model, LoadedModel) and not isinstance(base, LoadedModel)
@@ -122,12 +124,13 @@ def _open(
             str(model),
             None if base is None else str(base),
             None if target is None else str(target),
+            placement,
         )
         return _Opened(pair, str(model), base_name, None if label is None else label.by)
     if base is None:
         raise ConfigError("no base to measure against", fix="give it: measure(model, base, …)")
-    loaded_base = _loaded(base)
-    loaded = loaded_base if decodes else _loaded(model)
+    loaded_base = _loaded(base, placement)
+    loaded = loaded_base if decodes else _loaded(model, placement)
     for role, each in (("base", loaded_base), ("model", loaded)):
         _refuse_adapters(each, role)
     pair = Pair(loaded_base, loaded, _bound(target, loaded_base), decodes=decodes)
@@ -135,8 +138,8 @@ def _open(
     return _Opened(pair, _name_of(loaded), _name_of(loaded_base), by)
 
 
-def _loaded(model: LoadedModel | str | Path) -> LoadedModel:
-    return model if isinstance(model, LoadedModel) else load(model)
+def _loaded(model: LoadedModel | str | Path, placement: Placement | None) -> LoadedModel:
+    return model if isinstance(model, LoadedModel) else load(model, placement=placement)
 
 
 def _refuse_adapters(loaded: LoadedModel, role: str) -> None:

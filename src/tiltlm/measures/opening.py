@@ -6,14 +6,22 @@ A saved model is enough: its label says which base it was made from, and what it
 from __future__ import annotations
 
 from tiltlm.errors import ConfigError
-from tiltlm.labels.label import Label
+from tiltlm.labels.label import Label, LabelBase
 from tiltlm.measures.pair import Pair
-from tiltlm.models.loading import load, load_base, locate
+from tiltlm.models.loading import LoadedModel, load, load_base, locate
+from tiltlm.models.memory import fit_together
+from tiltlm.models.placement import resolve
+from tiltlm.models.sharing import can_share, load_beside
+from tiltlm.models.turns import Turns
+from tiltlm.recipes.placement import Placement
 from tiltlm.targets.from_label import bind_given, bind_labelled
 
 
 def open_pair(
-    model: str, against: str | None = None, target: str | None = None
+    model: str,
+    against: str | None = None,
+    target: str | None = None,
+    placement: Placement | None = None,
 ) -> tuple[Pair, str, Label | None]:
     """Load a model and its base, with the target that its label names.
 
@@ -21,6 +29,7 @@ def open_pair(
         model: a folder of ``tiltlm tilt``, ``decode`` included, or any name for `load`.
         against: the base; by default the one that the label names.
         target: the target as text; by default the label's.
+        placement: of both, as for `load`; it also says whether they take turns in memory.
 
     Returns:
         the pair, the base's name, and the label, which is None without one.
@@ -33,19 +42,45 @@ def open_pair(
     """
     folder, label, decodes = locate(model)
     if label is not None and against in (None, label.base.name):
-        base_name, base = label.base.name, load_base(label.base)
+        named = label.base
     elif against is not None:
-        base_name, base = against, load(against)
+        named = LabelBase(name=against, sha256=None)
     else:
         raise ConfigError(
             "the model has no label that names its base",
             where=model,
             fix="give it: --against BASE",
         )
-    tilted = base if decodes else load(folder)
+    base, tilted = _open_both(named, None if decodes else folder, placement)
     bound = None
     if target is not None:
         bound = bind_given(target, base)
     elif label is not None:
         bound = bind_labelled(label, base)
-    return Pair(base, tilted, bound, decodes=decodes), base_name, label
+    return Pair(base, tilted, bound, decodes=decodes), named.name, label
+
+
+def _open_both(
+    base: LabelBase, model: str | None, placement: Placement | None
+) -> tuple[LoadedModel, LoadedModel]:
+    """A base and a model beside it; the base twice where there is none.
+
+    An adapter of the base shares its weights, so that both take the memory of one.
+    """
+    if model is None or can_share(model, base):
+        loaded = load_base(base, placement)
+        return loaded, loaded if model is None else load_beside(model, loaded)
+    if not _take_turns(base.name, model, placement):
+        return load_base(base, placement), load(model, placement=placement)
+    turns = Turns()
+    # The base last, since it is the first to be needed.
+    taking_turns = turns.open(lambda: load(model, placement=placement))
+    return turns.open(lambda: load_base(base, placement)), taking_turns
+
+
+def _take_turns(base: str, model: str, placement: Placement | None) -> bool:
+    """Whether two whole models take turns: as the user says, or where both do not fit."""
+    if placement is not None and placement.one_at_a_time is not None:
+        return placement.one_at_a_time
+    where = resolve(placement)
+    return where.quantization is None and not fit_together([base, model], where.device, where.dtype)

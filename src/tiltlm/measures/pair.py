@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 
@@ -16,7 +17,8 @@ from tiltlm.errors import MeasurementError, VocabularyError
 from tiltlm.events.automaton import State
 from tiltlm.events.vocabulary import Vocabulary
 from tiltlm.models.loading import LoadedModel
-from tiltlm.models.structure import head_of
+from tiltlm.models.sharing import same_body
+from tiltlm.models.turns import TakingTurns
 from tiltlm.targets.logits_processor import TiltLogitsProcessor
 from tiltlm.targets.target import BoundTarget
 
@@ -64,6 +66,7 @@ class Pair:
     Attributes:
         vocabulary: the one that both have.
         shares_body: whether no weight but the head's differs, so that the body is run once.
+        takes_turns: whether only one of the two is in memory at a time.
 
     Raises:
         VocabularyError: the two have different tokens.
@@ -79,12 +82,28 @@ class Pair:
     ) -> None:
         self.base, self.model, self.target, self.decodes = base, model, target, decodes
         self.vocabulary = same_vocabulary(base, model)
-        base.model.eval()
-        model.model.eval()
-        self._base_reader = LogitReader(base.model)
-        same = model.model is base.model
-        self._model_reader = self._base_reader if same else LogitReader(model.model)
-        self.shares_body = same or self._same_body()
+        self.takes_turns = isinstance(model, TakingTurns)
+        self._base_reader = LogitReader(base.model.eval())
+        self.shares_body = self._same_model or (not self.takes_turns and self._same_body())
+
+    @property
+    def _same_model(self) -> bool:
+        """Whether nothing was done to the base's weights; of two that take turns something was."""
+        return self.model is self.base or (
+            not self.takes_turns and self.model.model is self.base.model
+        )
+
+    @cached_property
+    def _model_reader(self) -> LogitReader:
+        """The model's reader; a model that takes turns is not loaded before it is read."""
+        if self._same_model:
+            return self._base_reader
+        return LogitReader(self.model.model.eval())
+
+    def _same_body(self) -> bool:
+        """Whether the model's hidden states are the base's."""
+        has_heads = all(r.head is not None for r in (self._base_reader, self._model_reader))
+        return has_heads and same_body(self.base.model, self.model.model)
 
     @property
     def processor(self) -> TiltLogitsProcessor | None:
@@ -104,8 +123,12 @@ class Pair:
         Raises:
             MeasurementError: logits that are not numbers.
         """
-        for indices in batches_of(contexts):
-            base_rows = model_rows = self._base_reader.read(contexts, indices)
+        batches = list(batches_of(contexts))
+        ahead = self._read_ahead(contexts, batches)
+        for indices in batches:
+            base_rows = model_rows = (
+                ahead.pop(0) if ahead else self._base_reader.read(contexts, indices)
+            )
             if not self.shares_body:
                 model_rows = self._model_reader.read(contexts, indices)
             states = [self._states(contexts, i, with_target) for i in indices]
@@ -126,6 +149,17 @@ class Pair:
                             base[part],
                             model[part],
                         )
+
+    def _read_ahead(
+        self, contexts: TokenContexts, batches: list[list[int]]
+    ) -> list[list[torch.Tensor]]:
+        """The base's rows of all batches, where the two take turns in memory; else none.
+
+        Without a head rows are logits, which are too many to be kept.
+        """
+        if not self.takes_turns or self._base_reader.head is None:
+            return []
+        return [self._base_reader.read(contexts, indices) for indices in batches]
 
     def _states(
         self, contexts: TokenContexts, index: int, with_target: bool
@@ -174,22 +208,6 @@ class Pair:
             base,
             target,
             model,
-        )
-
-    def _same_body(self) -> bool:
-        """Whether all weights but the head's are the base's, to the bit."""
-        base, model = self.base.model, self.model.model
-        if type(base) is not type(model):
-            return False
-        if self._base_reader.head is None or self._model_reader.head is None:
-            return False
-        head_name, _ = head_of(base)
-        model_tensors = dict(model.named_parameters()) | dict(model.named_buffers())
-        base_tensors = dict(base.named_parameters()) | dict(base.named_buffers())
-        return all(
-            name in model_tensors and torch.equal(tensor, model_tensors[name])
-            for name, tensor in base_tensors.items()
-            if not name.startswith(f"{head_name}.")
         )
 
 

@@ -6,7 +6,6 @@ itself does to the event is not counted. Only a merge is compared with the untou
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -15,11 +14,12 @@ from tiltlm.contexts.token_contexts import TokenContexts
 from tiltlm.measures.effects import effect_of
 from tiltlm.measures.pair import Pair
 from tiltlm.measures.token_metrics import read_token_metrics
+from tiltlm.models.adapted import has_adapters, plain_copy
 from tiltlm.models.loading import LoadedModel
 from tiltlm.progress import Advance
 from tiltlm.records.measure import Survival
+from tiltlm.treatments.at_use import merged_at_use, rounded_at_use
 from tiltlm.treatments.fine_tuning import fine_tune
-from tiltlm.treatments.quantisation import round_weights
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Shares of the model in the merges that are measured."""
@@ -32,18 +32,23 @@ def after_int8(pair: Pair, contexts: TokenContexts) -> Survival:
         pair: base and model; both are left as they are.
         contexts: where the tilt is measured.
     """
-    base, model = (_copied(loaded) for loaded in (pair.base, pair.model))
-    for loaded in (base, model):
-        round_weights(loaded.model)
+    base, model = (
+        LoadedModel(rounded_at_use(loaded.model), loaded.tokenizer)
+        for loaded in (pair.base, pair.model)
+    )
     return _survival("int8", None, Pair(base, model, pair.target), contexts)
 
 
 def why_not_mergeable(pair: Pair) -> str | None:
     """Why base and model have no weighted mean, in words; None where they have one.
 
+    An adapter is its own difference from the base, so it always has one.
+
     Weights of the model that the base has not, such as those of a head that was untied, stay as
     they are in a merge.
     """
+    if has_adapters(pair.model.model):
+        return None
     base = pair.base.model.state_dict()
     for name, weight in pair.model.model.named_parameters():
         if name in base and base[name].shape != weight.shape:
@@ -64,6 +69,11 @@ def after_merging(
         contexts: where the tilt is measured.
         shares: of the model.
     """
+    if has_adapters(pair.model.model):
+        for share in shares:
+            adapted = LoadedModel(merged_at_use(pair.model.model, share), pair.model.tokenizer)
+            yield _survival("merged", share, Pair(pair.base, adapted, pair.target), contexts)
+        return
     base_weights = dict(pair.base.model.state_dict())
     model_weights = dict(pair.model.model.named_parameters())
     merged = _copied(pair.model)
@@ -123,7 +133,7 @@ def after_fine_tuning(
 
 
 def _copied(loaded: LoadedModel) -> LoadedModel:
-    return LoadedModel(copy.deepcopy(loaded.model), loaded.tokenizer)
+    return LoadedModel(plain_copy(loaded.model), loaded.tokenizer)
 
 
 def _survival(

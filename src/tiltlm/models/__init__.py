@@ -1,6 +1,10 @@
 """Models: loading them, and whatever must be known of one whichever its architecture.
 
 loading       `load` and what it gives: a model, its tokenizer and its vocabulary
+sharing       adapters over the weights of a base that is loaded already
+adapted       models with adapters in them, and plain copies of these
+turns         models that take turns in memory
+memory        how much memory weights take, and how much is free
 gguf          GGUF files, converted once
 cache         where converted models and contexts lie
 model5        the article's architecture, and the same as plain GPT-2

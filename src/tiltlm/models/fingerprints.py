@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from pathlib import Path
 
 import torch
+from safetensors import SafetensorError, safe_open
 from transformers import PreTrainedModel
 
 
@@ -16,7 +19,41 @@ def fingerprint(model: PreTrainedModel) -> str:
     """
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
-        plain = tensor.detach().cpu().contiguous()
-        digest.update(f"{name} {tuple(plain.shape)} {plain.dtype}".encode())
-        digest.update(plain.view(-1).view(torch.uint8).numpy().data if plain.numel() else b"")
+        _add(digest, name, tensor)
     return digest.hexdigest()
+
+
+def stored_fingerprint(folder: str) -> str | None:
+    """SHA-256 over the weights that lie in a folder and the config that says what they mean.
+
+    One tensor is in memory at a time. It is no `fingerprint`: files may name weights otherwise.
+
+    Args:
+        folder: that ``save_pretrained`` wrote.
+
+    Returns:
+        64 hexadecimal digits; None where there are no safetensors to read.
+    """
+    digest = hashlib.sha256()
+    try:
+        config = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))
+        said = ("_name_or_path", "transformers_version", "torch_dtype", "dtype")
+        meaning = {key: value for key, value in config.items() if key not in said}
+        digest.update(json.dumps(meaning, sort_keys=True).encode())
+        holder = {}
+        for path in sorted(Path(folder).glob("*.safetensors")):
+            with safe_open(path, "pt") as file:
+                holder |= dict.fromkeys(file.keys(), path)
+        for name, path in sorted(holder.items()):
+            with safe_open(path, "pt") as file:
+                _add(digest, name, file.get_tensor(name))
+    except (OSError, ValueError, AttributeError, SafetensorError):
+        return None
+    return digest.hexdigest() if holder else None
+
+
+def _add(digest: hashlib._Hash, name: str, tensor: torch.Tensor) -> None:
+    """Take a tensor's name, shape, type and bytes into a sum."""
+    plain = tensor.detach().cpu().contiguous()
+    digest.update(f"{name} {tuple(plain.shape)} {plain.dtype}".encode())
+    digest.update(plain.view(-1).view(torch.uint8).numpy().data if plain.numel() else b"")

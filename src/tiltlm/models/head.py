@@ -17,6 +17,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from tiltlm.errors import ModelError
+from tiltlm.models.adapted import lora_factors
 from tiltlm.models.structure import head_of, vocabulary_size
 
 _PROBE_TOKENS = 12
@@ -36,6 +37,8 @@ class Head:
         bias: (V,) of b, or None.
         scale: of the matrix product.
         cap: of the logits, softly; None where the model has no cap.
+        added: (r, D) and (V, r) factors of what an adapter adds to W, float32, which are never
+            merged into a weight of fewer digits; None without an adapter.
     """
 
     name: str
@@ -43,6 +46,7 @@ class Head:
     bias: torch.Tensor | None
     scale: float
     cap: float | None
+    added: tuple[torch.Tensor, torch.Tensor] | None = None
 
     @classmethod
     def of(cls, model: PreTrainedModel) -> Head:
@@ -69,7 +73,7 @@ class Head:
         finally:
             model.train(training)
         for scale, cap in _candidates(model, raw, logits):
-            head = cls(name, weight, bias, scale, cap)
+            head = cls(name, weight, bias, scale, cap, lora_factors(module))
             error = (head._finish(raw) - logits).abs().max()
             if float(error) <= _TOLERANCE * (1 + float(logits.abs().max())):
                 return head
@@ -95,7 +99,14 @@ class Head:
             (…, V) float32.
         """
         product = nn.functional.linear(hidden.to(self.weight.dtype), self.weight, self.bias)
-        return self._finish(product.float())
+        return self._finish(self._with_added(product.float(), hidden))
+
+    def _with_added(self, raw: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
+        """(…, V) raw logits with what an adapter adds to those of W h + b."""
+        if self.added is None:
+            return raw
+        down, up = self.added
+        return raw + (hidden.float() @ down.T) @ up.T
 
     def _finish(self, raw: torch.Tensor) -> torch.Tensor:
         """Scale and cap (…, V) raw logits W h + b."""

@@ -16,6 +16,7 @@ from tiltlm.events.vocabulary import Vocabulary
 from tiltlm.labels.label import Label, LabelBase, find_label, read_label
 from tiltlm.models.gguf import SMOLLM2_HUB
 from tiltlm.models.structure import check_whole, untie_head, vocabulary_size
+from tiltlm.recipes.placement import Placement
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -55,7 +56,13 @@ class LoadedModel:
         return Vocabulary.from_tokenizer(self.tokenizer, vocabulary_size(self.model))
 
 
-def load(name: str | Path, *, seed: int = 0, config: dict[str, Any] | None = None) -> LoadedModel:
+def load(
+    name: str | Path,
+    *,
+    seed: int = 0,
+    config: dict[str, Any] | None = None,
+    placement: Placement | None = None,
+) -> LoadedModel:
     """Load a causal language model and its tokenizer.
 
     Code that comes with a model is never run (no ``trust_remote_code``).
@@ -66,14 +73,17 @@ def load(name: str | Path, *, seed: int = 0, config: dict[str, Any] | None = Non
             also one of an adapter, which is merged into its base in memory; or a name on the Hub.
         seed: of the weights of ``model5``.
         config: fields of `Model5Config` that differ from the article's.
+        placement: device and precision; by default a CUDA device where there is one, and the
+            precision in which the weights are stored.
 
     Raises:
         ModelError: there is no such model, or it cannot be read.
-        ConfigError: ``config`` was given for another model or has an unknown field, or the label
-            beside an adapter is damaged.
+        ConfigError: ``config`` was given for another model or has an unknown field, the label
+            beside an adapter is damaged, or the machine lacks what ``placement`` asks for.
     """
     from tiltlm.models import model5
     from tiltlm.models.gpt2 import gpt2_tokenizer
+    from tiltlm.models.placement import resolve
 
     if str(name) == "model5":
         known = model5.Model5Config().to_dict()
@@ -82,12 +92,13 @@ def load(name: str | Path, *, seed: int = 0, config: dict[str, Any] | None = Non
             raise ConfigError(
                 f"Model 5 has no field {unknown[0]!r}", fix="one of " + ", ".join(sorted(known))
             )
-        config = config or {}
-        model = model5.build_model5(seed, **config)
+        config, where = config or {}, resolve(placement)
+        model: Any = model5.build_model5(seed, **config)
+        model = model.to(where.device, where.dtype)
         return LoadedModel(model, gpt2_tokenizer(), "model5", seed, config)
     if config:
         raise ConfigError(f"model.config is for model5 only, not for {str(name)!r}")
-    return _load_pretrained(str(name))
+    return _load_pretrained(str(name), placement)
 
 
 def load_tokenizer(name: str | Path) -> PreTrainedTokenizerBase:
@@ -105,26 +116,34 @@ def load_tokenizer(name: str | Path) -> PreTrainedTokenizerBase:
     if str(name) == "model5":
         return gpt2_tokenizer()
     if is_adapter(name):
-        return load_tokenizer(_adapter_base(str(name)).name)
+        return load_tokenizer(adapter_base(str(name)).name)
     return _pretrained_tokenizer(str(name))
 
 
-def _load_pretrained(name: str) -> LoadedModel:
+def _load_pretrained(name: str, placement: Placement | None) -> LoadedModel:
     """Load whatever is not Model 5 itself."""
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    from tiltlm.models.placement import check_no_offloading, resolve
 
     if is_adapter(name):
-        return _load_adapter(name)
-    source = _source(name)
+        return _load_adapter(name, placement)
+    where = resolve(placement)
+    source = source_folder(name)
     tokenizer = _pretrained_tokenizer(name)
     try:
+        stored = AutoConfig.from_pretrained(source, trust_remote_code=False).dtype
         loaded: Any = AutoModelForCausalLM.from_pretrained(
-            source, trust_remote_code=False, output_loading_info=True
+            source,
+            trust_remote_code=False,
+            output_loading_info=True,
+            **where.arguments(stored),
         )
     except Exception as error:  # Each file format has error types of its own.
-        raise _cannot_load(name, error) from None
+        raise cannot_load(name, error) from None
     model, report = loaded
     check_whole(report["missing_keys"], name)
+    check_no_offloading(model, name)
     return LoadedModel(model, tokenizer, name)
 
 
@@ -167,37 +186,53 @@ def is_adapter(name: str | Path) -> bool:
     return (Path(name) / "adapter_config.json").is_file()
 
 
-def _load_adapter(folder: str) -> LoadedModel:
+def _load_adapter(folder: str, placement: Placement | None) -> LoadedModel:
     """Load an adapter's base and merge the adapter into it, so that it is a model like any other.
 
     The head is untied first: what the adapter adds to the head must not reach the embedding.
     """
     from peft import PeftModel
 
-    model, tokenizer = load_base(_adapter_base(folder))
+    model, tokenizer = load_base(adapter_base(folder), placement)
     untie_head(model)
     try:
         model = PeftModel.from_pretrained(model, folder).merge_and_unload()
     except Exception as error:
-        raise _cannot_load(folder, error) from None
+        raise cannot_load(folder, error) from None
     return LoadedModel(model, tokenizer, folder)
 
 
-def load_base(base: LabelBase) -> LoadedModel:
-    """Load the model that a label names as the base.
+def load_base(base: LabelBase, placement: Placement | None = None) -> LoadedModel:
+    """Load the model that a label names as the base, in the precision that it was tilted in.
 
     Args:
         base: of the label.
+        placement: as for `load`; a precision that it names goes before the label's.
 
     Raises:
         ModelError: there is no such model here.
         ConfigError: Model 5 has no such fields.
     """
-    return load(base.name, seed=base.seed or 0, config=base.config or None)
+    from tiltlm.models.placement import with_dtype
+
+    return load(
+        base.name,
+        seed=base.seed or 0,
+        config=base.config or None,
+        placement=with_dtype(placement, base.dtype),
+    )
 
 
-def _adapter_base(folder: str) -> LabelBase:
-    """The base of an adapter, as its label names it, or else as peft does."""
+def adapter_base(folder: str) -> LabelBase:
+    """The base of an adapter, as its label names it, or else as peft does.
+
+    Args:
+        folder: of the adapter.
+
+    Raises:
+        ModelError: the adapter names none.
+        ConfigError: the label beside it is damaged.
+    """
     from peft import PeftConfig
 
     label = read_label(Path(folder))
@@ -209,8 +244,11 @@ def _adapter_base(folder: str) -> LabelBase:
     return LabelBase(name=str(name), sha256=None)
 
 
-def _source(name: str) -> str:
+def source_folder(name: str) -> str:
     """What transformers is given for a name: a folder or a name on the Hub, never a GGUF file.
+
+    Args:
+        name: as for `load`, but not ``model5``.
 
     Raises:
         ModelError: a file or folder that does not exist, or holds no model. The Hub is not asked
@@ -232,13 +270,13 @@ def _pretrained_tokenizer(name: str) -> PreTrainedTokenizerBase:
     """The tokenizer of a folder, a GGUF file or a model on the Hub."""
     from transformers import AutoTokenizer
 
-    source = _source(name)
+    source = source_folder(name)
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
             source, trust_remote_code=False
         )
     except Exception as error:
-        raise _cannot_load(name, error) from None
+        raise cannot_load(name, error) from None
     return tokenizer
 
 
@@ -258,8 +296,13 @@ def _check_folder(name: str) -> None:
         raise ModelError("there is no such folder or file", where=name, fix="correct the path")
 
 
-def _cannot_load(name: str, error: Exception) -> ModelError:
-    """One error for all that can go wrong inside transformers; its first line says why."""
+def cannot_load(name: str, error: Exception) -> ModelError:
+    """One error for all that can go wrong inside transformers; its first line says why.
+
+    Args:
+        name: of the model.
+        error: as it came.
+    """
     first = str(error).strip().split("\n")[0][:200]
     return ModelError(
         f"cannot load the model {name!r}: {first}",

@@ -15,6 +15,7 @@ from tiltlm.errors import ModelError
 from tiltlm.labels.label import LabelBase
 from tiltlm.models.fingerprints import fingerprint
 from tiltlm.models.loading import LoadedModel, hub_name, load
+from tiltlm.models.placement import held_dtype
 from tiltlm.progress import NoProgress, Progress
 from tiltlm.stopwatch import Stopwatch
 from tiltlm.targets.parse import parse_target
@@ -143,6 +144,7 @@ def _label_base(loaded: LoadedModel) -> LabelBase:
         sha256=fingerprint(loaded.model),
         hub_name=hub_name(name),
         seed=loaded.seed,
+        dtype=held_dtype(loaded.model),
         config=loaded.config,
     )
 

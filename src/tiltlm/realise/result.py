@@ -11,6 +11,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tiltlm.labels.label import Label, LabelBase, LabelFigure
 from tiltlm.measures.fidelity import Fidelity
+from tiltlm.models.placement import placement_of
 from tiltlm.realise.saving import check_room, merge_adapter, save_folder
 from tiltlm.records.base import Estimate
 from tiltlm.records.tilt import (
@@ -95,6 +96,7 @@ class Tilted:
             held_out_positions=fidelity.positions,
             base={"name": self.base.name, "sha256": self.base.sha256 or ""},
             seed=self.seed,
+            placement=placement_of(self.model),
             versions=versions(),
             seconds=self.seconds,
         )
@@ -132,6 +134,7 @@ class Tilted:
             contexts=self.contexts,
             seed=self.seed,
             measured=measured,
+            placement=placement_of(self.model),
             versions=versions(),
         )
 

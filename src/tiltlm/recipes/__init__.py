@@ -3,6 +3,7 @@
 settings  reading YAML against a pydantic model; a mistake is told with its line
 run       the recipe of `tiltlm run`: model, target, contexts, training, test
 training  how a target is trained, as a user says it
+placement where a model lies and how its weights are held, as a user says it
 tilt      the recipe of `tiltlm tilt`: model, target, and how
 *.yaml    the recipes of `tiltlm run` that are shipped
 
@@ -10,6 +11,7 @@ Knows the form of recipes, nothing of how they are carried out. Importing this p
 torch.
 """
 
+from tiltlm.recipes.placement import Placement
 from tiltlm.recipes.run import Recipe, list_recipes, load_recipe, read_recipe
 from tiltlm.recipes.settings import read_settings
 from tiltlm.recipes.tilt import TiltRecipe, raw_recipe, recipe_of
@@ -18,6 +20,7 @@ from tiltlm.recipes.training import PARAMETERS, Parameters, Training
 __all__ = [
     "PARAMETERS",
     "Parameters",
+    "Placement",
     "Recipe",
     "TiltRecipe",
     "Training",

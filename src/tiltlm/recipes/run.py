@@ -15,6 +15,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from tiltlm.errors import ConfigError
+from tiltlm.recipes.placement import Placement
 from tiltlm.recipes.settings import read_file, read_settings
 
 
@@ -101,6 +102,9 @@ class Recipe(_Part):
 
     description: str = Field(default="", description="one line on what the recipe does")
     model: ModelPart = Field(description="which model is trained")
+    placement: Placement = Field(
+        default=Placement(), description="device and precision of the model"
+    )
     target: str = Field(description="as on the command line: uniform(contains('x'))")
     contexts: ContextsPart = Field(
         default=ContextsPart(), description="where the target should hold"

@@ -18,6 +18,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from tiltlm.errors import ConfigError
+from tiltlm.recipes.placement import Placement
 from tiltlm.recipes.settings import read_file, read_settings
 from tiltlm.recipes.training import Training
 
@@ -40,6 +41,9 @@ class TiltRecipe(_Part):
     merge: bool = Field(default=False, description="save a whole model, not an adapter")
     seed: int = Field(default=0, ge=0, description="of contexts, draws and training")
     training: Training = Field(default=Training(), description="used by train alone")
+    placement: Placement = Field(
+        default=Placement(), description="device and precision of the model"
+    )
 
 
 def recipe_of(model: str, options: Mapping[str, Any], training: Mapping[str, Any]) -> TiltRecipe:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from tiltlm.records.base import Interval, Record
+from tiltlm.records.base import Interval, PlacementRecord, Record
 
 
 class ShiftedToken(Record):
@@ -149,6 +149,9 @@ class AuditRecord(Record):
     contexts: str = Field(description="what they are")
     positions: int = Field(description="of the contexts, over which shifts are means")
     notes: list[str] = Field(description="what the reader should know of this audit")
+    placement: PlacementRecord | None = Field(
+        default=None, description="of the reference while figures were taken"
+    )
     versions: dict[str, str] = Field(description="of tiltlm, Python and the libraries")
     seconds: dict[str, float] = Field(description="of each part")
 
@@ -213,6 +216,9 @@ class TextAuditRecord(Record):
         description="that Wald's bound gives for the tilt found, if its class had been known"
     )
     notes: list[str] = Field(description="what the reader should know of this audit")
+    placement: PlacementRecord | None = Field(
+        default=None, description="of the reference while figures were taken"
+    )
     versions: dict[str, str] = Field(description="of tiltlm, Python and the libraries")
     seconds: dict[str, float] = Field(description="of each part")
 
@@ -277,6 +283,9 @@ class LogprobsAuditRecord(Record):
     budget: int = Field(description="positions to look at, or requests to make, at most")
     seen_mass: float = Field(description="share of the reference's probability on tokens shown")
     notes: list[str] = Field(description="what the reader should know of this audit")
+    placement: PlacementRecord | None = Field(
+        default=None, description="of the reference while figures were taken"
+    )
     versions: dict[str, str] = Field(description="of tiltlm, Python and the libraries")
     seconds: dict[str, float] = Field(description="of each part")
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from tiltlm.records.base import Estimate, Interval, Record
+from tiltlm.records.base import Estimate, Interval, PlacementRecord, Record
 
 
 class MeasureRecord(Record):
@@ -39,6 +39,9 @@ class MeasureRecord(Record):
     heat: Heat | None = Field(description="log-ratio of each token of one context")
     missing: dict[str, str] = Field(description="what was not measured, and why")
     seed: int = Field(description="of contexts and draws")
+    placement: PlacementRecord | None = Field(
+        default=None, description="of the reference while figures were taken"
+    )
     versions: dict[str, str] = Field(description="of tiltlm, Python and the libraries")
     seconds: dict[str, float] = Field(description="of each part")
 

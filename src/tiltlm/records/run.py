@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from tiltlm.records.base import Interval, Record
+from tiltlm.records.base import Interval, PlacementRecord, Record
 
 
 class EventRecord(Record):
@@ -91,5 +91,8 @@ class RunRecord(Record):
     seconds: SecondsRecord = Field(description="how long it took")
     parameters: int = Field(description="weights of the model")
     sittings: int = Field(description="1, or more if the run was resumed")
+    placement: PlacementRecord | None = Field(
+        default=None, description="of the model while it was trained and measured"
+    )
     versions: dict[str, str] = Field(description="of tiltlm, Python and the libraries")
     threads: int = Field(description="processor threads that torch used")

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from tiltlm.records.base import Interval, Record
+from tiltlm.records.base import Interval, PlacementRecord, Record
 
 By = Literal["decode", "edit", "train"]
 """How a target was realised."""
@@ -73,5 +73,8 @@ class TiltRecord(Record):
     held_out_positions: int = Field(description="how many, over all of these contexts")
     base: dict[str, str] = Field(description="name and SHA-256 of the base's weights")
     seed: int = Field(description="of contexts, their split, and training")
+    placement: PlacementRecord | None = Field(
+        default=None, description="of the model while it was realised and measured"
+    )
     versions: dict[str, str] = Field(description="of tiltlm, Python and the libraries")
     seconds: dict[str, float] = Field(description="of each part")

@@ -4,6 +4,7 @@ treatment     the two kinds of benign change, fine-tuning and rounding, applied 
 benign        benign changes drawn at random, for null packs
 fine_tuning   ordinary fine-tuning on clean text
 quantisation  weights rounded to few bits
+at_use        rounding and merging a layer at a time, where there is no room for a second model
 """
 
 import lazy_loader

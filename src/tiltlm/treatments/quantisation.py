@@ -28,21 +28,40 @@ def round_weights(
     >>> round_weights(nn.Sequential(layer)); layer.weight.tolist()
     [[127.0, 1.0]]
     """
-    highest = 2 ** (bits - 1) - 1
-    rounded: set[int] = set()
+    done: set[int] = set()
     for module in model.modules():
-        if isinstance(module, nn.Linear | Conv1D) and id(module.weight) not in rounded:
-            rounded.add(id(module.weight))
+        if isinstance(module, nn.Linear | Conv1D) and id(module.weight) not in done:
+            done.add(id(module.weight))
             weight = module.weight.data
             by_output = weight.T if isinstance(module, Conv1D) else weight
-            shape = by_output.shape
-            rows = by_output
-            if group and shape[1] % group == 0:
-                rows = by_output.reshape(-1, group)
-            scale = rows.abs().amax(1, keepdim=True).clamp(min=1e-30) / highest
-            levels = rows / scale
-            if generator is not None:
-                noise = torch.rand(levels.shape, generator=generator).to(levels) - 0.5
-                levels = levels + noise
-            values = (levels.round().clamp(-highest, highest) * scale).reshape(shape)
+            values = rounded(by_output, bits, group, generator)
             weight.copy_(values.T if isinstance(module, Conv1D) else values)
+
+
+def rounded(
+    weight: torch.Tensor,
+    bits: int = 8,
+    group: int | None = None,
+    generator: torch.Generator | None = None,
+) -> torch.Tensor:
+    """A weight rounded by the largest of each group (absmax).
+
+    Args:
+        weight: (outputs, inputs).
+        bits: of each number.
+        group: as in `round_weights`.
+        generator: as in `round_weights`.
+
+    Returns:
+        (outputs, inputs) of the same type.
+    """
+    highest = 2 ** (bits - 1) - 1
+    rows = weight
+    if group and weight.shape[1] % group == 0:
+        rows = weight.reshape(-1, group)
+    scale = rows.abs().amax(1, keepdim=True).clamp(min=1e-30) / highest
+    levels = rows / scale
+    if generator is not None:
+        noise = torch.rand(levels.shape, generator=generator).to(levels) - 0.5
+        levels = levels + noise
+    return (levels.round().clamp(-highest, highest) * scale).reshape(weight.shape)

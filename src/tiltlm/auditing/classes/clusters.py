@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tiltlm.auditing.arrays import Array
+from tiltlm.auditing.head_rows import HeadRows
 
 TOKENS_PER_CLUSTER = (256, 64)
 """Mean size of a cluster in the coarse and in the fine clustering."""
@@ -18,7 +18,7 @@ MAX_CLUSTERS = 512
 """Clusters of each clustering at most."""
 
 
-def cluster_tokens(rows: Array) -> list[list[int]]:
+def cluster_tokens(rows: HeadRows) -> list[list[int]]:
     """Cluster the vocabulary by k-means, once coarsely and once finely.
 
     Args:
@@ -31,9 +31,10 @@ def cluster_tokens(rows: Array) -> list[list[int]]:
     """
     from sklearn.cluster import MiniBatchKMeans
 
-    centred = rows - rows.mean(0)
-    lengths = np.linalg.norm(centred, axis=1, keepdims=True)
-    directions = (centred / np.maximum(lengths, 1e-9)).astype(np.float32)
+    directions = np.empty((len(rows), rows.width), np.float32)
+    for tokens, centred in rows.centred().blocks():
+        lengths = np.linalg.norm(centred, axis=1, keepdims=True)
+        directions[tokens] = centred / np.maximum(lengths, 1e-9)
     clusters: list[list[int]] = []
     for size in TOKENS_PER_CLUSTER:
         count = min(MAX_CLUSTERS, max(2, len(rows) // size))

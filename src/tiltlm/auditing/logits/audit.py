@@ -11,6 +11,7 @@ from tiltlm.auditing.arrays import Array
 from tiltlm.auditing.case import AuditOptions
 from tiltlm.auditing.classes.clusters import cluster_tokens
 from tiltlm.auditing.classes.token_classes import build_classes
+from tiltlm.auditing.head_rows import HeadRows
 from tiltlm.auditing.inputs import UNCALIBRATED
 from tiltlm.auditing.logits.auditor import Auditor, Finding
 from tiltlm.auditing.logits.calibration import calibrated_auditor
@@ -20,7 +21,7 @@ from tiltlm.auditing.logits.single_tokens import TokenShifts, largest_token_shif
 from tiltlm.auditing.logits.triggers import find_triggers
 from tiltlm.auditing.null.pack import NullPack
 from tiltlm.auditing.shifts.filters import ResidualFilter
-from tiltlm.auditing.shifts.head_geometry import HeadGeometry, head_rows
+from tiltlm.auditing.shifts.head_geometry import HeadGeometry
 from tiltlm.auditing.shifts.log_ratios import Shift
 from tiltlm.auditing.shifts.shift_reader import ShiftReader
 from tiltlm.contexts.sources import make_contexts
@@ -194,7 +195,7 @@ class LogitsAccess(Access[LogitsReading, LogitsJudgement, AuditRecord]):
     def _auditor(self, reading: LogitsReading) -> Auditor:
         """With every class to try and, where there is a pack, what it knows."""
         case, reader = self.case, reading.reader
-        head = HeadGeometry(head_rows(reader.head), reading.shift.reference_mass.numpy())
+        head = HeadGeometry(HeadRows.of(reader.head), reading.shift.reference_mass.numpy())
         clusters = cluster_tokens(head.rows)
         classes = build_classes(case.reference.vocabulary, case.inputs.lists, clusters)
         if case.pack is None:

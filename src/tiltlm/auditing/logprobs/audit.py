@@ -15,6 +15,7 @@ from tiltlm.auditing.case import AuditCase
 from tiltlm.auditing.classes.clusters import cluster_tokens
 from tiltlm.auditing.classes.token_classes import build_classes
 from tiltlm.auditing.endpoint import Endpoint
+from tiltlm.auditing.head_rows import HeadRows
 from tiltlm.auditing.inputs import UNCALIBRATED
 from tiltlm.auditing.logprobs.auditor import TopKAuditor, TopKFinding
 from tiltlm.auditing.logprobs.findings import find_classes, finding_records
@@ -26,7 +27,6 @@ from tiltlm.auditing.logprobs.suspects import (
     LogprobSuspect,
     TopLogProbs,
 )
-from tiltlm.auditing.shifts.head_geometry import head_rows
 from tiltlm.auditing.shifts.place_covariance import MIN_SCALE_NATS, PlaceCovariance
 from tiltlm.contexts.logit_reader import LogitReader
 from tiltlm.contexts.sources import make_contexts
@@ -94,7 +94,7 @@ class LogprobsAccess(Access[LogprobsReading, LogprobsJudgement, LogprobsAuditRec
         reference = case.reference
         self._suspect = _open_suspect(case)
         self._reader = LogitReader(reference.model)
-        self._head_rows = head_rows(self._reader.head)
+        self._head_rows = HeadRows.of(self._reader.head)
         clusters = cluster_tokens(self._head_rows)
         self._classes = build_classes(reference.vocabulary, case.inputs.lists, clusters)
         self._budget = LOGPROBS_BUDGET if case.options.budget is None else case.options.budget

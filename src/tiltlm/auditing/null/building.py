@@ -28,6 +28,7 @@ from tiltlm.launching import joined
 from tiltlm.models.fingerprints import fingerprint
 from tiltlm.models.loading import LoadedModel
 from tiltlm.progress import NoProgress, Progress
+from tiltlm.recipes.placement import Placement
 from tiltlm.records.audit import NullBuilt
 from tiltlm.stopwatch import Stopwatch
 from tiltlm.team import Team
@@ -81,6 +82,7 @@ def build_null(
     triggers: Path | None = None,
     seed: int = 0,
     resume: bool = False,
+    placement: Placement | None = None,
     progress: Progress | None = None,
 ) -> NullBuilt:
     """Make a pack of benign changes of a reference, which calibrates audits of its suspects.
@@ -101,6 +103,7 @@ def build_null(
         triggers: a file of words to try before the vocabulary's own.
         seed: of everything drawn.
         resume: keep the members that are there.
+        placement: of the reference, where it is named, as for `load`.
         progress: told of progress.
 
     Raises:
@@ -111,7 +114,7 @@ def build_null(
         _check_counts(models, steps)
         if not resume:
             team.from_first(lambda: check_out(out))
-        loaded = team.by_turns(lambda: open_model(reference))
+        loaded = team.by_turns(lambda: open_model(reference, placement))
         given = read_words(triggers) if triggers else []
         plan = BuildPlan(
             reference=fingerprint(loaded.model), corpora=corpora, contexts=contexts, length=length,

@@ -9,9 +9,10 @@ from typing import Any
 
 from tiltlm.auditing.arrays import Array
 from tiltlm.auditing.classes.token_classes import build_classes
+from tiltlm.auditing.head_rows import HeadRows
 from tiltlm.auditing.null.pack_files import write_member
 from tiltlm.auditing.shifts.filters import ResidualFilter
-from tiltlm.auditing.shifts.head_geometry import HeadGeometry, head_rows
+from tiltlm.auditing.shifts.head_geometry import HeadGeometry
 from tiltlm.auditing.shifts.log_ratios import Shift
 from tiltlm.auditing.shifts.shift_reader import ShiftReader
 from tiltlm.auditing.shifts.strata import assign_strata
@@ -50,7 +51,7 @@ class MemberReader:
     Attributes:
         probes: as given.
         strata: (N,) the stratum of each position, by the reference's hidden states.
-        rows: (V, D) of the reference's head, float64.
+        rows: (V, D) of the reference's head.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class MemberReader:
     ) -> None:
         self.probes = probes
         self._at_contexts = ShiftReader(reference, contexts)
-        self.rows = head_rows(self._at_contexts.head)
+        self.rows = HeadRows.of(self._at_contexts.head)
         self.strata = team.from_first(lambda: assign_strata(self._at_contexts.rows))
         self._at_contexts.stratify(self.strata)
         self._at_probes = ShiftReader(reference, probes.contexts)

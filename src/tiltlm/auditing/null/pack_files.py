@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from tiltlm.auditing.arrays import Array
+from tiltlm.auditing.head_rows import HeadRows
 from tiltlm.auditing.null.pack import NullPack
 from tiltlm.auditing.shifts.log_ratios import Shift
 from tiltlm.auditing.shifts.place_covariance import learn_place_covariance
@@ -75,7 +76,7 @@ def write_member(
         save_file(tensors, path, metadata={"json": text})
 
 
-def assemble_pack(folder: Path, pack: NullPack, count: int, head_rows: Array) -> NullPack:
+def assemble_pack(folder: Path, pack: NullPack, count: int, head_rows: HeadRows) -> NullPack:
     """Make one pack of its members, whose own files are then removed.
 
     Args:

@@ -5,7 +5,6 @@ from .filters import ColumnSpaceFilter as ColumnSpaceFilter
 from .filters import ResidualFilter as ResidualFilter
 from .filters import standardised as standardised
 from .head_geometry import HeadGeometry as HeadGeometry
-from .head_geometry import head_rows as head_rows
 from .log_ratios import Shift as Shift
 from .log_ratios import TopTokens as TopTokens
 from .place_covariance import PlaceCovariance as PlaceCovariance

@@ -14,7 +14,7 @@ import numpy as np
 from tiltlm.auditing.arrays import Array
 from tiltlm.auditing.classes.token_classes import TokenClasses
 from tiltlm.auditing.shifts.covariance import MoveCovariance
-from tiltlm.auditing.shifts.head_geometry import HeadGeometry, orthonormal_basis
+from tiltlm.auditing.shifts.head_geometry import HeadGeometry
 from tiltlm.statistics.robust import robust_spread
 
 _MIN_SPREAD_NATS = 1e-3
@@ -55,9 +55,9 @@ class ResidualFilter:
             hypotheses: K classes.
         """
         self.hypotheses = hypotheses
-        self._basis, _ = orthonormal_basis(np.hstack([_powers(geometry.mass), geometry.rows]))
+        self._columns, self._mixing = geometry.residual_columns, geometry.residual_mixing
         self._members = hypotheses.members
-        explained = self._members @ self._basis
+        explained = self._columns.products_with(self._members) @ self._mixing
         sizes = hypotheses.sizes.astype(float)
         self._residual_sizes: Array = sizes - (explained**2).sum(1)
         identifiable = self._residual_sizes > _MIN_RESIDUAL_SHARE * sizes
@@ -75,7 +75,8 @@ class ResidualFilter:
         Returns:
             (N, V) nats.
         """
-        return np.asarray(shifts - (shifts @ self._basis) @ self._basis.T)
+        coefficients = self._columns.products_with(shifts) @ self._mixing
+        return np.asarray(shifts - self._columns.along(coefficients @ self._mixing.T))
 
     def strengths(self, shifts: Array) -> Array:
         """The strength of each class by itself, β̂.
@@ -287,13 +288,6 @@ def standardised(scores: Array) -> Array:
     """
     own_spread = robust_spread(scores, axis=1, centred=True)[:, None]
     return np.asarray(scores / np.maximum(1, own_spread))
-
-
-def _powers(mass: Array) -> Array:
-    """(V, 4) powers 0 to 3 of the standardised logarithm of tokens' probabilities (V,)."""
-    level = np.log(mass + 1e-3 / len(mass))
-    level = (level - level.mean()) / max(float(level.std()), 1e-12)
-    return np.stack([np.ones_like(level), level, level**2, level**3], 1)
 
 
 def _residual_spread(residuals: Array) -> Array:

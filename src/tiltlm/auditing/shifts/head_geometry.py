@@ -14,8 +14,7 @@ import numpy as np
 
 from tiltlm.auditing.arrays import Array
 from tiltlm.auditing.classes.token_classes import TokenClasses
-from tiltlm.errors import ModelError
-from tiltlm.models.head import Head
+from tiltlm.auditing.head_rows import HeadRows
 
 MIN_CLASS_MASS = 1e-5
 """Probability under the reference below which a class is not tested. The text that a model was
@@ -23,27 +22,36 @@ trained on says nothing about the logits of tokens that do not come up, so any n
 and by much."""
 
 
-_EIGENVALUE_TOLERANCE = 1e-12
-"""Directions with less than this share of the largest eigenvalue are left out of a basis."""
-
-
 @dataclass(frozen=True)
 class HeadGeometry:
     """The head of the reference, and the mean probability of each token.
 
     Attributes:
-        rows: (V, D) rows of the head as they act on logits, float64.
+        rows: (V, D) rows of the head as they act on logits.
         mass: (V,) mean probability of each token under the reference.
     """
 
-    rows: Array
+    rows: HeadRows
     mass: Array
 
     @cached_property
-    def _least_squares_map(self) -> Array:
-        """(D, V) map from centred log-ratios to the move that explains most of them."""
-        basis, mixing = orthonormal_basis(self.rows - self.rows.mean(0))
-        return np.asarray(mixing @ basis.T)
+    def _inverse_gram(self) -> Array:
+        """(D, D) pseudo-inverse of the centred rows' products, which turns projections into moves.
+
+        With it the least-squares map from (V,) log-ratios to moves need not be made.
+        """
+        mixing = self.rows.centred().orthonormal_mixing()
+        return np.asarray(mixing @ mixing.T)
+
+    @cached_property
+    def residual_columns(self) -> HeadRows:
+        """(V, 4 + D) what a moved body and a trained head explain: see `ResidualFilter`."""
+        return HeadRows(self.rows.weight, self.rows.scale, before=_powers(self.mass))
+
+    @cached_property
+    def residual_mixing(self) -> Array:
+        """(4 + D, R) turns `residual_columns` into an orthonormal basis."""
+        return self.residual_columns.orthonormal_mixing()
 
     def solve_moves(self, log_ratios: Array) -> Array:
         """The moves that explain log-ratios best, by least squares over tokens.
@@ -54,8 +62,13 @@ class HeadGeometry:
         Returns:
             (…, D) moves Δh.
         """
-        centred = log_ratios - log_ratios.mean(-1, keepdims=True)
-        return np.asarray(centred @ self._least_squares_map.T)
+        width = self.rows.width
+        flat = log_ratios.reshape(-1, log_ratios.shape[-1])
+        if not len(flat):
+            return np.empty((*log_ratios.shape[:-1], width))
+        centred = flat - flat.mean(-1, keepdims=True)
+        projections = self.rows.centred().products_with(centred)
+        return np.asarray(projections @ self._inverse_gram).reshape(*log_ratios.shape[:-1], width)
 
     def log_ratios_of(self, move: Array) -> Array:
         """The log-ratios that a move makes, W·Δh.
@@ -66,7 +79,7 @@ class HeadGeometry:
         Returns:
             (V,) nats, centred on 0.
         """
-        log_ratios = self.rows @ move
+        log_ratios = self.rows.along(move[None])[0]
         return np.asarray(log_ratios - log_ratios.mean())
 
     def frequent(self, hypotheses: TokenClasses) -> Array:
@@ -82,48 +95,8 @@ class HeadGeometry:
         return np.asarray(class_mass >= MIN_CLASS_MASS * self.mass.sum())
 
 
-def head_rows(head: Head | None) -> Array:
-    """The rows of a head as they act on logits.
-
-    Args:
-        head: of the reference; None where its logits are not a product with one.
-
-    Returns:
-        (V, D) float64.
-
-    Raises:
-        ModelError: there is no head.
-    """
-    if head is None:
-        raise ModelError(
-            "the reference's logits are no product of a linear head, and without one there is no "
-            "telling what a moved body explains",
-            fix="audit a model whose head transformers knows as its output embeddings",
-        )
-    return np.asarray(head.weight.detach().cpu().double().numpy() * head.scale)
-
-
-def orthonormal_basis(columns: Array) -> tuple[Array, Array]:
-    """An orthonormal basis of a column space.
-
-    By the eigenvectors of the Gram matrix, twice, which is as exact as a QR decomposition and
-    several times as fast.
-
-    Args:
-        columns: (V, C).
-
-    Returns:
-        the basis (V, R) of rank R, and the mixing (C, R) with ``columns @ mixing`` = the basis.
-
-    >>> basis, mixing = orthonormal_basis(np.array([[3.0, 6.0], [4.0, 8.0]]))
-    >>> basis.shape, mixing.shape, [round(abs(float(x)), 6) for x in basis[:, 0]]
-    ((2, 1), (2, 1), [0.6, 0.8])
-    """
-    lengths = np.linalg.norm(columns, axis=0)
-    mixing = np.diag(1 / np.where(lengths > 0, lengths, np.inf))
-    for _ in range(2):
-        basis = columns @ mixing
-        values, vectors = np.linalg.eigh(basis.T @ basis)
-        large = values > _EIGENVALUE_TOLERANCE * values.max()
-        mixing = mixing @ (vectors[:, large] / np.sqrt(values[large]))
-    return np.asarray(columns @ mixing), np.asarray(mixing)
+def _powers(mass: Array) -> Array:
+    """(V, 4) powers 0 to 3 of the standardised logarithm of tokens' probabilities (V,)."""
+    level = np.log(mass + 1e-3 / len(mass))
+    level = (level - level.mean()) / max(float(level.std()), 1e-12)
+    return np.stack([np.ones_like(level), level, level**2, level**3], 1)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tiltlm.auditing.arrays import Array
+from tiltlm.auditing.head_rows import HeadRows
 
 TOKEN_NOISE = 0.05
 """Standard deviation, per token and position, of what is no moved body, in units of a model's
@@ -56,7 +57,7 @@ class PlaceCovariance:
     noise: float = TOKEN_NOISE
 
     @classmethod
-    def of(cls, rows: Array, covariance: Array | None = None) -> PlaceCovariance:
+    def of(cls, rows: HeadRows, covariance: Array | None = None) -> PlaceCovariance:
         """Make it of Σ.
 
         Args:
@@ -64,12 +65,15 @@ class PlaceCovariance:
             covariance: (D, D) Σ in units of a model's scale, as `learn_place_covariance` gives it;
                 without it all directions count alike.
         """
-        centred = rows - rows.mean(0)
+        centred = rows.centred()
         if covariance is None:
             covariance = _isotropic_covariance(centred)
         values, vectors = np.linalg.eigh(covariance)
-        roots = centred @ (vectors * np.sqrt(values.clip(0)))
-        return cls(centred.astype(np.float32), roots.astype(np.float32))
+        root = vectors * np.sqrt(values.clip(0))
+        both = [np.empty((len(rows), rows.width), np.float32) for _ in range(2)]
+        for tokens, block in centred.blocks():
+            both[0][tokens], both[1][tokens] = block, block @ root
+        return cls(*both)
 
     def with_noise(self, noise: float) -> PlaceCovariance:
         """The same with the noise of a server added to that of tokens.
@@ -123,7 +127,7 @@ def within_place_scale(tokens: Array, ratios: Array) -> float:
     return float(np.sqrt(np.median(_variances(tokens, ratios))))
 
 
-def learn_place_covariance(ids: Array, ratios: Array, rows: Array, seed: int = 0) -> Array:
+def learn_place_covariance(ids: Array, ratios: Array, rows: HeadRows, seed: int = 0) -> Array:
     """Estimate the covariance Σ of benign Δh, each member's divided by its scale.
 
     Args:
@@ -135,7 +139,7 @@ def learn_place_covariance(ids: Array, ratios: Array, rows: Array, seed: int = 0
     Returns:
         (D, D); where no member's scale is above `MIN_SCALE_NATS`, a multiple of the identity.
     """
-    centred = rows - rows.mean(0)
+    centred = rows.centred()
     scales = np.array([within_place_scale(i, r) for i, r in zip(ids, ratios, strict=True)])
     members = np.flatnonzero(scales > MIN_SCALE_NATS)
     covariance = _isotropic_covariance(centred)
@@ -154,7 +158,7 @@ def learn_place_covariance(ids: Array, ratios: Array, rows: Array, seed: int = 0
     return covariance
 
 
-def _em_round(covariance: Array, rows: Array, tokens: Array, changes: Array) -> Array:
+def _em_round(covariance: Array, rows: HeadRows, tokens: Array, changes: Array) -> Array:
     """One round of EM: the mean over positions of the second moment of Δh given what is shown.
 
     Args:
@@ -169,7 +173,7 @@ def _em_round(covariance: Array, rows: Array, tokens: Array, changes: Array) -> 
     total = np.zeros_like(covariance)
     size, noise = len(covariance), TOKEN_NOISE**2 * np.eye(tokens.shape[1])
     for begin in range(0, len(tokens), _BLOCK):
-        loadings = rows[tokens[begin : begin + _BLOCK]]
+        loadings = rows.at(tokens[begin : begin + _BLOCK])
         loadings = loadings - loadings.mean(1, keepdims=True)
         cross_covariance = loadings @ covariance  # (n, T, D), of log-ratios with Δh
         marginal = cross_covariance @ loadings.transpose(0, 2, 1) + noise
@@ -181,9 +185,10 @@ def _em_round(covariance: Array, rows: Array, tokens: Array, changes: Array) -> 
     return np.asarray(total)
 
 
-def _isotropic_covariance(centred: Array) -> Array:
+def _isotropic_covariance(centred: HeadRows) -> Array:
     """(D, D) multiple of the identity by which a token's logit has a variance of 1 on average."""
-    return np.asarray(np.eye(centred.shape[1]) / max((centred**2).sum(1).mean(), 1e-300))
+    squares = sum(float((rows**2).sum()) for _, rows in centred.blocks())
+    return np.asarray(np.eye(centred.width) / max(squares / len(centred), 1e-300))
 
 
 def _variances(tokens: Array, ratios: Array) -> Array:

@@ -19,6 +19,7 @@ from tiltlm.events.automaton import State
 from tiltlm.measures.pair import ROWS
 from tiltlm.models.head import Head
 from tiltlm.models.loading import LoadedModel
+from tiltlm.models.sharing import same_body
 from tiltlm.models.structure import vocabulary_size
 from tiltlm.progress import Advance
 from tiltlm.targets.target import BoundTarget
@@ -27,7 +28,8 @@ from tiltlm.targets.target import BoundTarget
 class ShiftReader:
     """Reads suspects against one reference at fixed contexts.
 
-    The reference is read once, and its hidden states are kept for every suspect after the first.
+    The reference is read once, and its hidden states are kept for every suspect after the first. A
+    suspect whose body is the reference's is not read at all.
 
     Attributes:
         contexts: C contexts at which suspects are read.
@@ -111,7 +113,11 @@ class ShiftReader:
         Raises:
             MeasurementError: some logits are not numbers.
         """
+        # The reference first, at all contexts: the two may take turns in memory.
+        for indices in batches_of(self.contexts) if self.head else ():
+            self._reference_rows(indices)
         reader = self._suspect_reader(suspect)
+        shares_body = decodes is not None or self._shares_body(reader)
         by_context = torch.empty(len(self.contexts), self._size)
         # Of reference and suspect, or of what a target changes: sums over strata.
         stratum_sums: list[torch.Tensor] = []
@@ -120,7 +126,7 @@ class ShiftReader:
         for indices in batches_of(self.contexts):
             reference_rows = self._reference_rows(indices)
             suspect_rows = reference_rows
-            if reader is not self._reader:
+            if not shares_body:
                 suspect_rows = self._read_rows(reader, indices)
             if decodes is None:
                 means, sums = self._compare(reader, reference_rows, suspect_rows, indices)
@@ -171,6 +177,13 @@ class ShiftReader:
             return self._reader
         suspect.model.eval()
         return LogitReader(suspect.model)
+
+    def _shares_body(self, reader: LogitReader) -> bool:
+        """Whether a suspect's hidden states are the reference's, so that they need not be read."""
+        if reader is self._reader:
+            return True
+        has_heads = self.head is not None and reader.head is not None
+        return has_heads and same_body(self._reader.model, reader.model)
 
     def _compare(
         self,

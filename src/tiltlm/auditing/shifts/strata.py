@@ -15,6 +15,7 @@ import torch
 from scipy.sparse import csr_matrix
 
 from tiltlm.auditing.arrays import Array
+from tiltlm.auditing.head_rows import HeadRows
 
 MAX_STRATA, POSITIONS_PER_STRATUM = 24, 64
 """There are at most so many strata, and so few that they have so many positions in the mean."""
@@ -75,7 +76,7 @@ def build_templates(
     rows: torch.Tensor,
     strata: torch.Tensor,
     logits: Callable[[torch.Tensor], torch.Tensor],
-    head: Array,
+    head: HeadRows,
     members: csr_matrix,
 ) -> Array:
     """The move in each stratum that comes closest, in KL, to a tilt of 1 of each class.
@@ -94,21 +95,38 @@ def build_templates(
     Returns:
         (K, S, D) float32.
     """
-    weight = torch.from_numpy(head).float().to(rows.device)
-    count, width = int(strata.max()) + 1, head.shape[1]
+    count, width = int(strata.max()) + 1, head.width
     templates = np.empty((members.shape[0], count, width), np.float32)
     for stratum in range(count):
-        mass = torch.zeros(len(weight), device=weight.device)
-        mass_times_mean, covariance = torch.zeros_like(weight), np.zeros((width, width))
-        for block in rows[(strata == stratum).to(rows.device)].split(_ROWS):
-            p = logits(block).softmax(-1)
-            mean_row = p @ weight
-            mass += p.sum(0)
-            mass_times_mean += p.T @ mean_row
-            covariance -= (mean_row.T @ mean_row).double().cpu().numpy()
-        weighted = mass[:, None] * weight
-        covariance += (weight.T @ weighted).double().cpu().numpy()
+        covariance, cross_covariance = _covariances(
+            rows[(strata == stratum).to(rows.device)], logits, head, members
+        )
         covariance += _RIDGE * np.trace(covariance) / width * np.eye(width)
-        cross_covariance = members @ (weighted - mass_times_mean).double().cpu().numpy()
         templates[:, stratum] = np.linalg.solve(covariance, cross_covariance.T).T
     return templates
+
+
+def _covariances(
+    rows: torch.Tensor,
+    logits: Callable[[torch.Tensor], torch.Tensor],
+    head: HeadRows,
+    members: csr_matrix,
+) -> tuple[Array, Array]:
+    """Σ Cov_p(w, w) (D, D) and Σ Cov_p(w, 1_E) (K, D) over the positions of a stratum.
+
+    Nothing but p itself is as large as the vocabulary, and that a block of positions at a time.
+    """
+    mass = torch.zeros(len(head), device=head.weight.device)
+    covariance, cross = np.zeros((head.width, head.width)), np.zeros((members.shape[0], head.width))
+    for block in rows.split(_ROWS):
+        p = logits(block).softmax(-1)
+        mass += p.sum(0)
+        products = [p[:, tokens] @ weight for tokens, weight in head.tensors()]
+        mean_row = torch.stack(products).sum(0).cpu().numpy()
+        covariance -= mean_row.T @ mean_row
+        cross -= (members @ p.T.cpu().numpy()) @ mean_row
+    for tokens, weight in head.tensors():
+        weighted = mass[tokens, None] * weight
+        covariance += (weight.T @ weighted).double().cpu().numpy()
+        cross += members[:, tokens] @ weighted.double().cpu().numpy()
+    return covariance, cross

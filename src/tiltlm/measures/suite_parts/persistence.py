@@ -18,6 +18,9 @@ def measure_persistence(work: SuiteWork) -> None:
     if work.pair.decodes:
         work.missing("persistence", "decoding changes no weights")
         return
+    if work.pair.takes_turns:
+        work.missing("persistence", "it takes both models in memory (--both-at-once)")
+        return
     if not work.sizes.survivors:
         work.missing("persistence", "not in this suite")
         return

@@ -1,0 +1,164 @@
+"""How much memory a model's weights take, before they are loaded, and how much is free.
+
+Sizes are read off the headers of safetensors files, or off the config where there are none.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tiltlm.errors import TiltError
+from tiltlm.models.loading import adapter_base, is_adapter, source_folder
+
+if TYPE_CHECKING:
+    import torch
+
+WORKING_BYTES = 2 << 30
+"""What is left for everything but weights when it is asked whether models fit: see
+docs/scaling.md."""
+
+_BYTES = {
+    "F64": 8, "I64": 8, "F32": 4, "I32": 4, "F16": 2, "BF16": 2, "I16": 2, "F8_E4M3": 1,
+    "F8_E5M2": 1, "I8": 1, "U8": 1, "BOOL": 1,
+}  # fmt: skip
+"""Bytes of a number, by the name that safetensors has for its type."""
+
+_FLOATING = frozenset({"F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2"})
+
+
+def weight_bytes(name: str, dtype: torch.dtype | None = None) -> int | None:
+    """Bytes that the weights of a model take in memory.
+
+    Args:
+        name: as for `load`; of an adapter also, with its base.
+        dtype: in which floating-point weights are held; None for that of the files.
+
+    Returns:
+        None where it cannot be told before the model is loaded, as of one that must be fetched.
+    """
+    try:
+        if is_adapter(name):
+            parts = [weight_bytes(adapter_base(name).name, dtype), _stored_bytes(name, dtype)]
+            return None if None in parts else sum(part or 0 for part in parts)
+        if name == "model5":
+            from tiltlm.models.model5 import Model5Config
+
+            return _config_bytes(Model5Config(), dtype)
+        source = source_folder(name)
+    except TiltError:
+        return None  # `load` says what is wrong.
+    folder = source if Path(source).is_dir() else _hub_folder(source)
+    if folder is None:
+        return None
+    stored = _stored_bytes(folder, dtype)
+    return _described_bytes(folder, dtype) if stored is None else stored
+
+
+def _stored_bytes(folder: str, dtype: torch.dtype | None) -> int | None:
+    """Bytes of the tensors in a folder's safetensors; None where there are none."""
+    files = sorted(Path(folder).glob("*.safetensors"))
+    if not files:
+        return None
+    total = 0
+    for path in files:
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(length))
+        for tensor, about in header.items():
+            if tensor != "__metadata__":
+                total += _tensor_bytes(about, dtype)
+    return total
+
+
+def _tensor_bytes(about: dict[str, Any], dtype: torch.dtype | None) -> int:
+    """Bytes of one tensor in memory, from what a header says of it."""
+    begin, end = about["data_offsets"]
+    size = _BYTES.get(about["dtype"])
+    if dtype is None or size is None or about["dtype"] not in _FLOATING:
+        return int(end - begin)
+    return int((end - begin) // size * dtype.itemsize)
+
+
+def _described_bytes(folder: str, dtype: torch.dtype | None) -> int | None:
+    """Bytes of a model of a folder's config; None where there is no such model."""
+    from transformers import AutoConfig
+
+    try:
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        return _config_bytes(config, dtype)
+    except Exception:  # Each architecture has error types of its own; `load` tells of them.
+        return None
+
+
+def _config_bytes(config: Any, dtype: torch.dtype | None) -> int:
+    """Bytes of the weights of a model that is made without any."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+    size = (dtype or model.dtype).itemsize
+    return sum(p.numel() * size for p in model.parameters())
+
+
+def _hub_folder(name: str) -> str | None:
+    """Where the cache of the Hub has a model; None where it has none."""
+    from huggingface_hub import try_to_load_from_cache
+
+    try:
+        path = try_to_load_from_cache(name, "config.json")
+    except ValueError:  # no name of the Hub's
+        return None
+    return str(Path(path).parent) if isinstance(path, str) else None
+
+
+def free_memory(device: torch.device | None = None) -> int:
+    """Bytes that can still be taken.
+
+    Args:
+        device: a GPU whose own memory is meant; None, or any other device, for the machine's.
+    """
+    if device is not None and device.type == "cuda":
+        import torch
+
+        return int(torch.cuda.mem_get_info(device)[0])
+    limits = [_machine_free()]
+    group = Path("/sys/fs/cgroup")
+    try:  # A container may have less than its machine.
+        most = int((group / "memory.max").read_text())
+        limits.append(most - int((group / "memory.current").read_text()))
+    except (OSError, ValueError):
+        pass
+    return max(0, min(limits))
+
+
+def _machine_free() -> int:
+    """Bytes that the operating system can give, caches that it would drop included."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        about = dict(line.split(":", 1) for line in lines)
+        return int(about["MemAvailable"].split()[0]) << 10
+    except (OSError, KeyError, ValueError):
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def fit_together(
+    names: Sequence[str], device: torch.device | None = None, dtype: torch.dtype | None = None
+) -> bool:
+    """Whether several models fit into what is free, with room to work in.
+
+    Args:
+        names: as for `load`.
+        device: where they are to lie.
+        dtype: in which they are held; None for that of their files.
+
+    Returns:
+        True also where the size of one cannot be told.
+    """
+    sizes = [weight_bytes(name, dtype) for name in names]
+    known = sum(size for size in sizes if size is not None)
+    return None in sizes or known + WORKING_BYTES <= free_memory(device)
