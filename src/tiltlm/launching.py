@@ -36,6 +36,15 @@ def is_first() -> bool:
     return team.is_first if team else os.environ.get("RANK", "0") == "0"
 
 
+def are_several() -> bool:
+    """Whether a launcher has started other processes beside this one."""
+    return _is_launched() and os.environ["WORLD_SIZE"] != "1"
+
+
+def _is_launched() -> bool:
+    return "RANK" in os.environ and "WORLD_SIZE" in os.environ
+
+
 def tell_told() -> None:
     """Let the other processes know that the user has been told of the error."""
     with suppress(RuntimeError):
@@ -68,7 +77,7 @@ def joined() -> Iterator[Team]:
     if team is not None:
         yield team
         return
-    if "RANK" not in os.environ or "WORLD_SIZE" not in os.environ:
+    if not _is_launched():
         yield Team()
         return
     import torch.distributed as dist

@@ -115,6 +115,15 @@ def test_an_error_that_all_meet_with_is_told_once(folder):
 
 
 @pytest.mark.slow
+def test_a_command_for_one_process_says_so_once_when_two_are_launched(folder):
+    command = ["-m", "tiltlm", "tokens", str(folder / "model"), "contains('o')"]
+    said = started(folder, [command, command])
+    assert [(status, out) for status, out, _ in said] == [(2, ""), (2, "")]
+    assert said[0][2].startswith("ConfigError: tiltlm tokens is work for one process, and 2")
+    assert said[1][2] == ""
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "status", "message"),
     [

@@ -22,8 +22,8 @@ from tiltlm.cli.sample import sample
 from tiltlm.cli.sweep import sweep
 from tiltlm.cli.tilt import tilt
 from tiltlm.cli.tokens import tokens
-from tiltlm.errors import InterruptedRun, TiltError
-from tiltlm.launching import await_told, is_first, tell_told
+from tiltlm.errors import ConfigError, InterruptedRun, TiltError
+from tiltlm.launching import are_several, await_told, is_first, joined, tell_told
 from tiltlm.quiet import quiet_libraries
 
 app = typer.Typer(
@@ -43,10 +43,26 @@ app.add_typer(audit_app, name="audit")
 app.add_typer(null_app, name="null")
 
 
+SHARED = ("null", "sweep")
+"""Commands that the processes of a launcher share; all others are work for one process."""
+
+
 @app.callback()
-def before_every_command() -> None:
-    """Keep other libraries off the screen; called before each command."""
+def before_every_command(context: typer.Context) -> None:
+    """Keep other libraries off the screen, and several processes out of work for one.
+
+    Raises:
+        ConfigError: a launcher has started several, and the command is not made for that.
+    """
     quiet_libraries()
+    command = context.invoked_subcommand
+    if command not in SHARED and are_several():
+        with joined() as team:
+            raise ConfigError(
+                f"tiltlm {command} is work for one process, and {team.size} were launched",
+                fix="leave the launcher out; of the commands `tiltlm null build` and `tiltlm sweep` "
+                "share their work out, and a script can train by TiltTrainer",
+            )
 
 
 def main() -> None:

@@ -58,6 +58,9 @@ def fine_tune(
             bf16=bf16,
             use_cpu=model.device.type == "cpu",
         )
+        # Of several GPUs one is used: Trainer would copy the model into threads (DataParallel), and
+        # a step would be of more pieces than was asked for.
+        arguments._n_gpu = min(arguments.n_gpu, 1)
         trainer = Trainer(
             model,
             arguments,
