@@ -30,11 +30,17 @@ class TiltError(Exception):
         fix: what the user can do about it; calls and options that it names are tried out by
             tests/test_advice.py.
 
+    Attributes:
+        told_by_another: whether another process of the same launch tells the user; None where
+            processes have not met over it (`launching`).
+
     >>> print(TiltError("no such recipe: 'x'", where="command line", fix="see `tiltlm recipes`"))
     no such recipe: 'x'
       in: command line
       fix: see `tiltlm recipes`
     """
+
+    told_by_another: bool | None = None
 
     def __init__(self, what: str, *, where: str | None = None, fix: str | None = None) -> None:
         self.what, self.where, self.fix = what, where, fix

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from transformers import TrainingArguments
 
 from tests.tiny import tiny_loaded
 from tiltlm.contexts.token_contexts import RandomTokenContexts, TokenContexts
@@ -75,3 +76,17 @@ def test_stochastic_rounding_keeps_the_mean():
     # Each error has a standard deviation of at most half a step, so the mean of 20,000 is beyond
     # five of its own once in 1.7 million seeds.
     assert abs(float(error.mean())) < 5 * 0.5 * step / 20_000**0.5
+
+
+def test_where_there_are_several_gpus_a_step_is_of_as_many_pieces_as_with_one(corpora, monkeypatch):
+    treatment = FineTuning("random", 1.0, 2, 2, 1e-3, None, 0)
+    alone = treatment.apply(tiny_loaded(), corpora).model.state_dict()
+    usual = TrainingArguments.__post_init__
+
+    def two_are_seen(arguments):
+        usual(arguments)
+        arguments._n_gpu = 2
+
+    monkeypatch.setattr(TrainingArguments, "__post_init__", two_are_seen)
+    among_two = treatment.apply(tiny_loaded(), corpora).model.state_dict()
+    assert all(torch.equal(among_two[name], weight) for name, weight in alone.items())

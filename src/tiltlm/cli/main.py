@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import Any
 
 import typer
@@ -22,7 +24,8 @@ from tiltlm.cli.sample import sample
 from tiltlm.cli.sweep import sweep
 from tiltlm.cli.tilt import tilt
 from tiltlm.cli.tokens import tokens
-from tiltlm.errors import ModelError, TiltError, reason_of
+from tiltlm.errors import ConfigError, ModelError, TiltError, reason_of
+from tiltlm.launching import are_several, await_told, is_first, joined, tell_told
 from tiltlm.quiet import quiet_libraries
 
 app = typer.Typer(
@@ -43,10 +46,26 @@ app.add_typer(audit_app, name="audit")
 app.add_typer(null_app, name="null")
 
 
+SHARED = ("null", "sweep")
+"""Commands that the processes of a launcher share; all others are work for one process."""
+
+
 @app.callback()
-def before_every_command() -> None:
-    """Keep other libraries off the screen; called before each command."""
+def before_every_command(context: typer.Context) -> None:
+    """Keep other libraries off the screen, and several processes out of work for one.
+
+    Raises:
+        ConfigError: a launcher has started several, and the command is not made for that.
+    """
     quiet_libraries()
+    command = context.invoked_subcommand
+    if command not in SHARED and are_several():
+        with joined() as team:
+            raise ConfigError(
+                f"tiltlm {command} is work for one process, and {team.size} were launched",
+                fix="leave the launcher out; of the commands `tiltlm null build` and `tiltlm sweep` "
+                "share their work out, and a script can train by TiltTrainer",
+            )
 
 
 def main() -> None:
@@ -58,11 +77,14 @@ def main() -> None:
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     with listening() as interrupts:
         try:
-            app()
+            with _one_speaks():
+                app()
         except TiltError as error:
             _fail(error, exit_code(error))
         except KeyboardInterrupt as interrupt:
-            _fail(unfinished(), exit_code(interrupt))
+            if is_first():
+                _fail(unfinished(), exit_code(interrupt))
+            sys.exit(exit_code(interrupt))
         except SystemExit as end:
             if end.code or not interrupts:
                 raise
@@ -72,6 +94,19 @@ def main() -> None:
             if told is None:
                 raise
             _fail(told, exit_code(told))
+
+
+@contextmanager
+def _one_speaks() -> Iterator[None]:
+    """Of several processes that a launcher started, let the first alone write to the screen.
+
+    Errors leave the block, so what only another process met with is still told.
+    """
+    if is_first():
+        yield
+        return
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+        yield
 
 
 def _told(error: BaseException) -> TiltError | None:
@@ -89,6 +124,9 @@ def _told(error: BaseException) -> TiltError | None:
 
 
 def _fail(error: TiltError, code: int) -> None:
+    if error.told_by_another:
+        await_told()
+        sys.exit(code)
     from rich.text import Text
 
     from tiltlm.cli.console import PlainConsole
@@ -96,6 +134,8 @@ def _fail(error: TiltError, code: int) -> None:
     message = Text(f"{type(error).__name__}: ", style="bold red")
     message.append(Text(str(error), style="default"))
     PlainConsole(stderr=True).print(message, soft_wrap=True)
+    if error.told_by_another is not None:
+        tell_told()
     sys.exit(code)
 
 

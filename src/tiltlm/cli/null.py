@@ -66,8 +66,9 @@ def build(
     from tiltlm.auditing.null.building import build_null
     from tiltlm.cli.bars import bars_on_stderr
     from tiltlm.cli.printing_audit import print_null
+    from tiltlm.launching import joined
 
-    with bars_on_stderr() as bars:
+    with joined(), bars_on_stderr() as bars:
         built = build_null(
             reference,
             out,

@@ -59,10 +59,10 @@ def sweep(
     from tiltlm.cli.bars import bars_on_stderr
     from tiltlm.cli.printing_measure import print_sweep
     from tiltlm.commands.sweep import Sweep, parse_over, run_sweep
+    from tiltlm.launching import joined
     from tiltlm.measures.suite_sizes import Sources
     from tiltlm.recipes.tilt import raw_recipe
 
-    name, values = parse_over(over)
     options = {
         "target": target,
         "by": by,
@@ -70,8 +70,9 @@ def sweep(
         "seed": seed or None,
         "placement": placement,
     }
-    plan = Sweep(raw_recipe(model, options), name, values, suite, Sources(text, pairs))
-    with bars_on_stderr() as bars:
+    with joined(), bars_on_stderr() as bars:
+        name, values = parse_over(over)
+        plan = Sweep(raw_recipe(model, options), name, values, suite, Sources(text, pairs))
         record = run_sweep(plan, out, resume=resume, jobs=jobs, progress=bars)
     if as_json:
         typer.echo(printable(record.model_dump_json()))

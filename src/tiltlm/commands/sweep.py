@@ -20,17 +20,18 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from tiltlm.claims import claimed
 from tiltlm.commands.measure import run_measure
 from tiltlm.commands.tilt import run_tilt
 from tiltlm.errors import ConfigError, InterruptedRun, RunError
 from tiltlm.files import remove_leftovers, staged, write_json, write_text
+from tiltlm.launching import claimed_by, joined
 from tiltlm.measures.suite_sizes import Sources
 from tiltlm.progress import Advance, NoProgress, Progress
 from tiltlm.recipes.settings import read_settings
 from tiltlm.recipes.tilt import TiltRecipe
 from tiltlm.records.sweep import SweepPoint, SweepRecord
 from tiltlm.targets.parse import parse_target
+from tiltlm.team import Team
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,10 @@ class Sweep:
         return recipe
 
 
+Point = tuple[Sweep, TiltRecipe, Path]
+"""What `run_point` is given."""
+
+
 def parse_over(text: str) -> tuple[str, list[float | str]]:
     """Read ``NAME=V1,V2,…``.
 
@@ -112,6 +117,9 @@ def run_sweep(
 ) -> SweepRecord:
     """Realise and measure at every value.
 
+    Started by `torchrun` or ``accelerate launch``, the processes share the values out; all of them
+    return the record.
+
     Args:
         sweep: a recipe and what varies in it.
         out: a folder, new or to be resumed; gets ``sweep.json``, ``sweep.html`` and ``points/``.
@@ -123,10 +131,20 @@ def run_sweep(
         TiltError: any of the tree in `errors`; finished values are kept.
         InterruptedRun: Ctrl-C or SIGTERM; likewise.
     """
-    recipes = {value: sweep.at(value) for value in sweep.values}
-    with claimed(out) as folder:
-        _check_folder(folder, resume)
-        return _swept(sweep, recipes, folder, jobs, progress or NoProgress())
+    with joined() as team:
+        if jobs < 1:
+            raise ConfigError(f"--jobs is {jobs}; it must be at least 1")
+        if jobs > 1 and team.size > 1:
+            raise ConfigError(
+                f"--jobs {jobs} in each of {team.size} processes that were launched",
+                fix="leave --jobs out, and start as many processes as values are to be at once",
+            )
+        if progress is None or not team.is_first:
+            progress = NoProgress()
+        recipes = {value: sweep.at(value) for value in sweep.values}
+        with claimed_by(team, out) as folder:
+            team.from_first(lambda: _check_folder(folder, resume))
+            return _swept(sweep, recipes, folder, jobs, team, progress)
 
 
 def _check_folder(out: Path, resume: bool) -> None:
@@ -148,48 +166,56 @@ def _swept(
     recipes: dict[float | str, TiltRecipe],
     out: Path,
     jobs: int,
+    team: Team,
     progress: Progress,
 ) -> SweepRecord:
-    """Work on the values that are not finished, then write the record and the page of all."""
-    folders = {value: out / "points" / _folder_name(value) for value in recipes}
-    todo = [
-        (sweep, recipe, folders[value])
-        for value, recipe in recipes.items()
-        if not _finished(folders[value], recipe)
+    """Work on the values that are not finished; the first writes the record and page of all."""
+    points = [
+        (sweep, recipe, out / "points" / _folder_name(value)) for value, recipe in recipes.items()
     ]
-    finished = len(recipes) - len(todo)
-    progress.begin("values", len(recipes))
+    missing = team.from_first(
+        lambda: [n for n, (_, recipe, place) in enumerate(points) if not _finished(place, recipe)]
+    )
+    team.check_same_folder(out)
+    finished = len(points) - len(missing)
+    progress.begin("values", len(points))
     progress.advance(finished)
+
+    def advance(done: int) -> None:
+        progress.advance(finished + done)
+
     try:
-        _carry_out(todo, jobs, lambda done: progress.advance(finished + done))
+        if jobs > 1 and len(missing) > 1:
+            _carry_out_in_pool([points[number] for number in missing], jobs, advance)
+        else:
+            team.share_out(missing, lambda number: run_point(*points[number]), advance)
     except KeyboardInterrupt as interrupt:
-        kept = sum((folder / "point.json").is_file() for folder in folders.values())
+        kept = sum((place / "point.json").is_file() for _, _, place in points)
         raise InterruptedRun(
-            f"interrupted; {kept} of {len(recipes)} values are finished and kept",
+            f"interrupted; {kept} of {len(points)} values are finished and kept",
             where=str(out),
             fix="go on with the same and --resume",
         ) from interrupt
-    record = SweepRecord(over=sweep.over, points=[_point(v, folders[v]) for v in sweep.values])
+    return team.from_first(lambda: _collect(sweep, out))
+
+
+def _collect(sweep: Sweep, out: Path) -> SweepRecord:
+    """Write the record and the page of all points."""
     from tiltlm.report.sweep_page import render_sweep
 
+    points = [_point(value, out / "points" / _folder_name(value)) for value in sweep.values]
+    record = SweepRecord(over=sweep.over, points=points)
     write_json(out / "sweep.json", record.model_dump(mode="json"))
     write_text(out / "sweep.html", render_sweep(record))
     return record
 
 
-def _carry_out(todo: list[tuple[Sweep, TiltRecipe, Path]], jobs: int, advance: Advance) -> None:
-    """Work on points, in this process or in several; ``advance`` is told how many are done."""
-    if jobs < 1:
-        raise ConfigError(f"--jobs is {jobs}; it must be at least 1")
-    if jobs == 1 or len(todo) < 2:
-        for number, (sweep, recipe, folder) in enumerate(todo, 1):
-            run_point(sweep, recipe, folder)
-            advance(number)
-        return
+def _carry_out_in_pool(points: list[Point], jobs: int, advance: Advance) -> None:
+    """Work on points in several processes of our own; ``advance`` is told how many are done."""
     threads = max(1, (os.cpu_count() or 1) // jobs)
     others = set(active_children())
     with ProcessPoolExecutor(jobs, get_context("spawn"), _begin_worker, (threads,)) as pool:
-        futures = [pool.submit(run_point, *point) for point in todo]
+        futures = [pool.submit(run_point, *point) for point in points]
         try:
             for number, future in enumerate(as_completed(futures), 1):
                 future.result()

@@ -63,6 +63,9 @@ def fine_tune(
             dataloader_pin_memory=model.device.type == "cuda",
         )
         keep_in_place(arguments, model)
+        # Of several GPUs one is used: Trainer would copy the model into threads (DataParallel), and
+        # a step would be of more pieces than was asked for.
+        arguments._n_gpu = min(arguments.n_gpu, 1)
         # Steps as small as these are rounded away in half precision.
         if any(p.requires_grad and p.dtype != torch.float32 for p in model.parameters()):
             model.float()

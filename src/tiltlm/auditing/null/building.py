@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,18 +13,25 @@ from tiltlm.auditing.models import ModelSource, model_name, open_model
 from tiltlm.auditing.null.members import MemberMaker, MemberReader, benign_corpora
 from tiltlm.auditing.null.pack import NullPack, member_kinds
 from tiltlm.auditing.null.pack_files import assemble_pack, check_same_build, member_path
-from tiltlm.auditing.shifts.trigger_probes import make_trigger_probes, probe_words, read_words
-from tiltlm.claims import claimed
+from tiltlm.auditing.shifts.trigger_probes import (
+    TriggerProbes,
+    make_trigger_probes,
+    probe_words,
+    read_words,
+)
 from tiltlm.contexts import evaluation
+from tiltlm.contexts.token_contexts import TokenContexts
 from tiltlm.defaults import AUDIT_CONTEXTS, AUDIT_TOKENS, NULL_MODELS, TRIGGER_WORDS
-from tiltlm.errors import ConfigError, InterruptedRun, RunError
+from tiltlm.errors import ConfigError, InterruptedRun, ModelError, RunError
 from tiltlm.files import check_out, remove_leftovers
+from tiltlm.launching import claimed_by, joined
 from tiltlm.models.fingerprints import fingerprint
 from tiltlm.models.loading import LoadedModel
 from tiltlm.progress import NoProgress, Progress
 from tiltlm.recipes.placement import Placement
 from tiltlm.records.audit import NullBuilt
 from tiltlm.stopwatch import Stopwatch
+from tiltlm.team import Team
 from tiltlm.treatments.benign import STEPS
 
 
@@ -80,6 +87,9 @@ def build_null(
 ) -> NullBuilt:
     """Make a pack of benign changes of a reference, which calibrates audits of its suspects.
 
+    Started by `torchrun` or ``accelerate launch``, the processes share the members out; all of them
+    return the record.
+
     Args:
         reference: a name for `load`, or a loaded model.
         out: a new folder; with ``resume`` one that was begun.
@@ -101,23 +111,25 @@ def build_null(
         InterruptedRun: Ctrl-C or SIGTERM; likewise.
     """
     stopwatch = Stopwatch()
-    _check_counts(models, steps)
-    with claimed(out) as folder:
-        _check_folder(folder, resume)
-        loaded = open_model(reference, placement)
+    with joined() as team, claimed_by(team, out) as folder:
+        _check_counts(models, steps)
+        team.from_first(lambda: _check_folder(folder, resume))
+        loaded = team.by_turns(lambda: open_model(reference, placement))
         given = read_words(triggers) if triggers else []
         plan = BuildPlan(
-            reference=fingerprint(loaded.model), corpora=corpora, contexts=contexts,
-            length=length, steps=steps, words=probe_words(loaded.vocabulary, given, words),
-            seed=seed,
+            reference=fingerprint(loaded.model), corpora=corpora, contexts=contexts, length=length,
+            steps=steps, words=probe_words(loaded.vocabulary, given, words), seed=seed,
         )  # fmt: skip
-        check_same_build(folder, plan.as_dict())
+        _check_same_plan(plan, team.from_first(lambda: _begin(folder, plan)), team)
+        team.check_same_folder(folder)
+        if progress is None or not team.is_first:
+            progress = NoProgress()
         name = model_name(reference)
         try:
-            pack, redrawn = _make_pack(loaded, name, folder, plan, models, progress or NoProgress())
+            built = _make_pack(loaded, name, folder, plan, models, team, progress)
         except KeyboardInterrupt as interrupt:
             raise _interrupted(folder, models) from interrupt
-    return _record_of(pack, out, redrawn, stopwatch.total)
+    return built.model_copy(update={"pack": str(out), "seconds": stopwatch.total})
 
 
 def _check_folder(out: Path, resume: bool) -> None:
@@ -155,36 +167,70 @@ def _check_counts(models: int, steps: Sequence[int]) -> None:
         raise ConfigError(f"steps {list(steps)}", where="--steps", fix="such as 4,8,16")
 
 
+def _begin(out: Path, plan: BuildPlan) -> BuildPlan:
+    """Make the folder, or see that the one to go on with has the same plan."""
+    out.mkdir(parents=True, exist_ok=True)
+    check_same_build(out, plan.as_dict())
+    return plan
+
+
+def _check_same_plan(plan: BuildPlan, of_first: BuildPlan, team: Team) -> None:
+    """Refuse processes that would make members of different packs."""
+    if plan != of_first:
+        raise ModelError(
+            f"process {team.rank} finds another reference, or other words, than process 0",
+            fix="let all machines have the same models and files",
+        )
+
+
 def _make_pack(
-    reference: LoadedModel, name: str, out: Path, plan: BuildPlan, models: int, progress: Progress
-) -> tuple[NullPack, dict[str, Any]]:
-    """The pack, and the treatments that were drawn again; members that are there are kept."""
+    reference: LoadedModel,
+    name: str,
+    out: Path,
+    plan: BuildPlan,
+    models: int,
+    team: Team,
+    progress: Progress,
+) -> NullBuilt:
+    """Make what is missing of a pack, in all processes; the first puts it together."""
     key = plan.reference
-    progress.begin("the reference's own samples", plan.contexts)
-    samples = evaluation.own(
-        reference, plan.contexts, plan.length, plan.seed, key, progress.advance
-    )
-    corpora = benign_corpora(reference, plan.corpora, plan.seed, key)
-    probes = make_trigger_probes(reference, plan.words, samples)
-    reader = MemberReader(reference, samples, probes)
+
+    def draw() -> tuple[TokenContexts, Mapping[str, TokenContexts], TriggerProbes]:
+        progress.begin("the reference's own samples", plan.contexts)
+        samples = evaluation.own(
+            reference, plan.contexts, plan.length, plan.seed, key, progress.advance
+        )
+        corpora = benign_corpora(reference, plan.corpora, plan.seed, key)
+        return samples, corpora, make_trigger_probes(reference, plan.words, samples)
+
+    samples, corpora, probes = team.from_first(draw)
+    reader = MemberReader(reference, samples, probes, team)
     maker = MemberMaker(reference, reader, corpora, out, plan.seed, plan.steps)
-    progress.begin("benign changes", models)
-    for number in range(models):
-        if not member_path(out, number).is_file():
-            maker.make(number)
-        progress.advance(number + 1)
-    shared = NullPack(
-        reference={"name": name, "sha256": key},
-        vocabulary=reference.vocabulary.fingerprint,
-        contexts=samples,
-        probes=probes,
-        strata=reader.strata,
+    missing = team.from_first(
+        lambda: [n for n in range(models) if not member_path(out, n).is_file()]
     )
-    progress.begin("how benign changes move hidden states", 0)
-    return assemble_pack(out, shared, models, reader.rows), maker.redrawn
+    progress.begin("benign changes", models)
+    finished = models - len(missing)
+    progress.advance(finished)
+    team.share_out(missing, maker.make, lambda done: progress.advance(finished + done))
+    redrawn = {name: why for part in team.meet(maker.redrawn) for name, why in part.items()}
+
+    def assemble() -> NullBuilt:
+        shared = NullPack(
+            reference={"name": name, "sha256": key},
+            vocabulary=reference.vocabulary.fingerprint,
+            contexts=samples,
+            probes=probes,
+            strata=reader.strata,
+        )
+        progress.begin("how benign changes move hidden states", 0)
+        return _record_of(assemble_pack(out, shared, models, reader.rows), out, redrawn)
+
+    return team.from_first(assemble)
 
 
-def _record_of(pack: NullPack, out: Path, redrawn: dict[str, Any], seconds: float) -> NullBuilt:
+def _record_of(pack: NullPack, out: Path, redrawn: dict[str, Any]) -> NullBuilt:
+    """What was built; the seconds are the caller's to fill in."""
     quantiles = np.quantile(pack.kl, [0, 0.25, 0.5, 0.75, 1]).tolist()
     names = ("least", "25 %", "50 %", "75 %", "largest")
     return NullBuilt(
@@ -194,6 +240,6 @@ def _record_of(pack: NullPack, out: Path, redrawn: dict[str, Any], seconds: floa
         kinds=member_kinds(pack),
         kl_nats=dict(zip(names, quantiles, strict=True)),
         contexts=pack.contexts.kind,
-        seconds=seconds,
+        seconds=0.0,
         redrawn=redrawn,
     )

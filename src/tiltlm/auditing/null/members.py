@@ -23,6 +23,7 @@ from tiltlm.contexts.token_contexts import TokenContexts
 from tiltlm.defaults import CORPUS_PIECE_TOKENS, CORPUS_PIECES
 from tiltlm.errors import MeasurementError
 from tiltlm.models.loading import LoadedModel
+from tiltlm.team import Team
 from tiltlm.treatments.benign import draw_treatment
 from tiltlm.treatments.treatment import Treatment
 
@@ -45,6 +46,7 @@ class MemberReader:
         reference: whose benign changes the members are.
         contexts: N positions where shifts are read.
         probes: words that may be triggers, in contexts.
+        team: whose first process assigns the strata for all.
 
     Attributes:
         probes: as given.
@@ -53,12 +55,12 @@ class MemberReader:
     """
 
     def __init__(
-        self, reference: LoadedModel, contexts: TokenContexts, probes: TriggerProbes
+        self, reference: LoadedModel, contexts: TokenContexts, probes: TriggerProbes, team: Team
     ) -> None:
         self.probes = probes
         self._at_contexts = ShiftReader(reference, contexts)
         self.rows = HeadRows.of(self._at_contexts.head)
-        self.strata = assign_strata(self._at_contexts.rows)
+        self.strata = team.from_first(lambda: assign_strata(self._at_contexts.rows))
         self._at_contexts.stratify(self.strata)
         self._at_probes = ShiftReader(reference, probes.contexts)
         mass = self._at_contexts.read(reference).reference_mass.numpy()
