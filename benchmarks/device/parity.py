@@ -41,7 +41,7 @@ WITHIN = 1e-4
 _NOT_COMPARED = {
     "seconds", "versions", "placement", "model", "reference", "suspect", "null", "base", "threads",
     "drawn", "on", "survivals", "comparisons", "items", "hit_rate", "interval", "samples", "pack",
-    "recipe", "kept_step", "seed", "threads", "p", "p_value",
+    "recipe", "kept_step", "seed", "p", "p_value",
 }  # fmt: skip
 """Fields that say where and when, and figures of tokens that were drawn on each device."""
 

@@ -167,7 +167,7 @@ def _load_pretrained(name: str, placement: Placement | None) -> LoadedModel:
             use_safetensors=True,
             ignore_mismatched_sizes=True,  # They are refused below, by name.
             output_loading_info=True,
-            **where.arguments(config.dtype),
+            **where.arguments(getattr(config, "dtype", None)),
         )
     except Exception as error:  # Each file format has error types of its own.
         raise cannot_load(name, error) from None
