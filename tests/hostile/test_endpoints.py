@@ -21,7 +21,9 @@ from tiltlm.auditing.answers import read_answer
 from tiltlm.auditing.endpoint import Endpoint, NoAnswerError
 from tiltlm.auditing.logprobs.server_format import ServerFormat
 from tiltlm.auditing.logprobs.suspects import EndpointSuspect
+from tiltlm.auditing.text.suspects import EndpointTextSuspect
 from tiltlm.errors import ConfigError, ModelError, TiltError
+from tiltlm.models.gpt2 import gpt2_tokenizer
 
 DEADLINE = 0.4
 
@@ -338,6 +340,16 @@ def test_what_only_looks_like_an_id_is_a_token_that_nobody_knows(name):
     assert form.likeliest(choice) == {}
     assert form.unknown == 1
     assert all(len(stranger) <= 40 for stranger in form.strangers)
+
+
+def test_of_a_text_without_end_no_more_is_read_than_was_asked_for():
+    tokenizer = gpt2_tokenizer()
+    text = "The quick brown fox. " * 40_000
+    with HostileServer(lambda h: h.answer(completion(text))) as server:
+        suspect, begun = EndpointTextSuspect(Endpoint(server.url, "m"), tokenizer), time.monotonic()
+        answers = suspect.write(8, 64, 0)
+    assert [answer.ids for answer in answers] == [tokenizer(text[:2000])["input_ids"][:64]] * 8
+    assert time.monotonic() - begun < 10
 
 
 def test_fewer_log_probabilities_are_asked_for_only_where_more_were_refused():

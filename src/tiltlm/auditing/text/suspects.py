@@ -100,6 +100,7 @@ class EndpointTextSuspect:
 
     def __init__(self, endpoint: Endpoint, tokenizer: PreTrainedTokenizerBase) -> None:
         self._endpoint, self._tokenizer = endpoint, tokenizer
+        self._longest = max(map(len, tokenizer.get_vocab()))
         # Servers too cut a prompt with whatever the tokenizer puts before a text.
         self._prompt_ids: list[int] = tokenizer(PROMPT)["input_ids"]
         self.prompt_tokens = len(self._prompt_ids)
@@ -114,7 +115,9 @@ class EndpointTextSuspect:
         answers = []
         end = self._tokenizer.eos_token_id
         for _, choice in self._endpoint.each([PROMPT] * count, length, seed):
-            ids = self._tokenizer(choice.text or "", add_special_tokens=False)["input_ids"][:length]
+            # Of text that is longer than was asked for, only what could be so many tokens is read.
+            text = (choice.text or "")[: (length + 1) * self._longest]
+            ids = self._tokenizer(text, add_special_tokens=False)["input_ids"][:length]
             # That a text ended was a draw too, and the end token is not in the text.
             if ids and len(ids) < length and choice.finish_reason == "stop" and end is not None:
                 ids.append(end)
