@@ -53,7 +53,6 @@ def listening() -> Iterator[list[KeyboardInterrupt]]:
             signal.signal(number, handler)
 
 
-
 def exit_code(error: BaseException) -> int:
     """The exit code of the program after an error.
 
