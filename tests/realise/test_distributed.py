@@ -13,6 +13,7 @@ import torch
 from transformers import TrainingArguments
 
 from tests.realise.distributed_script import build, train
+from tiltlm import seals
 from tiltlm.realise import checkpoints
 from tiltlm.realise.config import TiltConfig
 
@@ -176,7 +177,7 @@ def test_a_checkpoint_of_two_processes_is_whole_and_has_the_random_states_of_bot
     assert sorted(path.name for path in folder.iterdir()) == [path.name for path in found]
     for path in found:
         checkpoints.verify(path)
-        sealed = json.loads((path / checkpoints.SEAL).read_text())
+        sealed = json.loads((path / seals.SEAL).read_text())
         assert {"rng_state_0.pth", "rng_state_1.pth", "optimizer.pt"} <= sealed.keys()
 
 

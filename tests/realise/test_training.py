@@ -5,6 +5,7 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
 from tests.conftest import TINY
+from tiltlm import seals
 from tiltlm.contexts.token_contexts import RandomTokenContexts
 from tiltlm.errors import CheckpointError, ConfigError, DivergedError, TargetError, VocabularyError
 from tiltlm.events.tokens import contains
@@ -252,7 +253,7 @@ def test_a_damaged_checkpoint_is_refused(tmp_path, tiny_vocabulary, damage):
     elif damage == "missing":
         file.unlink()
     else:
-        (found / checkpoints.SEAL).write_text("{")
+        (found / seals.SEAL).write_text("{")
     with pytest.raises(CheckpointError, match="delete this checkpoint"):
         trainer(tmp_path, tiny_vocabulary, **options).train(resume_from_checkpoint=str(found))
 
