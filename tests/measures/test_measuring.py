@@ -114,6 +114,8 @@ def test_a_model_that_gives_no_numbers_is_refused_and_nothing_is_written(tilted_
     loaded.model.save_pretrained(tilted_folder / "nan")
     loaded.tokenizer.save_pretrained(tilted_folder / "nan")
     with pytest.raises(MeasurementError, match="not numbers"):
+        measure(loaded, tiny_loaded(), suite=SMALL)
+    with pytest.raises(ModelError, match=r"no numbers: lm_head\.weight"):
         run_measure(
             str(tilted_folder / "nan"),
             tilted_folder / "m",
