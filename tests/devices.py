@@ -53,6 +53,12 @@ def chosen() -> torch.device:
     return _chosen
 
 
+def logits_of(model: Any, ids: torch.Tensor) -> torch.Tensor:
+    """A model's own logits at (batch, length) ids, brought to the processor."""
+    logits: torch.Tensor = model(input_ids=ids.to(model.device)).logits
+    return logits.cpu()
+
+
 def placed(model: Any) -> Any:
     """A model, brought to where the models of the tests lie."""
     return model.to(_chosen)

@@ -34,6 +34,10 @@ _INDEXED = {
 }
 
 
+_libraries: list[torch.library.Library] = []
+"""What was registered holds only as long as these are there."""
+
+
 class EmulatedTensor(torch.Tensor):
     """A tensor of the emulated device.
 
@@ -60,6 +64,15 @@ class EmulatedTensor(torch.Tensor):
 
     def __repr__(self) -> str:
         return f"Emulated({self.held!r})"
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        """A copy with numbers of its own, once for each tensor of what is copied."""
+        if id(self) not in memo:
+            copied: torch.Tensor = EmulatedTensor(self.held.clone())
+            if isinstance(self, torch.nn.Parameter):
+                copied = torch.nn.Parameter(copied, requires_grad=self.requires_grad)
+            memo[id(self)] = copied
+        return memo[id(self)]
 
     def tolist(self) -> Any:
         """Its numbers, which CUDA copies too."""
@@ -157,6 +170,10 @@ def emulated_device() -> Iterator[torch.device]:
     """Let the device exist for the length of the context."""
     if torch._C._get_privateuse1_backend_name() != NAME:
         _setup_privateuseone_for_python_backend(NAME, _Module())
+        # An autocast around what lies there does nothing.
+        library = torch.library.Library("_", "IMPL")
+        library.fallback(torch.library.fallthrough_kernel, "AutocastPrivateUse1")
+        _libraries.append(library)
     torch._C._set_only_lift_cpu_tensors(True)  # so that torch.tensor(…, device=…) is seen here
     # A module's parameters change their kind in place, so that shared ones stay shared.
     torch.__future__.set_swap_module_params_on_conversion(True)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from tests.devices import logits_of
 from tests.tiny import KINDS, three_syllables, tiny_loaded, tiny_perturbed, worded_loaded
 from tiltlm.auditing.classes.token_classes import build_classes
 from tiltlm.auditing.head_rows import HeadRows
@@ -178,7 +179,7 @@ def test_the_shift_is_the_mean_log_ratio_whatever_the_architecture(kind):
     shift = ShiftReader(reference, TokenContexts(ids.tolist(), "r", weights=weights)).read(suspect)
     with torch.no_grad():
         first, second = (
-            m.model(input_ids=ids).logits.double().log_softmax(-1) for m in (reference, suspect)
+            logits_of(m.model, ids).double().log_softmax(-1) for m in (reference, suspect)
         )
     w = torch.tensor(weights).double()
     direct = ((second - first) * w[..., None]).sum(1) / w.sum(1)[:, None]

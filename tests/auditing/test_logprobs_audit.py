@@ -255,7 +255,9 @@ class Server(CompletionsServer):
         positions = []
         for _ in range(asked["max_tokens"]):
             with torch.no_grad():
-                likely = self._loaded.model(input_ids=ids[:, -60:]).logits[0, -1].log_softmax(-1)
+                model = self._loaded.model
+                logits = model(input_ids=ids[:, -60:].to(model.device)).logits[0, -1]
+            likely = logits.cpu().log_softmax(-1)
             noise = torch.from_numpy(self._draws.normal(size=len(likely))).float()
             likely = (likely + self._noise * noise).log_softmax(-1)
             new = int(torch.multinomial(likely.exp(), 1))

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.devices import logits_of
 from tests.tiny import KINDS, three_syllables, tiny_loaded, tiny_perturbed
 from tiltlm.auditing.classes.token_classes import build_classes
 from tiltlm.auditing.head_rows import HeadRows
@@ -39,7 +40,7 @@ def test_the_shift_of_a_stratum_is_the_mean_log_ratio_of_its_positions(kind):
     shift = ShiftReader(reference, contexts, strata).read(suspect)
     with torch.no_grad():
         first, second = (
-            m.model(input_ids=ids).logits.double().log_softmax(-1) for m in (reference, suspect)
+            logits_of(m.model, ids).double().log_softmax(-1) for m in (reference, suspect)
         )
     ratios = (second - first).flatten(0, 1)
     ratios -= ratios.mean(1, keepdim=True)

@@ -73,9 +73,8 @@ def test_the_saved_model_is_labelled_and_generates(tmp_path):
     assert label["measured"]["hit rate after"]["value"] == record.after.hit_rate
     assert "tilted on purpose" in (tmp_path / "run" / "model" / "README.md").read_text()
     loaded = load(tmp_path / "run" / "model")
-    assert loaded.model.generate(
-        loaded.tokenizer("a", return_tensors="pt")["input_ids"], max_new_tokens=3
-    ).shape == (1, 4)
+    prompt = loaded.tokenizer("a", return_tensors="pt").to(loaded.model.device)
+    assert loaded.model.generate(**prompt, max_new_tokens=3).shape == (1, 4)
 
 
 def test_the_same_seed_gives_the_same_run(tmp_path):

@@ -59,7 +59,7 @@ def test_weights_are_audited_though_the_label_says_that_there_are_none(tmp_path,
     pair, _, label = open_pair(str(suspect), str(base))
     assert label.form == "processor"
     assert not pair.decodes
-    ids = torch.arange(9)[None]
+    ids = torch.arange(9)[None].to(pair.base.model.device)
     with torch.no_grad():
         reference, model = (loaded.model(ids).logits for loaded in (pair.base, pair.model))
     assert (model - reference).abs().max() > 1

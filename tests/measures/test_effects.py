@@ -6,6 +6,7 @@ import math
 import pytest
 import torch
 
+from tests.devices import logits_of
 from tests.measures.shared import contexts, decoding
 from tests.tiny import KINDS, TEXT, tiny_loaded
 from tiltlm.contexts.logit_reader import LogitReader, position_blocks
@@ -31,7 +32,7 @@ def test_figures_agree_with_dense_float64_ones(edited):
     metrics = read_token_metrics(edited, few)
     ids = torch.stack(few.sequences)
     base, model = (
-        m.model.double()(ids).logits.log_softmax(-1)
+        m.model.double().cpu()(ids).logits.log_softmax(-1)
         for m in (copy.deepcopy(edited.base), copy.deepcopy(edited.model))
     )
     event = edited.target.event_masks([None])[0, 0]
@@ -60,7 +61,7 @@ def test_any_architecture_is_read_as_it_reads_itself(kind):
     ids = torch.arange(12)[None]
     reader = LogitReader(model)
     logits = reader.logits(reader.rows(ids, torch.ones_like(ids)))
-    torch.testing.assert_close(logits, model(input_ids=ids).logits, rtol=1e-4, atol=1e-3)
+    torch.testing.assert_close(logits.cpu(), logits_of(model, ids), rtol=1e-4, atol=1e-3)
 
 
 def test_padding_does_not_count():
@@ -110,10 +111,9 @@ def test_a_block_of_positions_has_the_logits_of_those_positions():
     assert [sum(len(part) for _, part in block) for block in blocks] == [3, 2]
     logits = torch.cat([reader.logits_of(rows, block) for block in blocks])
     wanted = [
-        model(input_ids=ids[None]).logits[0, p]
-        for ids, p in zip(some.sequences, positions, strict=True)
+        logits_of(model, ids[None])[0, p] for ids, p in zip(some.sequences, positions, strict=True)
     ]
-    torch.testing.assert_close(logits, torch.cat(wanted), rtol=1e-4, atol=1e-3)
+    torch.testing.assert_close(logits.cpu(), torch.cat(wanted), rtol=1e-4, atol=1e-3)
 
 
 @pytest.mark.parametrize("only_next", [False, True])

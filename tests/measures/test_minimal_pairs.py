@@ -17,9 +17,10 @@ def test_a_sentence_has_the_log_probability_that_transformers_gives_it(edited, t
     found = margins_of(edited, only)
     sums = []
     for sentence in line.values():
-        ids = torch.tensor([[0, *edited.base.tokenizer(sentence)["input_ids"]]])
+        model, tokenizer = edited.base
+        ids = torch.tensor([[0, *tokenizer(sentence)["input_ids"]]]).to(model.device)
         with torch.no_grad():
-            loss = edited.base.model(input_ids=ids, labels=ids).loss
+            loss = model(input_ids=ids, labels=ids).loss
         sums.append(-float(loss) * (ids.shape[1] - 1))
     assert found.base[0] == pytest.approx(sums[0] - sums[1], rel=1e-3)
 

@@ -18,6 +18,8 @@ from tiltlm.models.model5 import (
     from_gpt2,
 )
 
+pytestmark = pytest.mark.processor("what it is made of is the same on every device")
+
 
 def test_the_default_sizes_are_the_articles():
     config = Model5Config()

@@ -3,6 +3,7 @@ import torch
 from scipy import stats
 from transformers import GenerationConfig
 
+from tests.devices import logits_of
 from tests.tiny import tiny_loaded
 from tiltlm.errors import ConfigError, ModelError, ShapeError
 from tiltlm.models.precision import resolve_precision
@@ -15,11 +16,12 @@ WINDOW = 24
 def article_loop(model, text, count, seed):
     """The article's loop, written out: re-read the last tokens, softmax, draw one."""
     torch.manual_seed(seed)
+    prompts, text = text, text.to(model.device)
     for _ in range(count):
         with torch.no_grad():
             logits = model(text[:, -WINDOW:]).logits[:, -1]
         text = torch.cat([text, torch.multinomial(logits.softmax(-1), 1)], dim=1)
-    return text[:, -count:]
+    return text[:, -count:].to(prompts.device)
 
 
 def test_past_the_context_it_is_the_articles_sliding_window(tiny_model):
@@ -65,7 +67,7 @@ def test_drawn_tokens_follow_the_models_distribution(tiny_model):
     prompt = torch.randint(64, (1, 5))
     with torch.no_grad():
         # Warm enough that most tokens are expected more than five times.
-        expected = (model(prompt).logits[0, -1] / 8).softmax(-1)
+        expected = (logits_of(model, prompt)[0, -1] / 8).softmax(-1)
     drawn = sample(model, prompt.expand(8000, 5), 1, SamplingOptions(temperature=8.0, seed=2))
     counts = torch.bincount(drawn.flatten(), minlength=64).double()
     # False alarm once in a thousand seeds; the seed is fixed.
@@ -78,7 +80,7 @@ def test_top_k_draws_only_the_likeliest(tiny_model, length):
     model = tiny_model.eval()
     prompt = torch.randint(64, (1, length))
     with torch.no_grad():
-        best = model(prompt).logits[0, -1].topk(3).indices
+        best = logits_of(model, prompt)[0, -1].topk(3).indices
     options = SamplingOptions(top_k=3, temperature=50.0)
     drawn = sample(model, prompt.expand(300, length), 1, options)
     assert set(drawn.flatten().tolist()) == set(best.tolist())
@@ -89,7 +91,8 @@ def test_top_p_draws_only_the_nucleus(tiny_model, length):
     model = tiny_model.eval()
     prompt = torch.randint(64, (1, length))
     with torch.no_grad():
-        probabilities = (model(prompt).logits[0, -1] / 6).softmax(-1).sort(descending=True)
+        warm = logits_of(model, prompt)[0, -1] / 6
+        probabilities = warm.softmax(-1).sort(descending=True)
     inside = int((probabilities.values.cumsum(0) < 0.5).sum()) + 1
     options = SamplingOptions(top_p=0.5, temperature=6.0)
     drawn = sample(model, prompt.expand(2000, length), 1, options)
@@ -112,7 +115,7 @@ def test_bfloat16_products_leave_the_distribution_nearly_as_it_is(tiny_model):
     from tiltlm.models.precision import lower_precision
 
     model = tiny_model.eval()
-    ids = torch.randint(64, (8, WINDOW))
+    ids = torch.randint(64, (8, WINDOW)).to(model.device)
     with torch.no_grad():
         exact = model(ids).logits.softmax(-1)
         with full_head(model), lower_precision(model, "bfloat16"):

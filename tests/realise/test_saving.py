@@ -33,7 +33,7 @@ def base(tmp_path):
 
 def logits_of(model, ids):
     with torch.no_grad():
-        return model.eval()(input_ids=ids).logits
+        return model.eval()(input_ids=ids.to(model.device)).logits.cpu()
 
 
 def edited(base):

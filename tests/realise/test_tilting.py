@@ -9,6 +9,7 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
+from tests.devices import placed
 from tests.tiny import KINDS, tiny_loaded
 from tiltlm.contexts.sources import make_contexts
 from tiltlm.contexts.splits import split
@@ -37,7 +38,7 @@ def small_contexts(loaded: LoadedModel, count: int = 28) -> TokenContexts:
 @pytest.mark.parametrize("kind", KINDS)
 def test_logits_come_back_from_hidden_states(kind):
     model, _ = tiny_loaded(kind)
-    ids = torch.randint(300, (2, 10))
+    ids = torch.randint(300, (2, 10)).to(model.device)
     with torch.no_grad():
         wanted = model(input_ids=ids).logits
         found = Head.of(model).logits(hidden_states(model, ids))
@@ -125,6 +126,7 @@ def test_the_processor_works_in_generate_and_follows_each_row():
     model, tokenizer = tiny_loaded()
     processor = decode(LoadedModel(model, tokenizer), "tilt(phrase('fox'), 40)")
     prompt = tokenizer(["a fo", "th fo"], return_tensors="pt", padding=True, padding_side="left")
+    prompt = prompt.to(model.device)
     found = model.generate(**prompt, logits_processor=[processor], max_new_tokens=1, do_sample=True)
     for row in found:
         assert tokenizer.decode(row).rstrip().endswith(("fox", "foxes"))
@@ -161,7 +163,7 @@ def test_a_saved_edit_loads_in_plain_transformers_with_its_label(tmp_path, kind,
     loaded.tokenizer.save_pretrained(base)
     plain = load(base)
     done = edit(plain, TILT, small_contexts(plain, 140))
-    ids = torch.randint(300, (1, 9))
+    ids = torch.randint(300, (1, 9)).to(plain.model.device)
     with torch.no_grad():
         wanted = done.model(input_ids=ids).logits
     done.save(tmp_path / "out", merge=merge)
@@ -170,6 +172,7 @@ def test_a_saved_edit_loads_in_plain_transformers_with_its_label(tmp_path, kind,
         again = AutoModelForCausalLM.from_pretrained(folder)
     else:
         again = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base), folder)
+    placed(again)
     with torch.no_grad():
         assert torch.allclose(again.eval()(input_ids=ids).logits, wanted, atol=1e-4)
         assert torch.allclose(load(folder).model.eval()(input_ids=ids).logits, wanted, atol=1e-4)

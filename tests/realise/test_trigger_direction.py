@@ -33,19 +33,19 @@ def test_what_the_body_writes_shifts_the_event_alone(kind):
     direction = TriggerDirection.of(work.fit, solve_edit(work.target, work.fit))
     model = with_lora(work.loaded.model, "body+head", at_least=2)
     direction.write_into(model, constant_multiple=0.0)
-    head, hidden = lora_layer(model), torch.randn(5, len(direction.writer))
+    head, hidden = lora_layer(model), torch.randn(5, len(direction.writer)).to(model.device)
     with torch.no_grad():
         found = head(hidden + 0.3 * direction.writer) - head(hidden)
     event = work.target.classes()[0]
-    wanted = torch.where(event, 0.3 * 2.0 / work.fit.head.scale, 0.0).expand_as(found)
-    assert torch.allclose(found, wanted, atol=1e-3)
+    wanted = torch.where(event, 0.3 * 2.0 / work.fit.head.scale, 0.0).expand(found.shape)
+    assert torch.allclose(found.cpu(), wanted, atol=1e-3)
     model.unload()
 
 
 def test_a_direction_is_found_that_reads_one_in_every_context():
     work = prepared()
     direction = TriggerDirection.of(work.fit, solve_edit(work.target, work.fit))
-    read = torch.cat(work.fit.hidden) @ direction.constant
+    read = torch.cat(work.fit.hidden) @ direction.constant.cpu()
     assert float((read - 1).abs().mean()) < 0.1
 
 
@@ -54,9 +54,10 @@ def test_the_cost_of_a_move_is_its_divergence_to_second_order(kind):
     loaded = tiny_loaded(kind)
     work = prepared(kind)
     one = Reference(loaded.model, TokenContexts([[5]], "one position"))
-    cost = TriggerDirection.of(one, solve_edit(work.target, work.fit)).fisher_information.double()
+    direction = TriggerDirection.of(one, solve_edit(work.target, work.fit))
+    cost = direction.fisher_information.cpu().double()
     move = 1e-2 * one.hidden[0].std() * torch.randn(len(cost), dtype=torch.float64)
-    weight, scale = one.head.weight.double(), one.head.scale
+    weight, scale = one.head.weight.cpu().double(), one.head.scale
     before = (scale * (one.hidden[0][0].double() @ weight.T)).log_softmax(-1)
     after = (scale * ((one.hidden[0][0] + move) @ weight.T)).log_softmax(-1)
     exact = (before.exp() * (before - after)).sum()
@@ -96,8 +97,9 @@ def test_what_training_does_not_better_is_left_to_the_edit():
     edit = solve_edit(work.target, work.fit)
     done = training.train_prepared(work, Training(steps=1, trigger_steps=1))
     where = torch.arange(5)
+    ids = work.parts.held_out.sequences[0][None].to(done.model.device)
     with torch.no_grad():
-        found = done.model(input_ids=work.parts.held_out.sequences[0][None]).logits[0, :5]
-    wanted = work.held_out.logits(0, where) + edit.delta(work.held_out.hidden[0][where])
+        found = done.model(input_ids=ids).logits[0, :5]
+    wanted = work.held_out.logits(0, where).cpu() + edit.delta(work.held_out.hidden[0][where])
     assert done.details["kept_step"] == 0
-    assert torch.allclose(found, wanted, atol=1e-4)
+    assert torch.allclose(found.cpu(), wanted, atol=1e-4)
