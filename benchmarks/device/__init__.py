@@ -1,4 +1,4 @@
-"""What a machine with one GPU is asked: the same figures as a processor's, how fast, in what memory.
+"""What a machine with one GPU is asked: the same figures, how fast, in how much memory.
 
 parity     every command on a processor and on the GPU, figure by figure
 work       edit, train, sampling, reading a shift and an audit on models of 1B and 8B weights

@@ -54,7 +54,7 @@ def test_rounding_and_merging_a_layer_at_a_time_is_what_copies_give(kind, layers
         for name, parameter in adapted.named_parameters():
             if "lora_B" in name:
                 parameter.normal_(0, 0.3)
-    few, ids = contexts(1), contexts(2).sequences[0][None]
+    few, ids = contexts(1), contexts(2).sequences[0][None].to(base.model.device)
     for model in (base.model, adapted):
         copied = plain_copy(model)
         round_weights(copied)

@@ -17,6 +17,8 @@ from tiltlm import seals
 from tiltlm.realise import checkpoints
 from tiltlm.realise.config import TiltConfig
 
+pytestmark = pytest.mark.processor("two processes on one machine, by gloo")
+
 ROOT = Path(__file__).parents[2]
 SCRIPT = Path(__file__).with_name("distributed_script.py")
 TORCHRUN = ["-m", "torch.distributed.run", "--nproc_per_node=2"]

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import pytest
 import torch
 
+from tests import devices
 from tests.tiny import tiny_loaded
 from tiltlm.commands.measure import run_measure
 from tiltlm.commands.tilt import run_tilt
@@ -93,6 +94,8 @@ def check(folder, out, row, way, merge=False):
         merge=merge,
         training=FEW_STEPS if way == "train" else Training(),
     )
+    if expected == NOT_LINEAR and devices.chosen().type != "cpu":
+        pytest.skip("whether an edit is good enough hangs on what is drawn, on each device another")
     if expected != WORKS:
         with pytest.raises(TiltError, match=expected) as caught:
             run_tilt(recipe, out)

@@ -23,7 +23,9 @@ def gradients(work, model, folder, **options):
     args = TiltConfig(output_dir=str(folder), per_device_train_batch_size=4, **options)
     contexts = work.parts.fit
     trainer = TiltTrainer(model, args, work.target, contexts, reference=work.fit)
-    batch = trainer.data_collator([contexts[i] for i in range(len(contexts))])
+    batch = trainer._prepare_inputs(
+        trainer.data_collator([contexts[i] for i in range(len(contexts))])
+    )
     model.zero_grad()
     loss = trainer.compute_loss(model.eval(), batch)
     loss.backward()
@@ -89,7 +91,9 @@ def test_all_logits_are_never_made(tmp_path):
         raise AssertionError("the head was applied")
 
     with replaced_forward(head, refuse):
-        batch = trainer.data_collator([work.parts.fit[i] for i in range(4)])
+        batch = trainer._prepare_inputs(
+            trainer.data_collator([work.parts.fit[i] for i in range(4)])
+        )
         trainer.compute_loss(loaded.model, batch).backward()
 
 
@@ -139,7 +143,9 @@ def test_where_only_the_head_is_trained_the_body_never_runs_again(tmp_path, kind
     def refuse(*_, **__):
         raise AssertionError("the body ran")
 
-    batch = trainer.data_collator([work.parts.fit[i] for i in range(len(work.parts.fit))])
+    batch = trainer._prepare_inputs(
+        trainer.data_collator([work.parts.fit[i] for i in range(len(work.parts.fit))])
+    )
     model.zero_grad()
     for layer in loaded.model.base_model.modules():
         if layer is not loaded.model.base_model:

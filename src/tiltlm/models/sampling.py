@@ -149,26 +149,38 @@ def _continue_cached(
         max_new_tokens=count,
         pad_token_id=0,
     )
-    try:
-        with (
-            _without_own_generation_config(model),
-            full_head(model),
-            lower_precision(model, options.precision),
-        ):
-            result: torch.Tensor = model.generate(  # type: ignore[operator]
-                text,
-                attention_mask=torch.ones_like(text),
-                generation_config=config,
-                logits_processor=LogitsProcessorList([processor] if processor else []),
-                stopping_criteria=StoppingCriteriaList(
-                    [_ReportingCriterion(advance, text.shape[1])] if advance else []
-                ),
-            )
-    except RuntimeError as error:
-        if "probability tensor" in str(error):
-            raise _not_finite(model) from None
-        raise
+    with (
+        _without_own_generation_config(model),
+        full_head(model),
+        lower_precision(model, options.precision),
+    ):
+        result: torch.Tensor = model.generate(  # type: ignore[operator]
+            text,
+            attention_mask=torch.ones_like(text),
+            generation_config=config,
+            logits_processor=LogitsProcessorList(
+                [_RefusesNoNumbers(model), *([processor] if processor else [])]
+            ),
+            stopping_criteria=StoppingCriteriaList(
+                [_ReportingCriterion(advance, text.shape[1])] if advance else []
+            ),
+        )
     return result
+
+
+class _RefusesNoNumbers(LogitsProcessor):
+    """A logits processor that changes nothing, and refuses logits that nothing can be drawn by.
+
+    A draw by such logits on a GPU would end all further use of it by this process.
+    """
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        self._model = model
+
+    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
+        """(batch, V) logits as they are."""
+        _check_finite(self._model, scores)
+        return scores
 
 
 class _ReportingCriterion(StoppingCriteria):
@@ -228,8 +240,7 @@ def _continue_sliding(
             end = start + done
             read = text[:, max(0, end - window) : end]
             logits = model(input_ids=read, use_cache=False, **keep).logits[:, -1].float()
-            if not bool(torch.isfinite(logits.logsumexp(-1)).all()):
-                raise _not_finite(model)
+            _check_finite(model, logits)
             if processor is not None:
                 logits = processor(text[:, :end], logits)
             probabilities = warpers(read, logits).softmax(-1)  # type: ignore[arg-type]
@@ -239,10 +250,11 @@ def _continue_sliding(
     return text
 
 
-def _not_finite(model: PreTrainedModel) -> ModelError:
-    """That a model's logits are no numbers to draw by."""
-    return ModelError(
-        "the model's logits are not finite, so nothing can be drawn from them",
-        where=type(model).__name__,
-        fix="check its weights; a diverged training run leaves such a model",
-    )
+def _check_finite(model: PreTrainedModel, logits: torch.Tensor) -> None:
+    """Refuse logits (batch, V) that are no numbers to draw by; −∞ rules a token out."""
+    if not bool(torch.isfinite(logits.amax(-1)).all()):
+        raise ModelError(
+            "the model's logits are not finite, so nothing can be drawn from them",
+            where=type(model).__name__,
+            fix="check its weights; a diverged training run leaves such a model",
+        )
