@@ -265,7 +265,8 @@ def read_json(path: Path, limit: int = LIST_BYTES) -> Any:
 
     Raises:
         OSError: as for `read_text`.
-        ValueError: it is no JSON, is nested too deeply, or holds a number that is too large.
+        ValueError: it is no JSON, is nested too deeply, or holds a number that is too large or half
+            a character.
     """
 
     def number(text: str) -> float:
@@ -274,10 +275,14 @@ def read_json(path: Path, limit: int = LIST_BYTES) -> Any:
             raise ValueError(f"{text[:20]} is no number")
         return value
 
+    text = read_text(path, limit)
     try:
-        return json.loads(read_text(path, limit), parse_float=number, parse_constant=number)
+        data = json.loads(text, parse_float=number, parse_constant=number)
+        if "\\ud" in text.lower():
+            json.dumps(data, ensure_ascii=False).encode()  # refuses half a character
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+    return data
 
 
 def remove(path: Path) -> None:

@@ -44,6 +44,18 @@ def read_file(path: Path) -> str:
         raise ConfigError(f"cannot read the recipe: {error}", where=str(path)) from None
 
 
+def is_whole(text: str) -> bool:
+    r"""Whether all characters of a text are whole, so that it can be written.
+
+    Args:
+        text: in which surrogates may stand by themselves.
+
+    >>> is_whole("é"), is_whole("\ud800")
+    (True, False)
+    """
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
 def read_mapping(text: str, where: str) -> tuple[dict[str, Any], dict[Keys, int]]:
     """The mapping that a text of YAML is.
 
@@ -139,6 +151,8 @@ class _Loader(yaml.SafeLoader):
 
     def resolve(self, kind: type[yaml.Node], value: Any, implicit: Any) -> str:
         """The type of a node: what is neither number nor truth value nor nothing is text."""
+        if kind is yaml.ScalarNode and not is_whole(value):
+            raise _fault("half a character, which cannot be written", self.get_mark())
         tag: str = super().resolve(kind, value, implicit)  # type: ignore[no-untyped-call]
         if kind is yaml.ScalarNode and (tag not in _TYPES or (tag in _NUMBERS and ":" in value)):
             return yaml.resolver.Resolver.DEFAULT_SCALAR_TAG

@@ -14,7 +14,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from tiltlm.errors import ConfigError
-from tiltlm.recipes.plain_yaml import Keys, read_mapping, read_value
+from tiltlm.recipes.plain_yaml import Keys, is_whole, read_mapping, read_value
 
 Settings = TypeVar("Settings", bound=BaseModel)
 """The pydantic model that settings are checked against."""
@@ -102,6 +102,8 @@ def _read_override(override: str) -> tuple[Keys, Any]:
             f"--set takes key=value, not {_shown(override)}",
             fix="--set train.steps=50, for example",
         )
+    if not is_whole(override):
+        raise ConfigError("half a character, which cannot be written", where=_shown(override))
     path = tuple(key.strip().split("."))
     try:
         read = read_value(value)
