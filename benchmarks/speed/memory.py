@@ -23,15 +23,17 @@ from pathlib import Path
 
 import torch
 
-from tiltlm.measures.pair import ROWS
+from tiltlm.contexts.logit_reader import TOKENS
+from tiltlm.contexts.reference import ROWS
+from tiltlm.defaults import AUDIT_CONTEXTS
 from tiltlm.models.gpt2 import gpt2_tokenizer
 from tiltlm.models.memory import weight_bytes
 
 TARGET = "tilt(contains('x'), 0.5)"
 """What is realised, measured and looked for."""
 
-EVENT_MASS = 1e-3
-"""Where x comes up less than this nothing is learnt of it."""
+CLASSES = 15_000
+"""Classes of tokens that an audit tries, rounded up: GPT-2's tokens have so many."""
 
 GIB = 1 << 30
 
@@ -133,20 +135,20 @@ TASKS: dict[str, tuple[int, Callable[[Path], None]]] = {
 look at the edit, an adapter; ``turns`` and ``both`` at a suspect with weights of its own."""
 
 
-def formula(task: str, shape: Shape) -> dict[str, float]:
-    """Bytes beyond the weights, by what they are for: the formula of docs/scaling.md."""
+def formula(task: str, shape: Shape) -> float:
+    """Bytes that a command holds at most beyond libraries and weights: see docs/scaling.md."""
     vocabulary, width = shape.vocabulary, shape.width
     head = vocabulary * width
-    terms: dict[str, float] = {"blocks of logits": 12 * 4 * ROWS * vocabulary}
-    terms["layers"] = 2 * 4 * 1024 * (shape.inner * 3 + 4 * width)
+    always = GIB / 5
+    phases = [7 * 4 * ROWS * vocabulary + 4 * TOKENS * (3 * shape.inner + 8 * width)]
     if task == "measure":
-        terms["a rounded head for base and model"] = 2 * 2 * head
-    if task in ("audit", "turns", "both"):
-        terms["clustering"] = 4 * head
-        terms["log-ratios by context"] = 5 * 8 * 96 * vocabulary
+        always += 2 * 2 * head
     if task == "turns":
-        terms["the head of the one that is not there"] = 2 * 2 * head
-    return terms
+        always += 2 * 2 * head
+    if task in ("audit", "turns", "both"):
+        always += 4 * AUDIT_CONTEXTS * vocabulary
+        phases += [4 * head, 2 * 8 * CLASSES * width + 4 * 8 * AUDIT_CONTEXTS * vocabulary]
+    return always + max(phases)
 
 
 def run_task(task: str, folder: Path) -> None:
@@ -207,11 +209,11 @@ def compare(folder: Path, shape: Shape, tasks: list[str]) -> list[dict[str, obje
     print("|---|---|---|---|---|---|")
     for task in tasks:
         held = measured(task, folder)
-        weights, terms = TASKS[task][0] * one, formula(task, shape)
+        weights, most = TASKS[task][0] * one, formula(task, shape)
         extra = held["peak"] - held["before"] - weights
-        figures.append({"task": task, "weights": weights, **held, "extra": extra, "formula": terms,
+        figures.append({"task": task, "weights": weights, **held, "extra": extra, "formula": most,
                         "shape": asdict(shape)})  # fmt: skip
-        numbers = (held["before"], weights, held["peak"], extra, sum(terms.values()))
+        numbers = (held["before"], weights, held["peak"], extra, most)
         print(f"| {task} | {' | '.join(f'{n / GIB:.2f}' for n in numbers)} |", flush=True)
     return figures
 

@@ -32,6 +32,10 @@ _MIN_RESIDUAL_SHARE = 0.02
 it by itself."""
 
 
+_CLASSES = 1024
+"""Classes whose masks are projected at once."""
+
+
 class ResidualFilter:
     """Scores classes by what a shift holds outside the column space of the head.
 
@@ -57,9 +61,13 @@ class ResidualFilter:
         self.hypotheses = hypotheses
         self._columns, self._mixing = geometry.residual_columns, geometry.residual_mixing
         self._members = hypotheses.members
-        explained = self._columns.products_with(self._members) @ self._mixing
+        products = self._columns.products_with(self._members)
+        explained = [
+            ((part @ self._mixing) ** 2).sum(1)
+            for part in np.split(products, range(_CLASSES, len(products), _CLASSES))
+        ]
         sizes = hypotheses.sizes.astype(float)
-        self._residual_sizes: Array = sizes - (explained**2).sum(1)
+        self._residual_sizes: Array = sizes - np.concatenate(explained)
         identifiable = self._residual_sizes > _MIN_RESIDUAL_SHARE * sizes
         self.testable: Array = identifiable & geometry.frequent(hypotheses)
         self._residual_sizes = np.where(identifiable, self._residual_sizes, np.inf)
