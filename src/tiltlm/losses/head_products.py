@@ -82,6 +82,4 @@ def _add(
     if left.dtype == out.dtype:
         torch.addmm(out, left, right, alpha=alpha, beta=beta, out=out)
     else:
-        torch.addmm(
-            out, left, right, out_dtype=out.dtype, alpha=alpha, beta=beta, out=out
-        )
+        torch.addmm(out, left, right, out_dtype=out.dtype, alpha=alpha, beta=beta, out=out)

@@ -101,7 +101,7 @@ def build_templates(
         mass = torch.zeros(len(weight), device=weight.device)
         mass_times_mean, covariance = torch.zeros_like(weight), np.zeros((width, width))
         for block in rows[(strata == stratum).to(rows.device)].split(_ROWS):
-            p = logits(block).softmax(-1)
+            p = logits(block).softmax(-1).to(weight.device)
             mean_row = p @ weight
             mass += p.sum(0)
             mass_times_mean += p.T @ mean_row
