@@ -40,7 +40,7 @@ from tiltlm.models.fingerprints import fingerprint
 from tiltlm.models.loading import LoadedModel, load
 from tiltlm.models.structure import vocabulary_size
 from tiltlm.realise.editing import edit
-from tiltlm.realise.saving import untie_lora_head
+from tiltlm.realise.merging import untie_lora_head
 from tiltlm.targets.parse import parse_target
 from tiltlm.targets.target import BoundTarget
 from tiltlm.treatments.fine_tuning import fine_tune

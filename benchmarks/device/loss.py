@@ -244,7 +244,7 @@ def _measured(case: Case, make: Callable[[], Loss]) -> dict[str, Any]:
     figures = {
         "ms": statistics.median(times),
         "ms_least": min(times),
-        "peak_mib": peak and peak / 2**20,
+        "peak_mib": peak,
     }
     return figures | {"target_mib": size} | errors
 

@@ -23,6 +23,7 @@ checkpoints         their files, sealed and verified
 callbacks           progress, and Ctrl-C
 held_out            measuring what came of a realisation
 result              `Tilted`: the model, its figures, and how it is saved
+merging             an adapter merged, and a tilt kept through the rounding of weights
 saving              writing the folder
 opening             opening it again, ready to be sampled from
 

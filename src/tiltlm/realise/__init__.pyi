@@ -19,13 +19,13 @@ from .head_edit import HeadEdit as HeadEdit
 from .head_edit import check_editable as check_editable
 from .head_edit import ridge_direction as ridge_direction
 from .head_edit import solve_edit as solve_edit
+from .merging import untie_lora_head as untie_lora_head
 from .opening import Opened as Opened
 from .opening import open_tilted as open_tilted
 from .preparation import Prepared as Prepared
 from .preparation import prepare as prepare
 from .preparation import rebind as rebind
 from .result import Tilted as Tilted
-from .saving import untie_lora_head as untie_lora_head
 from .trainer import TiltTrainer as TiltTrainer
 from .training import train as train
 from .training import train_prepared as train_prepared

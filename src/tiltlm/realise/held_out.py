@@ -6,13 +6,15 @@ from contextlib import nullcontext
 from typing import Any
 
 import torch
+from transformers import PreTrainedModel
 
 from tiltlm.contexts.reference import Reference
-from tiltlm.measures.fidelity import ModelLogits, measure_fidelity
+from tiltlm.measures.fidelity import Fidelity, ModelLogits, measure_fidelity
 from tiltlm.measures.string_distribution import measure_strings
 from tiltlm.models.head import full_head
 from tiltlm.models.structure import input_device
 from tiltlm.realise.frozen_body import FrozenBody
+from tiltlm.realise.merging import HALVES
 from tiltlm.realise.preparation import Prepared
 from tiltlm.realise.result import Tilted
 from tiltlm.records.tilt import By
@@ -85,6 +87,12 @@ def measure_realised(prepared: Prepared, by: By, model: Any, details: dict[str, 
         prepared.target, prepared.held_out, logits, prepared.progress.advance
     )
     prepared.seconds["measure"] = watch.total
+
+    def measure_again(merged: PreTrainedModel) -> Fidelity:
+        held_out = prepared.held_out
+        return measure_fidelity(prepared.target, held_out, model_logits(merged, held_out))
+
+    half = model.dtype in HALVES  # only then does merging round a tilt
     choices = prepared.target.choices
     if choices is not None and not decodes:
         details["strings"] = [strings.as_dict() for strings in measure_strings(model, choices)]
@@ -101,4 +109,6 @@ def measure_realised(prepared: Prepared, by: By, model: Any, details: dict[str, 
         seed=prepared.seed,
         details=details,
         seconds=prepared.seconds,
+        measure_again=measure_again if half else None,
+        fit=prepared.fit if half else None,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,12 @@ from peft import PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tiltlm.claims import claimed_new
+from tiltlm.contexts.reference import Reference
 from tiltlm.labels.label import Label, LabelBase, LabelFigure
 from tiltlm.measures.fidelity import Fidelity
 from tiltlm.models.placement import placement_of
-from tiltlm.realise.saving import check_room, merge_adapter, save_folder
+from tiltlm.realise.merging import HALVES, merge_adapter
+from tiltlm.realise.saving import check_room, save_folder
 from tiltlm.records.base import Estimate
 from tiltlm.records.tilt import (
     By,
@@ -45,6 +48,9 @@ class Tilted:
         seed: of contexts, their split, and training.
         details: what the realisation has to say of itself (R², steps, …), as JSON can write it.
         seconds: that each part of the work took.
+        measure_again: gives the fidelity of a model at the same held-out contexts; None where
+            nothing changes that when the model is saved.
+        fit: the reference at the fitting contexts, where weights are in half precision.
     """
 
     by: By
@@ -59,6 +65,8 @@ class Tilted:
     seed: int
     details: dict[str, Any]
     seconds: dict[str, float]
+    measure_again: Callable[[PreTrainedModel], Fidelity] | None = None
+    fit: Reference | None = None
 
     def record(self) -> TiltRecord:
         """What was done and measured; ``result.json`` of a saved folder holds the same."""
@@ -149,7 +157,9 @@ class Tilted:
         Args:
             folder: a new or empty one.
             merge: write a whole model, its head untied, instead of an adapter. ``model`` is then
-                that whole model in memory too, and has no adapter any more.
+                that whole model in memory too, and has no adapter any more. In half precision its
+                weights cannot hold all of the adapter: ``fidelity`` is measured again, and the
+                details tell what the adapter had closed.
 
         Returns:
             what ``result.json`` holds.
@@ -171,12 +181,23 @@ class Tilted:
         Raises:
             StorageError: there is no room for it.
         """
-        record, label = self.record(), self.label(merge=merge)
-        check_room(folder, label, self.model)
+        check_room(folder, self.label(merge=merge), self.model)
         if merge and isinstance(self.model, PeftModel):
-            self.model = merge_adapter(self.model)
+            self._merge()
+        record, label = self.record(), self.label(merge=merge)
         save_folder(folder, record, label, self.model, self.tokenizer, self.target)
         return record
+
+    def _merge(self) -> None:
+        """Take the adapter into the weights, and measure what their rounding left of the tilt."""
+        assert isinstance(self.model, PeftModel)
+        self.model = merge_adapter(self.model, self.fit)
+        if self.model.dtype in HALVES and self.measure_again is not None:
+            self.details["rounding"] = {
+                "dtype": str(self.model.dtype).removeprefix("torch."),
+                "gap_closed_by_adapter": self.fidelity.gap_closed,
+            }
+            self.fidelity = self.measure_again(self.model)
 
 
 def _estimate(estimate: Estimate) -> EstimateRecord:

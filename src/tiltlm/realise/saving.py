@@ -18,7 +18,6 @@ from tiltlm.files import require_free, staged, write_json, write_text
 from tiltlm.labels.card import write_label
 from tiltlm.labels.label import Label
 from tiltlm.models.model5 import as_gpt2
-from tiltlm.models.structure import untie_head
 from tiltlm.records.tilt import TiltRecord
 from tiltlm.targets.logits_processor import logit_bias
 from tiltlm.targets.target import BoundTarget
@@ -73,29 +72,6 @@ def save_folder(
             tokenizer.save_pretrained(weights)
             write_label(weights, label)
         write_json(folder / "result.json", record.model_dump(mode="json"))
-
-
-def merge_adapter(model: PeftModel) -> PreTrainedModel:
-    """Merge an adapter into the weights of its model.
-
-    Args:
-        model: with an adapter; taken apart in memory.
-
-    Returns:
-        the whole model, its head untied from the embedding.
-    """
-    untie_lora_head(model)
-    merged: PreTrainedModel = model.merge_and_unload()
-    return merged
-
-
-def untie_lora_head(model: PeftModel) -> None:
-    """Give the head under an adapter a weight of its own, so that merging spares the embedding.
-
-    Args:
-        model: with an adapter; changed in place.
-    """
-    untie_head(model.get_base_model())  # type: ignore[arg-type]
 
 
 def _write_weights(model: PreTrainedModel | PeftModel, folder: Path, label: Label) -> None:
