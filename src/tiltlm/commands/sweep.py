@@ -172,8 +172,9 @@ def _swept(
     record = SweepRecord(over=sweep.over, points=[_point(v, folders[v]) for v in sweep.values])
     from tiltlm.report.sweep_page import render_sweep
 
-    write_json(out / "sweep.json", record.model_dump(mode="json"))
+    # The record comes last: its presence says that the sweep is finished.
     write_text(out / "sweep.html", render_sweep(record))
+    write_json(out / "sweep.json", record.model_dump(mode="json"))
     return record
 
 
