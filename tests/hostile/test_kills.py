@@ -8,10 +8,13 @@ import json
 import os
 import random
 import signal
+import subprocess
+import sys
 import time
 from functools import cache
 from multiprocessing import get_context
 
+import psutil
 import pytest
 from safetensors.torch import load_file
 
@@ -247,6 +250,10 @@ def test_killed_at_any_time_and_begun_again_a_command_ends_with_the_same_results
             if finished(name, folder):
                 break
             assert process.exitcode == -signal.SIGKILL, (folder / "log").read_text()
+        if process.exitcode and name in RESUMED:
+            # Killed in its last instants: whoever asks it to go on hears that it is finished.
+            process = started(name, models, folder, "--resume")
+            process.join()
         if name == "run" and not (folder / "out" / "report.html").is_file():
             write_report(folder / "out")
         assert results(folder) == expected
@@ -276,3 +283,27 @@ def test_of_two_at_once_one_finishes_and_the_other_is_told(models, unkilled, tmp
         assert "Traceback" not in log
         assert results(folder) == expected
         assert not strays(folder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_processes_that_work_for_a_sweep_end_when_it_does(models, tmp_path, number):
+    command = [sys.executable, "-m", "tiltlm", *arguments("sweep", models), "--jobs", "2"]
+    sweep = subprocess.Popen(
+        [*command, "--out", str(tmp_path / "out")],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TILTLM_CACHE": str(tmp_path / "cache"), "COLUMNS": "300"},
+    )
+    process = psutil.Process(sweep.pid)
+    while sweep.poll() is None and not list((tmp_path / "out").glob("points/*")):
+        time.sleep(0.05)  # until a worker has begun
+    workers = process.children(recursive=True)
+    assert len(workers) >= 2
+    sweep.send_signal(number)
+    _, told = sweep.communicate(timeout=120)
+    assert sweep.returncode == SIGNALS.get(number, -number)
+    assert "Traceback" not in told
+    assert (number == signal.SIGKILL) or "values are finished and kept" in told
+    _, alive = psutil.wait_procs(workers, timeout=60)
+    assert not alive

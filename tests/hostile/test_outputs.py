@@ -212,3 +212,35 @@ def test_a_finished_pack_is_not_made_again(writer, tiltlm_command, tmp_path):
     assert code == 2
     assert "this pack is finished" in told
     assert (tmp_path / "out" / "null.safetensors").stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("tilt", "{bad}", "--target", "tilt(contains('o'), 1)", "--out", "{tmp}/out"),
+        ("measure", "{base}", "--against", "{bad}", "--target", "tilt(contains('o'), 1)"),
+        ("measure", "{base}", "--against", "{base}", "--text", "{bad}"),
+        ("measure", "{base}", "--against", "{base}", "--pairs", "{bad}"),
+        ("audit", "{bad}", "--reference", "{base}"),
+        ("audit", "{base}", "--reference", "{base}", "--null", "{bad}"),
+        ("audit", "{base}", "--reference", "{base}", "--lists", "{bad}"),
+        ("null", "build", "--reference", "{base}", "--triggers", "{bad}", "--out", "{tmp}/out"),
+        ("run", "{bad}", "--out", "{tmp}/out"),
+        ("report", "{bad}"),
+        ("sample", "{bad}"),
+        ("tokens", "contains('o')", "--model", "{bad}"),
+        ("recipes", "show", "{bad}"),
+    ],
+    ids=lambda arguments: " ".join(a for a in arguments if "{" not in a)[:40],
+)
+@pytest.mark.parametrize("bad", [UNUSABLE["too long"], "{tmp}/itself", "{tmp}/file/out"])
+def test_a_path_to_read_that_cannot_be_is_one_error(base, tiltlm_command, tmp_path, arguments, bad):
+    (tmp_path / "itself").symlink_to(tmp_path / "itself")
+    (tmp_path / "file").write_text("mine")
+    places = {"bad": bad.replace("{tmp}", str(tmp_path)), "base": base, "tmp": tmp_path}
+    code, printed, told = tiltlm_command(*(a.format(**places) for a in arguments))
+    assert code == 2
+    assert told.count("Error: ") == 1
+    assert "Traceback" not in told
+    assert printed == ""
+    assert not (tmp_path / "out").exists()

@@ -1,7 +1,7 @@
 """The command line: options in, one call of `tiltlm.commands`, a record printed. No logic.
 
 main              the commands as one program; its entry point; errors as exit codes
-interrupts        Ctrl-C and SIGTERM: one message, and the exit code that shells expect
+interrupts        Ctrl-C, SIGTERM, paths that the system refuses: one message each
 run               `tiltlm demo`, `run`, `report`, `recipes`
 tilt              `tiltlm tilt`
 sample            `tiltlm sample`

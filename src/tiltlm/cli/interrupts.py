@@ -1,7 +1,11 @@
-"""Ctrl-C and SIGTERM: one message, and the exit code that shells expect of the signal."""
+"""What ends a command from outside: Ctrl-C, SIGTERM, and paths that the system refuses.
+
+Each is one message; after a signal the exit code is the one that shells expect.
+"""
 
 from __future__ import annotations
 
+import errno
 import signal
 import threading
 from collections.abc import Iterator
@@ -11,7 +15,12 @@ from typing import Any
 
 from typer.core import TyperGroup
 
-from tiltlm.errors import InterruptedRun, Terminated
+from tiltlm.errors import ConfigError, InterruptedRun, Terminated
+
+_OF_PATHS = (
+    *(errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.ENOENT),
+    *(errno.EACCES, errno.EPERM),
+)
 
 
 class Commands(TyperGroup):
@@ -22,11 +31,20 @@ class Commands(TyperGroup):
 
         Raises:
             InterruptedRun: the command was interrupted.
+            ConfigError: the system refuses a path that it was given.
         """
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as interrupt:
             raise unfinished() from interrupt
+        except OSError as error:
+            if error.errno not in _OF_PATHS or error.filename is None:
+                raise
+            raise ConfigError(
+                f"a path cannot be used: {error.strerror}",
+                where=str(error.filename)[:300],
+                fix="correct the path",
+            ) from None
 
 
 @contextmanager

@@ -162,6 +162,7 @@ def _check_same(run: RunDirectory, asked: dict[str, Any], resume: bool) -> None:
             fix="name another --out, or resume it with the recipe and seed that it began with",
         )
     if run.result.is_file():
+        run.clean_up()  # A run may have been killed before it did so itself.
         raise RunError(
             "this run is finished",
             where=str(run.path),

@@ -205,8 +205,9 @@ def _collect(sweep: Sweep, out: Path) -> SweepRecord:
 
     points = [_point(value, out / "points" / _folder_name(value)) for value in sweep.values]
     record = SweepRecord(over=sweep.over, points=points)
-    write_json(out / "sweep.json", record.model_dump(mode="json"))
+    # The record comes last: its presence says that the sweep is finished.
     write_text(out / "sweep.html", render_sweep(record))
+    write_json(out / "sweep.json", record.model_dump(mode="json"))
     return record
 
 

@@ -37,7 +37,7 @@ class FeatureRecord(Record):
 
 
 class InfoRecord(Record):
-    """All of it."""
+    """All that ``tiltlm info`` says."""
 
     schema_version: Literal[1] = Field(default=1, description="of this record")
     kind: Literal["info"] = Field(default="info", description="of record")

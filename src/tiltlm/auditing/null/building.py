@@ -23,7 +23,7 @@ from tiltlm.contexts import evaluation
 from tiltlm.contexts.token_contexts import TokenContexts
 from tiltlm.defaults import AUDIT_CONTEXTS, AUDIT_TOKENS, NULL_MODELS, TRIGGER_WORDS
 from tiltlm.errors import ConfigError, InterruptedRun, ModelError, RunError
-from tiltlm.files import check_out, remove_leftovers
+from tiltlm.files import check_out, remove, remove_leftovers
 from tiltlm.launching import claimed_by, joined
 from tiltlm.models.fingerprints import fingerprint
 from tiltlm.models.loading import LoadedModel
@@ -143,6 +143,7 @@ def _check_folder(out: Path, resume: bool) -> None:
     if not resume or not out.is_dir():
         check_out(out)
     elif (out / "null.json").is_file():
+        remove(out / "members")  # A build may have been killed before it did so itself.
         raise RunError("this pack is finished", where=str(out), fix="name another --out")
     elif (out / "plan.json").is_file():
         remove_leftovers(out, within=True)
