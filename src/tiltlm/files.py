@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tiltlm.errors import RunError, StorageError
+from tiltlm.errors import MeasurementError, RunError, StorageError
 
 STAGING = ".partial"
 """Ending of the temporary name under which a file or a folder is written."""
@@ -131,13 +131,22 @@ def write_json(path: Path, data: Any) -> None:
 
     Args:
         path: of the file.
-        data: what JSON can hold; not-a-number and infinity are none of it.
+        data: what JSON can hold; not-a-number and infinity are none of it. Halves of surrogate
+            pairs, which UTF-8 cannot write, are escaped.
 
     Raises:
-        ValueError: ``data`` holds a number that is not finite.
+        MeasurementError: ``data`` holds a number that is not finite.
         StorageError: the disk is full, or may not be written.
     """
-    write_text(path, json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    try:
+        text = json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False)
+    except ValueError:
+        raise MeasurementError(
+            "a figure is infinite or no number, so nothing was written",
+            where=str(path),
+            fix="see whether the model gives such numbers; nothing can be said by them",
+        ) from None
+    write_text(path, text.encode("utf-8", "backslashreplace").decode() + "\n")
 
 
 def remove(path: Path) -> None:
