@@ -29,8 +29,9 @@ from tiltlm.events.event import Event
 from tiltlm.events.expressions import parse
 from tiltlm.events.parse import EVENTS
 from tiltlm.targets.arguments import EXAMPLES
+from tiltlm.targets.bound import BoundTarget
 from tiltlm.targets.parse import TARGETS, parse_target
-from tiltlm.targets.target import BoundTarget, Target
+from tiltlm.targets.target import Target
 from tiltlm.targets.trigger import Trigger
 
 METHODS = {

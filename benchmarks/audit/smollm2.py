@@ -41,8 +41,8 @@ from tiltlm.models.loading import LoadedModel, load
 from tiltlm.models.structure import vocabulary_size
 from tiltlm.realise.editing import edit
 from tiltlm.realise.merging import untie_lora_head
+from tiltlm.targets.bound import BoundTarget
 from tiltlm.targets.parse import parse_target
-from tiltlm.targets.target import BoundTarget
 from tiltlm.treatments.fine_tuning import fine_tune
 
 RATE = 0.01

@@ -28,8 +28,8 @@ from tiltlm.models.loading import LoadedModel, load
 from tiltlm.models.precision import Precision, lower_precision
 from tiltlm.models.structure import head_of, vocabulary_size
 from tiltlm.realise.adapters import BODY_RANK, Parameters, with_lora
+from tiltlm.targets.bound import BoundTarget
 from tiltlm.targets.parse import parse_target
-from tiltlm.targets.target import BoundTarget
 
 STEPS = 3
 

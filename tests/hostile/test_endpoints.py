@@ -167,7 +167,11 @@ def test_the_key_of_openai_is_sent_to_openai_alone(monkeypatch, host, environmen
 IN_A_DAY = format_datetime(datetime.now(UTC) + timedelta(days=1), usegmt=True)
 
 
-@pytest.mark.parametrize("pause", ["86400", "1e300", "inf", IN_A_DAY])
+@pytest.mark.parametrize(
+    "pause",
+    ["86400", "1e300", "inf", IN_A_DAY],
+    ids=["a day", "for ever", "without end", "till tomorrow"],
+)
 def test_a_pause_of_a_day_is_not_waited_and_said(pause):
     begun = time.monotonic()
     with (

@@ -1,6 +1,7 @@
 """What strangers wrote is printed and drawn as text: it moves no cursor and is no HTML."""
 
 import json
+import math
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -14,7 +15,8 @@ from tiltlm.cli.console import PlainConsole
 from tiltlm.cli.printing_audit import print_any_audit
 from tiltlm.cli.printing_measure import print_measure, print_sweep
 from tiltlm.cli.printing_run import tilt_summary
-from tiltlm.errors import ConfigError
+from tiltlm.errors import ConfigError, MeasurementError
+from tiltlm.files import write_json
 from tiltlm.records.audit import AuditRecord, LogprobsAuditRecord, TextAuditRecord
 from tiltlm.records.measure import MeasureRecord
 from tiltlm.records.sweep import SweepRecord
@@ -99,6 +101,16 @@ def test_one_line_stays_one_and_json_the_same_json(text):
     assert json.loads(printable(line)) == json.loads(line)
     assert not OBEYED.search(printable(line))
     assert not OBEYED.search(printable(tilt_summary(filled(TiltRecord, text), Path("out"))))
+
+
+def test_json_of_figures_that_are_none_is_one_error_and_half_characters_are_escaped(tmp_path):
+    for figure in (math.nan, math.inf, -math.inf):
+        with pytest.raises(MeasurementError, match="infinite or no number"):
+            write_json(tmp_path / "result.json", {"figures": [1.0, figure]})
+    assert list(tmp_path.iterdir()) == []
+    data = {"text": "a\ud800b\udc80 ☕"}
+    write_json(tmp_path / "result.json", data)
+    assert json.loads((tmp_path / "result.json").read_text()) == data
 
 
 def test_text_of_any_script_stays_as_it_is():

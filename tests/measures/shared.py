@@ -8,8 +8,8 @@ from tiltlm.events.vocabulary import Vocabulary
 from tiltlm.measures.pair import Pair
 from tiltlm.measures.suite_sizes import Sizes
 from tiltlm.models.loading import LoadedModel
+from tiltlm.targets.bound import BoundTarget
 from tiltlm.targets.parse import parse_target
-from tiltlm.targets.target import BoundTarget
 
 SMALL = Sizes(contexts=8, length=24, far=2, far_length=60, draws=4, drawn=12, pairs=6, survivors=3)
 

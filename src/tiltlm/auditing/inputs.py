@@ -10,7 +10,7 @@ from tiltlm.auditing.null.pack import NullPack, check_size, member_kinds
 from tiltlm.auditing.null.pack_files import load_pack
 from tiltlm.errors import ConfigError
 from tiltlm.events.vocabulary import Vocabulary
-from tiltlm.files import read_json
+from tiltlm.reading import read_json
 from tiltlm.records.audit import NullRecord
 
 UNCALIBRATED = (

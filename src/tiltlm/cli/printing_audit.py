@@ -12,10 +12,10 @@ from tiltlm.records.audit import (
     FindingRecord,
     LogprobsAuditRecord,
     NullBuilt,
-    Plan,
     ShiftedToken,
     TextAuditRecord,
 )
+from tiltlm.records.plan import Plan
 from tiltlm.report.wording import claim_lines, counted, visible
 
 if TYPE_CHECKING:

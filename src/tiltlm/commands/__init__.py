@@ -10,6 +10,7 @@ sample          drawing tokens from a model, however it was realised
 tokens          which tokens an event catches
 measure         measuring what a tilt did
 sweep           realising and measuring at several values of one field
+sweep_pool      that in several processes at once
 audit           an audit, with whatever access one has to the suspect
 info            what this machine has, and what it lacks for which feature
 plan            how much text an audit takes

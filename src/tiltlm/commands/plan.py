@@ -5,7 +5,7 @@ from __future__ import annotations
 from tiltlm.auditing.text.sample_size import plan_text
 from tiltlm.defaults import FALSE_POSITIVE_RATE
 from tiltlm.errors import ConfigError
-from tiltlm.records.audit import Plan
+from tiltlm.records.plan import Plan
 
 
 def plan_audit(

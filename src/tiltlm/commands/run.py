@@ -37,8 +37,8 @@ from tiltlm.realise import checkpoints
 from tiltlm.recipes.run import Recipe
 from tiltlm.records.run import EventRecord, LossRecord, RunRecord, SecondsRecord, StateRecord
 from tiltlm.stopwatch import Stopwatch
+from tiltlm.targets.bound import FixedTarget
 from tiltlm.targets.parse import parse_target
-from tiltlm.targets.target import FixedTarget
 from tiltlm.versions import versions
 
 

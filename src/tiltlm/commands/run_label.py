@@ -6,7 +6,7 @@ from tiltlm.labels.label import Label, LabelBase, LabelFigure
 from tiltlm.recipes.run import Recipe
 from tiltlm.records.base import PlacementRecord
 from tiltlm.records.run import RunRecord
-from tiltlm.targets.target import BoundTarget
+from tiltlm.targets.bound import BoundTarget
 from tiltlm.versions import versions
 
 

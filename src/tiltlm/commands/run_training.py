@@ -24,7 +24,7 @@ from tiltlm.realise.config import TiltConfig
 from tiltlm.realise.trainer import TiltTrainer
 from tiltlm.recipes.run import Recipe
 from tiltlm.stopwatch import Stopwatch
-from tiltlm.targets.target import FixedTarget
+from tiltlm.targets.bound import FixedTarget
 
 
 def train(

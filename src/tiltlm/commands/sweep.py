@@ -7,13 +7,8 @@ finished, so a killed sweep goes on where it was.
 from __future__ import annotations
 
 import json
-import os
-import signal
-import threading
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
-from multiprocessing import active_children, get_context, parent_process
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +16,13 @@ import yaml
 from pydantic import ValidationError
 
 from tiltlm.commands.measure import run_measure
+from tiltlm.commands.sweep_pool import do_in_pool
 from tiltlm.commands.tilt import run_tilt
 from tiltlm.errors import ConfigError, InterruptedRun, RunError
 from tiltlm.files import remove_leftovers, staged, write_json, write_text
 from tiltlm.launching import claimed_by, joined
 from tiltlm.measures.suite_sizes import Sources
-from tiltlm.progress import Advance, NoProgress, Progress
+from tiltlm.progress import NoProgress, Progress
 from tiltlm.recipes.settings import read_settings
 from tiltlm.recipes.tilt import TiltRecipe
 from tiltlm.records.sweep import SweepPoint, SweepRecord
@@ -186,7 +182,7 @@ def _swept(
 
     try:
         if jobs > 1 and len(missing) > 1:
-            _carry_out_in_pool([points[number] for number in missing], jobs, advance)
+            do_in_pool(run_point, [points[number] for number in missing], jobs, advance)
         else:
             team.share_out(missing, lambda number: run_point(*points[number]), advance)
     except KeyboardInterrupt as interrupt:
@@ -209,44 +205,6 @@ def _collect(sweep: Sweep, out: Path) -> SweepRecord:
     write_text(out / "sweep.html", render_sweep(record))
     write_json(out / "sweep.json", record.model_dump(mode="json"))
     return record
-
-
-def _carry_out_in_pool(points: list[Point], jobs: int, advance: Advance) -> None:
-    """Work on points in several processes of our own; ``advance`` is told how many are done."""
-    threads = max(1, (os.cpu_count() or 1) // jobs)
-    others = set(active_children())
-    with ProcessPoolExecutor(jobs, get_context("spawn"), _begin_worker, (threads,)) as pool:
-        futures = [pool.submit(run_point, *point) for point in points]
-        try:
-            for number, future in enumerate(as_completed(futures), 1):
-                future.result()
-                advance(number)
-        except BaseException as error:
-            pool.shutdown(wait=False, cancel_futures=True)
-            if isinstance(error, KeyboardInterrupt):
-                for worker in set(active_children()) - others:
-                    worker.terminate()
-            raise
-
-
-def _begin_worker(threads: int) -> None:
-    """Set a worker up: it leaves interrupts to its parent, and ends when that does."""
-    import torch
-
-    from tiltlm.quiet import quiet_libraries
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    quiet_libraries()
-    torch.set_num_threads(threads)
-
-
-def _end_with_parent() -> None:
-    """Wait for the parent's end, which may be a kill, and end this process."""
-    parent = parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
 
 
 def run_point(sweep: Sweep, recipe: TiltRecipe, folder: Path) -> None:

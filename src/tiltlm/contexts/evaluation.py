@@ -10,7 +10,7 @@ import json
 from importlib import resources
 from pathlib import Path
 
-from tiltlm import files
+from tiltlm import reading
 from tiltlm.contexts.cache import cached
 from tiltlm.contexts.retention import REQUESTS
 from tiltlm.contexts.sources import chat_contexts, own_samples, text_contexts
@@ -126,7 +126,7 @@ def read_text(path: Path) -> str:
         ConfigError: the file cannot be read, or is empty.
     """
     try:
-        text = files.read_text(path)
+        text = reading.read_text(path)
     except (OSError, ValueError) as error:
         raise ConfigError(f"cannot read the text: {error}", where=str(path)) from None
     if not text.strip():

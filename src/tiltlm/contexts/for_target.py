@@ -17,7 +17,7 @@ from tiltlm.contexts.with_trigger import split_with_trigger
 from tiltlm.errors import TargetError
 from tiltlm.models.loading import LoadedModel
 from tiltlm.progress import NoProgress, Progress
-from tiltlm.targets.target import BoundTarget, StringTarget
+from tiltlm.targets.bound import BoundTarget, StringTarget
 
 RETENTION_WEIGHT = 15.0
 """What all retention contexts together weigh, in units of all answers."""

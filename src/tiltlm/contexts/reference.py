@@ -16,7 +16,7 @@ from tiltlm.contexts.token_contexts import TokenContexts
 from tiltlm.events.automaton import State
 from tiltlm.models.head import Head
 from tiltlm.progress import Advance
-from tiltlm.targets.target import BoundTarget
+from tiltlm.targets.bound import BoundTarget
 
 ROWS = 256
 """Positions whose logits are held at once."""

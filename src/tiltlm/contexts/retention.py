@@ -23,7 +23,7 @@ from tiltlm.contexts.token_contexts import TokenContexts
 from tiltlm.models.chat import answer_ids, request_prompts
 from tiltlm.models.loading import LoadedModel
 from tiltlm.progress import NoProgress, Progress
-from tiltlm.targets.target import StringTarget
+from tiltlm.targets.bound import StringTarget
 
 ONE_DIGIT_AWAY, ZEROS_ADDED, OTHER_NUMBERS = 96, 64, 32
 """How many variations of each kind there are at most, for each prompt with numbers.

@@ -16,12 +16,12 @@ from tiltlm.contexts.cache import cached
 from tiltlm.contexts.token_contexts import RandomTokenContexts, TokenContexts
 from tiltlm.defaults import CONTEXT_TOKENS, CONTEXTS
 from tiltlm.errors import ConfigError
-from tiltlm.files import read_text
 from tiltlm.models.chat import chat_prompts, first_token
 from tiltlm.models.loading import LoadedModel
 from tiltlm.models.sampling import SamplingOptions, sample
 from tiltlm.models.structure import context_length, vocabulary_size
 from tiltlm.progress import Advance
+from tiltlm.reading import read_text
 
 _BATCH = 64
 """Sequences drawn at once."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tiltlm.errors import EventError
 from tiltlm.events.expressions import excerpt, shown
-from tiltlm.files import LIST_BYTES, read_text
+from tiltlm.reading import LIST_BYTES, read_text
 
 
 def checked_texts(name: str, given: tuple[str | list[str], ...]) -> tuple[str, ...]:

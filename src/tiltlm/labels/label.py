@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, field_validator
 
 from tiltlm.errors import ConfigError
-from tiltlm.files import can_be_path, read_json
+from tiltlm.reading import can_be_path, read_json
 from tiltlm.records.base import HeldDtype, Interval, PlacementRecord, Record
 from tiltlm.records.tilt import By
 

@@ -26,7 +26,7 @@ from tiltlm.records.base import Interval
 from tiltlm.records.run import StateRecord
 from tiltlm.statistics.intervals import student, wilson
 from tiltlm.stopwatch import Stopwatch
-from tiltlm.targets.target import FixedTarget
+from tiltlm.targets.bound import FixedTarget
 
 _ROWS = 64
 """Positions whose log-probabilities are held at once: 64 × 50,257 × 4 bytes = 13 MB."""

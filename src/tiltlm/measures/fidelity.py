@@ -20,7 +20,7 @@ from tiltlm.measures.figures import collateral_kl, gap_closed, mean_over_context
 from tiltlm.progress import Advance
 from tiltlm.records.base import Estimate, Interval
 from tiltlm.statistics.intervals import ratio_estimate
-from tiltlm.targets.target import BoundTarget
+from tiltlm.targets.bound import BoundTarget
 
 ModelLogits = Callable[[int], torch.Tensor]
 """Number of a context → (length, V) logits of the tilted model at all its positions."""

@@ -20,8 +20,9 @@ from tiltlm.progress import Progress
 from tiltlm.recipes.placement import Placement
 from tiltlm.records.measure import MeasureRecord
 from tiltlm.stopwatch import Stopwatch
+from tiltlm.targets.bound import BoundTarget
 from tiltlm.targets.parse import parse_target
-from tiltlm.targets.target import BoundTarget, Target
+from tiltlm.targets.target import Target
 from tiltlm.versions import versions
 
 

@@ -18,11 +18,11 @@ import numpy as np
 
 from tiltlm.contexts.token_contexts import TokenContexts
 from tiltlm.errors import ConfigError
-from tiltlm.files import read_text
 from tiltlm.measures.pair import Pair
 from tiltlm.measures.token_metrics import read_token_metrics
 from tiltlm.models.chat import first_token
 from tiltlm.progress import Advance
+from tiltlm.reading import read_text
 from tiltlm.records.measure import Comparison
 from tiltlm.statistics.comparisons import compare_shares, compare_shift
 

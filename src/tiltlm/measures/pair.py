@@ -19,8 +19,8 @@ from tiltlm.events.vocabulary import Vocabulary
 from tiltlm.models.loading import LoadedModel
 from tiltlm.models.sharing import same_body
 from tiltlm.models.turns import TakingTurns
+from tiltlm.targets.bound import BoundTarget
 from tiltlm.targets.logits_processor import TiltLogitsProcessor
-from tiltlm.targets.target import BoundTarget
 
 ROWS = 128
 """Positions whose logits are made at once: fewer make the head's product slow."""

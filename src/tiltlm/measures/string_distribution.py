@@ -10,7 +10,7 @@ import torch
 
 from tiltlm.models.head import full_head
 from tiltlm.models.structure import input_device
-from tiltlm.targets.target import StringTarget
+from tiltlm.targets.bound import StringTarget
 
 
 @dataclass(frozen=True)

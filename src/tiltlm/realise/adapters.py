@@ -16,7 +16,7 @@ from tiltlm.errors import ConfigError
 from tiltlm.models.structure import head_of
 from tiltlm.realise.head_edit import HeadEdit, ridge_direction, solver_device
 from tiltlm.recipes.training import Parameters
-from tiltlm.targets.target import BoundTarget
+from tiltlm.targets.bound import BoundTarget
 
 HEAD_RANK, BODY_RANK = 4, 8
 """Rank of adapters on the head alone, and of those on body and head."""

@@ -24,7 +24,7 @@ from tiltlm.models.structure import can_keep_logits, head_of
 from tiltlm.realise.config import TiltConfig
 from tiltlm.realise.frozen_body import FrozenBody
 from tiltlm.realise.fused_loss import FusedLoss
-from tiltlm.targets.target import BoundTarget
+from tiltlm.targets.bound import BoundTarget
 
 
 class BatchLoss:

@@ -19,7 +19,7 @@ from tiltlm.contexts.reference import Reference
 from tiltlm.errors import TargetError
 from tiltlm.losses.masses import class_masses
 from tiltlm.models.head import Head
-from tiltlm.targets.target import BoundTarget
+from tiltlm.targets.bound import BoundTarget
 
 RIDGE = 1e-4
 """λ of the ridge regression, relative to the mean square of a hidden dimension."""

@@ -19,8 +19,9 @@ from tiltlm.models.names import hub_name
 from tiltlm.models.placement import held_dtype
 from tiltlm.progress import NoProgress, Progress
 from tiltlm.stopwatch import Stopwatch
+from tiltlm.targets.bound import BoundTarget
 from tiltlm.targets.parse import parse_target
-from tiltlm.targets.target import BoundTarget, Target
+from tiltlm.targets.target import Target
 
 
 @dataclass

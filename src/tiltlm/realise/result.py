@@ -26,8 +26,8 @@ from tiltlm.records.tilt import (
     FidelityRecord,
     TiltRecord,
 )
+from tiltlm.targets.bound import BoundTarget
 from tiltlm.targets.logits_processor import TiltLogitsProcessor
-from tiltlm.targets.target import BoundTarget
 from tiltlm.versions import versions
 
 

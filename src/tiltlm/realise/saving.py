@@ -19,8 +19,8 @@ from tiltlm.labels.card import write_label
 from tiltlm.labels.label import Label
 from tiltlm.models.model5 import as_gpt2
 from tiltlm.records.tilt import TiltRecord
+from tiltlm.targets.bound import BoundTarget
 from tiltlm.targets.logits_processor import logit_bias
-from tiltlm.targets.target import BoundTarget
 
 
 def check_room(out: Path, label: Label, model: PreTrainedModel | PeftModel) -> None:

@@ -25,7 +25,8 @@ from tiltlm.realise.batch_loss import BatchLoss
 from tiltlm.realise.checkpoint_trainer import CheckpointTrainer
 from tiltlm.realise.config import TiltConfig
 from tiltlm.realise.padded_dataset import PaddedDataset
-from tiltlm.targets.target import BoundTarget, Target
+from tiltlm.targets.bound import BoundTarget
+from tiltlm.targets.target import Target
 
 
 class TiltTrainer(CheckpointTrainer):

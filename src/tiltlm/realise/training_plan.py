@@ -19,7 +19,7 @@ from tiltlm.losses.divergences import divergence_named
 from tiltlm.realise.adapters import parameters_for
 from tiltlm.realise.head_edit import check_editable
 from tiltlm.recipes.training import PARAMETERS, Parameters, Training
-from tiltlm.targets.target import BoundTarget
+from tiltlm.targets.bound import BoundTarget
 
 
 def check_training(training: Training, target: BoundTarget) -> None:

@@ -20,7 +20,7 @@ from tiltlm.contexts.reference import Reference
 from tiltlm.models.head import Head, float32_product
 from tiltlm.realise.adapters import constant_direction, lora_layer
 from tiltlm.realise.head_edit import HeadEdit, class_log_masses, float64_blocks, solver_device
-from tiltlm.targets.target import BoundTarget
+from tiltlm.targets.bound import BoundTarget
 
 WRITE_SHARE = 0.1
 """How far hidden states move along the direction for the whole shift, as a share of their norm."""

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from tiltlm.errors import ConfigError
-from tiltlm.files import read_text
+from tiltlm.reading import read_text
 
 Keys = tuple[str, ...]
 """The keys that lead to a value, from the outermost mapping inwards."""

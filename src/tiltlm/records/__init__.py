@@ -8,6 +8,7 @@ tilt     ``result.json`` of ``tiltlm tilt``
 measure  ``measure.json`` of ``tiltlm measure``
 sweep    ``sweep.json`` of ``tiltlm sweep``
 tokens   what ``tiltlm tokens`` says
+plan     what ``tiltlm audit plan`` says
 info     what ``tiltlm info`` says
 audit    ``result.json`` of ``tiltlm audit``, and what ``tiltlm null build`` says
 claim    the part of it that a suspect's own label says
@@ -25,7 +26,6 @@ from tiltlm.records.audit import (
     MovedTokensRecord,
     NullBuilt,
     NullRecord,
-    Plan,
     SeenToken,
     ShiftedContext,
     ShiftedToken,
@@ -46,6 +46,7 @@ from tiltlm.records.measure import (
     MovedToken,
     Survival,
 )
+from tiltlm.records.plan import Plan
 from tiltlm.records.run import EventRecord, LossRecord, RunRecord, SecondsRecord, StateRecord
 from tiltlm.records.sweep import SweepPoint, SweepRecord
 from tiltlm.records.tilt import (

@@ -1,6 +1,7 @@
 """Targets: which distribution the next token should have, written without a model.
 
-target            what every target can be asked, before and after it is bound to a vocabulary
+target            what every target can be asked before it is bound to a vocabulary
+bound             what every target can be asked once it is
 fixed             the same everywhere: uniform, weights
 reweighing        what tilt, match and balance have in common: classes of tokens that shift
 tilt              the odds of an event multiplied
@@ -23,13 +24,14 @@ Importing this package imports no torch; ``logits_processor``, which does, is im
 """
 
 from tiltlm.targets.balance import balance
+from tiltlm.targets.bound import BoundTarget, FixedTarget, StringTarget
 from tiltlm.targets.choices import BoundChoices, choices
 from tiltlm.targets.fixed import uniform, weights
 from tiltlm.targets.match import match
 from tiltlm.targets.mix import mix
 from tiltlm.targets.parse import TARGETS, parse_target
 from tiltlm.targets.question import Question
-from tiltlm.targets.target import BoundTarget, FixedTarget, StringTarget, Target
+from tiltlm.targets.target import Target
 from tiltlm.targets.tilt import tilt
 from tiltlm.targets.trigger import Trigger, regex
 from tiltlm.targets.when import when

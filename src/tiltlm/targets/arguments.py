@@ -9,7 +9,8 @@ from tiltlm.errors import TargetError
 from tiltlm.events.automaton import State
 from tiltlm.events.event import Event
 from tiltlm.events.expressions import shown
-from tiltlm.targets.target import BoundTarget, Target
+from tiltlm.targets.bound import BoundTarget
+from tiltlm.targets.target import Target
 
 if TYPE_CHECKING:
     import torch

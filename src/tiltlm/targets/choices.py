@@ -19,8 +19,9 @@ from tiltlm.events.automaton import State
 from tiltlm.events.expressions import shown
 from tiltlm.events.vocabulary import Vocabulary
 from tiltlm.targets.arguments import given_rows
+from tiltlm.targets.bound import StringTarget
 from tiltlm.targets.question import Question, question_of, read_questions
-from tiltlm.targets.target import StringTarget, Target
+from tiltlm.targets.target import Target
 
 if TYPE_CHECKING:
     import torch

@@ -13,8 +13,9 @@ from tiltlm.events.texts import has_bytes
 from tiltlm.events.tokens import tokens
 from tiltlm.events.vocabulary import Vocabulary
 from tiltlm.targets.arguments import check_event
+from tiltlm.targets.bound import FixedTarget
 from tiltlm.targets.numbers import is_number, written
-from tiltlm.targets.target import FixedTarget, Target
+from tiltlm.targets.target import Target
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -8,8 +8,8 @@ from __future__ import annotations
 from tiltlm.errors import TargetError
 from tiltlm.labels.label import Label
 from tiltlm.models.loading import LoadedModel
+from tiltlm.targets.bound import BoundTarget
 from tiltlm.targets.parse import parse_target
-from tiltlm.targets.target import BoundTarget
 
 
 def bind_labelled(label: Label, base: LoadedModel) -> BoundTarget:

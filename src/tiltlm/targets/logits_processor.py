@@ -11,7 +11,7 @@ from transformers import LogitsProcessor
 
 from tiltlm.errors import TargetError
 from tiltlm.events.automaton import State
-from tiltlm.targets.target import BoundTarget
+from tiltlm.targets.bound import BoundTarget
 
 LARGEST_LOGIT_BIAS = 100.0
 """The largest bias, up or down, that OpenAI-compatible servers accept."""

@@ -12,8 +12,9 @@ from tiltlm.events.automaton import State
 from tiltlm.events.expressions import shown
 from tiltlm.events.vocabulary import Vocabulary
 from tiltlm.targets.arguments import check_target, given_rows
+from tiltlm.targets.bound import BoundTarget
 from tiltlm.targets.numbers import is_number, written
-from tiltlm.targets.target import BoundTarget, Target
+from tiltlm.targets.target import Target
 from tiltlm.targets.wrapping import WrappedTarget
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import Any
 from tiltlm.errors import TargetError
 from tiltlm.events.expressions import excerpt, shown
 from tiltlm.events.texts import has_bytes
-from tiltlm.files import read_json
+from tiltlm.reading import read_json
 from tiltlm.targets.numbers import is_number
 
 

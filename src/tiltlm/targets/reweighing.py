@@ -16,7 +16,8 @@ from tiltlm.events.device_copies import DeviceCopies
 from tiltlm.events.event import BoundEvent, Event
 from tiltlm.events.vocabulary import Vocabulary
 from tiltlm.targets.arguments import given_rows
-from tiltlm.targets.target import BoundTarget, Target
+from tiltlm.targets.bound import BoundTarget
+from tiltlm.targets.target import Target
 
 if TYPE_CHECKING:
     import torch

@@ -14,7 +14,8 @@ from tiltlm.events.expressions import shown
 from tiltlm.events.texts import has_bytes
 from tiltlm.events.vocabulary import Vocabulary
 from tiltlm.targets.arguments import check_target, given_rows
-from tiltlm.targets.target import BoundTarget, Target
+from tiltlm.targets.bound import BoundTarget
+from tiltlm.targets.target import Target
 from tiltlm.targets.trigger import Trigger, TriggerAutomaton
 from tiltlm.targets.wrapping import WrappedTarget
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from tiltlm.events.automaton import State
-from tiltlm.targets.target import BoundTarget, StringTarget, Target
+from tiltlm.targets.bound import BoundTarget, StringTarget
+from tiltlm.targets.target import Target
 from tiltlm.targets.trigger import Trigger
 
 if TYPE_CHECKING:

@@ -94,8 +94,8 @@ def build_null(
         reference: a name for `load`, or a loaded model.
         out: a new folder; with ``resume`` one that was begun.
         models: how many changes, B. The smallest p-value is 1 / (B + 1).
-        corpora: where they are trained, as sources of `make_contexts` such as ``text:FILE``; by
-            default the model's own samples and answers, and a text in eight languages.
+        corpora: sources of `make_contexts` to train on; by default the model's own samples and
+            answers, and a text in eight languages.
         contexts: own samples of the reference at which shifts are read.
         length: tokens of each.
         steps: of fine-tuning, to choose from.
@@ -122,11 +122,10 @@ def build_null(
         )  # fmt: skip
         _check_same_plan(plan, team.from_first(lambda: _begin(folder, plan)), team)
         team.check_same_folder(folder)
-        if progress is None or not team.is_first:
-            progress = NoProgress()
+        shown = NoProgress() if progress is None or not team.is_first else progress
         name = model_name(reference)
         try:
-            built = _make_pack(loaded, name, folder, plan, models, team, progress)
+            built = _make_pack(loaded, name, folder, plan, models, team, shown)
         except KeyboardInterrupt as interrupt:
             raise _interrupted(folder, models) from interrupt
     return built.model_copy(update={"pack": str(out), "seconds": stopwatch.total})

@@ -22,7 +22,7 @@ from tiltlm.models.loading import LoadedModel
 from tiltlm.models.sharing import same_body
 from tiltlm.models.structure import vocabulary_size
 from tiltlm.progress import Advance
-from tiltlm.targets.target import BoundTarget
+from tiltlm.targets.bound import BoundTarget
 
 
 class ShiftReader:

@@ -21,8 +21,8 @@ from tiltlm.contexts.token_contexts import TokenContexts
 from tiltlm.defaults import TRIGGER_WORDS
 from tiltlm.errors import ConfigError
 from tiltlm.events.vocabulary import Vocabulary
-from tiltlm.files import LIST_BYTES, read_text
 from tiltlm.models.loading import LoadedModel
+from tiltlm.reading import LIST_BYTES, read_text
 from tiltlm.statistics.robust import robust_spread
 
 WORDS_PER_CONTEXT, CONTEXTS_PER_WORD = 8, 3

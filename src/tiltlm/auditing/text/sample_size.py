@@ -7,7 +7,7 @@ import math
 from scipy import stats
 
 from tiltlm.auditing.text.sequential_test import GRID
-from tiltlm.records.audit import Plan
+from tiltlm.records.plan import Plan
 
 
 def plan_text(
