@@ -2,9 +2,9 @@
 
 import json
 import os
+import resource
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -28,6 +28,12 @@ CHATS = [
         {"role": "user", "content": "{{ 7 * 7 }}"},
     ],
 ]
+
+
+def computed():
+    """Seconds that processes of ours have computed; a machine that does more does not change it."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def with_template(template):
@@ -80,13 +86,13 @@ HOSTILE = {
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_template_that_means_harm_is_one_error(name):
     template, message = HOSTILE[name]
-    begun = time.monotonic()
+    begun = computed()
     with pytest.raises(ModelError, match=message) as caught:
         chat_prompts(with_template(template), CHATS)
     assert "chat template" in caught.value.what
     assert "\x1b" not in str(caught.value)
     assert len(str(caught.value)) < 700
-    assert time.monotonic() - begun < 10
+    assert computed() - begun < 10
 
 
 LOOP = "{% for i in range(99999) %}" * 3 + "{% endfor %}" * 3
@@ -96,10 +102,10 @@ POWER = "{% set n = [9] %}{{ n[0] ** (n[0] ** n[0]) }}"
 @pytest.mark.parametrize("template", [LOOP, POWER], ids=["in Python", "in C"])
 def test_a_template_that_loops_is_stopped(monkeypatch, template):
     monkeypatch.setattr(chat_templates, "SECONDS", 1)
-    begun = time.monotonic()
+    begun = computed()
     with pytest.raises(ModelError, match="does not come to an end"):
         chat_prompts(with_template(template), CHATS)
-    assert time.monotonic() - begun < 10
+    assert computed() - begun < 10
 
 
 def test_where_the_system_limits_nothing_the_waiting_ends(monkeypatch):
