@@ -21,7 +21,7 @@ from tests.hostile.fuzzing import (
 )
 from tests.hostile.test_language import expressions
 from tests.tiny import tiny_loaded
-from tiltlm.errors import ConfigError, ModelError, TargetError, TiltError
+from tiltlm.errors import ConfigError, ModelError, TargetError
 from tiltlm.labels.card import render_card, write_label
 from tiltlm.labels.label import FILE, Label, LabelBase, find_label, read_label
 from tiltlm.models.loading import load, load_base, load_tokenizer
@@ -233,7 +233,3 @@ def test_the_card_of_a_label_of_any_texts_is_written(tmp_path):
         except UnicodeEncodeError:
             continue
         assert render_card(label)
-
-
-def test_every_error_is_a_tilt_error():
-    assert issubclass(ConfigError, TiltError)
