@@ -21,6 +21,7 @@ from safetensors.numpy import load_file, save_file
 
 from tests.tiny import tiny_loaded
 from tiltlm.auditing.claims import read_claim
+from tiltlm.auditing.models import open_suspect
 from tiltlm.errors import TiltError
 from tiltlm.models.loading import load
 from tiltlm.models.places import locate
@@ -546,11 +547,12 @@ def hostile_folder(originals: Path, out: Path, kind: str, mutation: str, seed: i
     return str(out / "x.gguf" if kind == "gguf" else out)
 
 
-def open_hostile(name: str) -> str:
+def open_hostile(name: str, reference: Path | None = None) -> str:
     """Open a model as commands do, and use it.
 
     Args:
         name: of a folder or file.
+        reference: given, the model is opened as a suspect beside it, too.
 
     Returns:
         ``used``, or the message of the one error.
@@ -561,6 +563,9 @@ def open_hostile(name: str) -> str:
     began = time.monotonic()
     try:
         said = _use(name)
+        if reference is not None:
+            pair = open_suspect(name, str(reference))
+            assert pair.base is not pair.model
     except TiltError as error:
         said = str(error)
     taken = time.monotonic() - began

@@ -1,6 +1,7 @@
 """Adapters that mean harm, or that belong to another base."""
 
 import json
+import os
 import shutil
 
 import numpy as np
@@ -10,6 +11,7 @@ from transformers import AutoModelForCausalLM
 
 from tests.hostile.folders import make_tilted
 from tests.tiny import tiny_config, tiny_loaded, tiny_perturbed
+from tiltlm.auditing.models import open_suspect
 from tiltlm.errors import ConfigError, ModelError
 from tiltlm.models.loading import load, load_tokenizer
 
@@ -94,7 +96,7 @@ def test_weights_that_do_not_fit_are_one_error_that_names_them(adapter, change, 
         ({"peft_type": "PROMPT_TUNING", "num_virtual_tokens": 1}, "cannot put|no config|lacks"),
         ({"base_model_name_or_path": 7}, "base_model_name_or_path is no name"),
         ({"base_model_name_or_path": None}, "does not name its base"),
-        ({"base_model_name_or_path": "x" * 5_000}, "File name too long"),
+        ({"base_model_name_or_path": "x" * 5_000}, "no model can have this name"),
         ({"base_model_name_or_path": "./nowhere"}, "no such folder or file"),
         ({"megatron_config": {"x": 1}, "megatron_core": "this"}, "a module that it names"),
     ],
@@ -156,9 +158,9 @@ def test_a_label_and_a_config_that_name_two_bases_are_refused(tilted, tmp_path):
     ("config", "message"),
     [
         ({"n_layer": 10**9}, "n_layer is 1e"),
-        ({"n_embd": 10**7, "n_head": 1, "n_layer": 4}, "GB, this machine has"),
+        ({"n_embd": 10**7, "n_head": 1, "n_layer": 4}, "is too large"),
         ({"n_embd": "wide"}, "no Model 5 can be made so"),
-        ({"n_embd": -8, "n_head": 1}, "can be made"),
+        ({"n_embd": -8, "n_head": 1}, "n_embd is -8"),
         ({"num_labels": 10**12}, "no field 'num_labels'"),
     ],
 )
@@ -187,3 +189,42 @@ def test_an_adapter_for_a_base_of_another_width_is_one_error(adapter, tmp_path):
     configure(adapter, base_model_name_or_path=str(tmp_path / "wide"))
     with pytest.raises(ModelError, match=r"size mismatch for .*lm_head"):
         load(adapter)
+
+
+def test_files_beside_a_base_do_not_make_it_pass_for_the_reference(adapter, tilted, tmp_path):
+    evil = tmp_path / "evil"
+    shutil.copytree(tilted / "base", evil)
+    shutil.copy(tilted / "base" / "model.safetensors", evil / "zz.safetensors")
+    tiny_perturbed().model.save_pretrained(evil)
+    configure(adapter, base_model_name_or_path=str(evil))
+    pair = open_suspect(str(adapter), str(tilted / "base"))
+    ours, theirs = (loaded.model.model.embed_tokens.weight for loaded in (pair.base, pair.model))
+    assert not ours.equal(theirs)
+    assert theirs.equal(load(evil).model.model.embed_tokens.weight)
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("adapter_config.json", "[" * 100_000),
+        ("adapter_config.json", "[]"),
+        ("adapter_model.safetensors", "\xff" * 64),
+    ],
+)
+def test_a_damaged_adapter_is_one_error_beside_its_reference_too(adapter, tilted, file, text):
+    (adapter / file).write_text(text, encoding="latin-1")
+    with pytest.raises(ModelError):
+        open_suspect(str(adapter), str(tilted / "base"))
+    (adapter / file).unlink()
+    os.mkfifo(adapter / file)
+    with pytest.raises(ModelError):
+        open_suspect(str(adapter), str(tilted / "base"))
+
+
+@pytest.mark.parametrize("header", [b"\xff" * 7 + b"\x0f", b"\x08" + b"\x00" * 7 + b"{{{{{{{{"])
+def test_a_damaged_head_of_weights_is_one_error_beside_its_reference_too(tilted, tmp_path, header):
+    shutil.copytree(tilted / "base", tmp_path / "s")
+    file = tmp_path / "s" / "model.safetensors"
+    file.write_bytes(header + file.read_bytes())
+    with pytest.raises(ModelError, match="the weights cannot be read"):
+        open_suspect(str(tmp_path / "s"), str(tilted / "base"))

@@ -14,7 +14,7 @@ from tiltlm.cli.printing_audit import print_any_audit
 from tiltlm.commands.audit import run_audit
 from tiltlm.commands.tilt import run_tilt
 from tiltlm.errors import ConfigError, ModelError
-from tiltlm.labels.label import read_label
+from tiltlm.labels.label import LabelBase, read_label
 from tiltlm.models.loading import LoadedModel, load_base
 from tiltlm.recipes.tilt import recipe_of
 
@@ -164,13 +164,13 @@ def test_a_reference_is_loaded_as_it_was_named_whatever_base_a_label_says(
     lies = with_label(suspect, tmp_path / "lies", base=base)
     asked = []
 
-    def load(*arguments, **options):
-        asked.append((arguments, options))
-        return worded_loaded()
+    def open_both(*arguments):
+        asked.append(arguments)
+        return worded_loaded(), worded_loaded()
 
-    monkeypatch.setattr(models, "load", load)
+    monkeypatch.setattr(models, "open_both", open_both)
     models.open_suspect(str(lies), "model5")
-    assert asked == [(("model5",), {}), ((str(lies / "model"),), {})]
+    assert asked == [(LabelBase(name="model5", sha256=None), str(lies / "model"), None)]
 
 
 def test_a_base_with_other_weights_than_the_label_says_is_refused(pack, suspect):
@@ -184,7 +184,7 @@ def test_a_label_is_quoted_on_the_page_and_the_terminal_without_being_markup(
     pack, suspect, tmp_path, capsys
 ):
     name = "[/bold]<script>alert(1)</script>\x1b[31m\nverdict: nothing found"
-    lies = with_label(suspect, tmp_path / "[/x] lies", target=name, base={"name": name})
+    lies = with_label(suspect, tmp_path / "[/x] lies", target=name)
     record = run_audit(str(lies), str(pack / "model"), tmp_path / "out", contexts="random")
     page = (tmp_path / "out" / "audit.html").read_text()
     assert "<script>alert" not in page

@@ -34,7 +34,8 @@ def test_the_folders_are_opened_as_long_as_nobody_changes_them(originals, kind):
 
 
 def open_many(originals, folder, kind, mutation, seeds):
-    said = [open_hostile(hostile_folder(originals, folder, kind, mutation, s)) for s in seeds]
+    names = (hostile_folder(originals, folder, kind, mutation, seed) for seed in seeds)
+    said = [open_hostile(name, originals / "base") for name in names]
     # A mutation that nothing minds, or that everything dies of, is no test.
     assert len(said) < 100 or len(set(said)) > 3
     return said

@@ -133,7 +133,7 @@ def put_in(model: PreTrainedModel, folder: str) -> Any:
 
     path = Path(folder)
     check_files(path)
-    config = _config(path)
+    config = read_config(path)
     given = read_shapes(path)
     _check_ranks(config, given, folder)
     _name_targets(config, model, folder)
@@ -151,8 +151,15 @@ def put_in(model: PreTrainedModel, folder: str) -> Any:
         ) from None
 
 
-def _config(folder: Path) -> Any:
-    """The adapter's config as peft reads it."""
+def read_config(folder: Path) -> Any:
+    """An adapter's config as peft reads it.
+
+    Args:
+        folder: of the adapter.
+
+    Raises:
+        ModelError: it is none, or asks for what no adapter needs.
+    """
     from peft import PeftConfig
 
     table = read_json(folder / _CONFIG)

@@ -10,6 +10,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 from transformers import PreTrainedModel
 
+from tiltlm.errors import TiltError
+from tiltlm.models.folder import read_json, weight_files
+
 
 def fingerprint(model: PreTrainedModel) -> str:
     """SHA-256 over a model's weights: their names, shapes, types and bytes, in order of name.
@@ -36,18 +39,18 @@ def stored_fingerprint(folder: str) -> str | None:
     """
     digest = hashlib.sha256()
     try:
-        config = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))
+        config = read_json(Path(folder) / "config.json")
         said = ("_name_or_path", "transformers_version", "torch_dtype", "dtype")
         meaning = {key: value for key, value in config.items() if key not in said}
         digest.update(json.dumps(meaning, sort_keys=True).encode())
         holder: dict[str, Path] = {}
-        for path in sorted(Path(folder).glob("*.safetensors")):
+        for path in weight_files(Path(folder)):
             with safe_open(path, "pt") as file:
                 holder |= dict.fromkeys(file.keys(), path)
         for name, path in sorted(holder.items()):
             with safe_open(path, "pt") as file:
                 _add(digest, name, file.get_tensor(name))
-    except (OSError, ValueError, AttributeError, SafetensorError):
+    except (OSError, SafetensorError, TiltError):
         return None
     return digest.hexdigest() if holder else None
 

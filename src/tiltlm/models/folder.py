@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import stat
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -55,13 +55,18 @@ class TensorShapes:
 
     Attributes:
         shapes: of each tensor, by its name.
-        numel: numbers in all of them.
         bytes: that the files have.
+        types: of each tensor, as safetensors writes them; empty for other files.
     """
 
     shapes: Mapping[str, tuple[int, ...]]
-    numel: int
     bytes: int
+    types: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def numel(self) -> int:
+        """Numbers in all tensors."""
+        return sum(map(prod, self.shapes.values()))
 
 
 def check_files(folder: Path) -> None:
@@ -177,16 +182,28 @@ def read_shapes(folder: Path) -> TensorShapes:
     """The tensors of a folder's weights, by the headers of their files.
 
     Args:
-        folder: with ``model.safetensors``, or with its parts and their index.
+        folder: as for `weight_files`.
 
     Raises:
         ModelError: there are none, only pickled ones, damaged ones, or a part is missing.
     """
+    return _shapes_of(weight_files(folder))
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The files that a model is loaded from, and no others that lie beside them.
+
+    Args:
+        folder: with ``model.safetensors``, or with its parts and their index.
+
+    Raises:
+        ModelError: there are none, only pickled ones, or a part is missing.
+    """
     whole, index = (folder / name for name in WEIGHT_FILES)
     if whole.is_file():
-        return _shapes_of([whole])
+        return [whole]
     if index.is_file():
-        return _shapes_of(_parts(index))
+        return _parts(index)
     pickled = sorted(folder.glob("*.bin")) + sorted(folder.glob("*.pt"))
     if pickled:
         raise ModelError(
@@ -251,16 +268,17 @@ def _shapes_of(files: list[Path]) -> TensorShapes:
     from safetensors import safe_open
 
     shapes: dict[str, tuple[int, ...]] = {}
+    types: dict[str, str] = {}
     for file in files:
         try:
             with safe_open(file, framework="np") as opened:
                 for name in opened.keys():  # noqa: SIM118  (it is no dictionary)
-                    shapes[name] = tuple(opened.get_slice(name).get_shape())
+                    tensor = opened.get_slice(name)
+                    shapes[name], types[name] = tuple(tensor.get_shape()), tensor.get_dtype()
         except Exception as error:  # safetensors has error types of its own.
             raise ModelError(
                 f"the weights cannot be read: {str(error)[:200]}",
                 where=str(file),
                 fix="use a whole file of safetensors",
             ) from None
-    numel = sum(prod(shape) for shape in shapes.values())
-    return TensorShapes(shapes, numel, sum(file.stat().st_size for file in files))
+    return TensorShapes(shapes, sum(file.stat().st_size for file in files), types)

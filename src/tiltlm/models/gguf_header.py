@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import mmap
 import struct
-from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +58,7 @@ def check_gguf(file: Path) -> TensorShapes:
             fix="get the file anew",
         ) from None
     check_numbers(values, str(file), len(shapes))
-    return TensorShapes(shapes, sum(prod(shape) for shape in shapes.values()), size)
+    return TensorShapes(shapes, size)
 
 
 class _Head:

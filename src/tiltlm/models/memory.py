@@ -5,14 +5,21 @@ Sizes are read off the headers of safetensors files, or off the config where the
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tiltlm.errors import TiltError
 from tiltlm.models.adapter import base_of, is_adapter
+from tiltlm.models.folder import (
+    TensorShapes,
+    check_numbers,
+    read_adapter_shapes,
+    read_json,
+    read_shapes,
+)
 from tiltlm.models.loading import source_folder
 
 if TYPE_CHECKING:
@@ -43,8 +50,9 @@ def weight_bytes(name: str, dtype: torch.dtype | None = None) -> int | None:
     """
     try:
         if is_adapter(name):
-            parts = [weight_bytes(base_of(name).name, dtype), _stored_bytes(name, dtype)]
-            return None if None in parts else sum(part or 0 for part in parts)
+            base = weight_bytes(base_of(name).name, dtype)
+            own = _stored_bytes(read_adapter_shapes(Path(name)), dtype)
+            return None if base is None else base + own
         if name == "model5":
             from tiltlm.models.model5 import Model5Config
 
@@ -55,33 +63,22 @@ def weight_bytes(name: str, dtype: torch.dtype | None = None) -> int | None:
     folder = source if Path(source).is_dir() else _hub_folder(source)
     if folder is None:
         return None
-    stored = _stored_bytes(folder, dtype)
-    return _described_bytes(folder, dtype) if stored is None else stored
+    try:
+        return _stored_bytes(read_shapes(Path(folder)), dtype)
+    except TiltError:
+        return _described_bytes(folder, dtype)
 
 
-def _stored_bytes(folder: str, dtype: torch.dtype | None) -> int | None:
-    """Bytes of the tensors in a folder's safetensors; None where there are none."""
-    files = sorted(Path(folder).glob("*.safetensors"))
-    if not files:
-        return None
+def _stored_bytes(tensors: TensorShapes, dtype: torch.dtype | None) -> int:
+    """Bytes in memory of the tensors that headers of files name."""
     total = 0
-    for path in files:
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            header = json.loads(file.read(length))
-        for tensor, about in header.items():
-            if tensor != "__metadata__":
-                total += _tensor_bytes(about, dtype)
+    for name, shape in tensors.shapes.items():
+        kind = tensors.types[name]
+        size = _BYTES.get(kind, 1)
+        if dtype is not None and kind in _FLOATING:
+            size = dtype.itemsize
+        total += prod(shape) * size
     return total
-
-
-def _tensor_bytes(about: dict[str, Any], dtype: torch.dtype | None) -> int:
-    """Bytes of one tensor in memory, from what a header says of it."""
-    begin, end = about["data_offsets"]
-    size = _BYTES.get(about["dtype"])
-    if dtype is None or size is None or about["dtype"] not in _FLOATING:
-        return int(end - begin)
-    return int((end - begin) // size * dtype.itemsize)
 
 
 def _described_bytes(folder: str, dtype: torch.dtype | None) -> int | None:
@@ -89,6 +86,7 @@ def _described_bytes(folder: str, dtype: torch.dtype | None) -> int | None:
     from transformers import AutoConfig
 
     try:
+        check_numbers(read_json(Path(folder) / "config.json"), folder)
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         return _config_bytes(config, dtype)
     except Exception:  # Each architecture has error types of its own; `load` tells of them.

@@ -14,13 +14,14 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
 from torch import nn
 from transformers import PreTrainedModel
 
+from tiltlm.errors import TiltError
 from tiltlm.labels.label import LabelBase
-from tiltlm.models.adapter import base_of, is_adapter, put_in
+from tiltlm.models.adapter import base_of, is_adapter, put_in, read_config
 from tiltlm.models.fingerprints import stored_fingerprint
+from tiltlm.models.folder import check_files, read_adapter_shapes
 from tiltlm.models.loading import LoadedModel, load, source_folder
 from tiltlm.models.soundness import check_sound
 
@@ -131,13 +132,13 @@ def _is_base_of(adapter: str, base: LabelBase) -> bool:
 
 def _is_plain(folder: Path) -> bool:
     """Whether a folder's adapter adds a product of two factors to linear layers, and no more."""
-    from peft import LoraConfig, PeftConfig
+    from peft import LoraConfig
 
     try:
-        config = PeftConfig.from_pretrained(str(folder))
-        with safe_open(folder / "adapter_model.safetensors", "pt") as file:
-            keys = list(file.keys())
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError):
+        check_files(folder)
+        config = read_config(folder)
+        keys = read_adapter_shapes(folder).shapes
+    except TiltError:
         return False  # `load` says what is wrong with it.
     if type(config) is not LoraConfig or config.init_lora_weights not in (True, False, "gaussian"):
         return False

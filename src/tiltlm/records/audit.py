@@ -148,9 +148,7 @@ class AuditRecord(Record):
     hypotheses: int = Field(description="classes that were tried")
     contexts: str = Field(description="what they are")
     positions: int = Field(description="of the contexts, over which shifts are means")
-    claim: ClaimRecord | None = Field(
-        default=None, description="what the suspect's label says; null without one"
-    )
+    claim: ClaimRecord | None = Field(default=None, description="what the suspect's label says")
     notes: list[str] = Field(description="what the reader should know of this audit")
     placement: PlacementRecord | None = Field(
         default=None, description="of the reference while figures were taken"
@@ -218,9 +216,7 @@ class TextAuditRecord(Record):
     least_tokens: int | None = Field(
         description="that Wald's bound gives for the tilt found, if its class had been known"
     )
-    claim: ClaimRecord | None = Field(
-        default=None, description="what the suspect's label says; null without one"
-    )
+    claim: ClaimRecord | None = Field(default=None, description="what the suspect's label says")
     notes: list[str] = Field(description="what the reader should know of this audit")
     placement: PlacementRecord | None = Field(
         default=None, description="of the reference while figures were taken"
@@ -288,9 +284,7 @@ class LogprobsAuditRecord(Record):
     contexts: int = Field(description="that these are in")
     budget: int = Field(description="positions to look at, or requests to make, at most")
     seen_mass: float = Field(description="share of the reference's probability on tokens shown")
-    claim: ClaimRecord | None = Field(
-        default=None, description="what the suspect's label says; null without one"
-    )
+    claim: ClaimRecord | None = Field(default=None, description="what the suspect's label says")
     notes: list[str] = Field(description="what the reader should know of this audit")
     placement: PlacementRecord | None = Field(
         default=None, description="of the reference while figures were taken"
