@@ -233,7 +233,7 @@ def test_the_word_that_a_tilt_waits_for_is_found_among_hundreds():
 
 
 def head_rows(loaded):
-    return loaded.model.get_output_embeddings().weight.detach().double().numpy()
+    return loaded.model.get_output_embeddings().weight.detach().cpu().double().numpy()
 
 
 def tilted(folder, out, target, by="edit"):
