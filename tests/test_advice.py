@@ -49,7 +49,14 @@ PARAMETERS = {
 }
 """Of which public name each ``name=value`` is a parameter."""
 
+LOADING = ["tilt", "measure", "sweep", "sample", "run", "audit of", "null build"]
+"""Commands that load a model."""
+
 OPTIONS = {
+    "--device": LOADING,
+    "--dtype": LOADING,
+    "--device-map": LOADING,
+    "--quantization": LOADING,
     "--access": ["audit of"],
     "--against": ["measure"],
     "--budget": ["audit of"],

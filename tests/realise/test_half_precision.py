@@ -105,8 +105,6 @@ def test_a_merged_head_loses_less_of_a_tilt_than_plain_rounding_and_says_how_muc
     tilted = edit(half, TILT, contexts_of(half))
     plain = copy.deepcopy(tilted.model).merge_and_unload()
     by_adapter, kept = tilted.fidelity, half.model.get_output_embeddings().base_layer.weight.clone()
-    held_out = tilted.measure_again.__closure__
-    assert held_out
     nearest = tilted.measure_again(plain).gap_closed
     record = tilted.save(tmp_path / "out", merge=True)
     lost, lost_plainly = (by_adapter.gap_closed - g for g in (record.fidelity.gap_closed, nearest))
@@ -135,17 +133,15 @@ def test_rows_are_rounded_so_that_their_products_stay():
     assert float(((found - exact) / exact).abs().max()) < 0.5
 
 
-def test_a_bfloat16_body_is_trained_by_float32_adapters_with_the_loss_fused(monkeypatch):
+def test_a_bfloat16_body_is_trained_by_float32_adapters_with_the_loss_fused():
     half, full = halved()
     FusedLoss(half.model)  # finds that the head is made of its parts
     training = Training(steps=60, every=30)
-    gaps = [
-        train(m, "tilt(contains('o'), 1)", contexts_of(full), training=training)
-        for m in (half, full)
-    ]
-    adapters = [p for n, p in gaps[0].model.named_parameters() if "lora" in n]
+    target, contexts = "tilt(contains('o'), 1)", contexts_of(full)
+    found, expected = (train(m, target, contexts, training=training) for m in (half, full))
+    adapters = [p for n, p in found.model.named_parameters() if "lora" in n]
     assert {p.dtype for p in adapters} == {torch.float32}
-    assert gaps[0].fidelity.gap_closed == pytest.approx(gaps[1].fidelity.gap_closed, abs=0.02)
+    assert found.fidelity.gap_closed == pytest.approx(expected.fidelity.gap_closed, abs=0.02)
 
 
 def test_training_every_weight_in_bfloat16_is_refused():
@@ -160,12 +156,8 @@ def test_a_processor_shifts_bfloat16_scores_by_what_was_asked():
     ids = torch.randint(300, (2, 5)).to(half.model.device)
     scores = placed(20 * torch.randn(2, len(half.vocabulary))).bfloat16()
     found = processor(ids, scores) - scores.float()
-    mask = half_mask(processor)
+    mask = processor.target.classes()[0].float()
     assert torch.allclose(found.cpu(), 0.1 * mask.expand(2, -1), atol=1e-5)
-
-
-def half_mask(processor):
-    return processor.target.classes()[0].float()
 
 
 def test_a_divergence_of_almost_nothing_is_measured_between_bfloat16_models():
