@@ -18,17 +18,18 @@ def together(size, work, present=None):
     """What ``work`` returned or raised in each process of a team; some may never come."""
     store = dist.HashStore()
 
-    def process(rank):
-        one = Team(rank, size, rank, store)
-        try:
-            with one.at_work():
-                return work(one)
-        except BaseException as error:
-            return error
-
     ranks = range(size) if present is None else present
     with ThreadPoolExecutor(size) as pool:
-        return list(pool.map(process, ranks))
+        return list(pool.map(lambda rank: at_work(Team(rank, size, rank, store), work), ranks))
+
+
+def at_work(one, work):
+    """What ``work`` returned or raised in one process."""
+    try:
+        with one.at_work():
+            return work(one)
+    except BaseException as error:
+        return error
 
 
 def test_every_piece_is_done_by_one_process_and_the_first_counts_them_all():
@@ -108,6 +109,26 @@ def test_an_interrupt_of_one_process_ends_all():
     first, second = together(2, work)
     assert isinstance(first, InterruptedRun)
     assert isinstance(second, KeyboardInterrupt)
+
+
+def test_an_interrupted_process_waits_for_nobody():
+    finished = threading.Event()
+
+    def work(one):
+        if one.rank == 1:
+            raise InterruptedRun("go on with --resume")
+        finished.wait(5)
+        one.meet(None)
+
+    store = dist.HashStore()
+    other = threading.Thread(target=at_work, args=(Team(0, 2, 0, store), work))
+    other.start()
+    error = at_work(Team(1, 2, 1, store), work)
+    assert other.is_alive()
+    finished.set()
+    other.join()
+    assert isinstance(error, InterruptedRun)
+    assert error.told_by_another
 
 
 def test_nobody_waits_for_ever_for_a_process_that_is_gone(monkeypatch):

@@ -252,6 +252,9 @@ class Team:
             what = f"process {self.rank} failed: {type(error).__name__}: {error}"
             self._let_know(RunError(what, fix="mend that, then go on with --resume"))
         self._store.add("left", 1)
+        if isinstance(error, InterruptedRun):  # whoever interrupts does not wait
+            error.told_by_another = not self.is_first
+            raise error
         while not self._all_left() and not self._silent():
             time.sleep(_POLL_SECONDS)
         while isinstance(error, TiltError) and not self._silent():

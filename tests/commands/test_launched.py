@@ -50,7 +50,7 @@ def environment(folder, **more):
     return {**os.environ, **fixed, "TILTLM_CACHE": str(folder / "cache"), **more}
 
 
-def started(folder, commands, timeout=150, **more):
+def started(folder, commands, timeout=400, **more):
     """Exit status, standard output and standard error of Python processes, all started at once."""
     running = [
         subprocess.Popen(
@@ -153,8 +153,9 @@ def test_a_launcher_that_ends_all_with_one_leaves_a_build_that_it_can_resume(fol
     # Without -- torchrun takes our --n for one of its own options.
     script = [*TORCHRUN, "--", str(ROOT / "tests/commands/launched_script.py")]
     out = null(folder, "ended")
-    ((status, _, _),) = started(folder, [[*script, "killed", *out]])
+    ((status, _, err),) = started(folder, [[*script, "killed", *out]])
     assert status != 0
+    assert err.count("InterruptedRun: ") == 1
     assert (folder / "ended/members").is_dir()
     ((status, _, err),) = started(folder, [[*script, "none", *out, "--resume"]])
     assert status == 0, err

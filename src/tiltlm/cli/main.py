@@ -63,8 +63,8 @@ def before_every_command(context: typer.Context) -> None:
         with joined() as team:
             raise ConfigError(
                 f"tiltlm {command} is work for one process, and {team.size} were launched",
-                fix="leave the launcher out; of the commands `tiltlm null build` and "
-                "`tiltlm sweep` share their work out, and a script can train by TiltTrainer",
+                fix="leave the launcher out; `tiltlm null build` and `tiltlm sweep` share their "
+                "work out, and a script can train by TiltTrainer",
             )
 
 
