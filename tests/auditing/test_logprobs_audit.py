@@ -233,6 +233,7 @@ class Server(CompletionsServer):
     ):
         super().__init__(faults)
         self._loaded = load(folder)
+        self._loaded.model.cpu()  # a machine of its own
         self._texts = [
             text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
             for text in Vocabulary.from_tokenizer(self._loaded.tokenizer).texts
@@ -255,9 +256,7 @@ class Server(CompletionsServer):
         positions = []
         for _ in range(asked["max_tokens"]):
             with torch.no_grad():
-                model = self._loaded.model
-                logits = model(input_ids=ids[:, -60:].to(model.device)).logits[0, -1]
-            likely = logits.cpu().log_softmax(-1)
+                likely = self._loaded.model(input_ids=ids[:, -60:]).logits[0, -1].log_softmax(-1)
             noise = torch.from_numpy(self._draws.normal(size=len(likely))).float()
             likely = (likely + self._noise * noise).log_softmax(-1)
             new = int(torch.multinomial(likely.exp(), 1))
