@@ -62,6 +62,7 @@ OPTIONS = {
     "--budget": ["audit of"],
     "--by": ["tilt"],
     "--decodes": ["audit of"],
+    "--jobs": ["sweep"],
     "--endpoint": ["audit of"],
     "--contexts": ["tilt", "sweep", "null build"],
     "--fpr": ["audit of"],
