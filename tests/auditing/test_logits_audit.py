@@ -25,7 +25,7 @@ from tiltlm.cli.main import app
 from tiltlm.commands.audit import run_audit
 from tiltlm.commands.tilt import run_tilt
 from tiltlm.contexts.token_contexts import RandomTokenContexts, TokenContexts
-from tiltlm.errors import ConfigError, MeasurementError, RunError, VocabularyError
+from tiltlm.errors import ConfigError, InterruptedRun, MeasurementError, RunError, VocabularyError
 from tiltlm.events.parse import parse_event
 from tiltlm.events.vocabulary import Vocabulary
 from tiltlm.models.loading import LoadedModel
@@ -330,7 +330,7 @@ def test_a_build_that_was_stopped_goes_on_to_the_same_pack(pack, tmp_path, monke
     }
     build_null(str(pack / "model"), tmp_path / "whole", **given)
     monkeypatch.setattr(members, "write_member", stopping)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(InterruptedRun, match="2 of 4"):
         build_null(str(pack / "model"), tmp_path / "stopped", **given)
     with pytest.raises(ConfigError, match="not finished"):
         load_pack(tmp_path / "stopped")
