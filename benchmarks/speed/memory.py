@@ -156,7 +156,9 @@ def formula(task: str, shape: Shape) -> float:
         always += 2 * 2 * head
     if task in ("audit", "turns", "both"):
         always += 4 * AUDIT_CONTEXTS * vocabulary
-        phases += [4 * head, 2 * 8 * CLASSES * width + 4 * 8 * AUDIT_CONTEXTS * vocabulary]
+        block = 3 * GIB / 16  # of the head's rows in float64, and two of what is made of it
+        judging = 2 * 8 * CLASSES * width + 4 * 8 * AUDIT_CONTEXTS * vocabulary
+        phases += [4 * head + block, judging + block]
     return always + max(phases)
 
 
