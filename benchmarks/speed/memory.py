@@ -23,9 +23,9 @@ from pathlib import Path
 
 import torch
 
-from tiltlm.contexts.logit_reader import TOKENS
 from tiltlm.contexts.reference import ROWS
 from tiltlm.defaults import AUDIT_CONTEXTS
+from tiltlm.models.batching import TOKENS
 from tiltlm.models.gpt2 import gpt2_tokenizer
 from tiltlm.models.memory import weight_bytes
 

@@ -126,7 +126,7 @@ def _read(file: Path) -> tuple[Any, Any]:
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-    from tiltlm.models.skeleton import check_size
+    from tiltlm.models.skeleton import check_size, weights_of
 
     head = check_gguf(file)
     try:
@@ -134,7 +134,7 @@ def _read(file: Path) -> tuple[Any, Any]:
         config = AutoConfig.from_pretrained(file.parent, trust_remote_code=False, **source)
         # What the file leaves out has defaults, which may be another model's.
         check_numbers(config.to_dict(), str(file), len(head.shapes))
-        check_size(config, head.bytes, str(file), packed=True)
+        check_size(weights_of(config, str(file)), head.bytes, str(file), packed=True)
         tokenizer = AutoTokenizer.from_pretrained(file.parent, trust_remote_code=False, **source)
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             file.parent,
