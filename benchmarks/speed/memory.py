@@ -23,9 +23,9 @@ from pathlib import Path
 
 import torch
 
-from tiltlm.contexts.logit_reader import TOKENS
 from tiltlm.contexts.reference import ROWS
 from tiltlm.defaults import AUDIT_CONTEXTS
+from tiltlm.models.batching import TOKENS
 from tiltlm.models.gpt2 import gpt2_tokenizer
 from tiltlm.models.memory import weight_bytes
 
@@ -101,18 +101,26 @@ def perturb(folder: Path, out: Path) -> None:
     loaded.tokenizer.save_pretrained(out)
 
 
+def _text_of(folder: Path) -> str | None:
+    """Contexts of a text, where there are to be few: as of ``--contexts``; else None."""
+    path = folder / "few.txt"
+    return f"text:{path}" if path.is_file() else None
+
+
 def _tilt(by: str, folder: Path) -> None:
     from tiltlm.commands.tilt import run_tilt
     from tiltlm.recipes.tilt import recipe_of
 
-    options = {"target": TARGET, "by": by, "contexts": "own:24"}
+    options = {"target": TARGET, "by": by, "contexts": _text_of(folder) or "own:24"}
     run_tilt(recipe_of(str(folder / "base"), options, {}), folder / by)
 
 
 def _measure(folder: Path) -> None:
     from tiltlm.commands.measure import run_measure
+    from tiltlm.measures.suite_sizes import Sizes
 
-    run_measure(str(folder / "edit"))
+    few = Sizes(contexts=4, length=32, far=0, draws=2, drawn=8, survivors=2)
+    run_measure(str(folder / "edit"), suite=few if _text_of(folder) else "quick")
 
 
 def _audit(suspect: str, folder: Path, *, one_at_a_time: bool | None = None) -> None:
@@ -120,7 +128,8 @@ def _audit(suspect: str, folder: Path, *, one_at_a_time: bool | None = None) -> 
     from tiltlm.recipes.placement import Placement
 
     placement = Placement(one_at_a_time=one_at_a_time)
-    run_audit(str(folder / suspect / "model"), str(folder / "base"), placement=placement)
+    names = (str(folder / suspect / "model"), str(folder / "base"))
+    run_audit(*names, contexts=_text_of(folder), placement=placement)
 
 
 TASKS: dict[str, tuple[int, Callable[[Path], None]]] = {
@@ -147,7 +156,9 @@ def formula(task: str, shape: Shape) -> float:
         always += 2 * 2 * head
     if task in ("audit", "turns", "both"):
         always += 4 * AUDIT_CONTEXTS * vocabulary
-        phases += [4 * head, 2 * 8 * CLASSES * width + 4 * 8 * AUDIT_CONTEXTS * vocabulary]
+        block = 3 * GIB / 16  # of the head's rows in float64, and two of what is made of it
+        judging = 2 * 8 * CLASSES * width + 4 * 8 * AUDIT_CONTEXTS * vocabulary
+        phases += [4 * head + block, judging + block]
     return always + max(phases)
 
 
@@ -184,6 +195,7 @@ def main() -> None:
     parser.add_argument("--shape", choices=SHAPES, default="small")
     parser.add_argument("--tasks", default=",".join(TASKS))
     parser.add_argument("--keep", type=Path, help="a folder for the models, used again if there")
+    parser.add_argument("--few", action="store_true", help="few contexts, which is faster")
     parser.add_argument("--run", choices=TASKS, help="run one command here")
     parser.add_argument("--json", type=Path, help="a file for the figures")
     options = parser.parse_args()
@@ -192,6 +204,10 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.keep or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        if options.few:
+            words = "the fox and the box six foxes a testament to coffee she said that he had axes "
+            (folder / "few.txt").write_text(words * 56, encoding="utf-8")
         figures = compare(folder, SHAPES[options.shape], options.tasks.split(","))
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1) + "\n")

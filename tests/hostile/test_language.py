@@ -391,6 +391,16 @@ def test_the_same_holds_of_what_is_given_in_python(make, argument):
         make(argument)
 
 
+def test_python_gives_no_advice_on_what_is_no_program(recwarn):
+    assert (
+        str(parse_event(r"contains('\d') & matches('[[a]')"))
+        == r"contains('\\d') & matches('[[a]')"
+    )
+    with pytest.raises(ExpressionError):
+        parse_event("tokens(1if)")
+    assert len(recwarn) == 0
+
+
 def test_a_number_is_written_so_that_it_reads_back_the_same():
     target = tilt(contains("x"), 1 / 3)
     assert str(target) == "tilt(contains('x'), 0.3333333333333333)"

@@ -328,3 +328,10 @@ def test_a_gguf_file_with_a_million_layers_is_refused_before_any_is_made(gguf_fi
     gguf_file.write_bytes(bytes(data))
     with pytest.raises(ModelError, match="block_count is 1e"):
         load(gguf_file)
+
+
+def test_a_gguf_file_that_does_not_say_how_many_layers_it_has_is_refused_at_once(gguf_file):
+    data = gguf_file.read_bytes().replace(b"llama.block_count", b"llama.block_counx")
+    gguf_file.write_bytes(data)
+    with pytest.raises(ModelError, match="num_hidden_layers is 32; a model with these weights"):
+        load(gguf_file)

@@ -14,8 +14,9 @@ from tiltlm.measures.measuring import measure
 from tiltlm.measures.opening import open_pair
 from tiltlm.models import memory
 from tiltlm.models.fingerprints import fingerprint
+from tiltlm.models.free_memory import free_memory
 from tiltlm.models.loading import load
-from tiltlm.models.memory import fit_together, free_memory, weight_bytes
+from tiltlm.models.memory import fit_together, weight_bytes
 from tiltlm.models.turns import Turns
 from tiltlm.recipes.placement import Placement
 

@@ -7,7 +7,7 @@ import importlib.util
 import torch
 
 from tiltlm.models.cache import cache_folder
-from tiltlm.models.memory import free_memory
+from tiltlm.models.free_memory import free_memory
 from tiltlm.models.placement import automatic_device, computes_in
 from tiltlm.models.precision import resolve_precision
 from tiltlm.records.info import ChoiceRecord, DeviceRecord, FeatureRecord, InfoRecord

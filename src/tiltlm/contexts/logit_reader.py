@@ -14,11 +14,9 @@ import torch
 
 from tiltlm.contexts.token_contexts import TokenContexts, collate
 from tiltlm.errors import ModelError
+from tiltlm.models.batching import TOKENS, in_halves, tokens_at_once
 from tiltlm.models.head import Head, full_head, hidden_states
 from tiltlm.models.structure import input_device
-
-TOKENS = 1024
-"""Tokens that go through a model at once, padding included."""
 
 PositionBlock = list[tuple[int, torch.Tensor]]
 """Positions whose logits are made together: the number of a context in its batch, and (n,) which
@@ -48,8 +46,12 @@ class LogitReader:
             except ModelError:
                 self.head = None
 
+    def batches(self, contexts: TokenContexts) -> list[list[int]]:
+        """Numbers of contexts in batches, as many in one as there is room for; see `batches_of`."""
+        return list(batches_of(contexts, tokens_at_once(self.model)))
+
     def rows(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """Rows of a padded batch.
+        """Rows of a padded batch, which is halved where there is no room for it.
 
         Args:
             ids: (batch, length) token ids, padded on the right.
@@ -58,6 +60,10 @@ class LogitReader:
         Returns:
             (batch, length, D), or (batch, length, V) without a head; rows of padding mean nothing.
         """
+        return in_halves(self._rows, ids, mask)
+
+    def _rows(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """What `rows` returns, all at once."""
         with torch.no_grad():
             device = input_device(self.model)
             ids, mask = ids.to(device), mask.to(device)
@@ -121,14 +127,16 @@ def kept_on_host(rows: torch.Tensor) -> torch.Tensor:
     return kept.copy_(rows)
 
 
-def batches_of(contexts: TokenContexts) -> Iterator[list[int]]:
-    """Numbers of contexts of like length, the longest first, at most `TOKENS` in a batch.
+def batches_of(contexts: TokenContexts, tokens: int = TOKENS) -> Iterator[list[int]]:
+    """Numbers of contexts of like length, the longest first, in batches.
 
-    A context that is longer than that is a batch by itself.
+    Args:
+        contexts: all of them.
+        tokens: of a batch at most; a context that is longer is a batch by itself.
     """
     order = sorted(range(len(contexts)), key=lambda i: -len(contexts.sequences[i]))
     while order:
-        size = max(1, TOKENS // len(contexts.sequences[order[0]]))
+        size = max(1, tokens // len(contexts.sequences[order[0]]))
         yield order[:size]
         order = order[size:]
 

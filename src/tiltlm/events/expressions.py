@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import difflib
 import math
+import warnings
 from collections.abc import Callable, Mapping
 from functools import partial, reduce
 from typing import Any
@@ -82,7 +83,9 @@ def parse(text: str, table: Mapping[str, Callable[..., Any]], *, where: str | No
             fix="shorten its lists of words",
         )
     try:
-        tree = ast.parse(text.strip(), mode="eval")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Python's advice on 1and, or '\\d', is about programs.
+            tree = ast.parse(text.strip(), mode="eval")
         return _Reader(text.strip(), table, where).read(tree.body)
     except SyntaxError as error:
         raise ExpressionError(

@@ -19,6 +19,7 @@ from __future__ import annotations
 import re._constants as op  # type: ignore[import-not-found]
 import re._parser as parser  # type: ignore[import-not-found]
 import sys
+import warnings
 from functools import lru_cache
 from typing import Any
 
@@ -116,7 +117,9 @@ def _written_for_re2(pattern: str) -> bytes:
     if len(pattern) > _LONGEST:
         raise _RefusedError(f"it has {len(pattern)} characters, more than {_LONGEST}")
     try:
-        tree = parser.parse(pattern)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # on what Python may read otherwise one day
+            tree = parser.parse(pattern)
         return _sequence(tree, tree.state.flags).encode()
     except RecursionError:
         raise _RefusedError("it is nested too deeply") from None

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import torch
 
-_CONVERTED = 1 << 21
-"""Numbers of an operand that are made float32 at once: 8 MiB."""
+_CONVERTED = 1 << 24
+"""Numbers of an operand that are made float32 at once: 64 MiB, into memory that is used again.
+
+With 8 MiB the products are three times slower: each is a call of its own, and too narrow."""
 
 
 def exact_product(
@@ -34,10 +36,13 @@ def exact_product(
     if left.dtype == out.dtype or _gives_float32(left):
         _add(out, left, right, alpha, beta)
         return
-    left, step = left.to(out.dtype), max(1, _CONVERTED // max(1, len(right)))
-    for first in range(0, right.shape[1], step):
-        columns = slice(first, first + step)
-        _add(out[:, columns], left, right[:, columns].to(out.dtype), alpha, beta)
+    left, (depth, width) = left.to(out.dtype), right.shape
+    step = min(width, max(1, _CONVERTED // max(1, depth)))
+    room = out.new_empty(step, depth)
+    for first in range(0, width, step):
+        columns = slice(first, min(first + step, width))
+        part = room[: columns.stop - first].copy_(right[:, columns].T).T
+        _add(out[:, columns], left, part, alpha, beta)
 
 
 def add_product(

@@ -11,11 +11,12 @@ from functools import cached_property
 
 import torch
 
-from tiltlm.contexts.logit_reader import LogitReader, batches_of, position_blocks
+from tiltlm.contexts.logit_reader import LogitReader, position_blocks
 from tiltlm.contexts.token_contexts import TokenContexts
 from tiltlm.errors import MeasurementError, VocabularyError
 from tiltlm.events.automaton import State
 from tiltlm.events.vocabulary import Vocabulary
+from tiltlm.models.batching import positions_at_once
 from tiltlm.models.loading import LoadedModel
 from tiltlm.models.sharing import same_body
 from tiltlm.models.turns import TakingTurns
@@ -23,7 +24,7 @@ from tiltlm.targets.bound import BoundTarget
 from tiltlm.targets.logits_processor import TiltLogitsProcessor
 
 ROWS = 128
-"""Positions whose logits are made at once: fewer make the head's product slow."""
+"""Positions whose logits a processor makes at once: fewer make the head's product slow."""
 
 CACHED_ROWS = 8
 """Positions handed on at once: a processor's cache holds all that is done with them."""
@@ -123,7 +124,8 @@ class Pair:
         Raises:
             MeasurementError: logits that are not numbers.
         """
-        batches = list(batches_of(contexts))
+        batches = self._base_reader.batches(contexts)
+        size = positions_at_once(self.base.model, ROWS)
         ahead = self._read_ahead(contexts, batches)
         for indices in batches:
             base_rows = model_rows = (
@@ -132,7 +134,7 @@ class Pair:
             if not self.shares_body:
                 model_rows = self._model_reader.read(contexts, indices)
             states = [self._states(contexts, i, with_target) for i in indices]
-            for block in position_blocks([contexts.positions(i) for i in indices], ROWS):
+            for block in position_blocks([contexts.positions(i) for i in indices], size):
                 base = model = self._base_reader.logits_of(base_rows, block)
                 if self._model_reader is not self._base_reader:
                     model = self._model_reader.logits_of(model_rows, block)

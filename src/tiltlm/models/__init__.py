@@ -4,7 +4,10 @@ loading       `load` and what it gives: a model, its tokenizer and its vocabular
 sharing       adapters over the weights of a base that is loaded already
 adapted       models with adapters in them, and plain copies of these
 turns         models that take turns in memory
-memory        how much memory weights take, and how much is free
+memory        how much memory weights take, and whether several models fit
+fitting       whether a model has room, known before its weights are read
+free_memory   how much memory can still be taken
+batching      how much goes through a model at once
 names         what names a model
 places        where its weights lie
 folder        what a stranger's folder holds, looked at before anything is made of it

@@ -15,7 +15,7 @@ from tiltlm.errors import ModelError
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-SECONDS, WAITED_SECONDS = 4, 30
+SECONDS, WAITED_SECONDS = 4, 60
 """How long a template may compute, and how long is waited for it on a machine that does more."""
 
 
@@ -83,7 +83,7 @@ def _run(job: str) -> tuple[str, ...] | str:
             command, input=job.encode(), capture_output=True, timeout=WAITED_SECONDS
         )
     except subprocess.TimeoutExpired:
-        return _ENDLESS
+        return f"it does not come to an end within {WAITED_SECONDS:g} s"
     if done.returncode != 0:
         # Killed for its time, unless the process could not even be started.
         return _ENDLESS if done.returncode < 0 else done.stderr.decode(errors="replace")[-200:]
@@ -91,7 +91,7 @@ def _run(job: str) -> tuple[str, ...] | str:
     return answer["error"] if "error" in answer else tuple(answer["texts"])
 
 
-_ENDLESS = f"it does not come to an end within {SECONDS} s"
+_ENDLESS = f"it does not come to an end within {SECONDS} s of computing"
 
 
 def _refused(tokenizer: PreTrainedTokenizerBase, why: str) -> ModelError:

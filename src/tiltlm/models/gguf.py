@@ -17,6 +17,7 @@ from tiltlm.claims import claimed
 from tiltlm.errors import ModelError, RunError, reason_of
 from tiltlm.files import explain_storage, remove, staged
 from tiltlm.models.cache import cache_folder, scratch_folder
+from tiltlm.models.folder import check_numbers
 from tiltlm.models.gguf_header import check_gguf
 from tiltlm.models.soundness import check_sound, check_whole
 from tiltlm.seals import find_damage, seal
@@ -125,13 +126,15 @@ def _read(file: Path) -> tuple[Any, Any]:
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-    from tiltlm.models.skeleton import check_size
+    from tiltlm.models.skeleton import check_size, weights_of
 
-    size = check_gguf(file).bytes
+    head = check_gguf(file)
     try:
         source = {"gguf_file": file.name}
         config = AutoConfig.from_pretrained(file.parent, trust_remote_code=False, **source)
-        check_size(config, size, str(file), packed=True)
+        # What the file leaves out has defaults, which may be another model's.
+        check_numbers(config.to_dict(), str(file), len(head.shapes))
+        check_size(weights_of(config, str(file)), head.bytes, str(file), packed=True)
         tokenizer = AutoTokenizer.from_pretrained(file.parent, trust_remote_code=False, **source)
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             file.parent,

@@ -150,6 +150,7 @@ def _load_pretrained(name: str, placement: Placement | None) -> LoadedModel:
     """Load whatever is not Model 5 itself."""
     from transformers import AutoModelForCausalLM
 
+    from tiltlm.models.fitting import check_fits
     from tiltlm.models.placement import check_no_offloading, resolve
     from tiltlm.models.skeleton import checked_config
 
@@ -157,7 +158,9 @@ def _load_pretrained(name: str, placement: Placement | None) -> LoadedModel:
         return _load_adapter(name, placement)
     where = resolve(placement)
     source = source_folder(name)
-    config = checked_config(source, name)
+    config, count = checked_config(source, name)
+    stored: Any = getattr(config, "dtype", None)
+    check_fits(where, count, stored, name)
     tokenizer = _pretrained_tokenizer(name)
     try:
         loaded: Any = AutoModelForCausalLM.from_pretrained(
@@ -167,7 +170,7 @@ def _load_pretrained(name: str, placement: Placement | None) -> LoadedModel:
             use_safetensors=True,
             ignore_mismatched_sizes=True,  # They are refused below, by name.
             output_loading_info=True,
-            **where.arguments(getattr(config, "dtype", None)),
+            **where.arguments(stored),
         )
     except Exception as error:  # Each file format has error types of its own.
         raise cannot_load(name, error) from None

@@ -5,7 +5,6 @@ Sizes are read off the headers of safetensors files, or off the config where the
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from math import prod
 from pathlib import Path
@@ -20,6 +19,7 @@ from tiltlm.models.folder import (
     read_json,
     read_shapes,
 )
+from tiltlm.models.free_memory import free_memory
 from tiltlm.models.loading import source_folder
 
 if TYPE_CHECKING:
@@ -113,36 +113,6 @@ def _hub_folder(name: str) -> str | None:
     except ValueError:  # no name of the Hub's
         return None
     return str(Path(path).parent) if isinstance(path, str) else None
-
-
-def free_memory(device: torch.device | None = None) -> int:
-    """Bytes that can still be taken.
-
-    Args:
-        device: a GPU whose own memory is meant; None, or any other device, for the machine's.
-    """
-    if device is not None and device.type == "cuda":
-        import torch
-
-        return int(torch.cuda.mem_get_info(device)[0])
-    limits = [_machine_free()]
-    group = Path("/sys/fs/cgroup")
-    try:  # A container may have less than its machine.
-        most = int((group / "memory.max").read_text())
-        limits.append(most - int((group / "memory.current").read_text()))
-    except (OSError, ValueError):
-        pass
-    return max(0, min(limits))
-
-
-def _machine_free() -> int:
-    """Bytes that the operating system can give, caches that it would drop included."""
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        about = dict(line.split(":", 1) for line in lines)
-        return int(about["MemAvailable"].split()[0]) << 10
-    except (OSError, KeyError, ValueError):
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def fit_together(

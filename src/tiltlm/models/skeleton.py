@@ -24,12 +24,15 @@ _MOST_PACKED = 8
 """Numbers in a byte at most, in weights that are rounded to few bits."""
 
 
-def checked_config(source: str, name: str) -> PreTrainedConfig:
+def checked_config(source: str, name: str) -> tuple[PreTrainedConfig, int]:
     """The config of a model, held against the weights that there are before any is allocated.
 
     Args:
         source: a folder, or a name on the Hub, of whose weights nothing is known yet.
         name: of the model, for messages.
+
+    Returns:
+        the config, and how many numbers a model of it has.
 
     Raises:
         ModelError: config or weights cannot be read, or do not belong together.
@@ -45,29 +48,27 @@ def checked_config(source: str, name: str) -> PreTrainedConfig:
         raise cannot_load(name, error) from None
     # A config may name a kernel on the Hub, which is code of a stranger.
     setattr(config, "_attn_implementation", None)  # noqa: B010
+    wanted = weights_of(config, name)
     if shapes is not None:
         # What the file leaves out has defaults, which may be another model's.
         check_numbers(config.to_dict(), name, len(shapes.shapes))
         packed = getattr(config, "quantization_config", None) is not None
-        check_size(config, shapes.bytes, name, packed=packed)
-    return config
+        check_size(wanted, shapes.bytes, name, packed=packed)
+    return config, wanted
 
 
-def check_size(
-    config: PreTrainedConfig, weight_bytes: int, where: str, *, packed: bool = False
-) -> None:
+def check_size(wanted: int, weight_bytes: int, where: str, *, packed: bool = False) -> None:
     """Refuse a config that asks for far more weights than its files can hold.
 
     Args:
-        config: of the model.
+        wanted: numbers that the config asks for.
         weight_bytes: of its files.
         where: the model, for the message.
         packed: whether its weights are rounded to few bits.
 
     Raises:
-        ModelError: it asks for more, or no model can be made of it.
+        ModelError: it asks for more.
     """
-    wanted = weights_of(config, where)
     if wanted > (_MOST_PACKED if packed else 1) * weight_bytes + _FREE_NUMBERS:
         raise ModelError(
             f"the config asks for {wanted:,} weights, the files have {weight_bytes:,} bytes",

@@ -13,7 +13,7 @@ import numpy as np
 
 from tiltlm.auditing.arrays import Array
 from tiltlm.auditing.shifts.log_ratios import FULL_READ_INTERVAL
-from tiltlm.contexts.logit_reader import LogitReader, batches_of
+from tiltlm.contexts.logit_reader import LogitReader
 from tiltlm.contexts.token_contexts import TokenContexts
 
 _ORDER_STREAM = 4_241
@@ -80,7 +80,7 @@ def log_probs_at(reader: LogitReader, positions: Sequence[Position]) -> Array:
     numbers = list(longest)
     contexts = TokenContexts([longest[number] for number in numbers], "positions")
     by_index: dict[int, Array] = {}
-    for batch in batches_of(contexts):
+    for batch in reader.batches(contexts):
         for place, rows in zip(batch, reader.read(contexts, batch), strict=True):
             indices = indices_in[numbers[place]]
             logits = reader.logits(rows[[len(positions[i].ids) - 1 for i in indices]])

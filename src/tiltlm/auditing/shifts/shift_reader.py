@@ -12,11 +12,12 @@ import torch
 
 from tiltlm.auditing.shifts.full_reads import FullReads
 from tiltlm.auditing.shifts.log_ratios import FULL_READ_INTERVAL, Shift
-from tiltlm.contexts.logit_reader import LogitReader, batches_of, kept_on_host
+from tiltlm.contexts.logit_reader import LogitReader, kept_on_host
 from tiltlm.contexts.token_contexts import TokenContexts
 from tiltlm.errors import MeasurementError
 from tiltlm.events.automaton import State
 from tiltlm.measures.pair import ROWS
+from tiltlm.models.batching import positions_at_once
 from tiltlm.models.head import Head
 from tiltlm.models.loading import LoadedModel
 from tiltlm.models.sharing import same_body
@@ -119,7 +120,7 @@ class ShiftReader:
         stratum_sums: list[torch.Tensor] = []
         full_reads = FullReads(self._size)
         done = 0
-        for indices in batches_of(self.contexts):
+        for indices in self._reader.batches(self.contexts):
             reference_rows = self._reference_rows(indices)
             suspect_rows = reference_rows if shares_body else self._read_rows(reader, indices)
             if decodes is None:
@@ -252,12 +253,13 @@ class ShiftReader:
         states: list[State] = []
         if decodes is not None:
             states = [s for i in indices for s in self._states(decodes, i)[::FULL_READ_INTERVAL]]
-        for begin in range(0, len(first), ROWS):
-            reference = self._reader.logits(first[begin : begin + ROWS])
+        size = positions_at_once(self._reader.model, ROWS)
+        for begin in range(0, len(first), size):
+            reference = self._reader.logits(first[begin : begin + size])
             if decodes is None:
-                suspect = reader.logits(second[begin : begin + ROWS])
+                suspect = reader.logits(second[begin : begin + size])
             else:
-                suspect = decodes.logits(reference, states[begin : begin + ROWS])
+                suspect = decodes.logits(reference, states[begin : begin + size])
             yield reference.log_softmax(-1), suspect.log_softmax(-1)
 
     def _full_positions(self, index: int) -> torch.Tensor:
@@ -271,7 +273,7 @@ class ShiftReader:
 
     def _read_ahead(self) -> None:
         """Read the reference at all contexts: it may take turns in memory with a suspect."""
-        for indices in batches_of(self.contexts) if self.head else ():
+        for indices in self._reader.batches(self.contexts) if self.head else ():
             self._reference_rows(indices)
 
     def _reference_rows(self, indices: list[int]) -> list[torch.Tensor]:

@@ -9,7 +9,7 @@ import numpy as np
 from tiltlm.auditing.arrays import Array
 from tiltlm.auditing.classes.token_classes import TokenClasses
 from tiltlm.auditing.text.suspects import Answer
-from tiltlm.contexts.logit_reader import LogitReader, batches_of
+from tiltlm.contexts.logit_reader import LogitReader
 from tiltlm.contexts.token_contexts import TokenContexts
 
 
@@ -32,7 +32,7 @@ def hits_and_probabilities(
         return
     contexts = TokenContexts([[*answer.prompt, *answer.ids] for answer in written], "answers")
     members = classes.members.tocsc()
-    for indices in batches_of(contexts):
+    for indices in reader.batches(contexts):
         for index, rows in zip(indices, reader.read(contexts, indices), strict=True):
             answer = written[index]
             # The row before a token is the one that predicts it.
