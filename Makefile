@@ -9,6 +9,11 @@ READY  := $(VENV)/.ready
 # Tests run side by side, each on one thread: torch's threads would wait for each other.
 TESTS := HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4
 
+# What touches models goes through once more with them on a device that refuses what CUDA would.
+EMULATED := $(TESTS) --device emulated -m "not slow" tests/models/test_sampling.py \
+	tests/measures/test_effects.py tests/measures/test_generation.py \
+	tests/auditing/test_strata.py tests/realise/test_saving.py
+
 # Huge pages for torch's tensors: on machines where page walks are slow, several times as fast.
 export THP_MEM_ALLOC_ENABLE ?= 1
 
@@ -47,9 +52,11 @@ lint: $(READY)
 
 test: lint
 	$(TESTS) -m "not slow"
+	$(EMULATED)
 
 test-all: lint
 	$(TESTS)
+	$(EMULATED)
 
 bench: $(READY)
 	for name in loss step sampling startup shift; do \

@@ -118,7 +118,7 @@ def test_a_merged_head_loses_less_of_a_tilt_than_plain_rounding_and_says_how_muc
     assert torch.equal(tilted.fit.head.weight, kept)
 
 
-@pytest.mark.parametrize(("massive", "share"), [(0.0, 0.3), (60.0, 0.02)])
+@pytest.mark.parametrize(("massive", "share"), [(0.0, 0.3), (60.0, 0.05)])
 def test_rows_are_rounded_so_that_their_products_stay(massive, share):
     hidden = torch.randn(400, 40, dtype=torch.float64) + torch.linspace(0, 6, 40)
     hidden[:, 7] += massive  # as one dimension of real models is in every context
