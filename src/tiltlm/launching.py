@@ -111,7 +111,7 @@ def claimed_by(team: Team, out: Path) -> Iterator[Path]:
         StorageError: it may not be written there.
     """
     with ExitStack() as stack:
-        yield team.from_first(lambda: stack.enter_context(claimed(out)))
+        yield Path(team.from_first(lambda: str(stack.enter_context(claimed(out)))))
 
 
 def _launched() -> Team:

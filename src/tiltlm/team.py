@@ -8,7 +8,6 @@ alone, so nothing that a killed process had taken stays taken. `launching` makes
 from __future__ import annotations
 
 import itertools
-import pickle
 import secrets
 import threading
 import time
@@ -17,6 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
+from tiltlm.codec import ERROR, JSON, Codec
 from tiltlm.errors import InterruptedRun, RunError, TiltError
 from tiltlm.files import explain_storage
 from tiltlm.progress import Advance
@@ -56,38 +56,38 @@ class Team:
         """Whether this is the process that writes what belongs to nobody, and speaks for all."""
         return self.rank == 0
 
-    def meet(self, value: T, waiting: Callable[[], None] | None = None) -> list[T]:
+    def meet(self, value: T, codec: Codec[T] = JSON) -> list[T]:
         """Wait for all processes.
 
         Args:
-            value: of this process, which pickle can write.
-            waiting: called now and then until all are there.
+            value: of this process.
+            codec: by which it travels.
 
         Returns:
             the values of all, by rank.
 
         Raises:
             TiltError: the same in all processes, if one of them failed or ended.
+            TypeError: the codec cannot write the value.
         """
         if self._store is None:
             return [value]
-        step = next(self._steps)
-        self._put(f"{step}/{self.rank}", value)
-        names = [f"{step}/{rank}" for rank in range(self.size)]
-        self._wait(lambda: self._store.check(names), waiting)
-        return [self._get(name) for name in names]
+        return [codec.decode(data) for data in self._exchange(codec.encode(value))]
 
-    def from_first(self, make: Callable[[], T]) -> T:
+    def from_first(self, make: Callable[[], T], codec: Codec[T] = JSON) -> T:
         """What the first process makes, in all of them.
 
         Args:
-            make: called in the first alone; pickle must be able to write what it returns.
+            make: called in the first alone.
+            codec: by which what it returns travels.
 
         Raises:
             TiltError: what ``make`` raised there.
+            TypeError: the codec cannot write what it returned.
         """
-        # Lists carry what is made, so that others than the first need bring nothing of its type.
-        return self.meet([make()] if self.is_first else [])[0][0]
+        if self._store is None:
+            return make()
+        return codec.decode(self._exchange(codec.encode(make()) if self.is_first else b"")[0])
 
     def by_turns(self, make: Callable[[], T]) -> T:
         """What each process makes, after the first on its machine, which leaves it a warm cache.
@@ -131,7 +131,7 @@ class Team:
             do(pieces[number])
             self._store.add(done, 1)
             tell()
-        self.meet(None, tell)
+        self._exchange(b"", tell)
         tell()
 
     def check_same_folder(self, folder: Path) -> None:
@@ -166,17 +166,24 @@ class Team:
 
     # -- what the processes know of each other ------------------------------------------------
 
-    def _put(self, name: str, value: Any) -> None:
-        """Write a value of any size; its name is there once all of it is."""
-        data = pickle.dumps(value)
+    def _exchange(self, data: bytes, waiting: Callable[[], None] | None = None) -> list[bytes]:
+        """What all processes bring, by rank; ``waiting`` is called until all have."""
+        step = next(self._steps)
+        self._put(f"{step}/{self.rank}", data)
+        names = [f"{step}/{rank}" for rank in range(self.size)]
+        self._wait(lambda: self._store.check(names), waiting)
+        return [self._get(name) for name in names]
+
+    def _put(self, name: str, data: bytes) -> None:
+        """Write bytes, however many; their name is there once all of them are."""
         starts = range(0, len(data), _PIECE_BYTES)
         for number, start in enumerate(starts):
             self._store.set(f"{name}/{number}", data[start : start + _PIECE_BYTES])
         self._store.set(name, str(len(starts)))
 
-    def _get(self, name: str) -> Any:
+    def _get(self, name: str) -> bytes:
         pieces = range(int(self._store.get(name)))
-        return pickle.loads(b"".join(self._store.get(f"{name}/{number}") for number in pieces))
+        return b"".join(self._store.get(f"{name}/{number}") for number in pieces)
 
     def _wait(self, until: Callable[[], bool], waiting: Callable[[], None] | None = None) -> None:
         """Look again and again whether something is so, while all processes live and none fails."""
@@ -201,12 +208,12 @@ class Team:
     def _let_know(self, error: TiltError) -> None:
         """Tell all processes of an error; what the first one tells is what all raise."""
         if self._store.add("failures", 1) == 1:
-            self._put("failed", error)
+            self._put("failed", ERROR.encode(error))
 
     def _heed_errors(self) -> None:
         """Raise what a process has told of."""
         if self._store.check(["failed"]):
-            error: TiltError = self._get("failed")
+            error = ERROR.decode(self._get("failed"))
             error.told_by_another = not self.is_first
             raise error
 
