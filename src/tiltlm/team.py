@@ -12,7 +12,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -41,12 +41,17 @@ class Team:
         size: how many there are.
         local_rank: number of this process among those on its machine.
         store: by which they meet, a ``torch.distributed.Store``; None for a process alone.
+
+    Attributes:
+        rank: as above, and likewise ``size`` and ``local_rank``.
+        last: closed once all processes have finished what they are at.
     """
 
     def __init__(
         self, rank: int = 0, size: int = 1, local_rank: int = 0, store: Any = None
     ) -> None:
         self.rank, self.size, self.local_rank = rank, size, local_rank
+        self.last = ExitStack()
         self._store = store
         self._steps = itertools.count()
         self._beats: dict[int, tuple[int, float]] = {}
@@ -218,7 +223,10 @@ class Team:
             raise error
 
     def _all_left(self) -> bool:
-        return bool(self._store.add("left", 0) == self.size)
+        return bool(self._store.check([f"left/{rank}" for rank in range(self.size)]))
+
+    def _leave(self) -> None:
+        self._store.set(f"left/{self.rank}", "yes")
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
@@ -226,6 +234,7 @@ class Team:
 
         Raises:
             TiltError: what any process left the block by; all leave it by that.
+            InterruptedRun: Ctrl-C or SIGTERM.
         """
         ended = threading.Event()
 
@@ -238,27 +247,35 @@ class Team:
         thread = threading.Thread(target=beat, daemon=True)
         thread.start()
         try:
-            yield
-            self._store.add("left", 1)
-            self._wait(self._all_left)
-        except Exception as error:
-            self._leave_by(error)
-        except BaseException:
-            self._let_know(InterruptedRun("interrupted; what was finished is kept"))
-            self._store.add("left", 1)
-            raise
+            with self.last:
+                yield from self._until_all_leave()
         finally:
             ended.set()
             thread.join()
 
-    def _leave_by(self, error: Exception) -> NoReturn:
+    def _until_all_leave(self) -> Iterator[None]:
+        """Hand over to a block, then wait for all; by whatever one leaves it, all do."""
+        try:
+            yield
+            self._leave()
+            self._wait(self._all_left)
+        except KeyboardInterrupt as interrupt:
+            error = InterruptedRun(
+                "interrupted; what was finished is kept", fix="go on with the same and --resume"
+            )
+            error.__cause__ = interrupt
+            self._leave_by(error)
+        except BaseException as error:
+            self._leave_by(error)
+
+    def _leave_by(self, error: BaseException) -> NoReturn:
         """Tell all processes, wait until they have finished what they are at, and raise."""
         if isinstance(error, TiltError):
             self._let_know(error)
         else:
             what = f"process {self.rank} failed: {type(error).__name__}: {error}"
             self._let_know(RunError(what, fix="mend that, then go on with --resume"))
-        self._store.add("left", 1)
+        self._leave()
         if isinstance(error, InterruptedRun):  # whoever interrupts does not wait
             error.told_by_another = not self.is_first
             raise error
