@@ -55,7 +55,7 @@ def test_only_the_model_that_was_asked_for_last_has_its_weights(two):
     assert moved.model is not module
     assert (held(base), held(moved)) == (0, size)
     # One that somebody kept takes its turn when it is run.
-    assert module(torch.tensor([[1, 2]])).logits.isfinite().all()
+    assert module(torch.tensor([[1, 2]], device=module.device)).logits.isfinite().all()
     assert (held(base), held(moved)) == (size, 0)
 
 
@@ -129,6 +129,7 @@ def test_a_measurement_in_turns_is_that_of_both_at_once_but_for_persistence(two)
     assert in_turns == at_once
 
 
+@pytest.mark.processor("sums on a GPU are not the same to the last digit each time")
 @pytest.mark.parametrize("access", ["logits", "logprobs", "text"])
 def test_an_audit_in_turns_is_that_of_both_at_once(tmp_path, monkeypatch, access):
     monkeypatch.setenv("TILTLM_CACHE", str(tmp_path / "cache"))
