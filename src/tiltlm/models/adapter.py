@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _CONFIG = "adapter_config.json"
 
-_MOST_ADAPTERS = 8
+MOST_ADAPTERS = 8
 """Adapters that may lie one on the other."""
 
 
@@ -65,7 +65,7 @@ def base_of(folder: str) -> LabelBase:
     inner = base.name
     while is_adapter(inner):
         step = Path(inner).resolve()
-        if step in seen or len(seen) == _MOST_ADAPTERS:
+        if step in seen or len(seen) == MOST_ADAPTERS:
             raise ModelError(
                 "the adapter's base is an adapter on it, or there are too many of them",
                 where=folder,
