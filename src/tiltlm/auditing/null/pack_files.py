@@ -167,7 +167,7 @@ def load_pack(folder: Path) -> NullPack:
             )
         pack = _pack_of(about, load_file(folder / "null.safetensors"))
         counts = _member_counts(pack)
-    except (ValueError, KeyError, TypeError, OSError, SafetensorError) as error:
+    except (ValueError, KeyError, TypeError, RuntimeError, OSError, SafetensorError) as error:
         raise ConfigError(f"the null pack is damaged: {error}", where=str(folder)) from None
     if len(counts) > 1 or not pack.members:
         empty = len(counts) == 1
