@@ -118,8 +118,10 @@ def test_a_merged_head_loses_less_of_a_tilt_than_plain_rounding_and_says_how_muc
     assert torch.equal(tilted.fit.head.weight, kept)
 
 
-def test_rows_are_rounded_so_that_their_products_stay():
+@pytest.mark.parametrize(("massive", "share"), [(0.0, 0.3), (60.0, 0.02)])
+def test_rows_are_rounded_so_that_their_products_stay(massive, share):
     hidden = torch.randn(400, 40, dtype=torch.float64) + torch.linspace(0, 6, 40)
+    hidden[:, 7] += massive  # as one dimension of real models is in every context
     exact = torch.randn(25, 40)
     moments = hidden.T @ hidden / len(hidden)
     found = round_rows(exact, moments, torch.bfloat16)
@@ -128,9 +130,9 @@ def test_rows_are_rounded_so_that_their_products_stay():
         for rows in (found, exact.bfloat16())
     ]
     assert found.dtype == torch.bfloat16
-    assert errors[0] < 0.3 * errors[1]
-    # No entry goes further than to a neighbour of the value that it was, a few steps at most.
-    assert float(((found - exact) / exact).abs().max()) < 0.5
+    assert errors[0] < share * errors[1]
+    # Entries make up for each other by a few steps of their own size, not by large moves.
+    assert float((found - exact).abs().max()) < 0.5
 
 
 def test_a_bfloat16_body_is_trained_by_float32_adapters_with_the_loss_fused():

@@ -102,8 +102,8 @@ def round_rows(
         (N, D) of that type.
     """
     size = second_moments.diagonal().mean()
-    # Columns that matter most come last, when no errors are to be made up for any more but theirs.
-    order = second_moments.diagonal().argsort()
+    # Columns that matter most come first, while there are others to make up for their errors.
+    order = second_moments.diagonal().argsort(descending=True)
     damped = second_moments[order][:, order] + DAMPING * size * torch.eye(len(order)).to(size)
     factor = torch.linalg.cholesky(torch.linalg.inv(damped), upper=True).to(exact)
     left, rounded = exact[:, order.to(exact.device)], torch.empty_like(exact, dtype=dtype)
