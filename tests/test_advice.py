@@ -67,7 +67,6 @@ OPTIONS = {
     "--contexts": ["tilt", "sweep", "null build"],
     "--fpr": ["audit of"],
     "--include": ["measure"],
-    "--jobs": ["sweep"],
     "--lists": ["audit of"],
     "--null": ["audit of"],
     "--out": ["run", "tilt", "measure", "sweep", "audit of", "null build", "demo"],

@@ -1,15 +1,19 @@
 """Processes that share out work, here as threads that meet at a store within one process."""
 
 import os
+import secrets
 import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import torch
 import torch.distributed as dist
 
 from tiltlm import launching, team
+from tiltlm.claims import claimed
+from tiltlm.codec import TENSOR
 from tiltlm.errors import ConfigError, InterruptedRun, RunError
 from tiltlm.team import Team
 
@@ -108,7 +112,70 @@ def test_an_interrupt_of_one_process_ends_all():
 
     first, second = together(2, work)
     assert isinstance(first, InterruptedRun)
-    assert isinstance(second, KeyboardInterrupt)
+    assert isinstance(second, InterruptedRun)
+    assert isinstance(second.__cause__, KeyboardInterrupt)  # its exit code is that of the signal
+    assert [error.told_by_another for error in (first, second)] == [False, True]
+
+
+def test_an_interrupt_of_all_is_told_by_the_first_alone():
+    def work(one):
+        one.meet(None)
+        raise KeyboardInterrupt
+
+    errors = together(3, work)
+    assert [type(error) for error in errors] == [InterruptedRun] * 3
+    assert [error.told_by_another for error in errors] == [False, True, True]
+
+
+@pytest.mark.parametrize("failing", [0, 1])
+def test_a_folder_is_claimed_until_all_have_finished_what_they_are_at(tmp_path, failing):
+    out, others = tmp_path / "out", []
+
+    def work(one):
+        with launching.claimed_by(one, out) as folder:
+            assert folder == out
+            if one.rank == failing:
+                raise ConfigError("no such thing")
+            if one.rank == 2:
+                time.sleep(0.3)
+                with pytest.raises(RunError, match="another process is at work"), claimed(out):
+                    pass
+                others.append("kept out")
+            one.meet(None)
+
+    errors = together(3, work)
+    assert [type(error) for error in errors] == [ConfigError] * 3
+    assert others == ["kept out"]
+    with claimed(out):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_is_let_go_where_nothing_fails(tmp_path):
+    def work(one):
+        for _ in range(2):
+            with launching.claimed_by(one, tmp_path / "out"):
+                one.meet(None)
+            one.meet(None)
+
+    assert together(2, work) == [None, None]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_no_json_is_refused_unless_a_codec_is_named():
+    def work(one):
+        return one.from_first(lambda: torch.arange(3))
+
+    first, second = together(2, work)
+    assert isinstance(first, TypeError)
+    assert "Tensor is no JSON, name a codec" in str(first)
+    assert "process 0 failed: TypeError: Tensor is no JSON" in str(second)
+
+    def named(one):
+        first = one.from_first(lambda: torch.arange(3), TENSOR)
+        return first.tolist(), [each.tolist() for each in one.meet(torch.tensor(one.rank), TENSOR)]
+
+    assert together(2, named) == [([0, 1, 2], [0, 1])] * 2
 
 
 def test_an_interrupted_process_waits_for_nobody():
@@ -172,7 +239,7 @@ def free_port():
 
 def test_what_is_larger_than_the_store_takes_is_handed_on_all_the_same():
     store = dist.TCPStore("127.0.0.1", free_port(), None, True, wait_for_workers=False)
-    large = os.urandom(9 << 20)
+    large = secrets.token_hex(5 << 20)
     with pytest.raises(RuntimeError):
         store.set("whole", large)
     store = dist.TCPStore("127.0.0.1", free_port(), None, True, wait_for_workers=False)

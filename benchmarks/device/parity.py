@@ -122,7 +122,7 @@ COMMANDS: dict[str, Callable[[Place], Any]] = {
     "tilt by edit, merged": lambda place: _tilt(place, "merged", merge=True),
     "tilt by decode": lambda place: _tilt(place, "decode", by="decode"),
     "tilt by train": lambda place: _tilt(place, "train", by="train"),
-    "tilt by edit, when": lambda place: _tilt(
+    "tilt by decode, when": lambda place: _tilt(
         place, "when", by="decode", target=f"when('bado', tilt({EVENT}, 1))"
     ),
     "measure": lambda place: run_measure(

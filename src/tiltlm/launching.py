@@ -80,7 +80,9 @@ def joined() -> Iterator[Team]:
         yield team
         return
     if not _is_launched():
-        yield Team()
+        alone = Team()
+        with alone.last:
+            yield alone
         return
     import torch.distributed as dist
 
@@ -99,6 +101,8 @@ def joined() -> Iterator[Team]:
 def claimed_by(team: Team, out: Path) -> Iterator[Path]:
     """Keep other commands out of a folder while a team works in it; the first has the claim.
 
+    Where a process fails, others may still be at work: then the claim is let go when all have left.
+
     Args:
         team: of this process.
         out: as for `claims.claimed`.
@@ -110,8 +114,9 @@ def claimed_by(team: Team, out: Path) -> Iterator[Path]:
         RunError: another command is at work on it, or there can be no such folder.
         StorageError: it may not be written there.
     """
-    with ExitStack() as stack:
-        yield team.from_first(lambda: stack.enter_context(claimed(out)))
+    claim = team.last.enter_context(ExitStack())
+    yield Path(team.from_first(lambda: str(claim.enter_context(claimed(out)))))
+    claim.close()
 
 
 def _launched() -> Team:

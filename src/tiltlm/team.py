@@ -8,15 +8,15 @@ alone, so nothing that a killed process had taken stays taken. `launching` makes
 from __future__ import annotations
 
 import itertools
-import pickle
 import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
+from tiltlm.codec import ERROR, JSON, Codec
 from tiltlm.errors import InterruptedRun, RunError, TiltError
 from tiltlm.files import explain_storage
 from tiltlm.progress import Advance
@@ -41,12 +41,17 @@ class Team:
         size: how many there are.
         local_rank: number of this process among those on its machine.
         store: by which they meet, a ``torch.distributed.Store``; None for a process alone.
+
+    Attributes:
+        rank: as above, and likewise ``size`` and ``local_rank``.
+        last: closed once all processes have finished what they are at.
     """
 
     def __init__(
         self, rank: int = 0, size: int = 1, local_rank: int = 0, store: Any = None
     ) -> None:
         self.rank, self.size, self.local_rank = rank, size, local_rank
+        self.last = ExitStack()
         self._store = store
         self._steps = itertools.count()
         self._beats: dict[int, tuple[int, float]] = {}
@@ -56,38 +61,38 @@ class Team:
         """Whether this is the process that writes what belongs to nobody, and speaks for all."""
         return self.rank == 0
 
-    def meet(self, value: T, waiting: Callable[[], None] | None = None) -> list[T]:
+    def meet(self, value: T, codec: Codec[T] = JSON) -> list[T]:
         """Wait for all processes.
 
         Args:
-            value: of this process, which pickle can write.
-            waiting: called now and then until all are there.
+            value: of this process.
+            codec: by which it travels.
 
         Returns:
             the values of all, by rank.
 
         Raises:
             TiltError: the same in all processes, if one of them failed or ended.
+            TypeError: the codec cannot write the value.
         """
         if self._store is None:
             return [value]
-        step = next(self._steps)
-        self._put(f"{step}/{self.rank}", value)
-        names = [f"{step}/{rank}" for rank in range(self.size)]
-        self._wait(lambda: self._store.check(names), waiting)
-        return [self._get(name) for name in names]
+        return [codec.decode(data) for data in self._exchange(codec.encode(value))]
 
-    def from_first(self, make: Callable[[], T]) -> T:
+    def from_first(self, make: Callable[[], T], codec: Codec[T] = JSON) -> T:
         """What the first process makes, in all of them.
 
         Args:
-            make: called in the first alone; pickle must be able to write what it returns.
+            make: called in the first alone.
+            codec: by which what it returns travels.
 
         Raises:
             TiltError: what ``make`` raised there.
+            TypeError: the codec cannot write what it returned.
         """
-        # Lists carry what is made, so that others than the first need bring nothing of its type.
-        return self.meet([make()] if self.is_first else [])[0][0]
+        if self._store is None:
+            return make()
+        return codec.decode(self._exchange(codec.encode(make()) if self.is_first else b"")[0])
 
     def by_turns(self, make: Callable[[], T]) -> T:
         """What each process makes, after the first on its machine, which leaves it a warm cache.
@@ -131,7 +136,7 @@ class Team:
             do(pieces[number])
             self._store.add(done, 1)
             tell()
-        self.meet(None, tell)
+        self._exchange(b"", tell)
         tell()
 
     def check_same_folder(self, folder: Path) -> None:
@@ -166,17 +171,24 @@ class Team:
 
     # -- what the processes know of each other ------------------------------------------------
 
-    def _put(self, name: str, value: Any) -> None:
-        """Write a value of any size; its name is there once all of it is."""
-        data = pickle.dumps(value)
+    def _exchange(self, data: bytes, waiting: Callable[[], None] | None = None) -> list[bytes]:
+        """What all processes bring, by rank; ``waiting`` is called until all have."""
+        step = next(self._steps)
+        self._put(f"{step}/{self.rank}", data)
+        names = [f"{step}/{rank}" for rank in range(self.size)]
+        self._wait(lambda: self._store.check(names), waiting)
+        return [self._get(name) for name in names]
+
+    def _put(self, name: str, data: bytes) -> None:
+        """Write bytes, however many; their name is there once all of them are."""
         starts = range(0, len(data), _PIECE_BYTES)
         for number, start in enumerate(starts):
             self._store.set(f"{name}/{number}", data[start : start + _PIECE_BYTES])
         self._store.set(name, str(len(starts)))
 
-    def _get(self, name: str) -> Any:
+    def _get(self, name: str) -> bytes:
         pieces = range(int(self._store.get(name)))
-        return pickle.loads(b"".join(self._store.get(f"{name}/{number}") for number in pieces))
+        return b"".join(self._store.get(f"{name}/{number}") for number in pieces)
 
     def _wait(self, until: Callable[[], bool], waiting: Callable[[], None] | None = None) -> None:
         """Look again and again whether something is so, while all processes live and none fails."""
@@ -201,17 +213,20 @@ class Team:
     def _let_know(self, error: TiltError) -> None:
         """Tell all processes of an error; what the first one tells is what all raise."""
         if self._store.add("failures", 1) == 1:
-            self._put("failed", error)
+            self._put("failed", ERROR.encode(error))
 
     def _heed_errors(self) -> None:
         """Raise what a process has told of."""
         if self._store.check(["failed"]):
-            error: TiltError = self._get("failed")
+            error = ERROR.decode(self._get("failed"))
             error.told_by_another = not self.is_first
             raise error
 
     def _all_left(self) -> bool:
-        return bool(self._store.add("left", 0) == self.size)
+        return bool(self._store.check([f"left/{rank}" for rank in range(self.size)]))
+
+    def _leave(self) -> None:
+        self._store.set(f"left/{self.rank}", "yes")
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
@@ -219,6 +234,7 @@ class Team:
 
         Raises:
             TiltError: what any process left the block by; all leave it by that.
+            InterruptedRun: Ctrl-C or SIGTERM.
         """
         ended = threading.Event()
 
@@ -231,27 +247,35 @@ class Team:
         thread = threading.Thread(target=beat, daemon=True)
         thread.start()
         try:
-            yield
-            self._store.add("left", 1)
-            self._wait(self._all_left)
-        except Exception as error:
-            self._leave_by(error)
-        except BaseException:
-            self._let_know(InterruptedRun("interrupted; what was finished is kept"))
-            self._store.add("left", 1)
-            raise
+            with self.last:
+                yield from self._until_all_leave()
         finally:
             ended.set()
             thread.join()
 
-    def _leave_by(self, error: Exception) -> NoReturn:
+    def _until_all_leave(self) -> Iterator[None]:
+        """Hand over to a block, then wait for all; by whatever one leaves it, all do."""
+        try:
+            yield
+            self._leave()
+            self._wait(self._all_left)
+        except KeyboardInterrupt as interrupt:
+            error = InterruptedRun(
+                "interrupted; what was finished is kept", fix="go on with the same and --resume"
+            )
+            error.__cause__ = interrupt
+            self._leave_by(error)
+        except BaseException as error:
+            self._leave_by(error)
+
+    def _leave_by(self, error: BaseException) -> NoReturn:
         """Tell all processes, wait until they have finished what they are at, and raise."""
         if isinstance(error, TiltError):
             self._let_know(error)
         else:
             what = f"process {self.rank} failed: {type(error).__name__}: {error}"
             self._let_know(RunError(what, fix="mend that, then go on with --resume"))
-        self._store.add("left", 1)
+        self._leave()
         if isinstance(error, InterruptedRun):  # whoever interrupts does not wait
             error.told_by_another = not self.is_first
             raise error

@@ -1,10 +1,12 @@
 """The audit: what moved is named, what is benign is not accused; simulations with known truth."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 from tests.devices import logits_of
@@ -344,6 +346,22 @@ def test_a_build_that_was_stopped_goes_on_to_the_same_pack(pack, tmp_path, monke
     whole, again = load_pack(tmp_path / "whole"), load_pack(tmp_path / "stopped")
     assert torch.equal(whole.shifts, again.shifts)
     assert (whole.kl, whole.trigger_scores) == (again.kl, again.trigger_scores)
+
+
+@pytest.mark.parametrize(
+    ("name", "left"),
+    [("contexts.lengths", 3), ("probes.ids", 9), ("probes.lengths", None), ("groups", None)],
+)
+def test_a_pack_without_some_of_its_numbers_is_damaged(pack, tmp_path, name, left):
+    shutil.copytree(pack / "null", tmp_path / "null")
+    path = tmp_path / "null/null.safetensors"
+    tensors = load_file(path)
+    whole = tensors.pop(name)
+    if left is not None:
+        tensors[name] = whole[:left].clone()
+    save_file(tensors, path)
+    with pytest.raises(ConfigError, match="the null pack is damaged"):
+        load_pack(tmp_path / "null")
 
 
 def test_a_pack_that_cannot_serve_is_refused(pack, tmp_path):

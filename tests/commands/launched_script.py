@@ -8,10 +8,12 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
+from pathlib import Path
 from typing import Any
 
-from tiltlm import team
-from tiltlm.auditing.null import members
+from tiltlm import launching, team
+from tiltlm.auditing.null import building, members
 from tiltlm.cli.main import main
 from tiltlm.errors import StorageError
 
@@ -32,9 +34,27 @@ def break_second_member(fault: str) -> None:
     members.write_member = writing
 
 
+def wait_while_signalled(fault: str) -> None:
+    """Let this process go no further than a place, and say so once it is there."""
+    rank = os.environ["RANK"]  # The team hides it later.
+
+    def wait(*_: Any) -> None:
+        Path(os.environ["WAITING"], rank).touch()
+        time.sleep(120)
+
+    if fault == "waits at its options":
+        launching.joined = wait
+    if fault == "waits for the model":
+        building.open_model = wait
+    if fault == "waits at a member":
+        members.write_member = wait
+
+
 if __name__ == "__main__":
     fault = sys.argv.pop(1)
     team.SILENCE_SECONDS = 4.0
-    if os.environ.get("RANK") == "1":
+    if fault.startswith("waits"):
+        wait_while_signalled(fault)
+    elif os.environ.get("RANK") == "1":
         break_second_member(fault)
     main()

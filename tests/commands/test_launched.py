@@ -2,9 +2,11 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -160,6 +162,42 @@ def test_a_launcher_that_ends_all_with_one_leaves_a_build_that_it_can_resume(fol
     ((status, _, err),) = started(folder, [[*script, "none", *out, "--resume"]])
     assert status == 0, err
     assert_same_pack(folder, "ended")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "place", ["waits at its options", "waits for the model", "waits at a member"]
+)
+def test_an_interrupt_of_the_launcher_ends_all_with_one_message(folder, tmp_path, place, number):
+    name = f"{place} {number}"
+    script = [*TORCHRUN, "--", str(ROOT / "tests/commands/launched_script.py"), place]
+    launcher = subprocess.Popen(
+        [sys.executable, *script, *null(folder, name)],
+        env=environment(folder, WAITING=str(tmp_path)),
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        end = time.monotonic() + 200
+        # The second waits for the first before it loads the model too.
+        come = {"0"} if place == "waits for the model" else {"0", "1"}
+        while {path.name for path in tmp_path.iterdir()} != come:
+            assert launcher.poll() is None
+            assert time.monotonic() < end
+            time.sleep(0.1)
+        launcher.send_signal(number)
+        # Workers that would not end are killed after 30 s, so none outlives this.
+        _, err = launcher.communicate(timeout=25)
+    finally:
+        launcher.kill()
+    assert launcher.returncode != 0
+    assert err.count("InterruptedRun: ") == 1, err
+    assert "tiltlm/" not in err, err  # no traceback of ours
+    # Nobody has a claim any more, and what was not begun is not there.
+    left = {path.name for path in folder.iterdir() if name in path.name}
+    assert left == ({name} if place == "waits at a member" else set())
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 
 from tests.hostile import server as hostile
 from tests.hostile.endpoint_answers import ANSWERS, good_answers, read_answer_of_a_stranger
+from tests.hostile.fuzzing import door
 from tests.hostile.server import HostileServer, completion
 from tests.tiny import tiny_loaded
 from tiltlm.auditing import http
@@ -390,6 +391,10 @@ def test_true_distributions_are_read_as_they_are(body):
     tops = told[0].get("top_logprobs", told[0])
     values = [t["logprob"] for t in tops] if isinstance(tops, list) else list(tops.values())
     assert [list(p.values()) for p in read_answer_of_a_stranger(body)] == [values]
+
+
+ENDPOINT = door("answers of endpoints", ANSWERS)(read_answer_of_a_stranger)
+"""For `test_all_doors`."""
 
 
 @settings(max_examples=400, deadline=None, derandomize=True, database=None)

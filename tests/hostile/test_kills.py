@@ -49,7 +49,7 @@ def interrupt(monkeypatch, number, part):
 
 
 @pytest.mark.parametrize("number", SIGNALS, ids=["SIGINT", "SIGTERM"])
-@pytest.mark.parametrize("name", set(WRITERS) - set(RESUMED))
+@pytest.mark.parametrize("name", sorted(set(WRITERS) - set(RESUMED)))
 def test_a_command_that_is_interrupted_says_so_and_leaves_nothing(
     writer, tiltlm_command, tmp_path, monkeypatch, name, number
 ):

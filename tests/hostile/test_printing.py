@@ -84,7 +84,7 @@ def test_measure_and_sweep_print_what_strangers_wrote_as_text(text, wide, capsys
 
 def test_an_error_and_a_note_print_what_strangers_wrote_as_text(text, wide, capsys):
     with pytest.raises(SystemExit):
-        main._fail(ConfigError(text, where=text, fix="name another file"))
+        main._fail(ConfigError(text, where=text, fix="name another file"), 2)
     with bars_on_stderr() as bars:
         bars.begin(text, 2)
         bars.advance(2, text)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.hostile.fuzzing import NASTY, door, mutated, nasty_values, nested, push, written
 from tests.tiny import tiny_loaded
-from tiltlm import files
+from tiltlm import reading
 from tiltlm.auditing.inputs import read_lists
 from tiltlm.auditing.shifts.trigger_probes import read_words
 from tiltlm.contexts.evaluation import read_text
@@ -89,10 +89,10 @@ def test_a_text_is_a_regular_file_of_some_size(tmp_path, read, monkeypatch):
 def test_a_file_of_more_bytes_than_are_read_is_refused_and_lines_end_as_they_always_did(tmp_path):
     path = tmp_path / "text.txt"
     path.write_bytes("a\r\nb\rc\né".encode())
-    assert files.read_text(path) == path.read_text(encoding="utf-8") == "a\nb\nc\né"
+    assert reading.read_text(path) == path.read_text(encoding="utf-8") == "a\nb\nc\né"
     with pytest.raises(OSError, match="it has more than"):
-        files.read_text(path, 3)
-    assert files.read_text(path, 9) == "a\nb\nc\né"
+        reading.read_text(path, 3)
+    assert reading.read_text(path, 9) == "a\nb\nc\né"
 
 
 @pytest.mark.parametrize(
@@ -101,4 +101,4 @@ def test_a_file_of_more_bytes_than_are_read_is_refused_and_lines_end_as_they_alw
 def test_json_that_is_none_is_a_value_error(tmp_path, text):
     (tmp_path / "x.json").write_text(text)
     with pytest.raises(ValueError):
-        files.read_json(tmp_path / "x.json")
+        reading.read_json(tmp_path / "x.json")

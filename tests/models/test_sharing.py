@@ -141,6 +141,7 @@ def test_an_adapter_cannot_write_into_the_weights_of_the_reference(tmp_path):
     before = fingerprint(base.model)
     beside = load_beside(adapter, base)
     assert fingerprint(base.model) == before
+    smuggled = smuggled.to(base.model.device)
     # What it holds is the suspect's all the same, so it is seen.
     assert torch.equal(beside.model.model.layers[0].self_attn.o_proj.weight, smuggled)
     assert not torch.equal(base.model.model.layers[0].self_attn.o_proj.weight, smuggled)

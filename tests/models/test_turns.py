@@ -1,6 +1,7 @@
 """Two models that take turns in memory: room for one, and the figures of both at once."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -48,15 +49,19 @@ def opened(two):
 
 def test_only_the_model_that_was_asked_for_last_has_its_weights(two):
     base, moved = opened(two)
-    size = sum(p.numel() for p in load(two[0]).model.parameters())
-    assert (held(base), held(moved)) == (0, size)
+    whole = load(two[0]).model
+    size, head = sum(p.numel() for p in whole.parameters()), whole.lm_head.weight.numel()
+    assert (held(base), held(moved)) == (head, size)
     module = base.model
-    assert (held(base), held(moved)) == (size, 0)
+    assert (held(base), held(moved)) == (size, head)
     assert moved.model is not module
-    assert (held(base), held(moved)) == (0, size)
+    assert (held(base), held(moved)) == (head, size)
     # One that somebody kept takes its turn when it is run.
-    assert module(torch.tensor([[1, 2]])).logits.isfinite().all()
-    assert (held(base), held(moved)) == (size, 0)
+    assert module(torch.tensor([[1, 2]], device=module.device)).logits.isfinite().all()
+    assert (held(base), held(moved)) == (size, head)
+    maps = Path("/proc/self/maps")
+    if maps.is_file():  # A file that was read by mapping it is not mapped any more either.
+        assert f"{two[1]}/model.safetensors" not in maps.read_text()
 
 
 def test_weights_come_back_as_they_were_and_a_head_stays_with_who_has_it(two):
@@ -68,11 +73,11 @@ def test_weights_come_back_as_they_were_and_a_head_stays_with_who_has_it(two):
     reader = LogitReader(base.model)
     rows = reader.read(contexts(2), [0, 1])
     expected = reader.logits(rows[0])
-    assert held(moved) == 0
+    let_go = held(moved)
     assert moved.model is not None
-    assert held(base) == 0
+    assert held(base) == let_go
     assert torch.equal(reader.logits(rows[0]), expected)
-    assert held(base) == 0
+    assert held(base) == let_go
 
 
 def test_a_model_whose_files_changed_meanwhile_is_refused(two, tmp_path):
@@ -129,6 +134,7 @@ def test_a_measurement_in_turns_is_that_of_both_at_once_but_for_persistence(two)
     assert in_turns == at_once
 
 
+@pytest.mark.processor("sums on a GPU are not the same to the last digit each time")
 @pytest.mark.parametrize("access", ["logits", "logprobs", "text"])
 def test_an_audit_in_turns_is_that_of_both_at_once(tmp_path, monkeypatch, access):
     monkeypatch.setenv("TILTLM_CACHE", str(tmp_path / "cache"))

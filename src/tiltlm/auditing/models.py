@@ -75,6 +75,7 @@ def open_suspect(
         )
     if isinstance(reference, LoadedModel):
         return Pair(reference, load(weights or name, placement=placement))
+    check_name(str(reference))
     base = LabelBase(name=str(reference), sha256=None)
     return Pair(*open_both(base, weights or name, placement))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from tiltlm.cli.options import JsonFlag
+from tiltlm.report.wording import printable
 
 
 def info(*, as_json: JsonFlag = False) -> None:
@@ -13,4 +14,4 @@ def info(*, as_json: JsonFlag = False) -> None:
     from tiltlm.commands.info import run_info
 
     record = run_info()
-    typer.echo(record.model_dump_json() if as_json else info_summary(record))
+    typer.echo(printable(record.model_dump_json() if as_json else info_summary(record)))

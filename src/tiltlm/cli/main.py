@@ -24,7 +24,7 @@ from tiltlm.cli.sample import sample
 from tiltlm.cli.sweep import sweep
 from tiltlm.cli.tilt import tilt
 from tiltlm.cli.tokens import tokens
-from tiltlm.errors import ConfigError, ModelError, TiltError, reason_of
+from tiltlm.errors import ConfigError, InterruptedRun, ModelError, TiltError, reason_of
 from tiltlm.launching import are_several, await_told, is_first, joined, tell_told
 from tiltlm.quiet import quiet_libraries
 
@@ -126,6 +126,8 @@ def _told(error: BaseException) -> TiltError | None:
 def _fail(error: TiltError, code: int) -> None:
     if error.told_by_another:
         await_told()
+        sys.exit(code)
+    if isinstance(error, InterruptedRun) and not is_first():  # A launcher interrupts all at once.
         sys.exit(code)
     from rich.text import Text
 

@@ -106,6 +106,11 @@ class RunDirectory:
         remove(self.path / "stages")
 
 
+_MAY_CHANGE = ("placement.", "train.gradient_accumulation")
+"""Keys of a recipe that may be others when a run is resumed: where it is computed, and in how many
+parts. What it computes is the same, but for rounding."""
+
+
 def open_run(out: Path, recipe: Recipe, seed: int, *, resume: bool) -> RunDirectory:
     """Make the folder of a new run, or find the one to resume.
 
@@ -152,7 +157,9 @@ def _check_same(run: RunDirectory, asked: dict[str, Any], resume: bool) -> None:
             "the run's recipe is damaged", where=str(run.recipe), fix="use another --out"
         )
     there, here = _flatten(written), _flatten(asked)
-    differing = sorted(there.items() ^ here.items())
+    differing = sorted(
+        item for item in there.items() ^ here.items() if not item[0].startswith(_MAY_CHANGE)
+    )
     if differing:
         key = differing[0][0]
         raise RunError(

@@ -13,7 +13,7 @@ from transformers.trainer_callback import PrinterCallback
 
 from tiltlm.commands.run_folder import RunDirectory
 from tiltlm.contexts.token_contexts import RandomTokenContexts
-from tiltlm.errors import ConfigError
+from tiltlm.errors import ConfigError, RunError
 from tiltlm.files import require_free
 from tiltlm.models.loading import LoadedModel
 from tiltlm.models.trainer_device import keep_in_place
@@ -65,14 +65,33 @@ def train(
     earlier_seconds = (run.read_stage("train_clock") or {"seconds": 0.0})["seconds"]
     watch = Stopwatch()
     progress.begin("training", part.steps)
-    with stop.listening():
-        trainer.train(resume_from_checkpoint=str(newest) if newest else None)
+    try:
+        with stop.listening():
+            trainer.train(resume_from_checkpoint=str(newest) if newest else None)
+    except torch.OutOfMemoryError:
+        raise _no_room(recipe, run) from None
     seconds = earlier_seconds + watch.total
     run.write_stage("train_clock", {"seconds": seconds})
     if trainer.state.global_step < part.steps:
         raise stop.interrupt
     trainer.check_finite()
     return {"loss": _loss(trainer), "steps": trainer.state.global_step, "seconds": seconds}
+
+
+def _no_room(recipe: Recipe, run: RunDirectory) -> RunError:
+    """That a part of a step does not fit on the GPU, what is kept, and how to go on."""
+    part = recipe.train
+    saved = checkpoints.list_checkpoints(run.checkpoints)
+    kept = f"kept up to step {checkpoints.step_of(saved[-1])}" if saved else "not begun"
+    divisors = [n for n in range(1, part.batch + 1) if part.batch % n == 0]
+    more = next((n for n in divisors if n > part.gradient_accumulation), None)
+    smaller = f"train.gradient_accumulation={more}" if more else "placement.device=cpu"
+    return RunError(
+        f"the GPU has no room for {part.batch // part.gradient_accumulation} contexts at once; "
+        f"training is {kept}",
+        where=str(run.path),
+        fix=f"go on with the same, --resume and --set {smaller}",
+    )
 
 
 def _loss(trainer: TiltTrainer) -> dict[str, Any]:

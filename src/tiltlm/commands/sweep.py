@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from tiltlm.codec import of_record
 from tiltlm.commands.measure import run_measure
 from tiltlm.commands.sweep_pool import do_in_pool
 from tiltlm.commands.tilt import run_tilt
@@ -192,7 +193,7 @@ def _swept(
             where=str(out),
             fix="go on with the same and --resume",
         ) from interrupt
-    return team.from_first(lambda: _collect(sweep, out))
+    return team.from_first(lambda: _collect(sweep, out), of_record(SweepRecord))
 
 
 def _collect(sweep: Sweep, out: Path) -> SweepRecord:

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from tiltlm.claims import claimed
+from tiltlm.contexts.tensors import contexts_as_tensors, contexts_of_tensors
 from tiltlm.contexts.token_contexts import TokenContexts
 from tiltlm.errors import RunError
 from tiltlm.files import staged
@@ -56,18 +57,14 @@ def cached(key: str | None, about: list[Any], make: Callable[[], TokenContexts])
 
 
 def _write(path: Path, contexts: TokenContexts) -> None:
-    """Write contexts as three tensors: all ids, all weights, and the lengths to cut them by.
+    """Write contexts as their tensors.
 
     Raises:
         RunError: the file cannot be written.
     """
     from safetensors.torch import save_file
 
-    tensors = {
-        "ids": torch.cat(contexts.sequences),
-        "weights": torch.cat(contexts.weights),
-        "lengths": torch.tensor([len(ids) for ids in contexts.sequences]),
-    }
+    tensors = contexts_as_tensors(contexts)
     metadata = {"kind": contexts.kind, "sha256": _digest(tensors, contexts.kind)}
     with claimed(path, wait=True) as claim, staged(claim) as temporary:
         save_file(tensors, temporary, metadata=metadata)
@@ -89,12 +86,7 @@ def _read(path: Path) -> TokenContexts | None:
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         warnings.warn(f"{path} in the cache is damaged ({error}); it is made anew", stacklevel=3)
         return None
-    lengths = tensors["lengths"].tolist()
-    return TokenContexts(
-        [ids.tolist() for ids in tensors["ids"].split(lengths)],
-        kind,
-        weights=[weights.tolist() for weights in tensors["weights"].split(lengths)],
-    )
+    return contexts_of_tensors(tensors, kind)
 
 
 def _digest(tensors: Mapping[str, torch.Tensor], kind: str) -> str:

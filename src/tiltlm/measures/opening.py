@@ -10,6 +10,7 @@ from tiltlm.labels.label import Label, LabelBase
 from tiltlm.measures.pair import Pair
 from tiltlm.models.loading import LoadedModel, load, load_base
 from tiltlm.models.memory import fit_together
+from tiltlm.models.names import check_name
 from tiltlm.models.placement import resolve
 from tiltlm.models.places import locate
 from tiltlm.models.sharing import can_share, load_beside
@@ -45,6 +46,7 @@ def open_pair(
     if label is not None and against in (None, label.base.name):
         named = label.base
     elif against is not None:
+        check_name(against)
         named = LabelBase(name=against, sha256=None)
     else:
         raise ConfigError(

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _CONFIG = "adapter_config.json"
 
-_MOST_ADAPTERS = 8
+MOST_ADAPTERS = 8
 """Adapters that may lie one on the other."""
 
 
@@ -65,7 +65,7 @@ def base_of(folder: str) -> LabelBase:
     inner = base.name
     while is_adapter(inner):
         step = Path(inner).resolve()
-        if step in seen or len(seen) == _MOST_ADAPTERS:
+        if step in seen or len(seen) == MOST_ADAPTERS:
             raise ModelError(
                 "the adapter's base is an adapter on it, or there are too many of them",
                 where=folder,
@@ -113,7 +113,15 @@ def put_on(model: PreTrainedModel, folder: str) -> Any:
     Raises:
         ModelError: as `put_in`.
     """
-    return put_in(model, folder).merge_and_unload()
+    adapted = put_in(model, folder)
+    try:
+        return adapted.merge_and_unload()
+    except Exception as error:  # Some kinds of adapters cannot be merged, each with its own error.
+        raise ModelError(
+            f"cannot merge the adapter into its base: {reason_of(error)}",
+            where=folder,
+            fix="use an adapter that peft can merge",
+        ) from None
 
 
 def put_in(model: PreTrainedModel, folder: str) -> Any:
@@ -219,8 +227,8 @@ def _matching(pattern: str, field: str, model: PreTrainedModel, where: str) -> l
     options.log_errors = False
     try:
         expression = re2.compile(pattern, options)
-    except re2.error as error:
-        raise ModelError(f"{field} is no pattern: {str(error)[:200]}", where=where) from None
+    except (re2.error, UnicodeError) as error:
+        raise ModelError(f"{field} is no pattern: {str(error)[:200]!r}", where=where) from None
     names = [name for name, _ in model.named_modules() if expression.fullmatch(name)]
     if not names and field == "target_modules":
         raise ModelError(

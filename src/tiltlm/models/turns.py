@@ -2,8 +2,8 @@
 
 Whoever runs a model need not know of it: a model whose turn it is not takes it when it is run, and
 its weights are loaded again after those of the other were let go. That is right in any order, and
-fast where one model is read at all contexts before the other is. What was taken of the weights
-before, such as a head, stays.
+fast where one model is read at all contexts before the other is. The head stays, to make logits of
+hidden states that were kept.
 """
 
 from __future__ import annotations
@@ -72,6 +72,7 @@ class TakingTurns(LoadedModel):
         self.__dict__.update(given, model=None, vocabulary=first.vocabulary)
         self.__dict__.update(_opening=opening, _turns=turns, _model=first.model)
         first.model.register_forward_pre_hook(lambda *_: turns.give(self))
+        self._keep_head()
 
     @property
     def model(self) -> PreTrainedModel:
@@ -79,11 +80,25 @@ class TakingTurns(LoadedModel):
         self._turns.give(self)
         return self._model
 
+    def _keep_head(self) -> None:
+        """Give the head memory of its own: one tensor of a mapped file keeps all of it mapped."""
+        head: Any = self._model.get_output_embeddings()
+        kept = [] if head is None else list(head.parameters())
+        self.__dict__["_kept"] = {id(parameter) for parameter in kept}
+        for parameter in kept:
+            if parameter.device.type == "cpu":
+                parameter.data = parameter.data.clone()
+
+    def _that_go(self) -> dict[str, Any]:
+        """The weights that come and go, by their names."""
+        named = self._model.named_parameters()
+        return {name: parameter for name, parameter in named if id(parameter) not in self._kept}
+
     def let_go(self) -> None:
-        """Drop the weights; a tensor that somebody else holds stays with them."""
+        """Drop the weights, but for the head's."""
         import torch
 
-        for parameter in self._model.parameters():
+        for parameter in self._that_go().values():
             # Still on its device and of its type, which is what models are asked for.
             parameter.data = torch.empty(0, dtype=parameter.dtype, device=parameter.device)
 
@@ -94,16 +109,16 @@ class TakingTurns(LoadedModel):
             ModelError: it cannot be loaded, or is not the model that it was.
         """
         fresh = dict(self._opening().model.named_parameters())
-        own = dict(self._model.named_parameters())
-        if fresh.keys() != own.keys():
+        if fresh.keys() != dict(self._model.named_parameters()).keys():
             raise ModelError(
                 "the model has other weights than when it was first loaded",
                 where=str(self.name),
                 fix="leave its files as they are while it is read",
             )
-        for name, parameter in own.items():
+        for name, parameter in self._that_go().items():
             parameter.data = fresh[name].data
 
     _opening: Any
+    _kept: set[int]
     _turns: Turns
     _model: PreTrainedModel

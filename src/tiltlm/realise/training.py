@@ -16,7 +16,7 @@ from transformers.trainer_callback import PrinterCallback
 
 from tiltlm.contexts.reference import Reference
 from tiltlm.contexts.token_contexts import TokenContexts
-from tiltlm.errors import ConfigError
+from tiltlm.errors import ConfigError, ModelError
 from tiltlm.models.loading import LoadedModel
 from tiltlm.models.seeding import seeded
 from tiltlm.models.trainer_device import keep_in_place
@@ -102,10 +102,22 @@ def train_prepared(prepared: Prepared, training: Training) -> Tilted:
             "loss": [e["loss"] for e in trainer.state.log_history if "loss" in e],
         }
         return measure_realised(prepared, "train", run.model, details)
+    except torch.OutOfMemoryError:
+        run.take_out()
+        raise _no_room(plan) from None
     except BaseException:
-        if isinstance(run.model, PeftModel):
-            run.model.unload()
+        run.take_out()
         raise
+
+
+def _no_room(plan: TrainingPlan) -> ModelError:
+    """That a step does not fit on the GPU, and what would."""
+    fewer = f"training.batch={plan.batch // 2} in place of {plan.batch}, " if plan.batch > 1 else ""
+    return ModelError(
+        f"the GPU has no room for a step of {plan.batch} contexts; nothing was written",
+        where="training",
+        fix=f"{fewer}--parameters head, --dtype bfloat16, or shorter contexts",
+    )
 
 
 class _TrainingRun:
@@ -131,6 +143,11 @@ class _TrainingRun:
         # The reference is read at the contexts to stop by before adapters are put in.
         self._tune = Reference(prepared.loaded.model, prepared.parts.tune, head=prepared.fit.head)
         self.model = self._trainable_model()
+
+    def take_out(self) -> None:
+        """Take an adapter out of the model again."""
+        if isinstance(self.model, PeftModel):
+            self.model.unload()
 
     def _trainable_model(self) -> Any:
         """The model with what is to be trained; references keep the weights that they were of."""

@@ -1,6 +1,7 @@
 """The null: packs of benign changes of a reference, which calibrate the audits of its suspects.
 
 building: `build_null`, which makes a pack.
+drawn: what the first of several processes draws for all of them.
 members: benign changes drawn, made and read one by one.
 pack: what a pack is, and whether it can serve an audit.
 pack_files: its files, written member by member and read again.

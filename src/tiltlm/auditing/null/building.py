@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,17 +10,13 @@ from typing import Any
 import numpy as np
 
 from tiltlm.auditing.models import ModelSource, model_name, open_model
+from tiltlm.auditing.null.drawn import DRAWN, Drawn
 from tiltlm.auditing.null.members import MemberMaker, MemberReader, benign_corpora
 from tiltlm.auditing.null.pack import NullPack, member_kinds
 from tiltlm.auditing.null.pack_files import assemble_pack, check_same_build, member_path
-from tiltlm.auditing.shifts.trigger_probes import (
-    TriggerProbes,
-    make_trigger_probes,
-    probe_words,
-    read_words,
-)
+from tiltlm.auditing.shifts.trigger_probes import make_trigger_probes, probe_words, read_words
+from tiltlm.codec import of_record
 from tiltlm.contexts import evaluation
-from tiltlm.contexts.token_contexts import TokenContexts
 from tiltlm.defaults import AUDIT_CONTEXTS, AUDIT_TOKENS, NULL_MODELS, TRIGGER_WORDS
 from tiltlm.errors import ConfigError, InterruptedRun, ModelError, RunError
 from tiltlm.files import check_out, remove, remove_leftovers
@@ -167,16 +163,16 @@ def _check_counts(models: int, steps: Sequence[int]) -> None:
         raise ConfigError(f"steps {list(steps)}", where="--steps", fix="such as 4,8,16")
 
 
-def _begin(out: Path, plan: BuildPlan) -> BuildPlan:
+def _begin(out: Path, plan: BuildPlan) -> dict[str, Any]:
     """Make the folder, or see that the one to go on with has the same plan."""
     out.mkdir(parents=True, exist_ok=True)
     check_same_build(out, plan.as_dict())
-    return plan
+    return plan.as_dict()
 
 
-def _check_same_plan(plan: BuildPlan, of_first: BuildPlan, team: Team) -> None:
+def _check_same_plan(plan: BuildPlan, of_first: dict[str, Any], team: Team) -> None:
     """Refuse processes that would make members of different packs."""
-    if plan != of_first:
+    if plan.as_dict() != of_first:
         raise ModelError(
             f"process {team.rank} finds another reference, or other words, than process 0",
             fix="let all machines have the same models and files",
@@ -195,17 +191,17 @@ def _make_pack(
     """Make what is missing of a pack, in all processes; the first puts it together."""
     key = plan.reference
 
-    def draw() -> tuple[TokenContexts, Mapping[str, TokenContexts], TriggerProbes]:
+    def draw() -> Drawn:
         progress.begin("the reference's own samples", plan.contexts)
         samples = evaluation.own(
             reference, plan.contexts, plan.length, plan.seed, key, progress.advance
         )
         corpora = benign_corpora(reference, plan.corpora, plan.seed, key)
-        return samples, corpora, make_trigger_probes(reference, plan.words, samples)
+        return Drawn(samples, make_trigger_probes(reference, plan.words, samples), corpora)
 
-    samples, corpora, probes = team.from_first(draw)
-    reader = MemberReader(reference, samples, probes, team)
-    maker = MemberMaker(reference, reader, corpora, out, plan.seed, plan.steps)
+    drawn = team.from_first(draw, DRAWN)
+    reader = MemberReader(reference, drawn.samples, drawn.probes, team)
+    maker = MemberMaker(reference, reader, drawn.corpora, out, plan.seed, plan.steps)
     missing = team.from_first(
         lambda: [n for n in range(models) if not member_path(out, n).is_file()]
     )
@@ -219,14 +215,14 @@ def _make_pack(
         shared = NullPack(
             reference={"name": name, "sha256": key},
             vocabulary=reference.vocabulary.fingerprint,
-            contexts=samples,
-            probes=probes,
+            contexts=drawn.samples,
+            probes=drawn.probes,
             strata=reader.strata,
         )
         progress.begin("how benign changes move hidden states", 0)
         return _record_of(assemble_pack(out, shared, models, reader.rows), out, redrawn)
 
-    return team.from_first(assemble)
+    return team.from_first(assemble, of_record(NullBuilt))
 
 
 def _record_of(pack: NullPack, out: Path, redrawn: dict[str, Any]) -> NullBuilt:

@@ -17,6 +17,7 @@ from tiltlm.auditing.shifts.log_ratios import Shift
 from tiltlm.auditing.shifts.shift_reader import ShiftReader
 from tiltlm.auditing.shifts.strata import assign_strata
 from tiltlm.auditing.shifts.trigger_probes import TriggerProbes, find_triggered_class
+from tiltlm.codec import TENSOR
 from tiltlm.contexts import evaluation
 from tiltlm.contexts.sources import make_contexts
 from tiltlm.contexts.token_contexts import TokenContexts
@@ -60,7 +61,7 @@ class MemberReader:
         self.probes = probes
         self._at_contexts = ShiftReader(reference, contexts)
         self.rows = HeadRows.of(self._at_contexts.head)
-        self.strata = team.from_first(lambda: assign_strata(self._at_contexts.rows))
+        self.strata = team.from_first(lambda: assign_strata(self._at_contexts.rows), TENSOR)
         self._at_contexts.stratify(self.strata)
         self._at_probes = ShiftReader(reference, probes.contexts)
         mass = self._at_contexts.read(reference).reference_mass.numpy()

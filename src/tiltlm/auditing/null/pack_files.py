@@ -13,15 +13,15 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from tiltlm.auditing.arrays import Array
 from tiltlm.auditing.head_rows import HeadRows
+from tiltlm.auditing.null.drawn import probes_as_tensors, probes_of_tensors
 from tiltlm.auditing.null.pack import NullPack
 from tiltlm.auditing.shifts.log_ratios import Shift
 from tiltlm.auditing.shifts.place_covariance import learn_place_covariance
-from tiltlm.auditing.shifts.trigger_probes import TriggerProbes
-from tiltlm.contexts.token_contexts import TokenContexts
+from tiltlm.contexts.tensors import contexts_as_tensors, contexts_of_tensors
 from tiltlm.errors import ConfigError, RunError
 from tiltlm.files import remove, staged, write_json
 
@@ -117,9 +117,8 @@ def _write_pack(folder: Path, pack: NullPack, stacked: dict[str, torch.Tensor]) 
         **stacked,
         "moves": pack.place_covariance,
         "strata": pack.strata,
-        "groups": torch.from_numpy(pack.probes.groups),
-        **_tensors_of("contexts", pack.contexts),
-        **_tensors_of("probes", pack.probes.contexts),
+        **contexts_as_tensors(pack.contexts, "contexts."),
+        **probes_as_tensors(pack.probes),
     }
     with staged(folder / "null.safetensors") as path:
         save_file(tensors, path)
@@ -137,23 +136,6 @@ def _write_pack(folder: Path, pack: NullPack, stacked: dict[str, torch.Tensor]) 
             "kl": pack.kl,
             "members": pack.members,
         },
-    )
-
-
-def _tensors_of(name: str, contexts: TokenContexts) -> dict[str, torch.Tensor]:
-    return {
-        f"{name}.ids": torch.cat(contexts.sequences),
-        f"{name}.weights": torch.cat(contexts.weights),
-        f"{name}.lengths": torch.tensor([len(ids) for ids in contexts.sequences]),
-    }
-
-
-def _contexts_in(file: Any, name: str, kind: str) -> TokenContexts:
-    lengths = file.get_tensor(f"{name}.lengths").tolist()
-    return TokenContexts(
-        [ids.tolist() for ids in file.get_tensor(f"{name}.ids").split(lengths)],
-        kind,
-        weights=[w.tolist() for w in file.get_tensor(f"{name}.weights").split(lengths)],
     )
 
 
@@ -183,9 +165,9 @@ def load_pack(folder: Path) -> NullPack:
                 where=str(folder),
                 fix="make it anew: tiltlm null build --reference M --out DIR",
             )
-        pack = _pack_of(about, folder / "null.safetensors")
+        pack = _pack_of(about, load_file(folder / "null.safetensors"))
         counts = _member_counts(pack)
-    except (ValueError, KeyError, TypeError, OSError, SafetensorError) as error:
+    except (ValueError, KeyError, TypeError, RuntimeError, OSError, SafetensorError) as error:
         raise ConfigError(f"the null pack is damaged: {error}", where=str(folder)) from None
     if len(counts) > 1 or not pack.members:
         empty = len(counts) == 1
@@ -197,27 +179,21 @@ def load_pack(folder: Path) -> NullPack:
     return pack
 
 
-def _pack_of(about: dict[str, Any], tensors: Path) -> NullPack:
+def _pack_of(about: dict[str, Any], tensors: dict[str, torch.Tensor]) -> NullPack:
     """The pack that ``null.json`` and the file of its tensors hold."""
-    with safe_open(tensors, "pt") as file:
-        probes = TriggerProbes(
-            about["words"],
-            _contexts_in(file, "probes", about["probes"]),
-            file.get_tensor("groups").numpy(),
-        )
-        return NullPack(
-            reference=about["reference"],
-            vocabulary=about["vocabulary"],
-            contexts=_contexts_in(file, "contexts", about["contexts"]),
-            probes=probes,
-            strata=file.get_tensor("strata"),
-            **{name: file.get_tensor(name) for name in _BY_MEMBER},
-            top={name: file.get_tensor(name) for name in _BY_POSITION},
-            place_covariance=file.get_tensor("moves"),
-            trigger_scores=about["waiting"],
-            kl=about["kl"],
-            members=about["members"],
-        )
+    return NullPack(
+        reference=about["reference"],
+        vocabulary=about["vocabulary"],
+        contexts=contexts_of_tensors(tensors, about["contexts"], "contexts."),
+        probes=probes_of_tensors(tensors, about["words"], about["probes"]),
+        strata=tensors["strata"],
+        **{name: tensors[name] for name in _BY_MEMBER},
+        top={name: tensors[name] for name in _BY_POSITION},
+        place_covariance=tensors["moves"],
+        trigger_scores=about["waiting"],
+        kl=about["kl"],
+        members=about["members"],
+    )
 
 
 def _member_counts(pack: NullPack) -> set[int]:

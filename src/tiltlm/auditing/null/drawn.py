@@ -1,0 +1,84 @@
+"""What all members of a pack are made of and read at: drawn once, then handed on to processes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+
+from tiltlm.auditing.shifts.trigger_probes import TriggerProbes
+from tiltlm.codec import Codec, read_tensor_bytes, tensor_bytes
+from tiltlm.contexts.tensors import contexts_as_tensors, contexts_of_tensors
+from tiltlm.contexts.token_contexts import TokenContexts
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What the first process of a build draws for all.
+
+    Attributes:
+        samples: own samples of the reference, at which shifts are read.
+        probes: words that may be triggers, in contexts.
+        corpora: what is fine-tuned on, by the name of the corpus.
+    """
+
+    samples: TokenContexts
+    probes: TriggerProbes
+    corpora: Mapping[str, TokenContexts]
+
+
+def probes_as_tensors(probes: TriggerProbes) -> dict[str, torch.Tensor]:
+    """Probes but for their words: ``groups``, and their contexts' tensors behind ``probes.``."""
+    groups = torch.from_numpy(probes.groups)
+    return {"groups": groups, **contexts_as_tensors(probes.contexts, "probes.")}
+
+
+def probes_of_tensors(
+    tensors: Mapping[str, torch.Tensor], words: list[str], kind: str
+) -> TriggerProbes:
+    """The probes that `probes_as_tensors` was given.
+
+    Args:
+        tensors: by name; others among them are left alone.
+        words: W words.
+        kind: of the probes' contexts.
+
+    Raises:
+        KeyError: a tensor is missing.
+        RuntimeError: the lengths do not add up.
+    """
+    contexts = contexts_of_tensors(tensors, kind, "probes.")
+    return TriggerProbes(words, contexts, tensors["groups"].numpy())
+
+
+def _encode(drawn: Drawn) -> bytes:
+    tensors = {
+        **contexts_as_tensors(drawn.samples, "samples."),
+        **probes_as_tensors(drawn.probes),
+    }
+    for number, corpus in enumerate(drawn.corpora.values()):
+        tensors |= contexts_as_tensors(corpus, f"corpus {number}.")
+    about = {
+        "samples": drawn.samples.kind,
+        "probes": drawn.probes.contexts.kind,
+        "words": drawn.probes.words,
+        "corpora": [[name, c.kind, c.in_order] for name, c in drawn.corpora.items()],
+    }
+    return tensor_bytes(tensors, about)
+
+
+def _decode(data: bytes) -> Drawn:
+    tensors, about = read_tensor_bytes(data)
+    return Drawn(
+        samples=contexts_of_tensors(tensors, about["samples"], "samples."),
+        probes=probes_of_tensors(tensors, about["words"], about["probes"]),
+        corpora={
+            name: contexts_of_tensors(tensors, kind, f"corpus {number}.", in_order)
+            for number, (name, kind, in_order) in enumerate(about["corpora"])
+        },
+    )
+
+
+DRAWN: Codec[Drawn] = Codec(_encode, _decode)
+"""All of it, to the bit."""
