@@ -63,6 +63,7 @@ OPTIONS = {
     "--by": ["tilt"],
     "--decodes": ["audit of"],
     "--jobs": ["sweep"],
+    "--parameters": ["tilt"],
     "--endpoint": ["audit of"],
     "--contexts": ["tilt", "sweep", "null build"],
     "--fpr": ["audit of"],

