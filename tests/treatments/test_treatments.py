@@ -90,3 +90,23 @@ def test_where_there_are_several_gpus_a_step_is_of_as_many_pieces_as_with_one(co
     monkeypatch.setattr(TrainingArguments, "__post_init__", two_are_seen)
     among_two = treatment.apply(tiny_loaded(), corpora).model.state_dict()
     assert all(torch.equal(among_two[name], weight) for name, weight in alone.items())
+
+
+def test_a_model_in_bfloat16_is_fine_tuned_in_float32_and_keeps_its_types(corpora):
+    reference = tiny_loaded("llama")
+    for parameter in reference.model.parameters():
+        parameter.data = parameter.data.bfloat16()
+    types = {n: t.dtype for n, t in named_tensors(reference.model)}
+    assert {types["model.rotary_emb.inv_freq"], types["model.norm.weight"]} == {
+        torch.float32,
+        torch.bfloat16,
+    }
+    # Steps of 1e-5 are a tenth of what tells two neighbours apart: in bfloat16 nothing would move.
+    tuned = FineTuning("random", 1.0, 40, 4, 1e-5, None, seed=1).apply(reference, corpora).model
+    assert {n: t.dtype for n, t in named_tensors(tuned)} == types
+    before, after = (m.model.layers[0].mlp.up_proj.weight for m in (reference.model, tuned))
+    assert float((before != after).float().mean()) > 0.2
+
+
+def named_tensors(model):
+    return [*model.named_parameters(), *model.named_buffers()]

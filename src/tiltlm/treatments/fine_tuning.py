@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from torch import nn
 from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
@@ -46,7 +47,6 @@ def fine_tune(
         learning_rate: of AdamW.
         bf16: whether matrix products are in bfloat16.
     """
-    dtype = model.dtype
     with tempfile.TemporaryDirectory() as folder, seeded(None, model.device):
         arguments = TrainingArguments(
             output_dir=folder,
@@ -66,9 +66,10 @@ def fine_tune(
         # Of several GPUs one is used: Trainer would copy the model into threads (DataParallel), and
         # a step would be of more pieces than was asked for.
         arguments._n_gpu = min(arguments.n_gpu, 1)
+        types = {p: p.dtype for p in model.parameters()}
         # Steps as small as these are rounded away in half precision.
-        if any(p.requires_grad and p.dtype != torch.float32 for p in model.parameters()):
-            model.float()
+        if any(p.requires_grad and p.dtype != torch.float32 for p in types):
+            _hold_in(dict.fromkeys(types, torch.float32))
         trainer = Trainer(
             model,
             arguments,
@@ -78,9 +79,14 @@ def fine_tune(
         )
         trainer.remove_callback(PrinterCallback)  # standard output may be JSON
         trainer.train()
-    if model.dtype != dtype:
-        model.to(dtype)  # type: ignore[arg-type]
+    _hold_in(types)
     model.eval()
+
+
+def _hold_in(types: dict[nn.Parameter, torch.dtype]) -> None:
+    """Hold parameters in these types; buffers stay, as the angles of positions must be float32."""
+    for parameter, dtype in types.items():
+        parameter.data = parameter.data.to(dtype)
 
 
 class _AtSteps(TrainerCallback):
