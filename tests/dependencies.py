@@ -18,9 +18,14 @@ _HEAD = """\
 """
 
 
+_NOT_INSTALLED = {"gpu"}
+"""Extras that development does without: what they name is for machines with CUDA."""
+
+
 def direct() -> list[Requirement]:
-    """All that pyproject.toml names, extras included."""
-    extras = PROJECT["optional-dependencies"].values()
+    """All that pyproject.toml names for development, extras included."""
+    all_extras = PROJECT["optional-dependencies"].items()
+    extras = [lines for extra, lines in all_extras if extra not in _NOT_INSTALLED]
     return [*map(Requirement, PROJECT["dependencies"])] + [
         Requirement(line) for lines in extras for line in lines
     ]
