@@ -62,6 +62,16 @@ class EmulatedTensor(torch.Tensor):
         made.held = held
         return made
 
+    @property
+    def data(self) -> torch.Tensor:
+        """The same numbers without their history."""
+        return torch.Tensor.data.__get__(self)  # type: ignore[attr-defined]
+
+    @data.setter
+    def data(self, other: EmulatedTensor) -> None:
+        torch.Tensor.data.__set__(self, other)  # type: ignore[attr-defined]
+        self.held = other.held
+
     def __repr__(self) -> str:
         return f"Emulated({self.held!r})"
 
