@@ -12,12 +12,13 @@ from tests.measures.shared import contexts
 from tests.tiny import tiny_loaded
 from tiltlm.auditing.shifts.shift_reader import ShiftReader
 from tiltlm.contexts.logit_reader import LogitReader
+from tiltlm.labels.label import LabelBase
 from tiltlm.measures.opening import open_pair
 from tiltlm.measures.pair import Pair
 from tiltlm.models.adapted import has_adapters, plain_copy
 from tiltlm.models.fingerprints import fingerprint, stored_fingerprint
 from tiltlm.models.loading import load
-from tiltlm.models.sharing import load_beside, same_body, shared_view
+from tiltlm.models.sharing import can_share, same_body, share, shared_view
 
 HEAD, BODY = ["lm_head"], ["q_proj", "down_proj", "lm_head"]
 
@@ -43,6 +44,12 @@ def saved(folder, kind="llama", **options):
     adapted.peft_config["default"].base_model_name_or_path = str(folder / "base")
     adapted.save_pretrained(folder / "adapter", save_embedding_layers=False)
     return str(folder / "base"), str(folder / "adapter")
+
+
+def load_beside(adapter, base):
+    """As a pair is opened: over the base's weights where it can be, else with its own."""
+    named = LabelBase(name=base.name, sha256=None, seed=base.seed, config=base.config)
+    return share(adapter, base) if can_share(adapter, named) else load(adapter)
 
 
 def logits_of(loaded):

@@ -28,12 +28,12 @@ def exact_product(
 
     Args:
         out: (n, m) float32 or float64; what it holds is not read where beta is 0.
-        left: (n, k), of the same type as ``right``.
+        left: (n, k), of the type of ``right`` or of ``out``.
         right: (k, m).
         alpha: by which the product counts.
         beta: by which that counts which is there.
     """
-    if left.dtype == out.dtype or _gives_float32(left):
+    if left.dtype == right.dtype and (left.dtype == out.dtype or _gives_float32(left)):
         _add(out, left, right, alpha, beta)
         return
     left, (depth, width) = left.to(out.dtype), right.shape

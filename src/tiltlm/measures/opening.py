@@ -13,7 +13,7 @@ from tiltlm.models.memory import fit_together
 from tiltlm.models.names import check_name
 from tiltlm.models.placement import resolve
 from tiltlm.models.places import locate
-from tiltlm.models.sharing import can_share, load_beside
+from tiltlm.models.sharing import can_share, share
 from tiltlm.models.turns import Turns
 from tiltlm.recipes.placement import Placement
 from tiltlm.targets.from_label import bind_given, bind_labelled
@@ -82,7 +82,7 @@ def open_both(
     """
     if model is None or can_share(model, base):
         loaded = load_base(base, placement)
-        return loaded, loaded if model is None else load_beside(model, loaded)
+        return loaded, loaded if model is None else share(model, loaded)
     if not _take_turns(base.name, model, placement):
         return load_base(base, placement), load(model, placement=placement)
     turns = Turns()

@@ -26,9 +26,6 @@ _HALVES = (torch.bfloat16, torch.float16)
 _PROBE_TOKENS = 12
 """Random tokens at which the head is compared with the model."""
 
-_CONVERTED = 1 << 21
-"""Numbers of a head in half precision that are made float32 at once: 8 MiB."""
-
 _TOLERANCE = 1e-3
 """Largest difference of logits that counts as rounding, relative to one more than the largest."""
 
@@ -204,13 +201,9 @@ def float32_product(
         return nn.functional.linear(hidden.to(exact), weight.to(exact), bias)
     rows = hidden.reshape(-1, hidden.shape[-1]).detach()
     raw = torch.empty(len(rows), len(weight), dtype=exact, device=weight.device)
-    if rows.dtype == weight.dtype:
-        exact_product(raw, rows, weight.detach().T)
-    else:  # Means of hidden states have more digits than the weights.
-        step = max(1, _CONVERTED // weight.shape[1])
-        for first in range(0, len(weight), step):
-            tokens = slice(first, first + step)
-            exact_product(raw[:, tokens], rows.to(exact), weight[tokens].detach().to(exact).T)
+    # Means of hidden states have more digits than the weights.
+    rows = rows if rows.dtype == weight.dtype else rows.to(exact)
+    exact_product(raw, rows, weight.detach().T)
     if bias is not None:
         raw += bias
     return raw.view(*hidden.shape[:-1], len(weight))

@@ -143,7 +143,7 @@ def load_tokenizer(name: str | Path) -> PreTrainedTokenizerBase:
     check_name(str(name))
     if is_adapter(name):
         return load_tokenizer(base_of(str(name)).name)
-    return _pretrained_tokenizer(str(name))
+    return _pretrained_tokenizer(str(name), source_folder(str(name)))
 
 
 def _load_pretrained(name: str, placement: Placement | None) -> LoadedModel:
@@ -161,7 +161,7 @@ def _load_pretrained(name: str, placement: Placement | None) -> LoadedModel:
     config, count = checked_config(source, name)
     stored: Any = getattr(config, "dtype", None)
     check_fits(where, count, stored, name)
-    tokenizer = _pretrained_tokenizer(name)
+    tokenizer = _pretrained_tokenizer(name, source)
     try:
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             source,
@@ -251,11 +251,10 @@ def source_folder(name: str) -> str:
     return name
 
 
-def _pretrained_tokenizer(name: str) -> PreTrainedTokenizerBase:
-    """The tokenizer of a folder, a GGUF file or a model on the Hub."""
+def _pretrained_tokenizer(name: str, source: str) -> PreTrainedTokenizerBase:
+    """The tokenizer of a model at its source, as `source_folder` gives it."""
     from transformers import AutoTokenizer
 
-    source = source_folder(name)
     if Path(source).is_dir():
         check_added_tokens(Path(source))
     try:

@@ -95,11 +95,9 @@ def _described_bytes(folder: str, dtype: torch.dtype | None) -> int | None:
 
 def _config_bytes(config: Any, dtype: torch.dtype | None) -> int:
     """Bytes of the weights of a model that is made without any."""
-    import torch
-    from transformers import AutoModelForCausalLM
+    from tiltlm.models.skeleton import skeleton_of
 
-    with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+    model = skeleton_of(config, config.model_type)
     size = (dtype or model.dtype).itemsize
     return sum(p.numel() * size for p in model.parameters())
 

@@ -22,7 +22,7 @@ from tiltlm.labels.label import LabelBase
 from tiltlm.models.adapter import base_of, is_adapter, put_in, read_config
 from tiltlm.models.fingerprints import stored_fingerprint
 from tiltlm.models.folder import check_files, read_adapter_shapes
-from tiltlm.models.loading import LoadedModel, load, source_folder
+from tiltlm.models.loading import LoadedModel, source_folder
 from tiltlm.models.soundness import check_sound
 
 _PLAIN_OPTIONS = (
@@ -36,24 +36,6 @@ it by default."""
 
 _PLAIN_KEY = re.compile(r".+\.lora_[AB]\.weight")
 """Names of the tensors of a plain LoRA; any other would be written into the base's weights."""
-
-
-def load_beside(name: str, base: LoadedModel) -> LoadedModel:
-    """Load a model; an adapter of a base that is loaded already shares its weights.
-
-    Args:
-        name: as for `load`.
-        base: loaded by name and left as it is.
-
-    Raises:
-        ModelError: as `load`.
-        ConfigError: as `load`.
-    """
-    if base.name is not None:
-        named = LabelBase(name=base.name, sha256=None, seed=base.seed, config=base.config)
-        if can_share(name, named):
-            return _sharing(name, base)
-    return load(name)
 
 
 def can_share(name: str, base: LabelBase) -> bool:
@@ -149,8 +131,16 @@ def _is_plain(folder: Path) -> bool:
     return all(_PLAIN_KEY.fullmatch(key) for key in keys)
 
 
-def _sharing(folder: str, base: LoadedModel) -> LoadedModel:
-    """The base with an adapter in it, over the base's own weights."""
+def share(folder: str, base: LoadedModel) -> LoadedModel:
+    """The base with an adapter in it, over the base's own weights.
+
+    Args:
+        folder: of an adapter that `can_share` the base's weights.
+        base: left as it is.
+
+    Raises:
+        ModelError: the adapter is damaged, or does not fit this base.
+    """
     with warnings.catch_warnings():
         # peft warns that head and embedding share a weight, which does no harm: the adapter
         # adds to the head's output only.

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 
 from tiltlm.errors import ModelError, reason_of
 from tiltlm.models.folder import check_numbers, read_json, read_shapes
@@ -107,14 +106,30 @@ def weights_of(config: PreTrainedConfig, where: str) -> int:
     Raises:
         ModelError: no model can be made of it.
     """
+    model = skeleton_of(config, where)
+    tensors = [*model.parameters(), *model.buffers()]
+    return sum(tensor.numel() for tensor in tensors)
+
+
+def skeleton_of(config: PreTrainedConfig, where: str) -> PreTrainedModel:
+    """A model of this config without its weights.
+
+    Args:
+        config: of the model.
+        where: the model, for the message.
+
+    Raises:
+        ModelError: no model can be made of it.
+    """
     try:
         with torch.device("meta"):
-            model: Any = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+            model: PreTrainedModel = AutoModelForCausalLM.from_config(
+                config, trust_remote_code=False
+            )
     except Exception as error:  # Each architecture has checks of its own, or none.
         raise ModelError(
             f"no model can be made of the config: {reason_of(error)}",
             where=where,
             fix="correct the config",
         ) from None
-    tensors = [*model.parameters(), *model.buffers()]
-    return sum(tensor.numel() for tensor in tensors)
+    return model
