@@ -2,6 +2,7 @@
 
 intervals    confidence intervals for rates, means, ratios and paired shares
 comparisons  whether base and model differ, with what it takes to tell
+skewness     how much further an interval reaches where values are skewed
 robust       spreads that a few extreme values do not move; Monte Carlo p-values
 
 Knows nothing of tokens or models. What is named here loads when it is first used.
