@@ -22,8 +22,8 @@ _RESAMPLES = 1999
 """Draws; with so many the quantiles at 2.5 % are draws themselves, none lies between two."""
 
 _LEAST_TAIL = 0.4
-"""The tail of the longer side is divided by the square of how much longer it is, down to this share.
-A sample understates its skewness, as the largest values are those that it is likeliest to lack."""
+"""The tail of the longer side is divided by the square of how much longer it is, at most to this
+share: a sample understates its skewness, as it is likeliest to lack the largest values."""
 
 _LEAST_VARIANCE = 0.02
 """A draw's variance is raised by this share of the sample's, and both are taken in that unit, so
@@ -68,7 +68,7 @@ def stretches(deviations: Sequence[float] | Array, tail: float = 0.025) -> tuple
     drawn.sort()
 
     def reach(tail: float) -> Array:
-        """How far draws lie above 0, and below; so far may the mean be above the true one, or below.
+        """How far draws lie above 0, and how far below; so far may the sample's mean be off.
 
         Args:
             tail: the share of the draws that lie further.
