@@ -1,5 +1,6 @@
 """The public names, and where each lives."""
 
+from .bounded import bounded_ratio as bounded_ratio
 from .comparisons import POWER as POWER
 from .comparisons import RATE as RATE
 from .comparisons import adjust as adjust

@@ -78,10 +78,8 @@ def stretches(deviations: Sequence[float] | Array, tail: float = 0.025) -> tuple
 
     sides = reach(tail)
     longer = int(sides.argmax())
-    skewed = (
-        max(_LEAST_TAIL, float(sides.min() / sides.max()) ** 2) if sides.min() > 0 else _LEAST_TAIL
-    )
-    sides[longer] = reach(skewed * tail)[longer]
+    share = max(0.0, float(sides.min() / sides.max())) ** 2
+    sides[longer] = reach(max(_LEAST_TAIL, share) * tail)[longer]
     below, above = np.maximum(1.0, sides / stats.t.isf(tail, count - 1))
     return float(below), float(above)
 
