@@ -39,7 +39,7 @@ def certified(contexts: int, share: float, generator: np.random.Generator) -> di
         "bounded": bounded_ratio(tops.tolist(), weights.tolist(), largest, ERROR),
     }
     return {
-        name: interval is not None and -LIMIT < interval[0] and interval[1] < LIMIT
+        name: interval is not None and interval[0] > -LIMIT and interval[1] < LIMIT
         for name, interval in intervals.items()
     }
 
