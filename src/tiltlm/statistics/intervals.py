@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import special, stats
 
 from tiltlm.errors import MeasurementError
 from tiltlm.records.base import Estimate, Interval
@@ -105,7 +105,7 @@ def ratio_student(
     if found is None:
         return None
     tail = (1 - confidence) / 2
-    margin = float(stats.t.isf(tail, found.freedom)) * found.error
+    margin = -float(special.stdtrit(found.freedom, tail)) * found.error
     below, above = stretches(found.deviations, tail)
     return found.ratio - below * margin, found.ratio + above * margin
 
@@ -228,7 +228,7 @@ def ratio_p(numerators: Sequence[float], denominators: Sequence[float]) -> float
         return None
     below, above = stretches(found.deviations)
     stretch = below if found.ratio > 0 else above
-    return float(2 * stats.t.sf(abs(found.ratio) / found.error / stretch, found.freedom))
+    return float(2 * special.stdtr(found.freedom, -abs(found.ratio) / found.error / stretch))
 
 
 def paired_shares(

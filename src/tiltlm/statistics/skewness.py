@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 Array = np.ndarray[Any, Any]
 
@@ -80,7 +80,7 @@ def stretches(deviations: Sequence[float] | Array, tail: float = 0.025) -> tuple
     longer = int(sides.argmax())
     share = max(0.0, float(sides.min() / sides.max())) ** 2
     sides[longer] = reach(max(_LEAST_TAIL, share) * tail)[longer]
-    below, above = np.maximum(1.0, sides / stats.t.isf(tail, count - 1))
+    below, above = np.maximum(1.0, sides / -special.stdtrit(count - 1, tail))
     return float(below), float(above)
 
 
