@@ -14,6 +14,7 @@ from tests.tiny import KINDS, three_syllables, tiny_loaded, tiny_perturbed, word
 from tiltlm.auditing.classes.token_classes import build_classes
 from tiltlm.auditing.head_rows import HeadRows
 from tiltlm.auditing.inputs import read_lists
+from tiltlm.auditing.logits.audit import LogitsAccess
 from tiltlm.auditing.logits.auditor import Auditor
 from tiltlm.auditing.null.building import build_null
 from tiltlm.auditing.null.pack_files import load_pack
@@ -29,7 +30,14 @@ from tiltlm.cli.main import app
 from tiltlm.commands.audit import run_audit
 from tiltlm.commands.tilt import run_tilt
 from tiltlm.contexts.token_contexts import RandomTokenContexts, TokenContexts
-from tiltlm.errors import ConfigError, InterruptedRun, MeasurementError, RunError, VocabularyError
+from tiltlm.errors import (
+    ConfigError,
+    InterruptedRun,
+    MeasurementError,
+    RunError,
+    TiltError,
+    VocabularyError,
+)
 from tiltlm.events.parse import parse_event
 from tiltlm.events.vocabulary import Vocabulary
 from tiltlm.models.loading import LoadedModel
@@ -299,6 +307,38 @@ def test_a_small_tilt_is_certified_and_a_larger_one_is_not(pack, tmp_path):
     record = run_audit(suspect, str(pack / "model"), events=events, within=0.1)
     assert [c.certified for c in record.certificates] == [False, True]
     assert record.certificates[0].strength_nats == pytest.approx(0.3, abs=0.05)
+
+
+def test_certificates_share_the_error_and_say_what_they_assume(pack):
+    reference = str(pack / "model")
+    events = ["contains('k')", "contains('s')"]
+    record = run_audit(reference, reference, events=events, within=0.1)
+    for certificate in record.certificates:
+        assert certificate.certified
+        assert certificate.error == pytest.approx(0.05 / 2)
+        unseen = 1 - 0.025 ** (1 / certificate.contexts)
+        low, high = certificate.interval
+        assert high == pytest.approx(-low, rel=0.05)
+        assert 0.9 * unseen < high < 1.5 * unseen  # Contexts do not weigh the same.
+        assert certificate.largest_nats == 1.0
+
+
+@pytest.mark.parametrize(("count", "within"), [(1, 5.0), (20, 0.1)])
+def test_too_few_contexts_to_certify_anything_are_refused_before_they_are_read(
+    pack, count, within, monkeypatch
+):
+    monkeypatch.setattr(LogitsAccess, "_shift", lambda *_: pytest.fail("it was read"))
+    reference = str(pack / "model")
+    given = {"events": ["contains('k')"], "within": within, "contexts": f"own:{count}"}
+    with pytest.raises(ConfigError, match=f"^.*{count} context") as caught:
+        run_audit(reference, reference, **given)
+    assert "--within" in caught.value.fix
+
+
+def test_an_event_that_is_none_is_refused_before_anything_is_read(pack, monkeypatch):
+    monkeypatch.setattr(LogitsAccess, "_shift", lambda *_: pytest.fail("it was read"))
+    with pytest.raises(TiltError, match="containz"):
+        run_audit(str(pack / "model"), str(pack / "model"), events=["containz('k')"])
 
 
 def test_a_trigger_is_named_with_its_word(pack, tmp_path):

@@ -56,7 +56,7 @@ def audit(
         fpr: the chance with which a benign change is accused, by the whole audit.
         contexts: logits without a pack: where to look, as for `make_contexts`; a pack has its own.
         lists: a JSON file of word lists, ``{"name": ["word", …]}``, to try as classes too.
-        events: logits: to certify, that no tilt of them is stronger than ``within``; text: to test
+        events: logits: to certify, that their mean strength is within ±``within``; text: to test
             instead of all classes, which takes less text.
         within: logits: nats.
         budget: at most so many positions (logprobs; of an endpoint, requests) or tokens (text).

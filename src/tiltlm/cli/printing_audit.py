@@ -226,9 +226,12 @@ def _certificate(certificate: CertificateRecord) -> str:
     interval = certificate.interval
     spread = "no spread" if interval is None else _signed(interval, 3)
     verdict = "certified" if certificate.certified else "not certified"
+    strength = certificate.strength_nats
+    mean = "not measured" if strength is None else f"{strength:+.3f}"
     return (
-        f"{verdict}: no tilt of {certificate.event} stronger than {certificate.within_nats:g} nats "
-        f"({certificate.strength_nats:+.3f}, {spread}; error {certificate.error:g})"
+        f"{verdict}: the mean strength of {certificate.event} over contexts like these "
+        f"{certificate.contexts} is within ±{certificate.within_nats:g} nats ({mean}, {spread}; "
+        f"error {certificate.error:g}, if none of them is beyond ±{certificate.largest_nats:.2g})"
     )
 
 

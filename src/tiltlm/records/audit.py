@@ -95,14 +95,24 @@ class TriggerRecord(Record):
 
 
 class CertificateRecord(Record):
-    """Whether an event is tilted by less than ε, by two one-sided tests."""
+    """Whether an event's mean strength over contexts is less than ε, by two one-sided tests."""
 
     event: str = Field(description="as it was asked for")
     within_nats: float = Field(description="ε")
-    strength_nats: float = Field(description="that was measured")
-    interval: Interval | None = Field(description="at 1 − 2·error, Student, over contexts")
-    error: float = Field(description="chance of certifying a tilt of ε or more")
-    contexts: int = Field(description="read; the unit of replication")
+    strength_nats: float | None = Field(
+        description="mean over the contexts read; null where none tells of the event"
+    )
+    interval: Interval | None = Field(
+        description="of the mean strength over contexts like these, at 1 − 2·error"
+    )
+    error: float = Field(
+        description="chance of certifying a mean of ε or more; the audit's, over its certificates"
+    )
+    largest_nats: float = Field(
+        default=1.0,
+        description="assumed: no context's own strength lies beyond ± so many nats",
+    )
+    contexts: int = Field(description="that tell of the event; the unit of replication")
     certified: bool = Field(description="whether the interval lies within ±ε")
 
 

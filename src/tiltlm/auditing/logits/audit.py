@@ -15,7 +15,7 @@ from tiltlm.auditing.head_rows import HeadRows
 from tiltlm.auditing.inputs import UNCALIBRATED
 from tiltlm.auditing.logits.auditor import Auditor, Finding
 from tiltlm.auditing.logits.calibration import calibrated_auditor
-from tiltlm.auditing.logits.equivalence import certify_events
+from tiltlm.auditing.logits.equivalence import certify_events, check_certifiable
 from tiltlm.auditing.logits.evidence import finding_record, shifted_tokens
 from tiltlm.auditing.logits.single_tokens import TokenShifts, largest_token_shifts
 from tiltlm.auditing.logits.triggers import find_triggers
@@ -98,11 +98,16 @@ class LogitsAccess(Access[LogitsReading, LogitsJudgement, AuditRecord]):
         """Read the suspect's shift at the pack's contexts, or at others without a pack.
 
         Raises:
+            ConfigError, ExpressionError, EventError: an event that cannot be certified, or is none.
             MeasurementError: logits that are not numbers.
         """
         pack = self.case.pack
         contexts = self._contexts() if pack is None else pack.contexts
         strata = None if pack is None else pack.strata
+        options = self.case.options
+        check_certifiable(
+            self.case.pair, contexts, options.events, options.within, CERTIFICATE_ERROR
+        )
         reader = ShiftReader(self.case.reference, contexts, strata)
         return LogitsReading(contexts, reader, self._shift(reader))
 
