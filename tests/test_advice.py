@@ -61,6 +61,7 @@ OPTIONS = {
     "--against": ["measure"],
     "--budget": ["audit of"],
     "--by": ["tilt"],
+    "--corpus": ["null build"],
     "--decodes": ["audit of"],
     "--jobs": ["sweep"],
     "--parameters": ["tilt"],

@@ -328,6 +328,7 @@ def test_a_build_that_was_stopped_goes_on_to_the_same_pack(pack, tmp_path, monke
     given = {
         "models": 4,
         "corpora": [f"text:{pack / 'one.txt'}"],
+        "default_corpora": False,
         "contexts": 4,
         "length": 24,
         "steps": (1, 2),

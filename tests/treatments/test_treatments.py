@@ -7,6 +7,7 @@ from transformers import TrainingArguments
 from tests.tiny import tiny_loaded
 from tiltlm.contexts.token_contexts import RandomTokenContexts, TokenContexts
 from tiltlm.treatments.benign import draw_treatment
+from tiltlm.treatments.fine_tuning import fine_tune
 from tiltlm.treatments.quantisation import round_weights
 from tiltlm.treatments.treatment import FineTuning, Lora, Rounding
 
@@ -110,3 +111,12 @@ def test_a_model_in_bfloat16_is_fine_tuned_in_float32_and_keeps_its_types(corpor
 
 def named_tensors(model):
     return [*model.named_parameters(), *model.named_buffers()]
+
+
+def test_a_processor_trains_in_bfloat16_where_it_can(corpora):
+    # transformers takes bf16 for a thing of GPUs, unless it is told that there is none.
+    model = tiny_loaded().model
+    before = [p.clone() for p in model.parameters()]
+    fine_tune(model, corpora["random"], [1], 0, bf16=True)
+    assert any(not torch.equal(p, b) for p, b in zip(model.parameters(), before, strict=True))
+    assert all(p.dtype == torch.float32 for p in model.parameters())

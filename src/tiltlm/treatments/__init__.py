@@ -2,6 +2,7 @@
 
 treatment     the two kinds of benign change, fine-tuning and rounding, applied alike
 benign        benign changes drawn at random, for null packs
+corpora       what benign changes are trained on
 fine_tuning   ordinary fine-tuning on clean text
 quantisation  weights rounded to few bits
 at_use        rounding and merging a layer at a time, where there is no room for a second model

@@ -60,6 +60,7 @@ def fine_tune(
             disable_tqdm=True,
             logging_strategy="no",
             bf16=bf16,
+            use_cpu=model.device.type == "cpu",
             dataloader_pin_memory=model.device.type == "cuda",
         )
         keep_in_place(arguments, model)

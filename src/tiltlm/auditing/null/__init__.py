@@ -3,6 +3,7 @@
 building: `build_null`, which makes a pack.
 drawn: what the first of several processes draws for all of them.
 members: benign changes drawn, made and read one by one.
+plan: what it is to be made of.
 pack: what a pack is, and whether it can serve an audit.
 pack_files: its files, written member by member and read again.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +10,17 @@ import numpy as np
 
 from tiltlm.auditing.models import ModelSource, model_name, open_model
 from tiltlm.auditing.null.drawn import DRAWN, Drawn
-from tiltlm.auditing.null.members import MemberMaker, MemberReader, benign_corpora
+from tiltlm.auditing.null.members import MemberMaker, MemberReader
 from tiltlm.auditing.null.pack import NullPack, member_kinds
 from tiltlm.auditing.null.pack_files import assemble_pack, check_same_build, member_path
-from tiltlm.auditing.shifts.trigger_probes import make_trigger_probes, probe_words, read_words
+from tiltlm.auditing.null.plan import BuildPlan, PackOptions
+from tiltlm.auditing.shifts.trigger_probes import make_trigger_probes
 from tiltlm.codec import of_record
 from tiltlm.contexts import evaluation
 from tiltlm.defaults import AUDIT_CONTEXTS, AUDIT_TOKENS, NULL_MODELS, TRIGGER_WORDS
 from tiltlm.errors import ConfigError, InterruptedRun, ModelError, RunError
 from tiltlm.files import check_out, remove, remove_leftovers
 from tiltlm.launching import claimed_by, joined
-from tiltlm.models.fingerprints import fingerprint
 from tiltlm.models.loading import LoadedModel
 from tiltlm.progress import NoProgress, Progress
 from tiltlm.recipes.placement import Placement
@@ -29,40 +28,7 @@ from tiltlm.records.audit import NullBuilt
 from tiltlm.stopwatch import Stopwatch
 from tiltlm.team import Team
 from tiltlm.treatments.benign import STEPS
-
-
-@dataclass(frozen=True, kw_only=True)
-class BuildPlan:
-    """All that the members of a pack depend on, but for their number.
-
-    Attributes:
-        reference: SHA-256 of the reference's weights.
-        corpora: sources of text to fine-tune on; empty for the default ones.
-        contexts: own samples of the reference at which shifts are read.
-        length: tokens of each.
-        steps: of fine-tuning, to choose from.
-        words: that are tried as triggers.
-        seed: of everything drawn.
-    """
-
-    reference: str
-    corpora: Sequence[str]
-    contexts: int
-    length: int
-    steps: Sequence[int]
-    words: list[str]
-    seed: int
-
-    def as_dict(self) -> dict[str, Any]:
-        """For ``plan.json``."""
-        return {
-            "reference": self.reference,
-            "corpora": list(self.corpora),
-            "contexts": [self.contexts, self.length],
-            "steps": list(self.steps),
-            "words": self.words,
-            "seed": self.seed,
-        }
+from tiltlm.treatments.corpora import FEWEST_CORPORA, gather_corpora
 
 
 def build_null(
@@ -71,6 +37,7 @@ def build_null(
     *,
     models: int = NULL_MODELS,
     corpora: Sequence[str] = (),
+    default_corpora: bool = True,
     contexts: int = AUDIT_CONTEXTS,
     length: int = AUDIT_TOKENS,
     steps: Sequence[int] = STEPS,
@@ -90,8 +57,10 @@ def build_null(
         reference: a name for `load`, or a loaded model.
         out: a new folder; with ``resume`` one that was begun.
         models: how many changes, B. The smallest p-value is 1 / (B + 1).
-        corpora: sources of `make_contexts` to train on; by default the model's own samples and
-            answers, and a text in eight languages.
+        corpora: sources of `make_contexts` to train on, besides the default mix.
+        default_corpora: False to leave out the default mix: the model's own samples and answers, a
+            text in eight languages, and the help, licences, code, tables and documentation of
+            installed packages.
         contexts: own samples of the reference at which shifts are read.
         length: tokens of each.
         steps: of fine-tuning, to choose from.
@@ -106,16 +75,33 @@ def build_null(
         TiltError: any of the tree in `errors`; members that were made are kept.
         InterruptedRun: Ctrl-C or SIGTERM; likewise.
     """
+    options = PackOptions(
+        corpora=corpora, default_corpora=default_corpora, contexts=contexts, length=length,
+        steps=steps, words=words, triggers=triggers, seed=seed,
+    )  # fmt: skip
+    return _build(reference, out, models, options, resume, placement, progress)
+
+
+def _build(
+    reference: ModelSource,
+    out: Path,
+    models: int,
+    options: PackOptions,
+    resume: bool,
+    placement: Placement | None,
+    progress: Progress | None,
+) -> NullBuilt:
+    """What `build_null` does."""
     stopwatch = Stopwatch()
     with joined() as team, claimed_by(team, out) as folder:
-        _check_counts(models, steps)
+        if models < 1:
+            raise ConfigError(
+                f"a pack of {models} models", where="--n", fix="at least 1; 299 is usual"
+            )
+        options.check()
         team.from_first(lambda: _check_folder(folder, resume))
         loaded = team.by_turns(lambda: open_model(reference, placement))
-        given = read_words(triggers) if triggers else []
-        plan = BuildPlan(
-            reference=fingerprint(loaded.model), corpora=corpora, contexts=contexts, length=length,
-            steps=steps, words=probe_words(loaded.vocabulary, given, words), seed=seed,
-        )  # fmt: skip
+        plan = options.plan(loaded)
         _check_same_plan(plan, team.from_first(lambda: _begin(folder, plan)), team)
         team.check_same_folder(folder)
         shown = NoProgress() if progress is None or not team.is_first else progress
@@ -156,13 +142,6 @@ def _interrupted(out: Path, models: int) -> InterruptedRun:
     )
 
 
-def _check_counts(models: int, steps: Sequence[int]) -> None:
-    if models < 1:
-        raise ConfigError(f"a pack of {models} models", where="--n", fix="at least 1; 299 is usual")
-    if not steps or min(steps) < 1:
-        raise ConfigError(f"steps {list(steps)}", where="--steps", fix="such as 4,8,16")
-
-
 def _begin(out: Path, plan: BuildPlan) -> dict[str, Any]:
     """Make the folder, or see that the one to go on with has the same plan."""
     out.mkdir(parents=True, exist_ok=True)
@@ -196,12 +175,14 @@ def _make_pack(
         samples = evaluation.own(
             reference, plan.contexts, plan.length, plan.seed, key, progress.advance
         )
-        corpora = benign_corpora(reference, plan.corpora, plan.seed, key)
+        corpora = gather_corpora(
+            reference, plan.corpora, defaults=plan.default_corpora, seed=plan.seed, key=key
+        )
         return Drawn(samples, make_trigger_probes(reference, plan.words, samples), corpora)
 
     drawn = team.from_first(draw, DRAWN)
     reader = MemberReader(reference, drawn.samples, drawn.probes, team)
-    maker = MemberMaker(reference, reader, drawn.corpora, out, plan.seed, plan.steps)
+    maker = MemberMaker(reference, reader, drawn.corpora.pieces, out, plan.seed, plan.steps)
     missing = team.from_first(
         lambda: [n for n in range(models) if not member_path(out, n).is_file()]
     )
@@ -218,6 +199,8 @@ def _make_pack(
             contexts=drawn.samples,
             probes=drawn.probes,
             strata=reader.strata,
+            corpora={name: pieces.kind for name, pieces in drawn.corpora.pieces.items()},
+            missing=dict(drawn.corpora.missing),
         )
         progress.begin("how benign changes move hidden states", 0)
         return _record_of(assemble_pack(out, shared, models, reader.rows), out, redrawn)
@@ -238,4 +221,17 @@ def _record_of(pack: NullPack, out: Path, redrawn: dict[str, Any]) -> NullBuilt:
         contexts=pack.contexts.kind,
         seconds=0.0,
         redrawn=redrawn,
+        corpora=pack.corpora,
+        missing=pack.missing,
+        notes=_notes(pack),
     )
+
+
+def _notes(pack: NullPack) -> list[str]:
+    """What the maker of a pack should know of it."""
+    if len(pack.corpora) >= FEWEST_CORPORA:
+        return []
+    return [
+        f"Kinds of text that the pack was trained on: {len(pack.corpora)}. It knows little of a "
+        f"suspect that was trained on another; name more with --corpus, to have {FEWEST_CORPORA}."
+    ]

@@ -11,6 +11,7 @@ from tiltlm.auditing.shifts.trigger_probes import TriggerProbes
 from tiltlm.codec import Codec, read_tensor_bytes, tensor_bytes
 from tiltlm.contexts.tensors import contexts_as_tensors, contexts_of_tensors
 from tiltlm.contexts.token_contexts import TokenContexts
+from tiltlm.treatments.corpora import Corpora
 
 
 @dataclass(frozen=True)
@@ -20,12 +21,12 @@ class Drawn:
     Attributes:
         samples: own samples of the reference, at which shifts are read.
         probes: words that may be triggers, in contexts.
-        corpora: what is fine-tuned on, by the name of the corpus.
+        corpora: what is fine-tuned on.
     """
 
     samples: TokenContexts
     probes: TriggerProbes
-    corpora: Mapping[str, TokenContexts]
+    corpora: Corpora
 
 
 def probes_as_tensors(probes: TriggerProbes) -> dict[str, torch.Tensor]:
@@ -57,26 +58,28 @@ def _encode(drawn: Drawn) -> bytes:
         **contexts_as_tensors(drawn.samples, "samples."),
         **probes_as_tensors(drawn.probes),
     }
-    for number, corpus in enumerate(drawn.corpora.values()):
+    for number, corpus in enumerate(drawn.corpora.pieces.values()):
         tensors |= contexts_as_tensors(corpus, f"corpus {number}.")
     about = {
         "samples": drawn.samples.kind,
         "probes": drawn.probes.contexts.kind,
         "words": drawn.probes.words,
-        "corpora": [[name, c.kind, c.in_order] for name, c in drawn.corpora.items()],
+        "corpora": [[name, c.kind, c.in_order] for name, c in drawn.corpora.pieces.items()],
+        "missing": dict(drawn.corpora.missing),
     }
     return tensor_bytes(tensors, about)
 
 
 def _decode(data: bytes) -> Drawn:
     tensors, about = read_tensor_bytes(data)
+    pieces = {
+        name: contexts_of_tensors(tensors, kind, f"corpus {number}.", in_order)
+        for number, (name, kind, in_order) in enumerate(about["corpora"])
+    }
     return Drawn(
         samples=contexts_of_tensors(tensors, about["samples"], "samples."),
         probes=probes_of_tensors(tensors, about["words"], about["probes"]),
-        corpora={
-            name: contexts_of_tensors(tensors, kind, f"corpus {number}.", in_order)
-            for number, (name, kind, in_order) in enumerate(about["corpora"])
-        },
+        corpora=Corpora(pieces, about["missing"]),
     )
 
 

@@ -18,10 +18,7 @@ from tiltlm.auditing.shifts.shift_reader import ShiftReader
 from tiltlm.auditing.shifts.strata import assign_strata
 from tiltlm.auditing.shifts.trigger_probes import TriggerProbes, find_triggered_class
 from tiltlm.codec import TENSOR
-from tiltlm.contexts import evaluation
-from tiltlm.contexts.sources import make_contexts
 from tiltlm.contexts.token_contexts import TokenContexts
-from tiltlm.defaults import CORPUS_PIECE_TOKENS, CORPUS_PIECES
 from tiltlm.errors import MeasurementError
 from tiltlm.models.loading import LoadedModel
 from tiltlm.team import Team
@@ -34,10 +31,6 @@ ATTEMPTS = 20
 
 LARGEST_KL = 2.0
 """Nats a position: a model further from its reference than this is another model."""
-
-
-_CHATS = 32
-"""Requests with the reference's own answers, of the corpora that need no file."""
 
 
 class MemberReader:
@@ -144,34 +137,3 @@ class MemberMaker:
         width = int(self.reference.model.config.get_text_config().hidden_size)
         seed = (self.seed * 100_003 + number) * ATTEMPTS + attempt
         return draw_treatment(seed, tuple(self.corpora), width, self.steps)
-
-
-def benign_corpora(
-    reference: LoadedModel, sources: Sequence[str], seed: int, key: str
-) -> dict[str, TokenContexts]:
-    """What members are fine-tuned on: pieces of text, by the name of their corpus.
-
-    Args:
-        reference: whose tokenizer cuts the text, and which writes its own samples and answers.
-        sources: as for `make_contexts`; without any, the reference's own samples, a text in eight
-            languages and, where the reference can read a request, chats that it answered itself.
-        seed: of what is drawn.
-        key: SHA-256 of the reference's weights, under which what it wrote is cached.
-    """
-    if sources:
-        return {
-            source: make_contexts(
-                source,
-                reference,
-                count=CORPUS_PIECES,
-                length=CORPUS_PIECE_TOKENS,
-                seed=seed,
-                key=key,
-            )
-            for source in sources
-        }
-    # Other samples than those at which shifts are read, which have the seed itself.
-    own = evaluation.own(reference, CORPUS_PIECES // 4, CORPUS_PIECE_TOKENS, seed + 1, key)
-    corpora = {"own samples": own, "languages": evaluation.languages(reference)}
-    chats = evaluation.chats(reference, _CHATS, CORPUS_PIECE_TOKENS, seed + 1, key)
-    return corpora if chats is None else {**corpora, "chat": chats}

@@ -37,6 +37,8 @@ class NullPack:
         trigger_scores: (B,) the largest score of a class that waits for a word.
         kl: (B,) KL(reference ‖ member), nats a position.
         members: (B,) what was done to each, as `Treatment.as_dict` gives it.
+        corpora: where each corpus that members were fine-tuned on comes from, by its name.
+        missing: corpora of the default mix that the pack lacks, and why.
     """
 
     reference: dict[str, str]
@@ -52,6 +54,8 @@ class NullPack:
     trigger_scores: list[float] = field(default_factory=list)
     kl: list[float] = field(default_factory=list)
     members: list[dict[str, Any]] = field(default_factory=list)
+    corpora: dict[str, str] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
 
     @property
     def changes(self) -> Change:

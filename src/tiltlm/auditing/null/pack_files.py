@@ -29,8 +29,9 @@ _BY_MEMBER, _BY_POSITION = ("shifts", "stratum_moves", "masses"), ("ids", "ratio
 """Tensors of each member: some are fields of the pack, the others are in its ``top``."""
 
 
-_SCHEMA = 2
-"""Version of the files. Packs of version 1 lack what members move in each stratum."""
+_SCHEMA = 3
+"""Version of the files. Packs of version 1 lack what members move in each stratum, those of version
+2 where their corpora come from."""
 
 
 def member_path(folder: Path, number: int) -> Path:
@@ -135,6 +136,8 @@ def _write_pack(folder: Path, pack: NullPack, stacked: dict[str, torch.Tensor]) 
             "waiting": pack.trigger_scores,
             "kl": pack.kl,
             "members": pack.members,
+            "corpora": pack.corpora,
+            "missing": pack.missing,
         },
     )
 
@@ -193,6 +196,8 @@ def _pack_of(about: dict[str, Any], tensors: dict[str, torch.Tensor]) -> NullPac
         trigger_scores=about["waiting"],
         kl=about["kl"],
         members=about["members"],
+        corpora=about["corpora"],
+        missing=about["missing"],
     )
 
 
