@@ -70,6 +70,7 @@ OPTIONS = {
     "--fpr": ["audit of"],
     "--include": ["measure"],
     "--lists": ["audit of"],
+    "--n": ["null build"],
     "--null": ["audit of"],
     "--out": ["run", "tilt", "measure", "sweep", "audit of", "null build", "demo"],
     "--over": ["sweep"],

@@ -114,7 +114,10 @@ def parts(one):
 def test_what_the_first_draws_arrives_to_the_bit():
     groups = np.random.default_rng(0).permutation(8).reshape(2, 4)
     drawn = Drawn(
+        {"name": "m", "sha256": "0"},
+        "1",
         contexts(0, "own samples"),
+        torch.tensor([0, 2, 1]),
         TriggerProbes(list("abcdefgh"), contexts(1, "words"), groups),
         Corpora(
             {"text:ü.0": contexts(2, "texts", in_order=True), "samples": contexts(3, "own")},
@@ -131,4 +134,8 @@ def test_what_the_first_draws_arrives_to_the_bit():
     assert found.corpora.missing == drawn.corpora.missing
     for name, corpus in drawn.corpora.pieces.items():
         assert parts(found.corpora.pieces[name]) == parts(corpus)
-    assert {field.name for field in dataclasses.fields(Drawn)} == {"samples", "probes", "corpora"}
+    assert (found.reference, found.vocabulary) == (drawn.reference, drawn.vocabulary)
+    assert torch.equal(found.strata, drawn.strata)
+    assert {field.name for field in dataclasses.fields(Drawn)} == {
+        *("reference", "vocabulary", "samples", "strata", "probes", "corpora")
+    }

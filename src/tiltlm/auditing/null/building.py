@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 
 from tiltlm.auditing.models import ModelSource, model_name, open_model
+from tiltlm.auditing.null.begun import begun_path, check_same_build, read_begun, write_begun
+from tiltlm.auditing.null.drawing import draw
 from tiltlm.auditing.null.drawn import DRAWN, Drawn
 from tiltlm.auditing.null.members import MemberMaker, MemberReader
 from tiltlm.auditing.null.pack import NullPack, member_kinds
-from tiltlm.auditing.null.pack_files import assemble_pack, check_same_build, member_path
+from tiltlm.auditing.null.pack_files import assemble_pack, is_assembled, load_pack, numbers_there
 from tiltlm.auditing.null.plan import BuildPlan, PackOptions
-from tiltlm.auditing.shifts.trigger_probes import make_trigger_probes
 from tiltlm.codec import of_record
-from tiltlm.contexts import evaluation
 from tiltlm.defaults import AUDIT_CONTEXTS, AUDIT_TOKENS, NULL_MODELS, TRIGGER_WORDS
 from tiltlm.errors import ConfigError, InterruptedRun, ModelError, RunError
 from tiltlm.files import check_out, remove, remove_leftovers
@@ -27,8 +27,8 @@ from tiltlm.recipes.placement import Placement
 from tiltlm.records.audit import NullBuilt
 from tiltlm.stopwatch import Stopwatch
 from tiltlm.team import Team
-from tiltlm.treatments.benign import STEPS
-from tiltlm.treatments.corpora import FEWEST_CORPORA, gather_corpora
+from tiltlm.treatments.benign import STEPS, benign_units
+from tiltlm.treatments.corpora import FEWEST_CORPORA
 
 
 def build_null(
@@ -99,7 +99,7 @@ def _build(
                 f"a pack of {models} models", where="--n", fix="at least 1; 299 is usual"
             )
         options.check()
-        team.from_first(lambda: _check_folder(folder, resume))
+        team.from_first(lambda: _check_folder(folder, models, resume))
         loaded = team.by_turns(lambda: open_model(reference, placement))
         plan = options.plan(loaded)
         _check_same_plan(plan, team.from_first(lambda: _begin(folder, plan)), team)
@@ -113,32 +113,36 @@ def _build(
     return built.model_copy(update={"pack": str(out), "seconds": stopwatch.total})
 
 
-def _check_folder(out: Path, resume: bool) -> None:
+def _check_folder(out: Path, models: int, resume: bool) -> None:
     """Refuse a folder with something else in it than a pack that is to be gone on with.
 
     Raises:
-        RunError: it holds a finished pack, or without ``resume`` anything.
+        RunError: it holds a pack of as many members, or without ``resume`` anything.
     """
     if out.is_dir():
         remove_leftovers(out / "plan.json")
-    if not resume or not out.is_dir():
+    if not resume or not (out / "plan.json").is_file():
         check_out(out)
-    elif (out / "null.json").is_file():
-        remove(out / "members")  # A build may have been killed before it did so itself.
-        raise RunError("this pack is finished", where=str(out), fix="name another --out")
-    elif (out / "plan.json").is_file():
-        remove_leftovers(out, within=True)
-    else:
-        check_out(out)
+        return
+    remove_leftovers(out, within=True)
+    if is_assembled(out):
+        count = len(load_pack(out, alone=True).members)
+        if count >= models:
+            remove(out / "members")  # A build may have been killed before it did so itself.
+            raise RunError(
+                f"this pack is finished, with {count} benign changes",
+                where=str(out),
+                fix="ask for more with --n, or name another --out",
+            )
 
 
 def _interrupted(out: Path, models: int) -> InterruptedRun:
     """The error that says what an interrupted build has kept."""
-    kept = sum(member_path(out, number).is_file() for number in range(models))
+    kept = len(numbers_there(out) & {*range(models)})
     return InterruptedRun(
         f"interrupted; {kept} of {models} benign changes are made and kept",
         where=str(out),
-        fix="go on with the same and --resume",
+        fix="go on with the same and --resume; an audit can use those that there are",
     )
 
 
@@ -168,44 +172,40 @@ def _make_pack(
     progress: Progress,
 ) -> NullBuilt:
     """Make what is missing of a pack, in all processes; the first puts it together."""
-    key = plan.reference
-
-    def draw() -> Drawn:
-        progress.begin("the reference's own samples", plan.contexts)
-        samples = evaluation.own(
-            reference, plan.contexts, plan.length, plan.seed, key, progress.advance
-        )
-        corpora = gather_corpora(
-            reference, plan.corpora, defaults=plan.default_corpora, seed=plan.seed, key=key
-        )
-        return Drawn(samples, make_trigger_probes(reference, plan.words, samples), corpora)
-
-    drawn = team.from_first(draw, DRAWN)
-    reader = MemberReader(reference, drawn.samples, drawn.probes, team)
-    maker = MemberMaker(reference, reader, drawn.corpora.pieces, out, plan.seed, plan.steps)
-    missing = team.from_first(
-        lambda: [n for n in range(models) if not member_path(out, n).is_file()]
-    )
+    drawn = team.from_first(lambda: _drawn(reference, name, out, plan, progress), DRAWN)
+    reader = MemberReader(reference, drawn)
+    corpora = drawn.corpora.pieces
+    maker = MemberMaker(reference, reader, corpora, out, plan.seed, plan.steps, models)
+    there = set(team.from_first(lambda: sorted(numbers_there(out) & {*range(models)})))
+    units = [u for u in benign_units(plan.seed, models) if {*u.members} & {*range(models)} - there]
     progress.begin("benign changes", models)
-    finished = models - len(missing)
-    progress.advance(finished)
-    team.share_out(missing, maker.make, lambda done: progress.advance(finished + done))
+    progress.advance(len(there))
+    missing = models - len(there)
+    team.share_out(
+        units,
+        maker.make,
+        lambda done: progress.advance(len(there) + missing * done // len(units)),
+    )
     redrawn = {name: why for part in team.meet(maker.redrawn) for name, why in part.items()}
 
     def assemble() -> NullBuilt:
-        shared = NullPack(
-            reference={"name": name, "sha256": key},
-            vocabulary=reference.vocabulary.fingerprint,
-            contexts=drawn.samples,
-            probes=drawn.probes,
-            strata=reader.strata,
-            corpora={name: pieces.kind for name, pieces in drawn.corpora.pieces.items()},
-            missing=dict(drawn.corpora.missing),
-        )
         progress.begin("how benign changes move hidden states", 0)
-        return _record_of(assemble_pack(out, shared, models, reader.rows), out, redrawn)
+        return _record_of(assemble_pack(out, reader.rows), out, redrawn)
 
     return team.from_first(assemble, of_record(NullBuilt))
+
+
+def _drawn(
+    reference: LoadedModel, name: str, out: Path, plan: BuildPlan, progress: Progress
+) -> Drawn:
+    """What all members are made of and read at: kept from before, or drawn now and kept."""
+    if begun_path(out).is_file():
+        return read_begun(out)
+    if is_assembled(out):
+        read_begun(out)  # says that it is missing
+    drawn = draw(reference, name, plan, progress)
+    write_begun(out, drawn)
+    return drawn
 
 
 def _record_of(pack: NullPack, out: Path, redrawn: dict[str, Any]) -> NullBuilt:
