@@ -130,6 +130,7 @@ def pack(tmp_path_factory):
         folder / "null",
         models=39,
         corpora=corpora,
+        default_corpora=False,
         contexts=32,
         length=24,
         steps=(1, 2, 4),

@@ -16,6 +16,7 @@ from tiltlm.codec import ERROR, JSON, TENSOR, of_record
 from tiltlm.contexts.token_contexts import TokenContexts
 from tiltlm.records.audit import NullBuilt
 from tiltlm.treatments.benign import STEPS, draw_treatment
+from tiltlm.treatments.corpora import Corpora
 
 TREE = [
     kind
@@ -73,6 +74,7 @@ def test_a_record_arrives_as_itself():
     built = NullBuilt(
         pack="p", reference={"name": "m"}, models=2, kinds={"lora": 2}, contexts="own",
         kl_nats={"least": 0.1 + 0.2}, seconds=0.0, redrawn={"1, attempt 0": {"rank": None}},
+        corpora={"a": "text a"}, missing={"b": "why"}, notes=[],
     )  # fmt: skip
     codec = of_record(NullBuilt)
     assert codec.decode(codec.encode(built)) == built
@@ -112,9 +114,15 @@ def parts(one):
 def test_what_the_first_draws_arrives_to_the_bit():
     groups = np.random.default_rng(0).permutation(8).reshape(2, 4)
     drawn = Drawn(
+        {"name": "m", "sha256": "0"},
+        "1",
         contexts(0, "own samples"),
+        torch.tensor([0, 2, 1]),
         TriggerProbes(list("abcdefgh"), contexts(1, "words"), groups),
-        {"text:ü.0": contexts(2, "texts", in_order=True), "samples": contexts(3, "own")},
+        Corpora(
+            {"text:ü.0": contexts(2, "texts", in_order=True), "samples": contexts(3, "own")},
+            {"tables": "there are none"},
+        ),
     )
     found = DRAWN.decode(DRAWN.encode(drawn))
     assert parts(found.samples) == parts(drawn.samples)
@@ -122,7 +130,12 @@ def test_what_the_first_draws_arrives_to_the_bit():
     assert found.probes.words == drawn.probes.words
     assert found.probes.groups.dtype == groups.dtype
     assert np.array_equal(found.probes.groups, groups)
-    assert list(found.corpora) == list(drawn.corpora)
-    for name, corpus in drawn.corpora.items():
-        assert parts(found.corpora[name]) == parts(corpus)
-    assert {field.name for field in dataclasses.fields(Drawn)} == {"samples", "probes", "corpora"}
+    assert list(found.corpora.pieces) == list(drawn.corpora.pieces)
+    assert found.corpora.missing == drawn.corpora.missing
+    for name, corpus in drawn.corpora.pieces.items():
+        assert parts(found.corpora.pieces[name]) == parts(corpus)
+    assert (found.reference, found.vocabulary) == (drawn.reference, drawn.vocabulary)
+    assert torch.equal(found.strata, drawn.strata)
+    assert {field.name for field in dataclasses.fields(Drawn)} == {
+        *("reference", "vocabulary", "samples", "strata", "probes", "corpora")
+    }

@@ -47,7 +47,14 @@ class Bench:
         sources = [f"text:{path}" for path in write_corpora(data, out / "corpora")]
         if not (out / "pack" / "null.json").is_file():
             reference = str(out / "model")
-            build_null(reference, out / "pack", models=models, corpora=sources, resume=True)
+            build_null(
+                reference,
+                out / "pack",
+                models=models,
+                corpora=sources,
+                default_corpora=False,
+                resume=True,
+            )
         self.pack: NullPack = load_pack(out / "pack")
         self.vocabulary = Vocabulary.from_tokenizer(
             self.model.tokenizer, vocabulary_size(self.model.model)

@@ -83,6 +83,7 @@ def _null(place: Place) -> Any:
         place.work / "pack",
         models=6,
         corpora=[f"text:{place.text}"],
+        default_corpora=False,
         contexts=16,
         length=24,
         steps=(1, 2),

@@ -28,6 +28,7 @@ _WARNINGS: tuple[tuple[str, type[Warning]], ...] = (
     ("Model has `tie_word_embeddings=True` and a tied layer is part of the adapter", UserWarning),
     # GPT-2 keeps its weights transposed; peft says that it has taken that into account.
     ("fan_in_fan_out is set to False but the target module is `Conv1D`", UserWarning),
+    ("fan_in_fan_out is set to True but the target module is `torch.nn.Linear`", UserWarning),
 )
 """Beginnings of messages, and their categories."""
 

@@ -89,14 +89,23 @@ def test_the_command_writes_what_the_function_returns(pack, tmp_path, access):
 
 def test_a_pack_is_made_of_a_loaded_reference_as_of_a_named_one(pack, tmp_path):
     options = {"models": 2, "contexts": 4, "length": 24, "steps": (1, 2), "words": 16}
+    options["default_corpora"] = False
     corpora = [f"text:{pack / 'one.txt'}"]
     build_null(reference_of(pack), tmp_path / "named", corpora=corpora, **options)
     loaded = LoadedModel(*worded_loaded(), name="mine")
     built = build_null(loaded, tmp_path / "loaded", corpora=corpora, **options)
     assert built.reference["name"] == "mine"
+    assert built.corpora == {corpora[0]: corpora[0].replace(":", " ", 1)}
+    assert "Kinds of text that the pack was trained on: 1." in built.notes[0]
     first, second = load_pack(tmp_path / "named"), load_pack(tmp_path / "loaded")
     assert torch.equal(first.shifts, second.shifts)
     assert first.reference["sha256"] == second.reference["sha256"]
+
+
+def test_a_pack_needs_some_text_to_train_on(pack, tmp_path):
+    with pytest.raises(ConfigError, match="no text to train on"):
+        build_null(reference_of(pack), tmp_path / "null", default_corpora=False)
+    assert not (tmp_path / "null").exists()
 
 
 def failing():

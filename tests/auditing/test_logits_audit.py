@@ -1,12 +1,10 @@
 """The audit: what moved is named, what is benign is not accused; simulations with known truth."""
 
 import json
-import shutil
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 from tests.devices import logits_of
@@ -16,7 +14,6 @@ from tiltlm.auditing.head_rows import HeadRows
 from tiltlm.auditing.inputs import read_lists
 from tiltlm.auditing.logits.audit import LogitsAccess
 from tiltlm.auditing.logits.auditor import Auditor
-from tiltlm.auditing.null.building import build_null
 from tiltlm.auditing.null.pack_files import load_pack
 from tiltlm.auditing.shifts.head_geometry import HeadGeometry
 from tiltlm.auditing.shifts.shift_reader import ShiftReader
@@ -30,17 +27,9 @@ from tiltlm.cli.main import app
 from tiltlm.commands.audit import run_audit
 from tiltlm.commands.tilt import run_tilt
 from tiltlm.contexts.token_contexts import RandomTokenContexts, TokenContexts
-from tiltlm.errors import (
-    ConfigError,
-    InterruptedRun,
-    MeasurementError,
-    RunError,
-    TiltError,
-    VocabularyError,
-)
+from tiltlm.errors import ConfigError, MeasurementError, TiltError, VocabularyError
 from tiltlm.events.parse import parse_event
 from tiltlm.events.vocabulary import Vocabulary
-from tiltlm.models.loading import LoadedModel
 from tiltlm.progress import NoProgress
 from tiltlm.recipes.tilt import recipe_of
 from tiltlm.targets.logits_processor import TiltLogitsProcessor
@@ -350,87 +339,6 @@ def test_a_trigger_is_named_with_its_word(pack, tmp_path):
     assert record.triggers[0].word == words[9]
     assert record.triggers[0].event == "contains('k')"
     assert record.triggers[0].p_word < 0.01
-
-
-def test_a_build_that_was_stopped_goes_on_to_the_same_pack(pack, tmp_path, monkeypatch):
-    from tiltlm.auditing.null import members
-
-    made = members.write_member
-    count = 0
-
-    def stopping(*arguments):
-        nonlocal count
-        count += 1
-        if count == 3:
-            raise KeyboardInterrupt
-        made(*arguments)
-
-    given = {
-        "models": 4,
-        "corpora": [f"text:{pack / 'one.txt'}"],
-        "contexts": 4,
-        "length": 24,
-        "steps": (1, 2),
-        "words": 16,
-    }
-    build_null(str(pack / "model"), tmp_path / "whole", **given)
-    monkeypatch.setattr(members, "write_member", stopping)
-    with pytest.raises(InterruptedRun, match="2 of 4"):
-        build_null(str(pack / "model"), tmp_path / "stopped", **given)
-    with pytest.raises(ConfigError, match="not finished"):
-        load_pack(tmp_path / "stopped")
-    monkeypatch.setattr(members, "write_member", made)
-    with pytest.raises(RunError, match="other settings"):
-        build_null(str(pack / "model"), tmp_path / "stopped", **{**given, "words": 24}, resume=True)
-    build_null(str(pack / "model"), tmp_path / "stopped", **given, resume=True)
-    whole, again = load_pack(tmp_path / "whole"), load_pack(tmp_path / "stopped")
-    assert torch.equal(whole.shifts, again.shifts)
-    assert (whole.kl, whole.trigger_scores) == (again.kl, again.trigger_scores)
-
-
-@pytest.mark.parametrize(
-    ("name", "left"),
-    [("contexts.lengths", 3), ("probes.ids", 9), ("probes.lengths", None), ("groups", None)],
-)
-def test_a_pack_without_some_of_its_numbers_is_damaged(pack, tmp_path, name, left):
-    shutil.copytree(pack / "null", tmp_path / "null")
-    path = tmp_path / "null/null.safetensors"
-    tensors = load_file(path)
-    whole = tensors.pop(name)
-    if left is not None:
-        tensors[name] = whole[:left].clone()
-    save_file(tensors, path)
-    with pytest.raises(ConfigError, match="the null pack is damaged"):
-        load_pack(tmp_path / "null")
-
-
-def test_a_pack_that_cannot_serve_is_refused(pack, tmp_path):
-    reference, null = str(pack / "model"), pack / "null"
-    with pytest.raises(ConfigError, match="it takes 99"):
-        run_audit(reference, reference, null=null)
-    with pytest.raises(ConfigError, match="there is no null pack"):
-        run_audit(reference, reference, null=tmp_path)
-    other = LoadedModel(worded_loaded(seed=1).model, worded_loaded().tokenizer)
-    other.model.save_pretrained(tmp_path / "other")
-    other.tokenizer.save_pretrained(tmp_path / "other")
-    with pytest.raises(ConfigError, match="another reference"):
-        run_audit(reference, str(tmp_path / "other"), null=null, fpr=0.025)
-    damaged = tmp_path / "damaged"
-    damaged.mkdir()
-    (damaged / "null.json").write_bytes((null / "null.json").read_bytes())
-    (damaged / "null.safetensors").write_bytes((null / "null.safetensors").read_bytes()[:1000])
-    with pytest.raises(ConfigError, match="damaged"):
-        run_audit(reference, reference, null=damaged, fpr=0.025)
-    about = json.loads((null / "null.json").read_text())
-    (damaged / "null.json").write_text(
-        json.dumps({**about, "kl": [], "members": [], "waiting": []})
-    )
-    (damaged / "null.safetensors").write_bytes((null / "null.safetensors").read_bytes())
-    with pytest.raises(ConfigError, match="lengths differ"):
-        run_audit(reference, reference, null=damaged, fpr=0.025)
-    (damaged / "null.json").write_text(json.dumps({**about, "schema_version": 1}))
-    with pytest.raises(ConfigError, match="another version of tiltlm"):
-        run_audit(reference, reference, null=damaged, fpr=0.025)
 
 
 def test_another_tokenizer_is_refused_and_nothing_is_written(pack, tmp_path):

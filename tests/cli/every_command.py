@@ -37,6 +37,7 @@ COMMANDS = {
     "measure": ("measure", "train", "--out", "measure"),
     "null": (
         *("null", "build", "--reference", "gpt2", "--n", 6, "--corpus", "text:text.txt"),
+        "--no-default-corpora",
         *("--out", "null", *PACK),
     ),
     "audit": ("audit", "edit", "--reference", "gpt2", "--null", "null", "--fpr", 0.5),

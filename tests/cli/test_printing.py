@@ -84,11 +84,15 @@ def test_a_plan_for_one_class_and_a_pack_of_one_change(capsys):
         contexts="own samples",
         seconds=1.0,
         redrawn={"0, attempt 0": {}},
+        corpora={"text:a": "text a"},
+        missing={},
+        notes=["Kinds of text that the pack was trained on: 1."],
     )
     print_null(built)
     printed = " ".join(capsys.readouterr().out.split())
     assert "1 benign change of base" in printed
     assert "1 was drawn again: it broke the model" in printed
+    assert "trained on: 1." in printed
 
 
 def measured(*comparisons: Comparison) -> MeasureRecord:

@@ -41,7 +41,8 @@ def null(folder, out, *more):
     return [
         *("null", "build", "--reference", str(folder / "model"), "--out", str(folder / out)),
         *("--n", "8", "--corpus", f"text:{folder / 'text.txt'}", "--contexts", "4"),
-        *("--length", "24", "--steps", "1,2", "--words", "16", "--json", *more),
+        *("--length", "24", "--steps", "1,2", "--words", "16"),
+        *("--no-default-corpora", "--json", *more),
     ]
 
 

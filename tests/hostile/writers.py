@@ -26,7 +26,10 @@ WRITERS = {
         "sweep.json",
     ),
     "null": (
-        ("null", "build", "--reference", "{base}", "--n", "3", "--corpus", "text:{text}", *PACK),
+        (
+            *("null", "build", "--reference", "{base}", "--n", "3", "--corpus", "text:{text}"),
+            *("--no-default-corpora", *PACK),
+        ),
         "null.json",
     ),
     "run": (("run", "quick", *SETS), "result.json"),

@@ -7,13 +7,10 @@ from transformers import TrainingArguments
 from tests.tiny import tiny_loaded
 from tiltlm.contexts.token_contexts import RandomTokenContexts, TokenContexts
 from tiltlm.treatments.benign import draw_treatment
+from tiltlm.treatments.fine_tuning import fine_tune
 from tiltlm.treatments.quantisation import round_weights
-from tiltlm.treatments.treatment import FineTuning, Lora, Rounding
-
-KEYS = [
-    *("method", "corpus", "share", "steps", "batch", "learning_rate"),
-    *("rank", "bits", "group", "seed"),
-]
+from tiltlm.treatments.treatment import FIELDS, FineTuning, Lora
+from tiltlm.treatments.weights import Noise, Pruning, Rounding
 
 
 @pytest.fixture(scope="module")
@@ -22,26 +19,24 @@ def corpora():
     return {"random": TokenContexts(ids, "random")}
 
 
-def test_every_treatment_is_written_with_the_keys_of_both_kinds():
+def test_every_treatment_is_written_with_the_keys_of_all_kinds():
     drawn = [draw_treatment(seed, ["news", "chat"], 64) for seed in range(60)]
-    assert all(list(t.as_dict()) == KEYS for t in drawn)
+    drawn += [Pruning(0.1, 0), Noise(0.01, 0)]
+    assert all(tuple(t.as_dict()) == FIELDS for t in drawn)
     by_method = {t.as_dict()["method"]: t for t in drawn}
-    assert set(by_method) == {"full", "lora", "lora-all", "rounded"}
-    rounded, full = by_method["rounded"].as_dict(), by_method["full"].as_dict()
-    assert [k for k in KEYS if rounded[k] is None and k != "group"] == KEYS[1:7]
-    assert [k for k in KEYS if full[k] is None] == ["rank", "bits", "group"]
+    assert set(by_method) == {"full", "lora", "lora-all", "rounded", "pruned", "noise"}
+    known = {
+        name: {key for key in FIELDS if t.as_dict()[key] is not None}
+        for name, t in by_method.items()
+    }
+    trained = {"method", "corpus", "share", "steps", "batch", "learning_rate", "seed"}
+    assert known["full"] == trained
+    assert known["lora"] == known["lora-all"] == trained | {"rank"}
+    assert known["rounded"] - {"group"} == {"method", "bits", "seed"}
+    assert known["pruned"] == {"method", "pruned", "seed"}
+    assert known["noise"] == {"method", "noise", "seed"}
     assert by_method["rounded"].family.endswith(" bits")
     assert by_method["lora"].family in ("news", "chat")
-
-
-def test_packs_that_exist_name_treatments_as_they_are_drawn_today():
-    # A pack goes on where it was by drawing the same treatments again, so draws must never change.
-    rounded, lora = (draw_treatment(seed, ["news", "chat"], 64).as_dict() for seed in (0, 3))
-    assert list(rounded.values()) == ["rounded", *[None] * 6, 8, 32, 0]
-    assert list(lora.values()) == [
-        *("lora-all", "news", 0.1, 32, 8, 0.002978724072194132),
-        *(2, None, None, 3),
-    ]
 
 
 @pytest.mark.parametrize(
@@ -51,6 +46,10 @@ def test_packs_that_exist_name_treatments_as_they_are_drawn_today():
         FineTuning("random", 1.0, 1, 2, 1e-3, None, seed=1),
         FineTuning("random", 1.0, 1, 2, 1e-3, Lora(2, all_linear=False), seed=1),
         FineTuning("random", 0.1, 1, 2, 1e-3, Lora(2, all_linear=True), seed=1),
+        FineTuning("random", 0.1, 1, 2, 1e-3, Lora(2, all_linear=True, head=True), seed=1),
+        FineTuning("random", 1.0, 1, 2, 1e-1, None, seed=1, momentum=True),
+        Pruning(0.1, seed=1),
+        Noise(0.1, seed=1),
     ],
 )
 def test_a_treatment_changes_a_copy_and_the_same_way_each_time(treatment, corpora):
@@ -110,3 +109,12 @@ def test_a_model_in_bfloat16_is_fine_tuned_in_float32_and_keeps_its_types(corpor
 
 def named_tensors(model):
     return [*model.named_parameters(), *model.named_buffers()]
+
+
+def test_a_processor_trains_in_bfloat16_where_it_can(corpora):
+    # transformers takes bf16 for a thing of GPUs, unless it is told that there is none.
+    model = tiny_loaded().model
+    before = [p.clone() for p in model.parameters()]
+    fine_tune(model, corpora["random"], [1], 0, bf16=True)
+    assert any(not torch.equal(p, b) for p, b in zip(model.parameters(), before, strict=True))
+    assert all(p.dtype == torch.float32 for p in model.parameters())

@@ -167,6 +167,7 @@ def open_case(
     source, base = _open_source(suspect, reference, options)
     sha256 = fingerprint(base.model)
     inputs.check_reference(sha256, base.vocabulary)
+    inputs.complete(base)
     stopwatch.lap("loading")
     by_name = options.endpoint is None and not isinstance(suspect, LoadedModel)
     return AuditCase(

@@ -6,10 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tiltlm.auditing.head_rows import HeadRows
 from tiltlm.auditing.null.pack import NullPack, check_size, member_kinds
-from tiltlm.auditing.null.pack_files import load_pack
+from tiltlm.auditing.null.pack_files import complete_pack, load_pack
+from tiltlm.contexts.logit_reader import LogitReader
 from tiltlm.errors import ConfigError
 from tiltlm.events.vocabulary import Vocabulary
+from tiltlm.models.loading import LoadedModel
 from tiltlm.reading import read_json
 from tiltlm.records.audit import NullRecord
 
@@ -58,6 +61,18 @@ class AuditInputs:
         """
         if self.pack is not None:
             self.pack.check(sha256, vocabulary.fingerprint, self.folder)
+
+    def complete(self, reference: LoadedModel) -> None:
+        """Learn what a pack knows once it is finished, where it is not.
+
+        Args:
+            reference: that the pack was made for.
+
+        Raises:
+            ModelError: its logits are no product of its head.
+        """
+        if self.pack is not None and not len(self.pack.place_covariance):
+            complete_pack(self.pack, HeadRows.of(LogitReader(reference.model).head))
 
     @property
     def null_record(self) -> NullRecord | None:

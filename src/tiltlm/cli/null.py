@@ -22,8 +22,34 @@ Corpora = Annotated[
     typer.Option(
         "--corpus",
         help="Text to fine-tune on: text:FILE, dataset:NAME or chat:FILE.jsonl. May be given more "
-        "than once, which is better. By default the model's own samples and answers, and a text in "
-        "eight languages.",
+        "than once. Comes besides the default mix.",
+    ),
+]
+Reference = Annotated[str, typer.Option(help=f"The model whose benign changes are made: {MODEL}")]
+Number = Annotated[
+    int,
+    typer.Option(
+        min=1, help="How many benign changes; p-values of audits are at least 1 / (n + 1)."
+    ),
+]
+Contexts = Annotated[
+    int, typer.Option(min=4, help="How many own samples of the reference shifts are read at.")
+]
+Length = Annotated[int, typer.Option(min=16, help="Tokens of each of these.")]
+Steps = Annotated[
+    str, typer.Option(help="Numbers of fine-tuning steps to choose from, with commas between.")
+]
+Words = Annotated[int, typer.Option(min=8, help="How many words audits can try as triggers.")]
+Triggers = Annotated[
+    Path | None,
+    typer.Option(help="File with words to try as triggers first: one a line, or a JSON list."),
+]
+NoDefaultCorpora = Annotated[
+    bool,
+    typer.Option(
+        "--no-default-corpora",
+        help="Leave out the default mix of texts: the model's own samples and answers, a text in "
+        "eight languages, and what installed packages carry (help, licences, code, tables, docs).",
     ),
 ]
 
@@ -32,31 +58,16 @@ Corpora = Annotated[
 @with_placement()
 def build(
     *,
-    reference: Annotated[
-        str, typer.Option(help=f"The model whose benign changes are made: {MODEL}")
-    ],
+    reference: Reference,
     out: OutResumed,
-    n: Annotated[
-        int,
-        typer.Option(
-            min=1, help="How many benign changes; p-values of audits are at least 1 / (n + 1)."
-        ),
-    ] = NULL_MODELS,
+    n: Number = NULL_MODELS,
     corpora: Corpora = None,
-    contexts: Annotated[
-        int, typer.Option(min=4, help="How many own samples of the reference shifts are read at.")
-    ] = AUDIT_CONTEXTS,
-    length: Annotated[int, typer.Option(min=16, help="Tokens of each of these.")] = AUDIT_TOKENS,
-    steps: Annotated[
-        str, typer.Option(help="Numbers of fine-tuning steps to choose from, with commas between.")
-    ] = "4,8,16,32",
-    words: Annotated[
-        int, typer.Option(min=8, help="How many words audits can try as triggers.")
-    ] = TRIGGER_WORDS,
-    triggers: Annotated[
-        Path | None,
-        typer.Option(help="File with words to try as triggers first: one a line, or a JSON list."),
-    ] = None,
+    no_default_corpora: NoDefaultCorpora = False,
+    contexts: Contexts = AUDIT_CONTEXTS,
+    length: Length = AUDIT_TOKENS,
+    steps: Steps = "4,8,16,32",
+    words: Words = TRIGGER_WORDS,
+    triggers: Triggers = None,
     seed: Seed = 0,
     placement: Chosen = None,
     resume: Resume = False,
@@ -74,6 +85,7 @@ def build(
             out,
             models=n,
             corpora=corpora or (),
+            default_corpora=not no_default_corpora,
             contexts=contexts,
             length=length,
             steps=_numbers(steps),

@@ -211,7 +211,7 @@ def print_null(built: NullBuilt) -> None:
     if built.redrawn:
         broke = "was drawn again: it" if len(built.redrawn) == 1 else "were drawn again: they"
         console.print(f"{len(built.redrawn)} {broke} broke the model", highlight=False)
-    console.print(f"\n{built.pack}/null.json", highlight=False, markup=False)
+    _print_end(console, built.notes, f"{built.pack}/null.json")
 
 
 def _print_end(console: Console, notes: Sequence[str], last: str) -> None:

@@ -90,10 +90,18 @@ def plain_copy(model: PreTrainedModel) -> PreTrainedModel:
         model: left as it is.
     """
     copied = copy.deepcopy(model)
-    for name, layer in list(linear_layers(copied)):
+    merge_adapters(copied)
+    return copied
+
+
+def merge_adapters(model: nn.Module) -> None:
+    """Put plain layers in place of those with an adapter, which is merged into their weights.
+
+    Args:
+        model: changed in place; a head that had an adapter no longer shares the embedding.
+    """
+    for name, layer in list(linear_layers(model)):
         if plain_layer(layer) is not layer:
             # A new parameter, so that what an adapter adds to the head spares the embedding.
-            weight = nn.Parameter(merged_weight(layer))
-            layer.base_layer.weight = weight
-            copied.set_submodule(name, layer.base_layer)
-    return copied
+            layer.base_layer.weight = nn.Parameter(merged_weight(layer))
+            model.set_submodule(name, layer.base_layer)

@@ -179,6 +179,9 @@ class NullBuilt(Record):
     contexts: str = Field(description="at which shifts were read")
     seconds: float = Field(description="of the whole command")
     redrawn: dict[str, Any] = Field(description="treatments that were drawn again, and why")
+    corpora: dict[str, str] = Field(description="that were trained on, and where they come from")
+    missing: dict[str, str] = Field(description="corpora of the default mix it lacks, and why")
+    notes: list[str] = Field(description="what the maker of the pack should know")
 
 
 class TextFindingRecord(Record):

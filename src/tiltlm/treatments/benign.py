@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from tiltlm.treatments.treatment import FineTuning, Lora, Rounding, Treatment
+from tiltlm.treatments.from_training import MEMBERS, Alone, FromTraining
+from tiltlm.treatments.treatment import FineTuning, Lora, Treatment
+from tiltlm.treatments.weights import Noise, Pruning, Rounding, WeightChange
 
 METHODS = ("full", "full", "lora", "lora-all", "rounded")
-"""Drawn from evenly: two in five train all weights, since what they do has most forms. The others
-are LoRA on the layers that peft takes by default, LoRA on all layers but the head, and rounding."""
+"""Of `draw_treatment`, drawn from evenly: two in five train all weights, since what they do has
+most forms. The others are LoRA on the layers that peft takes by default, LoRA on all layers but the
+head, and rounding."""
+
+TRAININGS = ("full", "full", "sgd full", "lora", "lora-all", "lora-head")
+"""Of a block of `benign_units`: each four members. SGD has momentum."""
+
+WEIGHTS = ("8 bits", "6 bits", "5 bits", "4 bits", "pruned", "noise")
+"""Of a block of `benign_units` besides: each one member, changed without any text."""
 
 STEPS = (4, 8, 16, 32)
 """Steps of fine-tuning."""
@@ -30,17 +40,111 @@ BITS = (8, 6, 5, 4)
 GROUPS = (None, 64, 32)
 """Rounded weights that share a scale; None for all of an output."""
 
+SCALES = (0.3, 0.5, 1.5, 2.0)
+"""Of what a training changed: interpolations with the reference, and extrapolations beyond."""
+
 RATES = (0.01, 0.15)
 """Least and largest learning rate of full fine-tuning, over the model's width."""
 
 LORA_RATE = 5
 """Learning rates of a LoRA are so many times those of full fine-tuning."""
 
+SGD_RATE = 100
+"""Learning rates of SGD with momentum are so many times those of AdamW."""
+
+PRUNED, NOISE = (0.02, 0.2), (0.003, 0.03)
+"""Least and largest share of weights that are pruned, and of noise over the weights' own spread."""
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Members of a pack that are made together.
+
+    Attributes:
+        number: of the unit, from 0.
+        members: their numbers, one after the other.
+        kind: one of `TRAININGS` or of `WEIGHTS`.
+        training: number of the training among all trainings; None where nothing is trained.
+    """
+
+    number: int
+    members: range
+    kind: str
+    training: int | None
+
+    def draw(
+        self,
+        seed: int,
+        corpora: Sequence[str],
+        width: int,
+        steps: Sequence[int] = STEPS,
+        attempt: int = 0,
+    ) -> Alone | FromTraining:
+        """What the members of the unit are.
+
+        Args:
+            seed: of all units.
+            corpora: names to choose from; trainings take all of them in turn.
+            width: hidden size of the model; learning rates go by 1 / width.
+            steps: of fine-tuning, to choose from.
+            attempt: another one is another draw of the same kind, on the same corpus.
+        """
+        draws = np.random.default_rng([seed, self.number, attempt, 40_961])
+        own = int(draws.integers(2**31))
+        if self.training is None:
+            return Alone(_draw_weight_change(draws, self.kind, own))
+        turn, place = divmod(self.training, len(corpora))
+        order = np.random.default_rng([seed, turn, 12_289]).permutation(len(corpora))
+        ordered = sorted(set(steps))
+        end = int(draws.choice(ordered[1:] or ordered))
+        tuning = _draw_tuning(draws, self.kind, corpora[int(order[place])], width, end, own)
+        early = int(draws.choice([s for s in ordered if s < end] or [max(1, end // 2)]))
+        after = _draw_weight_change(draws, str(draws.choice(_MILD)), own)
+        return FromTraining(tuning, early, float(draws.choice(SCALES)), after)
+
+
+_MILD = ("8 bits", "6 bits", "5 bits", "pruned", "noise")
+"""What is done to the weights of a model that was trained."""
+
+
+def benign_units(seed: int, count: int) -> list[Unit]:
+    """The units of which the first members of a pack come.
+
+    Kinds come in blocks, in each of which all have their part, so that small packs have all too.
+
+    Args:
+        seed: the same one gives the same units, and more of them where more members are asked for.
+        count: members that the units have together at least.
+
+    >>> few, more = benign_units(0, 5), benign_units(0, 300)
+    >>> more[: len(few)] == few, len(more[-1].members) in (1, 4)
+    (True, True)
+    """
+    units: list[Unit] = []
+    kinds = _kinds(seed)
+    first = trainings = 0
+    while first < count:
+        kind = next(kinds)
+        trains = kind in TRAININGS
+        members = range(first, first + (MEMBERS if trains else 1))
+        units.append(Unit(len(units), members, kind, trainings if trains else None))
+        first, trainings = members.stop, trainings + trains
+    return units
+
+
+def _kinds(seed: int) -> Iterator[str]:
+    """Kinds of units without end, block after block."""
+    block = 0
+    while True:
+        order = np.random.default_rng([seed, block, 24_593])
+        yield from (str(kind) for kind in order.permutation([*TRAININGS, *WEIGHTS]))
+        block += 1
+
 
 def draw_treatment(
     seed: int, corpora: Sequence[str], width: int, steps: Sequence[int] = STEPS
 ) -> Treatment:
-    """A treatment at random.
+    """A treatment at random, of which one change comes.
 
     Args:
         seed: the same one draws the same treatment.
@@ -51,19 +155,37 @@ def draw_treatment(
     >>> draw_treatment(3, ["news"], 64) == draw_treatment(3, ["news"], 64)
     True
     """
-    generator = np.random.default_rng([seed, 51_966])
-    method = METHODS[int(generator.integers(len(METHODS)))]
+    draws = np.random.default_rng([seed, 51_966])
+    method = METHODS[int(draws.integers(len(METHODS)))]
     if method == "rounded":
-        bits = BITS[int(generator.integers(len(BITS)))]
-        return Rounding(bits, GROUPS[int(generator.integers(len(GROUPS)))], seed)
-    low, high = np.log(RATES)
-    rate = float(np.exp(generator.uniform(low, high))) / width
-    corpus = str(generator.choice(list(corpora)))
-    share = float(generator.choice(SHARES))
-    step_count = int(generator.choice(steps))
-    batch = int(generator.choice(BATCHES))
+        return _draw_weight_change(draws, f"{BITS[int(draws.integers(len(BITS)))]} bits", seed)
+    corpus = str(draws.choice(list(corpora)))
+    return _draw_tuning(draws, method, corpus, width, int(draws.choice(steps)), seed)
+
+
+def _draw_tuning(
+    draws: np.random.Generator, method: str, corpus: str, width: int, steps: int, seed: int
+) -> FineTuning:
+    rate = _log_uniform(draws, RATES) / width
+    share, batch = float(draws.choice(SHARES)), int(draws.choice(BATCHES))
+    momentum = method.startswith("sgd")
     lora = None
-    if method != "full":
-        lora = Lora(int(generator.choice(RANKS)), all_linear=method == "lora-all")
+    if "lora" in method:
+        rank = int(draws.choice(RANKS))
+        lora = Lora(rank, all_linear=method != "lora", head=method == "lora-head")
         rate *= LORA_RATE
-    return FineTuning(corpus, share, step_count, batch, rate, lora, seed)
+    if momentum:
+        rate *= SGD_RATE
+    return FineTuning(corpus, share, steps, batch, rate, lora, seed, momentum)
+
+
+def _draw_weight_change(draws: np.random.Generator, kind: str, seed: int) -> WeightChange:
+    if kind == "pruned":
+        return Pruning(_log_uniform(draws, PRUNED), seed)
+    if kind == "noise":
+        return Noise(_log_uniform(draws, NOISE), seed)
+    return Rounding(int(kind.split()[0]), GROUPS[int(draws.integers(len(GROUPS)))], seed)
+
+
+def _log_uniform(draws: np.random.Generator, between: tuple[float, float]) -> float:
+    return float(np.exp(draws.uniform(*np.log(between))))

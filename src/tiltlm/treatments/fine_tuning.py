@@ -12,6 +12,7 @@ from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArgu
 from transformers.trainer_callback import PrinterCallback
 
 from tiltlm.contexts.token_contexts import TokenContexts, collate
+from tiltlm.models.precision import Precision, lower_precision
 from tiltlm.models.seeding import seeded
 from tiltlm.models.trainer_device import keep_in_place
 
@@ -20,6 +21,9 @@ BATCH = 4
 
 LEARNING_RATE = 2e-5
 """Of AdamW, the same from the first step to the last."""
+
+_MOMENTUM = 0.9
+"""Of SGD."""
 
 
 def fine_tune(
@@ -32,8 +36,9 @@ def fine_tune(
     batch: int = BATCH,
     learning_rate: float = LEARNING_RATE,
     bf16: bool = False,
+    momentum: bool = False,
 ) -> None:
-    """Train a model by AdamW at a constant rate.
+    """Train a model by AdamW, or SGD with momentum, at a constant rate.
 
     Args:
         model: changed in place, and left in evaluation mode; its parameters that require
@@ -44,39 +49,25 @@ def fine_tune(
         seed: of the order of contexts; the caller's random state is left alone.
         act: told the step; the model is in evaluation mode meanwhile.
         batch: contexts a step.
-        learning_rate: of AdamW.
+        learning_rate: of the optimizer.
         bf16: whether matrix products are in bfloat16.
+        momentum: whether the optimizer is SGD with momentum instead of AdamW.
     """
     with tempfile.TemporaryDirectory() as folder, seeded(None, model.device):
-        arguments = TrainingArguments(
-            output_dir=folder,
-            max_steps=max(milestones),
-            per_device_train_batch_size=batch,
-            learning_rate=learning_rate,
-            lr_scheduler_type="constant",
-            save_strategy="no",
-            report_to=[],
-            seed=seed,
-            disable_tqdm=True,
-            logging_strategy="no",
-            bf16=bf16,
-            dataloader_pin_memory=model.device.type == "cuda",
-        )
-        keep_in_place(arguments, model)
-        # Of several GPUs one is used: Trainer would copy the model into threads (DataParallel), and
-        # a step would be of more pieces than was asked for.
-        arguments._n_gpu = min(arguments.n_gpu, 1)
+        arguments = _arguments(model, folder, max(milestones), seed, batch, learning_rate)
         types = {p: p.dtype for p in model.parameters()}
         # Steps as small as these are rounded away in half precision.
         if any(p.requires_grad and p.dtype != torch.float32 for p in types):
             _hold_in(dict.fromkeys(types, torch.float32))
-        trainer = Trainer(
+        trainer = _CleanTrainer(
             model,
             arguments,
             data_collator=_batch_with_labels,
             train_dataset=_Labelled(clean),
             callbacks=[_AtSteps(milestones, act)] if act else None,
+            optimizers=(_sgd(model, learning_rate) if momentum else None, None),
         )
+        trainer.precision = "bfloat16" if bf16 else "float32"
         trainer.remove_callback(PrinterCallback)  # standard output may be JSON
         trainer.train()
     _hold_in(types)
@@ -87,6 +78,49 @@ def _hold_in(types: dict[nn.Parameter, torch.dtype]) -> None:
     """Hold parameters in these types; buffers stay, as the angles of positions must be float32."""
     for parameter, dtype in types.items():
         parameter.data = parameter.data.to(dtype)
+
+
+def _arguments(
+    model: PreTrainedModel, folder: str, steps: int, seed: int, batch: int, learning_rate: float
+) -> TrainingArguments:
+    """Of a trainer that leaves the model where it lies, and writes nothing."""
+    arguments = TrainingArguments(
+        output_dir=folder,
+        max_steps=steps,
+        per_device_train_batch_size=batch,
+        learning_rate=learning_rate,
+        lr_scheduler_type="constant",
+        save_strategy="no",
+        report_to=[],
+        seed=seed,
+        disable_tqdm=True,
+        logging_strategy="no",
+        dataloader_pin_memory=model.device.type == "cuda",
+    )
+    keep_in_place(arguments, model)
+    # Of several GPUs one is used: Trainer would copy the model into threads (DataParallel), and a
+    # step would be of more pieces than was asked for.
+    arguments._n_gpu = min(arguments.n_gpu, 1)
+    return arguments
+
+
+def _sgd(model: PreTrainedModel, learning_rate: float) -> torch.optim.Optimizer:
+    trained = [p for p in model.parameters() if p.requires_grad]
+    return torch.optim.SGD(trained, learning_rate, momentum=_MOMENTUM)
+
+
+class _CleanTrainer(Trainer):
+    """Trains in a precision that is left behind with each step.
+
+    With ``bf16`` among its arguments a trainer would put the model's own ``forward`` into bfloat16,
+    and leave it there, so that what is read of the model afterwards would be in bfloat16 too.
+    """
+
+    precision: Precision = "float32"
+
+    def compute_loss(self, model: Any, *arguments: Any, **options: Any) -> Any:
+        with lower_precision(model, self.precision):
+            return super().compute_loss(model, *arguments, **options)
 
 
 class _AtSteps(TrainerCallback):

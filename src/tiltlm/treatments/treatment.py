@@ -1,26 +1,31 @@
-"""The two kinds of benign change: fine-tuning on clean text, and rounding weights to few bits.
+"""A benign change of a model, and ordinary fine-tuning, the commonest of them.
 
-Both are applied alike, and written to JSON with the same keys, those of the other kind null.
+All are applied alike, and written to JSON with the same keys, those of other kinds null.
 """
 
 from __future__ import annotations
 
-import copy
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from peft import LoraConfig, get_peft_model
 
 from tiltlm.contexts.token_contexts import TokenContexts
+from tiltlm.models.adapted import linear_layers, merge_adapters, plain_copy
 from tiltlm.models.loading import LoadedModel
 from tiltlm.models.precision import resolve_precision
 from tiltlm.models.seeding import seeded
 from tiltlm.treatments.fine_tuning import fine_tune
-from tiltlm.treatments.quantisation import round_weights
+
+FIELDS = (
+    *("method", "corpus", "share", "steps", "batch", "learning_rate", "rank"),
+    *("scale", "bits", "group", "pruned", "noise", "seed"),
+)
+"""Keys of every treatment in JSON: how it was made, what it was trained on and how, and what was
+done to the weights besides. See `FineTuning`, `weights` and `from_training`."""
 
 _LARGE = 20_000_000
 """Parameters from which on casting weights costs less than products in bfloat16 save."""
@@ -41,7 +46,7 @@ class Treatment(ABC):
     @property
     @abstractmethod
     def family(self) -> str:
-        """What treatments of like effect share: the corpus, or the number of bits."""
+        """What treatments of like effect share: the corpus, or what was done to the weights."""
 
     def apply(self, reference: LoadedModel, corpora: Mapping[str, TokenContexts]) -> LoadedModel:
         """A copy of a model with the change.
@@ -50,17 +55,34 @@ class Treatment(ABC):
             reference: left as it is.
             corpora: pieces of text by the name of their corpus.
         """
-        model: Any = copy.deepcopy(reference.model)
-        model.requires_grad_(True)
+        model = own_copy(reference)
         return LoadedModel(self._change(model, corpora), reference.tokenizer)
 
     @abstractmethod
     def as_dict(self) -> dict[str, Any]:
-        """The treatment for JSON: ``method``, the fields of both kinds, ``seed``."""
+        """The treatment for JSON, with the keys `FIELDS`."""
 
     @abstractmethod
     def _change(self, model: Any, corpora: Mapping[str, TokenContexts]) -> Any:
         """The model, changed in place or not, with the change in its own weights."""
+
+
+def own_copy(reference: LoadedModel) -> Any:
+    """A copy of a model without adapters, all of whose weights can be trained."""
+    model: Any = plain_copy(reference.model)
+    model.requires_grad_(True)
+    return model
+
+
+def described(method: str, seed: int, **known: Any) -> dict[str, Any]:
+    """A treatment for JSON.
+
+    Args:
+        method: how it was made.
+        seed: of it.
+        known: whatever else of `FIELDS` there is to say.
+    """
+    return {name: {"method": method, "seed": seed, **known}.get(name) for name in FIELDS}
 
 
 @dataclass(frozen=True)
@@ -71,14 +93,19 @@ class Lora:
         rank: of each.
         all_linear: whether all linear layers but the head get one, or those that peft takes by
             default for the architecture.
+        head: whether the head gets one too.
     """
 
     rank: int
     all_linear: bool
+    head: bool = False
 
     def on(self, model: Any) -> Any:
         """A model with new adapters; where peft knows no default layers, on all linear ones."""
         options: dict[str, Any] = {"r": self.rank, "lora_alpha": 2 * self.rank}
+        if self.head:
+            names = [name for name, _ in linear_layers(model)]
+            return get_peft_model(model, LoraConfig(**options, target_modules=names))
         if not self.all_linear:
             try:
                 return get_peft_model(model, LoraConfig(**options))
@@ -89,16 +116,17 @@ class Lora:
 
 @dataclass(frozen=True)
 class FineTuning(Treatment):
-    """Ordinary fine-tuning by AdamW on clean text.
+    """Ordinary fine-tuning on clean text.
 
     Attributes:
         corpus: name of the text.
         share: of the corpus's pieces that are used, drawn anew for each treatment.
-        steps: of AdamW.
+        steps: of the optimizer.
         batch: pieces a step.
-        learning_rate: of AdamW.
+        learning_rate: of the optimizer.
         lora: the adapters that are trained; None to train all weights.
         seed: of adapters, of the pieces, and of their order.
+        momentum: whether the optimizer is SGD with momentum instead of AdamW.
     """
 
     corpus: str
@@ -108,6 +136,7 @@ class FineTuning(Treatment):
     learning_rate: float
     lora: Lora | None
     seed: int
+    momentum: bool = False
 
     @property
     def family(self) -> str:
@@ -116,70 +145,64 @@ class FineTuning(Treatment):
 
     @property
     def method(self) -> str:
-        """``full``, ``lora`` or ``lora-all``."""
-        if self.lora is None:
-            return "full"
-        return "lora-all" if self.lora.all_linear else "lora"
+        """``full``, ``lora``, ``lora-all`` or ``lora-head``, with ``sgd`` before it."""
+        name = "full"
+        if self.lora is not None:
+            name = "lora-all" if self.lora.all_linear else "lora"
+            name = "lora-head" if self.lora.head else name
+        return f"sgd {name}" if self.momentum else name
 
     def as_dict(self) -> dict[str, Any]:
         """See `Treatment`."""
-        return {
-            "method": self.method,
-            "corpus": self.corpus,
-            "share": self.share,
-            "steps": self.steps,
-            "batch": self.batch,
-            "learning_rate": self.learning_rate,
-            "rank": None if self.lora is None else self.lora.rank,
-            "bits": None,
-            "group": None,
-            "seed": self.seed,
-        }
+        return described(
+            self.method,
+            self.seed,
+            corpus=self.corpus,
+            share=self.share,
+            steps=self.steps,
+            batch=self.batch,
+            learning_rate=self.learning_rate,
+            rank=None if self.lora is None else self.lora.rank,
+        )
 
-    def _change(self, model: Any, corpora: Mapping[str, TokenContexts]) -> Any:
+    def train(
+        self,
+        model: Any,
+        corpora: Mapping[str, TokenContexts],
+        at: Mapping[int, Callable[[Any], None]] | None = None,
+    ) -> Any:
+        """Train a model.
+
+        Args:
+            model: whose weights can all be trained; changed in place.
+            corpora: pieces of text by the name of their corpus.
+            at: what is called after some steps, with the model as it is by then, in evaluation
+                mode and perhaps with adapters; it is to be left so.
+
+        Returns:
+            ``model``, all adapters merged.
+        """
         pieces = corpora[self.corpus]
         count = min(len(pieces), max(_FEWEST_PIECES, round(self.share * len(pieces))))
         draws = np.random.default_rng([self.seed, 47_806])
         chosen = draws.choice(len(pieces), size=count, replace=False)
         with seeded(self.seed, model.device):
             trained = model if self.lora is None else self.lora.on(model)
+        acts = at or {}
         fine_tune(
             trained,
             pieces.choose([int(i) for i in chosen]),
-            [self.steps],
+            sorted({*acts, self.steps}),
             self.seed,
+            lambda step: acts[step](model) if step in acts else None,
             batch=self.batch,
             learning_rate=self.learning_rate,
             bf16=model.num_parameters() > _LARGE
             and resolve_precision("auto", model.device) == "bfloat16",
+            momentum=self.momentum,
         )
-        return trained if self.lora is None else trained.merge_and_unload()
-
-
-@dataclass(frozen=True)
-class Rounding(Treatment):
-    """The weights of linear layers rounded to few bits, stochastically.
-
-    Attributes:
-        bits: of each weight.
-        group: weights that share a scale; None for all of an output.
-        seed: of what is rounded up and what down.
-    """
-
-    bits: int
-    group: int | None
-    seed: int
-
-    @property
-    def family(self) -> str:
-        """The number of bits."""
-        return f"{self.bits} bits"
-
-    def as_dict(self) -> dict[str, Any]:
-        """See `Treatment`."""
-        trained = ("corpus", "share", "steps", "batch", "learning_rate", "rank")
-        return {"method": "rounded", **dict.fromkeys(trained), **asdict(self)}
+        merge_adapters(model)
+        return model
 
     def _change(self, model: Any, corpora: Mapping[str, TokenContexts]) -> Any:
-        round_weights(model, self.bits, self.group, torch.Generator().manual_seed(self.seed))
-        return model
+        return self.train(model, corpora)

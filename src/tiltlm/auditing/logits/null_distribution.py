@@ -65,7 +65,8 @@ class NullDistribution:
         Args:
             filters: for each component.
             null: B benign changes.
-            trigger_scores: (B,) largest score of a triggered class in each, if words were tried.
+            trigger_scores: (B,) largest score of a triggered class in each, if words were tried;
+                NaN where they were not.
             families: (B,) of what kind each is.
             on_family: called when the members of a family are scored, by each of the filters.
         """
@@ -84,9 +85,9 @@ class NullDistribution:
             maxima.append(largest / _unit(largest))
         trigger_unit = 1.0
         if trigger_scores is not None:
-            trigger_unit = _unit(trigger_scores)
+            trigger_unit = _unit(trigger_scores[~np.isnan(trigger_scores)])
             maxima.append(trigger_scores / trigger_unit)
-        return cls(np.max(maxima, 0), class_spreads, units, trigger_unit)
+        return cls(np.nanmax(maxima, 0), class_spreads, units, trigger_unit)
 
     def count_reaching(self, scores: Array) -> Array:
         """How many benign changes have a maximum of at least each of some scores.

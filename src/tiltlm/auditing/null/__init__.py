@@ -1,10 +1,14 @@
 """The null: packs of benign changes of a reference, which calibrate the audits of its suspects.
 
 building: `build_null`, which makes a pack.
-drawn: what the first of several processes draws for all of them.
-members: benign changes drawn, made and read one by one.
+drawing: draws what all members are made of and read at.
+drawn: that, as the first of several processes hands it on to all of them.
+begun: the same kept in the pack's folder, so that it can be gone on with.
+members: benign changes drawn, made and read.
+member_files: a file for each, while a pack is being made.
+plan: what it is to be made of.
 pack: what a pack is, and whether it can serve an audit.
-pack_files: its files, written member by member and read again.
+pack_files: its files, put together of the members' and read again.
 
 The public names stand in `__init__.pyi`; each loads when it is first used.
 """

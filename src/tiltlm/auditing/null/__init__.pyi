@@ -3,7 +3,6 @@
 from .building import build_null as build_null
 from .members import MemberMaker as MemberMaker
 from .members import MemberReader as MemberReader
-from .members import benign_corpora as benign_corpora
 from .pack import NullPack as NullPack
 from .pack import check_size as check_size
 from .pack import member_families as member_families

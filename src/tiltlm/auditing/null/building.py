@@ -3,66 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tiltlm.auditing.models import ModelSource, model_name, open_model
+from tiltlm.auditing.null.begun import begun_path, check_same_build, read_begun, write_begun
+from tiltlm.auditing.null.drawing import draw
 from tiltlm.auditing.null.drawn import DRAWN, Drawn
-from tiltlm.auditing.null.members import MemberMaker, MemberReader, benign_corpora
+from tiltlm.auditing.null.members import MemberMaker, MemberReader
 from tiltlm.auditing.null.pack import NullPack, member_kinds
-from tiltlm.auditing.null.pack_files import assemble_pack, check_same_build, member_path
-from tiltlm.auditing.shifts.trigger_probes import make_trigger_probes, probe_words, read_words
+from tiltlm.auditing.null.pack_files import assemble_pack, is_assembled, load_pack, numbers_there
+from tiltlm.auditing.null.plan import BuildPlan, PackOptions
 from tiltlm.codec import of_record
-from tiltlm.contexts import evaluation
 from tiltlm.defaults import AUDIT_CONTEXTS, AUDIT_TOKENS, NULL_MODELS, TRIGGER_WORDS
 from tiltlm.errors import ConfigError, InterruptedRun, ModelError, RunError
 from tiltlm.files import check_out, remove, remove_leftovers
 from tiltlm.launching import claimed_by, joined
-from tiltlm.models.fingerprints import fingerprint
 from tiltlm.models.loading import LoadedModel
 from tiltlm.progress import NoProgress, Progress
 from tiltlm.recipes.placement import Placement
 from tiltlm.records.audit import NullBuilt
 from tiltlm.stopwatch import Stopwatch
 from tiltlm.team import Team
-from tiltlm.treatments.benign import STEPS
-
-
-@dataclass(frozen=True, kw_only=True)
-class BuildPlan:
-    """All that the members of a pack depend on, but for their number.
-
-    Attributes:
-        reference: SHA-256 of the reference's weights.
-        corpora: sources of text to fine-tune on; empty for the default ones.
-        contexts: own samples of the reference at which shifts are read.
-        length: tokens of each.
-        steps: of fine-tuning, to choose from.
-        words: that are tried as triggers.
-        seed: of everything drawn.
-    """
-
-    reference: str
-    corpora: Sequence[str]
-    contexts: int
-    length: int
-    steps: Sequence[int]
-    words: list[str]
-    seed: int
-
-    def as_dict(self) -> dict[str, Any]:
-        """For ``plan.json``."""
-        return {
-            "reference": self.reference,
-            "corpora": list(self.corpora),
-            "contexts": [self.contexts, self.length],
-            "steps": list(self.steps),
-            "words": self.words,
-            "seed": self.seed,
-        }
+from tiltlm.treatments.benign import STEPS, benign_units
+from tiltlm.treatments.corpora import FEWEST_CORPORA
 
 
 def build_null(
@@ -71,6 +37,7 @@ def build_null(
     *,
     models: int = NULL_MODELS,
     corpora: Sequence[str] = (),
+    default_corpora: bool = True,
     contexts: int = AUDIT_CONTEXTS,
     length: int = AUDIT_TOKENS,
     steps: Sequence[int] = STEPS,
@@ -90,8 +57,10 @@ def build_null(
         reference: a name for `load`, or a loaded model.
         out: a new folder; with ``resume`` one that was begun.
         models: how many changes, B. The smallest p-value is 1 / (B + 1).
-        corpora: sources of `make_contexts` to train on; by default the model's own samples and
-            answers, and a text in eight languages.
+        corpora: sources of `make_contexts` to train on, besides the default mix.
+        default_corpora: False to leave out the default mix: the model's own samples and answers, a
+            text in eight languages, and the help, licences, code, tables and documentation of
+            installed packages.
         contexts: own samples of the reference at which shifts are read.
         length: tokens of each.
         steps: of fine-tuning, to choose from.
@@ -106,16 +75,33 @@ def build_null(
         TiltError: any of the tree in `errors`; members that were made are kept.
         InterruptedRun: Ctrl-C or SIGTERM; likewise.
     """
+    options = PackOptions(
+        corpora=corpora, default_corpora=default_corpora, contexts=contexts, length=length,
+        steps=steps, words=words, triggers=triggers, seed=seed,
+    )  # fmt: skip
+    return _build(reference, out, models, options, resume, placement, progress)
+
+
+def _build(
+    reference: ModelSource,
+    out: Path,
+    models: int,
+    options: PackOptions,
+    resume: bool,
+    placement: Placement | None,
+    progress: Progress | None,
+) -> NullBuilt:
+    """What `build_null` does."""
     stopwatch = Stopwatch()
     with joined() as team, claimed_by(team, out) as folder:
-        _check_counts(models, steps)
-        team.from_first(lambda: _check_folder(folder, resume))
+        if models < 1:
+            raise ConfigError(
+                f"a pack of {models} models", where="--n", fix="at least 1; 299 is usual"
+            )
+        options.check()
+        team.from_first(lambda: _check_folder(folder, models, resume))
         loaded = team.by_turns(lambda: open_model(reference, placement))
-        given = read_words(triggers) if triggers else []
-        plan = BuildPlan(
-            reference=fingerprint(loaded.model), corpora=corpora, contexts=contexts, length=length,
-            steps=steps, words=probe_words(loaded.vocabulary, given, words), seed=seed,
-        )  # fmt: skip
+        plan = options.plan(loaded)
         _check_same_plan(plan, team.from_first(lambda: _begin(folder, plan)), team)
         team.check_same_folder(folder)
         shown = NoProgress() if progress is None or not team.is_first else progress
@@ -127,40 +113,37 @@ def build_null(
     return built.model_copy(update={"pack": str(out), "seconds": stopwatch.total})
 
 
-def _check_folder(out: Path, resume: bool) -> None:
+def _check_folder(out: Path, models: int, resume: bool) -> None:
     """Refuse a folder with something else in it than a pack that is to be gone on with.
 
     Raises:
-        RunError: it holds a finished pack, or without ``resume`` anything.
+        RunError: it holds a pack of as many members, or without ``resume`` anything.
     """
     if out.is_dir():
         remove_leftovers(out / "plan.json")
-    if not resume or not out.is_dir():
+    if not resume or not (out / "plan.json").is_file():
         check_out(out)
-    elif (out / "null.json").is_file():
-        remove(out / "members")  # A build may have been killed before it did so itself.
-        raise RunError("this pack is finished", where=str(out), fix="name another --out")
-    elif (out / "plan.json").is_file():
-        remove_leftovers(out, within=True)
-    else:
-        check_out(out)
+        return
+    remove_leftovers(out, within=True)
+    if is_assembled(out):
+        count = len(load_pack(out, alone=True).members)
+        if count >= models:
+            remove(out / "members")  # A build may have been killed before it did so itself.
+            raise RunError(
+                f"this pack is finished, with {count} benign changes",
+                where=str(out),
+                fix="ask for more with --n, or name another --out",
+            )
 
 
 def _interrupted(out: Path, models: int) -> InterruptedRun:
     """The error that says what an interrupted build has kept."""
-    kept = sum(member_path(out, number).is_file() for number in range(models))
+    kept = len(numbers_there(out) & {*range(models)})
     return InterruptedRun(
         f"interrupted; {kept} of {models} benign changes are made and kept",
         where=str(out),
-        fix="go on with the same and --resume",
+        fix="go on with the same and --resume; an audit can use those that there are",
     )
-
-
-def _check_counts(models: int, steps: Sequence[int]) -> None:
-    if models < 1:
-        raise ConfigError(f"a pack of {models} models", where="--n", fix="at least 1; 299 is usual")
-    if not steps or min(steps) < 1:
-        raise ConfigError(f"steps {list(steps)}", where="--steps", fix="such as 4,8,16")
 
 
 def _begin(out: Path, plan: BuildPlan) -> dict[str, Any]:
@@ -189,40 +172,40 @@ def _make_pack(
     progress: Progress,
 ) -> NullBuilt:
     """Make what is missing of a pack, in all processes; the first puts it together."""
-    key = plan.reference
-
-    def draw() -> Drawn:
-        progress.begin("the reference's own samples", plan.contexts)
-        samples = evaluation.own(
-            reference, plan.contexts, plan.length, plan.seed, key, progress.advance
-        )
-        corpora = benign_corpora(reference, plan.corpora, plan.seed, key)
-        return Drawn(samples, make_trigger_probes(reference, plan.words, samples), corpora)
-
-    drawn = team.from_first(draw, DRAWN)
-    reader = MemberReader(reference, drawn.samples, drawn.probes, team)
-    maker = MemberMaker(reference, reader, drawn.corpora, out, plan.seed, plan.steps)
-    missing = team.from_first(
-        lambda: [n for n in range(models) if not member_path(out, n).is_file()]
-    )
+    drawn = team.from_first(lambda: _drawn(reference, name, out, plan, progress), DRAWN)
+    reader = MemberReader(reference, drawn)
+    corpora = drawn.corpora.pieces
+    maker = MemberMaker(reference, reader, corpora, out, plan.seed, plan.steps, models)
+    there = set(team.from_first(lambda: sorted(numbers_there(out) & {*range(models)})))
+    units = [u for u in benign_units(plan.seed, models) if {*u.members} & {*range(models)} - there]
     progress.begin("benign changes", models)
-    finished = models - len(missing)
-    progress.advance(finished)
-    team.share_out(missing, maker.make, lambda done: progress.advance(finished + done))
+    progress.advance(len(there))
+    missing = models - len(there)
+    team.share_out(
+        units,
+        maker.make,
+        lambda done: progress.advance(len(there) + missing * done // len(units)),
+    )
     redrawn = {name: why for part in team.meet(maker.redrawn) for name, why in part.items()}
 
     def assemble() -> NullBuilt:
-        shared = NullPack(
-            reference={"name": name, "sha256": key},
-            vocabulary=reference.vocabulary.fingerprint,
-            contexts=drawn.samples,
-            probes=drawn.probes,
-            strata=reader.strata,
-        )
         progress.begin("how benign changes move hidden states", 0)
-        return _record_of(assemble_pack(out, shared, models, reader.rows), out, redrawn)
+        return _record_of(assemble_pack(out, reader.rows), out, redrawn)
 
     return team.from_first(assemble, of_record(NullBuilt))
+
+
+def _drawn(
+    reference: LoadedModel, name: str, out: Path, plan: BuildPlan, progress: Progress
+) -> Drawn:
+    """What all members are made of and read at: kept from before, or drawn now and kept."""
+    if begun_path(out).is_file():
+        return read_begun(out)
+    if is_assembled(out):
+        read_begun(out)  # says that it is missing
+    drawn = draw(reference, name, plan, progress)
+    write_begun(out, drawn)
+    return drawn
 
 
 def _record_of(pack: NullPack, out: Path, redrawn: dict[str, Any]) -> NullBuilt:
@@ -238,4 +221,17 @@ def _record_of(pack: NullPack, out: Path, redrawn: dict[str, Any]) -> NullBuilt:
         contexts=pack.contexts.kind,
         seconds=0.0,
         redrawn=redrawn,
+        corpora=pack.corpora,
+        missing=pack.missing,
+        notes=_notes(pack),
     )
+
+
+def _notes(pack: NullPack) -> list[str]:
+    """What the maker of a pack should know of it."""
+    if len(pack.corpora) >= FEWEST_CORPORA:
+        return []
+    return [
+        f"Kinds of text that the pack was trained on: {len(pack.corpora)}. It knows little of a "
+        f"suspect that was trained on another; name more with --corpus, to have {FEWEST_CORPORA}."
+    ]

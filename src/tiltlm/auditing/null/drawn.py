@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 import torch
 
+from tiltlm.auditing.null.pack import NullPack
 from tiltlm.auditing.shifts.trigger_probes import TriggerProbes
 from tiltlm.codec import Codec, read_tensor_bytes, tensor_bytes
 from tiltlm.contexts.tensors import contexts_as_tensors, contexts_of_tensors
 from tiltlm.contexts.token_contexts import TokenContexts
+from tiltlm.treatments.corpora import Corpora
 
 
 @dataclass(frozen=True)
@@ -18,14 +20,33 @@ class Drawn:
     """What the first process of a build draws for all.
 
     Attributes:
+        reference: ``name`` and ``sha256`` of the reference's weights.
+        vocabulary: fingerprint of its tokens.
         samples: own samples of the reference, at which shifts are read.
+        strata: (N,) the stratum of each position of ``samples``.
         probes: words that may be triggers, in contexts.
-        corpora: what is fine-tuned on, by the name of the corpus.
+        corpora: what is fine-tuned on.
     """
 
+    reference: dict[str, str]
+    vocabulary: str
     samples: TokenContexts
+    strata: torch.Tensor
     probes: TriggerProbes
-    corpora: Mapping[str, TokenContexts]
+    corpora: Corpora
+
+    @property
+    def pack(self) -> NullPack:
+        """A pack of no members yet."""
+        return NullPack(
+            reference=self.reference,
+            vocabulary=self.vocabulary,
+            contexts=self.samples,
+            probes=self.probes,
+            strata=self.strata,
+            corpora={name: pieces.kind for name, pieces in self.corpora.pieces.items()},
+            missing=dict(self.corpora.missing),
+        )
 
 
 def probes_as_tensors(probes: TriggerProbes) -> dict[str, torch.Tensor]:
@@ -56,27 +77,35 @@ def _encode(drawn: Drawn) -> bytes:
     tensors = {
         **contexts_as_tensors(drawn.samples, "samples."),
         **probes_as_tensors(drawn.probes),
+        "strata": drawn.strata,
     }
-    for number, corpus in enumerate(drawn.corpora.values()):
+    for number, corpus in enumerate(drawn.corpora.pieces.values()):
         tensors |= contexts_as_tensors(corpus, f"corpus {number}.")
     about = {
+        "reference": drawn.reference,
+        "vocabulary": drawn.vocabulary,
         "samples": drawn.samples.kind,
         "probes": drawn.probes.contexts.kind,
         "words": drawn.probes.words,
-        "corpora": [[name, c.kind, c.in_order] for name, c in drawn.corpora.items()],
+        "corpora": [[name, c.kind, c.in_order] for name, c in drawn.corpora.pieces.items()],
+        "missing": dict(drawn.corpora.missing),
     }
     return tensor_bytes(tensors, about)
 
 
 def _decode(data: bytes) -> Drawn:
     tensors, about = read_tensor_bytes(data)
+    pieces = {
+        name: contexts_of_tensors(tensors, kind, f"corpus {number}.", in_order)
+        for number, (name, kind, in_order) in enumerate(about["corpora"])
+    }
     return Drawn(
+        reference=about["reference"],
+        vocabulary=about["vocabulary"],
         samples=contexts_of_tensors(tensors, about["samples"], "samples."),
+        strata=tensors["strata"],
         probes=probes_of_tensors(tensors, about["words"], about["probes"]),
-        corpora={
-            name: contexts_of_tensors(tensors, kind, f"corpus {number}.", in_order)
-            for number, (name, kind, in_order) in enumerate(about["corpora"])
-        },
+        corpora=Corpora(pieces, about["missing"]),
     )
 
 

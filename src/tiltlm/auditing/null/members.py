@@ -1,4 +1,4 @@
-"""The members of a null pack: benign changes drawn at random, made, read, and kept one by one."""
+"""The members of a null pack: benign changes drawn at random, made, read, and kept."""
 
 from __future__ import annotations
 
@@ -7,26 +7,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tiltlm.auditing.arrays import Array
 from tiltlm.auditing.classes.token_classes import build_classes
 from tiltlm.auditing.head_rows import HeadRows
-from tiltlm.auditing.null.pack_files import write_member
+from tiltlm.auditing.null.drawn import Drawn
+from tiltlm.auditing.null.member_files import Member, write_member
 from tiltlm.auditing.shifts.filters import ResidualFilter
 from tiltlm.auditing.shifts.head_geometry import HeadGeometry
-from tiltlm.auditing.shifts.log_ratios import Shift
 from tiltlm.auditing.shifts.shift_reader import ShiftReader
-from tiltlm.auditing.shifts.strata import assign_strata
-from tiltlm.auditing.shifts.trigger_probes import TriggerProbes, find_triggered_class
-from tiltlm.codec import TENSOR
-from tiltlm.contexts import evaluation
-from tiltlm.contexts.sources import make_contexts
+from tiltlm.auditing.shifts.trigger_probes import find_triggered_class
 from tiltlm.contexts.token_contexts import TokenContexts
-from tiltlm.defaults import CORPUS_PIECE_TOKENS, CORPUS_PIECES
 from tiltlm.errors import MeasurementError
 from tiltlm.models.loading import LoadedModel
-from tiltlm.team import Team
-from tiltlm.treatments.benign import draw_treatment
-from tiltlm.treatments.treatment import Treatment
+from tiltlm.treatments.benign import Unit
 
 ATTEMPTS = 20
 """Treatments drawn for one member before the build is given up."""
@@ -36,8 +28,8 @@ LARGEST_KL = 2.0
 """Nats a position: a model further from its reference than this is another model."""
 
 
-_CHATS = 32
-"""Requests with the reference's own answers, of the corpora that need no file."""
+PROBED_MEMBERS = 99
+"""The first members are read after words that may be triggers too; so many vouch for 1 %."""
 
 
 class MemberReader:
@@ -45,38 +37,28 @@ class MemberReader:
 
     Args:
         reference: whose benign changes the members are.
-        contexts: N positions where shifts are read.
-        probes: words that may be triggers, in contexts.
-        team: whose first process assigns the strata for all.
+        drawn: where members are read.
 
     Attributes:
-        probes: as given.
-        strata: (N,) the stratum of each position, by the reference's hidden states.
         rows: (V, D) of the reference's head.
     """
 
-    def __init__(
-        self, reference: LoadedModel, contexts: TokenContexts, probes: TriggerProbes, team: Team
-    ) -> None:
-        self.probes = probes
-        self._at_contexts = ShiftReader(reference, contexts)
+    def __init__(self, reference: LoadedModel, drawn: Drawn) -> None:
+        self._probes = drawn.probes
+        self._at_contexts = ShiftReader(reference, drawn.samples, drawn.strata)
         self.rows = HeadRows.of(self._at_contexts.head)
-        self.strata = team.from_first(lambda: assign_strata(self._at_contexts.rows), TENSOR)
-        self._at_contexts.stratify(self.strata)
-        self._at_probes = ShiftReader(reference, probes.contexts)
+        self._at_probes = ShiftReader(reference, drawn.probes.contexts)
         mass = self._at_contexts.read(reference).reference_mass.numpy()
         self._head = HeadGeometry(self.rows, mass)
         self._residuals = ResidualFilter(self._head, build_classes(reference.vocabulary))
 
-    def read(self, model: LoadedModel) -> tuple[Shift, Array, float]:
+    def read(self, model: LoadedModel, about: dict[str, Any], *, probed: bool) -> Member:
         """What a pack keeps of a member.
 
         Args:
             model: the member.
-
-        Returns:
-            its shift, its moves (S, D) by stratum, and its largest score as a class that waits
-            for a word.
+            about: what was done to it.
+            probed: whether it is read after words that may be triggers.
 
         Raises:
             MeasurementError: its logits are not numbers, or it is further from the reference than
@@ -85,9 +67,11 @@ class MemberReader:
         shift = self._at_contexts.read(model)
         if not shift.kl < LARGEST_KL:
             raise MeasurementError(f"KL {shift.kl:.2f}")
-        by_context = self._at_probes.read(model, masses=False).by_context.double().numpy()
-        moves = shift.change(self._head).moves
-        return shift, moves, find_triggered_class(self._residuals, by_context, self.probes).score
+        score = None
+        if probed:
+            by_context = self._at_probes.read(model, masses=False).by_context.double().numpy()
+            score = find_triggered_class(self._residuals, by_context, self._probes).score
+        return Member.of(shift, shift.change(self._head).moves, score, about)
 
 
 @dataclass
@@ -101,7 +85,8 @@ class MemberMaker:
         folder: of the pack.
         seed: of all treatments.
         steps: of fine-tuning, to choose from.
-        redrawn: treatments that were drawn again, and why, by member and attempt.
+        wanted: members of the pack; of the last unit there may be more.
+        redrawn: treatments that were drawn again, and why, by unit and attempt.
     """
 
     reference: LoadedModel
@@ -110,68 +95,53 @@ class MemberMaker:
     folder: Path
     seed: int
     steps: Sequence[int]
+    wanted: int
     redrawn: dict[str, Any] = field(default_factory=dict)
 
-    def make(self, number: int) -> None:
-        """Make one member and keep it.
+    def make(self, unit: Unit) -> None:
+        """Make the members of a unit and keep them.
 
-        A treatment that breaks the model, or makes another model of it, is drawn again.
+        Where one breaks the model, or makes another model of it, all are drawn again: they come of
+        one training, and are the same whichever of them are wanted.
 
         Args:
-            number: of the member, from 0.
+            unit: of members that are made together.
 
         Raises:
-            MeasurementError: `ATTEMPTS` treatments in a row did so.
+            MeasurementError: `ATTEMPTS` draws in a row did so.
         """
         for attempt in range(ATTEMPTS):
-            treatment = self._draw(number, attempt)
-            try:
-                member = treatment.apply(self.reference, self.corpora)
-                readings = self.reader.read(member)
-            except MeasurementError as error:
-                redrawn = {"why": error.what, **treatment.as_dict()}
-                self.redrawn[f"{number}, attempt {attempt}"] = redrawn
-                continue
-            write_member(self.folder, number, *readings, treatment.as_dict())
-            return
+            members = self._try(unit, attempt)
+            for number, member in zip(unit.members, members, strict=False):
+                if number < self.wanted:
+                    write_member(self.folder, number, member)
+            if members:
+                return
         raise MeasurementError(
             f"{ATTEMPTS} benign changes in a row broke the model or made another of it",
-            where=f"member {number}",
+            where=f"member {unit.members.start}",
             fix="give corpora that are closer to what the model was trained on",
         )
 
-    def _draw(self, number: int, attempt: int) -> Treatment:
-        width = int(self.reference.model.config.get_text_config().hidden_size)
-        seed = (self.seed * 100_003 + number) * ATTEMPTS + attempt
-        return draw_treatment(seed, tuple(self.corpora), width, self.steps)
+    def _try(self, unit: Unit, attempt: int) -> list[Member]:
+        """The members of a unit; none where one of them breaks the model."""
+        changes = unit.draw(self.seed, [*self.corpora], self._width, self.steps, attempt)
+        members: list[Member] = []
+        tried: dict[str, Any] = {}
 
+        def look(treatment: dict[str, Any], model: LoadedModel) -> None:
+            tried.update(treatment)
+            about = {**treatment, "family": changes.family, "unit": unit.number}
+            probed = unit.members[len(members)] < PROBED_MEMBERS
+            members.append(self.reader.read(model, about, probed=probed))
 
-def benign_corpora(
-    reference: LoadedModel, sources: Sequence[str], seed: int, key: str
-) -> dict[str, TokenContexts]:
-    """What members are fine-tuned on: pieces of text, by the name of their corpus.
+        try:
+            changes.visit(self.reference, self.corpora, look)
+        except MeasurementError as error:
+            self.redrawn[f"{unit.number}, attempt {attempt}"] = {"why": error.what, **tried}
+            return []
+        return members
 
-    Args:
-        reference: whose tokenizer cuts the text, and which writes its own samples and answers.
-        sources: as for `make_contexts`; without any, the reference's own samples, a text in eight
-            languages and, where the reference can read a request, chats that it answered itself.
-        seed: of what is drawn.
-        key: SHA-256 of the reference's weights, under which what it wrote is cached.
-    """
-    if sources:
-        return {
-            source: make_contexts(
-                source,
-                reference,
-                count=CORPUS_PIECES,
-                length=CORPUS_PIECE_TOKENS,
-                seed=seed,
-                key=key,
-            )
-            for source in sources
-        }
-    # Other samples than those at which shifts are read, which have the seed itself.
-    own = evaluation.own(reference, CORPUS_PIECES // 4, CORPUS_PIECE_TOKENS, seed + 1, key)
-    corpora = {"own samples": own, "languages": evaluation.languages(reference)}
-    chats = evaluation.chats(reference, _CHATS, CORPUS_PIECE_TOKENS, seed + 1, key)
-    return corpora if chats is None else {**corpora, "chat": chats}
+    @property
+    def _width(self) -> int:
+        return int(self.reference.model.config.get_text_config().hidden_size)

@@ -6,6 +6,7 @@ Knows no files; `null.pack_files` reads and writes them.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,11 +33,16 @@ class NullPack:
         stratum_moves: (B, S, D) float32, as in `Change`.
         top: of every fourth position ``ids`` (B, P, `TOP_TOKENS`) int32 and ``ratios`` float16; see
             `TopTokens`.
-        place_covariance: (D, D) float32, covariance of benign Δh (`learn_place_covariance`).
+        place_covariance: (D, D) float32, covariance of benign Δh (`learn_place_covariance`); empty
+            where it has not been learnt yet.
         masses: (B, V) float32, mean probability of each token under the member.
-        trigger_scores: (B,) the largest score of a class that waits for a word.
+        trigger_scores: (B,) the largest score of a class that waits for a word; NaN for members at
+            which no words were tried.
         kl: (B,) KL(reference ‖ member), nats a position.
-        members: (B,) what was done to each, as `Treatment.as_dict` gives it.
+        members: (B,) what was done to each, as `Treatment.as_dict` gives it, with its ``number``,
+            its ``family`` and the ``unit`` of members that were made together.
+        corpora: where each corpus that members were fine-tuned on comes from, by its name.
+        missing: corpora of the default mix that the pack lacks, and why.
     """
 
     reference: dict[str, str]
@@ -52,11 +58,40 @@ class NullPack:
     trigger_scores: list[float] = field(default_factory=list)
     kl: list[float] = field(default_factory=list)
     members: list[dict[str, Any]] = field(default_factory=list)
+    corpora: dict[str, str] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
 
     @property
     def changes(self) -> Change:
         """The shifts and moves of all members, float64."""
         return Change(self.shifts.double().numpy(), self.stratum_moves.double().numpy())
+
+    @property
+    def numbers(self) -> list[int]:
+        """(B,) numbers of the members."""
+        return [int(member["number"]) for member in self.members]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all parts have as many members."""
+        tensors = (self.shifts, self.stratum_moves, self.masses, *self.top.values())
+        lengths = {len(self.kl), len(self.trigger_scores), *map(len, tensors)}
+        return lengths == {len(self.members)}
+
+    def choose(self, rows: Sequence[int]) -> None:
+        """Keep some members, in this order.
+
+        Args:
+            rows: where they are among all.
+        """
+        index = torch.tensor(rows, dtype=torch.int64)
+        self.shifts, self.stratum_moves, self.masses = (
+            part[index] for part in (self.shifts, self.stratum_moves, self.masses)
+        )
+        self.top = {name: part[index] for name, part in self.top.items()}
+        self.kl = [self.kl[row] for row in rows]
+        self.trigger_scores = [self.trigger_scores[row] for row in rows]
+        self.members = [self.members[row] for row in rows]
 
     def check(self, sha256: str, vocabulary: str, where: str) -> None:
         """Refuse a pack that was made for another reference.
@@ -110,9 +145,9 @@ def member_kinds(pack: NullPack) -> dict[str, int]:
 
 
 def member_families(pack: NullPack) -> list[str]:
-    """(B,) what each member has in common with others: its corpus, or its bits if it was rounded.
+    """(B,) what each member has in common with others: its corpus, or what was done to its weights.
 
     A member is scored by what members of other families do, as a suspect will be whose corpus the
     pack does not have.
     """
-    return [m["corpus"] or f"{m['bits']} bits" for m in pack.members]
+    return [member["family"] for member in pack.members]

@@ -1,0 +1,102 @@
+"""What a null pack is to be made of: the options of a build, and all that its members depend on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tiltlm.auditing.shifts.trigger_probes import probe_words, read_words
+from tiltlm.defaults import AUDIT_CONTEXTS, AUDIT_TOKENS, TRIGGER_WORDS
+from tiltlm.errors import ConfigError
+from tiltlm.models.fingerprints import fingerprint
+from tiltlm.models.loading import LoadedModel
+from tiltlm.treatments.benign import STEPS
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackOptions:
+    """What a user may say of a pack, but for how many members it has; see `build_null`."""
+
+    corpora: Sequence[str] = ()
+    default_corpora: bool = True
+    contexts: int = AUDIT_CONTEXTS
+    length: int = AUDIT_TOKENS
+    steps: Sequence[int] = STEPS
+    words: int = TRIGGER_WORDS
+    triggers: Path | None = None
+    seed: int = 0
+
+    def check(self) -> None:
+        """Refuse options that nothing can be made of.
+
+        Raises:
+            ConfigError: there are no steps, or no text to train on.
+        """
+        if not self.steps or min(self.steps) < 1:
+            raise ConfigError(f"steps {list(self.steps)}", where="--steps", fix="such as 4,8,16")
+        if not self.default_corpora and not self.corpora:
+            raise ConfigError(
+                "there is no text to train on",
+                where="--no-default-corpora",
+                fix="name one with --corpus, or leave this out",
+            )
+
+    def plan(self, reference: LoadedModel) -> BuildPlan:
+        """All that members depend on.
+
+        Args:
+            reference: whose benign changes they are.
+
+        Raises:
+            ConfigError: the words to try cannot be read.
+        """
+        given = read_words(self.triggers) if self.triggers else []
+        return BuildPlan(
+            reference=fingerprint(reference.model),
+            corpora=self.corpora,
+            default_corpora=self.default_corpora,
+            contexts=self.contexts,
+            length=self.length,
+            steps=self.steps,
+            words=probe_words(reference.vocabulary, given, self.words),
+            seed=self.seed,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildPlan:
+    """All that the members of a pack depend on, but for their number.
+
+    Attributes:
+        reference: SHA-256 of the reference's weights.
+        corpora: sources of a user's own text to fine-tune on.
+        default_corpora: whether there is the default mix besides.
+        contexts: own samples of the reference at which shifts are read.
+        length: tokens of each.
+        steps: of fine-tuning, to choose from.
+        words: that are tried as triggers.
+        seed: of everything drawn.
+    """
+
+    reference: str
+    corpora: Sequence[str]
+    default_corpora: bool
+    contexts: int
+    length: int
+    steps: Sequence[int]
+    words: list[str]
+    seed: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """For ``plan.json``."""
+        return {
+            "reference": self.reference,
+            "corpora": list(self.corpora),
+            "default_corpora": self.default_corpora,
+            "contexts": [self.contexts, self.length],
+            "steps": list(self.steps),
+            "words": self.words,
+            "seed": self.seed,
+        }
