@@ -146,6 +146,7 @@ class Access(ABC, Generic[Reading, Judgement, RecordKind]):
             return None
         found = {
             "found": [*record.findings, *getattr(record, "triggers", ())],
+            "changed": record.findings,
             "none": [],
             "uncalibrated": None,
         }[record.verdict]

@@ -11,10 +11,10 @@ from tiltlm.records.audit import (
     CertificateRecord,
     FindingRecord,
     LogprobsAuditRecord,
-    NullBuilt,
     ShiftedToken,
     TextAuditRecord,
 )
+from tiltlm.records.null import NullBuilt
 from tiltlm.records.plan import Plan
 from tiltlm.report.wording import claim_lines, counted, visible
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _VERDICTS = {
     "found": "tilted",
+    "changed": "changed, not tilted",
     "none": "nothing found",
     "uncalibrated": "uncalibrated: shifts, but no telling which of them are benign",
 }
@@ -97,9 +98,9 @@ def _print_logits_audit(console: Console, record: AuditRecord) -> None:
     if record.null is not None:
         console.print(
             f"{counted(record.hypotheses, 'class', 'classes')} and "
-            f"{counted(record.words, 'trigger word')} tried; p is of the largest score among all, "
-            f"against {counted(record.null.models, 'benign change')}; a benign model is accused "
-            f"with probability {record.fpr:g}",
+            f"{counted(record.words, 'trigger word')} tried; p is of the largest of all, against "
+            f"{counted(record.null.models, 'benign change')}; a benign change of kinds that these "
+            f"have is accused with probability {record.fpr:g}, on average over packs",
             highlight=False,
         )
 
@@ -109,8 +110,9 @@ def _print_findings(console: Console, findings: Sequence[FindingRecord]) -> None
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
-    for name in ("event", "tokens", "nats", "95 %", "mass", "where", "p"):
-        table.add_column(name, justify="left" if name in ("event", "where") else "right")
+    left = ("event", "planted", "where")
+    for name in ("event", "planted", "tokens", "nats", "95 %", "mass", "where", "p"):
+        table.add_column(name, justify="left" if name in left else "right")
     for finding in findings:
         table.add_row(*_finding_row(finding))
     console.print(table, highlight=False)
@@ -239,13 +241,19 @@ def _finding_row(finding: FindingRecord) -> tuple[str, ...]:
     name, most = finding.shown, _SHOWN_CHARACTERS
     return (
         name if len(name) <= most else name[: most - 1] + "…",
+        {None: "", True: "yes", False: "no: changed"}[finding.planted],
         f"{finding.tokens:,}",
         f"{finding.strength_nats:+.3f}",
         "" if finding.interval is None else _signed(finding.interval),
         f"{finding.mass.reference:.2%}→{finding.mass.suspect:.2%}",
         finding.where,
-        "" if finding.p is None else f"{finding.p:.3g}",
+        "" if finding.p_planted is None else f"{_p_of(finding):.3g}",
     )
+
+
+def _p_of(finding: FindingRecord) -> float | None:
+    """Of a class that accuses, that it does; of another, that it was shifted."""
+    return finding.p_planted if finding.planted else finding.p_shifted
 
 
 def _tokens(tokens: Sequence[ShiftedToken]) -> str:

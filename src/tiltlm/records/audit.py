@@ -1,13 +1,16 @@
-"""``result.json`` of ``tiltlm audit`` by each access, and what ``tiltlm null build`` says."""
+"""``result.json`` of ``tiltlm audit`` by each access."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
 from tiltlm.records.base import Interval, PlacementRecord, Record
 from tiltlm.records.claim import ClaimRecord
+
+AuditVerdict = Literal["found", "changed", "none", "uncalibrated"]
+"""What an audit by logits says of a suspect."""
 
 
 class ShiftedToken(Record):
@@ -59,7 +62,23 @@ class FindingRecord(Record):
     halves: tuple[float, float] = Field(description="strengths in either half of the contexts")
     mass: MassRecord = Field(description="of the class")
     where: str = Field(description="everywhere, or in which share of the contexts")
-    p: float | None = Field(description="adjusted for all hypotheses; null without a pack")
+    p_shifted: float | None = Field(
+        description="that a benign change of the pack's kinds shifts any class so much, adjusted "
+        "for all hypotheses; of findings after the first, that so much is left over once those "
+        "before are taken out; null without a pack"
+    )
+    p_planted: float | None = Field(
+        description="that in a benign change any class is so much like a planted tilt: shifted "
+        "alike for all its tokens in all kinds of context; null without a pack"
+    )
+    planted: bool | None = Field(
+        description="whether it accuses: p_planted is at most the false-positive rate"
+    )
+    token_spread: float | None = Field(
+        description="standard deviation of the strength from token to token of the class, nats, "
+        "without noise; null inside, and without a pack"
+    )
+    stratum_spread: float | None = Field(description="the same from one kind of context to another")
     evidence: list[ShiftedToken] = Field(description="its tokens that were shifted most")
     contexts: list[ShiftedContext] = Field(description="those in which it was shifted most")
     histogram: Histogram = Field(description="of the shifts of its tokens and of all others")
@@ -135,10 +154,11 @@ class NullRecord(Record):
 class AuditRecord(Record):
     """``result.json`` of ``tiltlm audit``."""
 
-    schema_version: Literal[1] = Field(default=1, description="of this record")
+    schema_version: Literal[2] = Field(default=2, description="of this record")
     kind: Literal["audit"] = Field(default="audit", description="of record")
-    verdict: Literal["found", "none", "uncalibrated"] = Field(
-        description="whether a tilt was found; uncalibrated without a pack"
+    verdict: AuditVerdict = Field(
+        description="found: a class looks planted; changed: classes were shifted, none of them "
+        "like a planted tilt; uncalibrated without a pack"
     )
     suspect: str = Field(description="as it was named")
     reference: dict[str, str] = Field(description="name and SHA-256 of its weights")
@@ -165,23 +185,6 @@ class AuditRecord(Record):
     )
     versions: dict[str, str] = Field(description="of tiltlm, Python and the libraries")
     seconds: dict[str, float] = Field(description="of each part")
-
-
-class NullBuilt(Record):
-    """What ``tiltlm null build`` made."""
-
-    kind: Literal["null"] = Field(default="null", description="of record")
-    pack: str = Field(description="its folder")
-    reference: dict[str, str] = Field(description="name and SHA-256 of its weights")
-    models: int = Field(description="benign changes in it")
-    kinds: dict[str, int] = Field(description="how many benign changes of each kind")
-    kl_nats: dict[str, float] = Field(description="quantiles of the members' KL")
-    contexts: str = Field(description="at which shifts were read")
-    seconds: float = Field(description="of the whole command")
-    redrawn: dict[str, Any] = Field(description="treatments that were drawn again, and why")
-    corpora: dict[str, str] = Field(description="that were trained on, and where they come from")
-    missing: dict[str, str] = Field(description="corpora of the default mix it lacks, and why")
-    notes: list[str] = Field(description="what the maker of the pack should know")
 
 
 class TextFindingRecord(Record):

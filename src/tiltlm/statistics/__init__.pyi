@@ -17,6 +17,7 @@ from .intervals import ratio_test as ratio_test
 from .intervals import relative_reduction as relative_reduction
 from .intervals import student as student
 from .intervals import wilson as wilson
+from .random_effects import between_variance as between_variance
 from .robust import monte_carlo_p as monte_carlo_p
 from .robust import robust_spread as robust_spread
 from .skewness import stretches as stretches

@@ -10,15 +10,17 @@ from tiltlm.auditing.access import Access, Refusal
 from tiltlm.auditing.arrays import Array
 from tiltlm.auditing.case import AuditOptions
 from tiltlm.auditing.classes.clusters import cluster_tokens
-from tiltlm.auditing.classes.token_classes import build_classes
+from tiltlm.auditing.classes.token_classes import TokenClasses, build_classes
 from tiltlm.auditing.head_rows import HeadRows
 from tiltlm.auditing.inputs import UNCALIBRATED
-from tiltlm.auditing.logits.auditor import Auditor, Finding
+from tiltlm.auditing.logits.auditor import Auditor
 from tiltlm.auditing.logits.calibration import calibrated_auditor
 from tiltlm.auditing.logits.equivalence import certify_events, check_certifiable
 from tiltlm.auditing.logits.evidence import finding_record, shifted_tokens
+from tiltlm.auditing.logits.finding import Finding
 from tiltlm.auditing.logits.single_tokens import TokenShifts, largest_token_shifts
 from tiltlm.auditing.logits.triggers import find_triggers
+from tiltlm.auditing.logits.uncalibrated import find_uncalibrated
 from tiltlm.auditing.null.pack import NullPack
 from tiltlm.auditing.shifts.filters import ResidualFilter
 from tiltlm.auditing.shifts.head_geometry import HeadGeometry
@@ -28,7 +30,13 @@ from tiltlm.contexts.sources import make_contexts
 from tiltlm.contexts.token_contexts import TokenContexts
 from tiltlm.defaults import AUDIT_CONTEXTS, AUDIT_TOKENS, CERTIFICATE_ERROR, CONTEXT_TOKENS
 from tiltlm.errors import ConfigError
-from tiltlm.records.audit import AuditRecord, MovedTokensRecord, TriggerRecord
+from tiltlm.records.audit import (
+    AuditRecord,
+    AuditVerdict,
+    FindingRecord,
+    MovedTokensRecord,
+    TriggerRecord,
+)
 
 _FEW_CONTEXTS = 16
 """From fewer contexts than this a reader of the audit is told that they are few."""
@@ -54,7 +62,9 @@ class LogitsJudgement:
     """What that says.
 
     Attributes:
-        auditor: of the shift.
+        geometry: of the reference's head.
+        residual_filter: of the classes that were tried.
+        auditor: of the shift; None without a pack.
         findings: classes that were shifted.
         triggers: classes that are shifted where a word came before.
         score: of what stands out most, clear or not; None without a pack.
@@ -62,7 +72,9 @@ class LogitsJudgement:
         residual: (V,) what no moved body explains of the shift, nats.
     """
 
-    auditor: Auditor
+    geometry: HeadGeometry
+    residual_filter: ResidualFilter
+    auditor: Auditor | None
     findings: Sequence[Finding]
     triggers: list[TriggerRecord]
     score: float | None
@@ -117,26 +129,37 @@ class LogitsAccess(Access[LogitsReading, LogitsJudgement, AuditRecord]):
         Raises:
             ModelError: the reference's logits are no product of a head.
         """
-        pack, fpr = self.case.pack, self.case.options.fpr
-        auditor = self._auditor(reading)
-        change = reading.shift.change(auditor.geometry)
-        findings: Sequence[Finding]
-        triggers: list[TriggerRecord] = []
-        score = None
-        if pack is None:
-            findings = auditor.find_uncalibrated(change.mean)
-        else:
-            findings = auditor.find(change, fpr)
-            triggers = self._triggers(auditor, pack)
-            score = max([auditor.best(change).score, *(t.score for t in triggers)])
-        null_shifts = None if pack is None else pack.shifts.double().numpy()
+        case, fpr, mean = self.case, self.case.options.fpr, reading.shift.mean.numpy()
+        mass = reading.shift.reference_mass.numpy()
+        geometry = HeadGeometry(HeadRows.of(reading.reader.head), mass)
+        if case.pack is None:
+            residual_filter = ResidualFilter(geometry, self._all_classes(geometry))
+            return LogitsJudgement(
+                geometry=geometry,
+                residual_filter=residual_filter,
+                auditor=None,
+                findings=find_uncalibrated(residual_filter, mean),
+                triggers=[],
+                score=None,
+                token_shifts=largest_token_shifts(residual_filter, mean, None),
+                residual=residual_filter.residual(mean[None])[0],
+            )
+        vocabulary, lists = case.reference.vocabulary, case.inputs.lists
+        auditor = calibrated_auditor(
+            case.pack, reading.reader, geometry, vocabulary, lists, case.progress
+        )
+        change = reading.shift.change(geometry)
+        triggers = self._triggers(auditor, case.pack)
+        filter_ = auditor.residual_filter
         return LogitsJudgement(
+            geometry=geometry,
+            residual_filter=filter_,
             auditor=auditor,
-            findings=findings,
+            findings=auditor.find(change, fpr),
             triggers=triggers,
-            score=score,
-            token_shifts=largest_token_shifts(auditor.residual_filter, change.mean, null_shifts),
-            residual=auditor.residual_filter.residual(change.mean[None])[0],
+            score=max([auditor.best(change).score, *(t.score for t in triggers)]),
+            token_shifts=largest_token_shifts(filter_, mean, case.pack.shifts.double().numpy()),
+            residual=filter_.residual(mean[None])[0],
         )
 
     def record(self, reading: LogitsReading, judgement: LogitsJudgement) -> AuditRecord:
@@ -144,7 +167,15 @@ class LogitsAccess(Access[LogitsReading, LogitsJudgement, AuditRecord]):
         case, pack = self.case, self.case.pack
         shift, contexts, auditor = reading.shift, reading.contexts, judgement.auditor
         findings = [
-            finding_record(finding, auditor, shift, contexts, case.reference)
+            finding_record(
+                finding,
+                judgement.residual_filter,
+                None if auditor is None else auditor.column_space_filter,
+                shift,
+                contexts,
+                case.reference,
+                case.options.fpr,
+            )
             for finding in judgement.findings
         ]
         token_ids, vocabulary = judgement.token_shifts.ids, case.reference.vocabulary
@@ -161,16 +192,16 @@ class LogitsAccess(Access[LogitsReading, LogitsJudgement, AuditRecord]):
         case.stopwatch.lap("looking")
         return AuditRecord(
             **case.record_fields(),
-            verdict=self.verdict(bool(findings or judgement.triggers)),
+            verdict=self._verdict(findings, judgement.triggers),
             kl_nats=shift.kl,
             score=judgement.score,
-            null_scores=auditor.null_maxima.tolist(),
+            null_scores=[] if auditor is None else auditor.null.shift_maxima.tolist(),
             findings=findings,
             moved=moved,
             triggers=judgement.triggers,
             certificates=certificates,
             words=0 if pack is None else len(pack.probes.words),
-            hypotheses=len(auditor.residual_filter.hypotheses),
+            hypotheses=len(judgement.residual_filter.hypotheses),
             contexts=contexts.kind,
             positions=contexts.tokens,
             notes=notes,
@@ -198,30 +229,34 @@ class LogitsAccess(Access[LogitsReading, LogitsJudgement, AuditRecord]):
             return reader.read(None, pair.target, progress.advance)
         return reader.read(pair.model, None, progress.advance)
 
-    def _auditor(self, reading: LogitsReading) -> Auditor:
-        """With every class to try and, where there is a pack, what it knows."""
-        case, reader = self.case, reading.reader
-        head = HeadGeometry(HeadRows.of(reader.head), reading.shift.reference_mass.numpy())
-        clusters = cluster_tokens(head.rows)
-        classes = build_classes(case.reference.vocabulary, case.inputs.lists, clusters)
-        if case.pack is None:
-            return Auditor(head, classes, None)
-        return calibrated_auditor(case.pack, reader, head, classes, case.progress)
+    def _all_classes(self, geometry: HeadGeometry) -> TokenClasses:
+        """Every class to try where there is no pack that has them."""
+        case, clusters = self.case, cluster_tokens(geometry.rows)
+        return build_classes(case.reference.vocabulary, case.inputs.lists, clusters)
 
     def _triggers(self, auditor: Auditor, pack: NullPack) -> list[TriggerRecord]:
         """Classes that wait for a word."""
         reference = self.case.reference
-        # The members of the pack were scored by the classes that the vocabulary alone has.
-        residuals = ResidualFilter(auditor.geometry, build_classes(reference.vocabulary))
         return find_triggers(
             lambda contexts: self._shift(ShiftReader(reference, contexts)),
             pack.probes,
-            residuals,
+            # The members of the pack were scored by the classes that it holds.
+            auditor.residual_filter.first(len(pack.hypotheses)),
             auditor,
             self.case.options.fpr,
             reference,
             pack.contexts,
         )
+
+    def _verdict(
+        self, findings: Sequence[FindingRecord], triggers: Sequence[TriggerRecord]
+    ) -> AuditVerdict:
+        """Accused of what looks planted; changed where something was shifted, but no more."""
+        if self.case.pack is None:
+            return "uncalibrated"
+        if triggers or any(finding.planted for finding in findings):
+            return "found"
+        return "changed" if findings else "none"
 
     def _notes(self, reading: LogitsReading) -> list[str]:
         notes = []

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from tiltlm.auditing.arrays import Array
+from tiltlm.auditing.benign.null_distribution import COLUMN_SPACE
 from tiltlm.auditing.classes.naming import display_name
-from tiltlm.auditing.logits.auditor import Auditor, Finding
-from tiltlm.auditing.logits.null_distribution import COLUMN_SPACE
+from tiltlm.auditing.logits.finding import Finding
+from tiltlm.auditing.shifts.filters import ColumnSpaceFilter, ResidualFilter
 from tiltlm.auditing.shifts.log_ratios import Shift
 from tiltlm.contexts.token_contexts import TokenContexts
 from tiltlm.events.vocabulary import Vocabulary
@@ -30,21 +31,25 @@ _EVERYWHERE = 0.9
 
 def finding_record(
     finding: Finding,
-    auditor: Auditor,
+    outside: ResidualFilter,
+    inside: ColumnSpaceFilter | None,
     shift: Shift,
     contexts: TokenContexts,
     reference: LoadedModel,
+    fpr: float,
 ) -> FindingRecord:
     """What a record says of a class that was found, with the evidence for it.
 
     Args:
         finding: the class.
-        auditor: that found it.
+        outside: the filter outside the column space.
+        inside: that inside it; None where there was no pack.
         shift: of the suspect, at C contexts.
         contexts: these.
         reference: for its tokenizer and vocabulary.
+        fpr: false-positive rate, up to which a class is called planted.
     """
-    by_context, token_shifts = _strengths(finding, auditor, shift)
+    by_context, token_shifts = _strengths(finding, outside, inside, shift)
     ids = list(finding.token_ids)
     sign = 1 if finding.strength > 0 else -1
     clearest_ids = sorted(ids, key=lambda i: -sign * token_shifts[i])[:TOKENS]
@@ -64,7 +69,11 @@ def finding_record(
             suspect=float(shift.suspect_mass[ids].sum()),
         ),
         where=_where(by_context, finding.strength),
-        p=finding.p,
+        p_shifted=finding.p_shifted,
+        p_planted=finding.p_planted,
+        planted=None if finding.p_planted is None else finding.is_planted(fpr),
+        token_spread=None if finding.likeness is None else finding.likeness.token_spread,
+        stratum_spread=None if finding.likeness is None else finding.likeness.stratum_spread,
         evidence=shifted_tokens(clearest_ids, token_shifts, shift, reference.vocabulary),
         contexts=[
             ShiftedContext(
@@ -77,16 +86,19 @@ def finding_record(
     )
 
 
-def _strengths(finding: Finding, auditor: Auditor, shift: Shift) -> tuple[Array, Array]:
+def _strengths(
+    finding: Finding, outside: ResidualFilter, inside: ColumnSpaceFilter | None, shift: Shift
+) -> tuple[Array, Array]:
     """(C,) strengths of a class in each context, and (V,) shifts of all tokens, nats.
 
     Both as the filter sees them that found the class: what no body explains, or the whole shift.
     """
     by_context, mean = shift.by_context.double().numpy(), shift.mean.numpy()
-    if finding.component == COLUMN_SPACE:
-        return auditor.column_space_filter.strengths_by_context(by_context, finding.index), mean
-    strengths = auditor.residual_filter.strengths(by_context)[:, finding.index]
-    return strengths, auditor.residual_filter.residual(mean[None])[0]
+    if finding.component == COLUMN_SPACE and inside is not None:
+        template = inside.template(finding.index)
+        return inside.strengths_by_context(by_context, template), mean
+    strengths = outside.strengths(by_context)[:, finding.index]
+    return strengths, outside.residual(mean[None])[0]
 
 
 def _histogram(token_shifts: Array, ids: list[int]) -> Histogram:

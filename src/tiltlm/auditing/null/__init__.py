@@ -9,6 +9,7 @@ member_files: a file for each, while a pack is being made.
 plan: what it is to be made of.
 pack: what a pack is, and whether it can serve an audit.
 pack_files: its files, put together of the members' and read again.
+knowledge_files: what was learnt from its members, kept beside them.
 
 The public names stand in `__init__.pyi`; each loads when it is first used.
 """

@@ -12,6 +12,7 @@ from tiltlm.auditing.models import ModelSource, model_name, open_model
 from tiltlm.auditing.null.begun import begun_path, check_same_build, read_begun, write_begun
 from tiltlm.auditing.null.drawing import draw
 from tiltlm.auditing.null.drawn import DRAWN, Drawn
+from tiltlm.auditing.null.knowledge_files import write_knowledge
 from tiltlm.auditing.null.members import MemberMaker, MemberReader
 from tiltlm.auditing.null.pack import NullPack, member_kinds
 from tiltlm.auditing.null.pack_files import assemble_pack, is_assembled, load_pack, numbers_there
@@ -24,7 +25,7 @@ from tiltlm.launching import claimed_by, joined
 from tiltlm.models.loading import LoadedModel
 from tiltlm.progress import NoProgress, Progress
 from tiltlm.recipes.placement import Placement
-from tiltlm.records.audit import NullBuilt
+from tiltlm.records.null import NullBuilt
 from tiltlm.stopwatch import Stopwatch
 from tiltlm.team import Team
 from tiltlm.treatments.benign import STEPS, benign_units
@@ -190,7 +191,9 @@ def _make_pack(
 
     def assemble() -> NullBuilt:
         progress.begin("how benign changes move hidden states", 0)
-        return _record_of(assemble_pack(out, reader.rows), out, redrawn)
+        pack = assemble_pack(out, reader.rows)
+        write_knowledge(out, reader.learn(pack, progress))
+        return _record_of(pack, out, redrawn)
 
     return team.from_first(assemble, of_record(NullBuilt))
 

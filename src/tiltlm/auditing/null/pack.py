@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from tiltlm.auditing.shifts.strata import Change
+from tiltlm.auditing.benign.changes import BenignChanges
+from tiltlm.auditing.benign.knowledge import Knowledge
+from tiltlm.auditing.classes.token_classes import TokenClasses
 from tiltlm.auditing.shifts.trigger_probes import TriggerProbes
 from tiltlm.contexts.token_contexts import TokenContexts
 from tiltlm.errors import ConfigError
@@ -29,8 +31,10 @@ class NullPack:
         contexts: where shifts were read, at N positions; suspects are read there too.
         probes: words that may be triggers, and their contexts.
         strata: (N,) the stratum of each position of ``contexts``, S of them.
+        hypotheses: K classes of tokens that members were read by.
         shifts: (B, V) float32, nats, centred.
         stratum_moves: (B, S, D) float32, as in `Change`.
+        stratum_spreads: (B, K) float32, as in `BenignChanges`.
         top: of every fourth position ``ids`` (B, P, `TOP_TOKENS`) int32 and ``ratios`` float16; see
             `TopTokens`.
         place_covariance: (D, D) float32, covariance of benign Δh (`learn_place_covariance`); empty
@@ -43,6 +47,7 @@ class NullPack:
             its ``family`` and the ``unit`` of members that were made together.
         corpora: where each corpus that members were fine-tuned on comes from, by its name.
         missing: corpora of the default mix that the pack lacks, and why.
+        knowledge: what was learnt from just these members; None where nothing was learnt yet.
     """
 
     reference: dict[str, str]
@@ -50,8 +55,10 @@ class NullPack:
     contexts: TokenContexts
     probes: TriggerProbes
     strata: torch.Tensor
+    hypotheses: TokenClasses
     shifts: torch.Tensor = field(default_factory=lambda: torch.empty(0))
     stratum_moves: torch.Tensor = field(default_factory=lambda: torch.empty(0))
+    stratum_spreads: torch.Tensor = field(default_factory=lambda: torch.empty(0))
     top: dict[str, torch.Tensor] = field(default_factory=dict)
     place_covariance: torch.Tensor = field(default_factory=lambda: torch.empty(0))
     masses: torch.Tensor = field(default_factory=lambda: torch.empty(0))
@@ -60,11 +67,27 @@ class NullPack:
     members: list[dict[str, Any]] = field(default_factory=list)
     corpora: dict[str, str] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
+    knowledge: Knowledge | None = None
 
     @property
-    def changes(self) -> Change:
-        """The shifts and moves of all members, float64."""
-        return Change(self.shifts.double().numpy(), self.stratum_moves.double().numpy())
+    def changes(self) -> BenignChanges:
+        """What all members do, float64.
+
+        A member at which no words were tried takes the trigger score of one at which they were, in
+        turn, so that the maximum over all hypotheses is one of all.
+        """
+        scores = np.array(self.trigger_scores, float)
+        tried = scores[~np.isnan(scores)]
+        if len(tried):
+            untried = np.isnan(scores)
+            scores[untried] = np.resize(tried, int(untried.sum()))
+        return BenignChanges(
+            self.shifts.double().numpy(),
+            self.stratum_moves.double().numpy(),
+            self.stratum_spreads.double().numpy(),
+            scores if len(tried) else tried,
+            member_families(self),
+        )
 
     @property
     def numbers(self) -> list[int]:
@@ -74,7 +97,10 @@ class NullPack:
     @property
     def is_whole(self) -> bool:
         """Whether all parts have as many members."""
-        tensors = (self.shifts, self.stratum_moves, self.masses, *self.top.values())
+        tensors = (
+            *(self.shifts, self.stratum_moves, self.masses, self.stratum_spreads),
+            *self.top.values(),
+        )
         lengths = {len(self.kl), len(self.trigger_scores), *map(len, tensors)}
         return lengths == {len(self.members)}
 
@@ -85,9 +111,8 @@ class NullPack:
             rows: where they are among all.
         """
         index = torch.tensor(rows, dtype=torch.int64)
-        self.shifts, self.stratum_moves, self.masses = (
-            part[index] for part in (self.shifts, self.stratum_moves, self.masses)
-        )
+        self.shifts, self.stratum_moves = self.shifts[index], self.stratum_moves[index]
+        self.masses, self.stratum_spreads = self.masses[index], self.stratum_spreads[index]
         self.top = {name: part[index] for name, part in self.top.items()}
         self.kl = [self.kl[row] for row in rows]
         self.trigger_scores = [self.trigger_scores[row] for row in rows]

@@ -16,9 +16,11 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from tiltlm.auditing.classes.class_files import classes_as_tensors, classes_of_tensors
 from tiltlm.auditing.head_rows import HeadRows
 from tiltlm.auditing.null.begun import begun_path, read_begun
 from tiltlm.auditing.null.drawn import probes_as_tensors, probes_of_tensors
+from tiltlm.auditing.null.knowledge_files import read_knowledge
 from tiltlm.auditing.null.member_files import TENSORS, members_there, read_member
 from tiltlm.auditing.null.pack import NullPack
 from tiltlm.auditing.shifts.place_covariance import learn_place_covariance
@@ -28,7 +30,7 @@ from tiltlm.files import remove, staged, write_json
 
 _SCHEMA = 3
 """Version of the files. Packs of version 1 lack what members move in each stratum, those of version
-2 the numbers and families of members and where their texts come from."""
+2 the numbers and families of members, where their texts come from, and their classes."""
 
 
 def assemble_pack(folder: Path, head_rows: HeadRows) -> NullPack:
@@ -104,6 +106,9 @@ def load_pack(folder: Path, *, alone: bool = False) -> NullPack:
         else:
             raise _no_pack(folder)
         _add_members(pack, folder, further)
+        pack.knowledge = read_knowledge(
+            folder, pack.hypotheses, len(pack.members), len(pack.strata)
+        )
         damage = None if pack.is_whole else "lengths differ"
     except (
         *(ValueError, KeyError, TypeError, AttributeError, IndexError, RuntimeError, OSError),
@@ -155,14 +160,16 @@ def _tensors_of(pack: NullPack) -> dict[str, torch.Tensor]:
         "shifts": pack.shifts,
         "stratum_moves": pack.stratum_moves,
         "masses": pack.masses,
+        "stratum_spreads": pack.stratum_spreads,
         **pack.top,
     }
 
 
 def _set_tensors(pack: NullPack, tensors: dict[str, torch.Tensor]) -> None:
     """The reverse of `_tensors_of`."""
-    pack.shifts, pack.stratum_moves, pack.masses = (tensors[name] for name in TENSORS[:3])
-    pack.top = {name: tensors[name] for name in TENSORS[3:]}
+    pack.shifts, pack.stratum_moves = tensors["shifts"], tensors["stratum_moves"]
+    pack.masses, pack.stratum_spreads = tensors["masses"], tensors["stratum_spreads"]
+    pack.top = {name: tensors[name] for name in ("ids", "ratios")}
 
 
 def _score(said: float | None) -> float:
@@ -177,6 +184,7 @@ def _write_pack(folder: Path, pack: NullPack) -> None:
         "strata": pack.strata,
         **contexts_as_tensors(pack.contexts, "contexts."),
         **probes_as_tensors(pack.probes),
+        **classes_as_tensors(pack.hypotheses),
     }
     with staged(folder / "null.safetensors") as path:
         save_file(tensors, path)
@@ -192,6 +200,7 @@ def _write_pack(folder: Path, pack: NullPack) -> None:
             "contexts": pack.contexts.kind,
             "probes": pack.probes.contexts.kind,
             "words": pack.probes.words,
+            "classes": [list(pack.hypotheses.names), list(pack.hypotheses.kinds)],
             "waiting": [None if math.isnan(s) else s for s in pack.trigger_scores],
             "kl": pack.kl,
             "members": pack.members,
@@ -224,6 +233,7 @@ def _pack_of(about: dict[str, Any], tensors: dict[str, torch.Tensor]) -> NullPac
         contexts=contexts_of_tensors(tensors, about["contexts"], "contexts."),
         probes=probes_of_tensors(tensors, about["words"], about["probes"]),
         strata=tensors["strata"],
+        hypotheses=classes_of_tensors(tensors, *about["classes"]),
         place_covariance=tensors["moves"],
         trigger_scores=[_score(score) for score in about["waiting"]],
         kl=about["kl"],

@@ -73,4 +73,4 @@ class Shift:
             geometry: of the reference's head.
         """
         by_stratum = self.by_stratum.double().numpy()
-        return Change(self.mean.numpy(), geometry.solve_moves(by_stratum))
+        return Change(self.mean.numpy(), geometry.solve_moves(by_stratum), by_stratum)
