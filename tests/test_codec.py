@@ -144,5 +144,6 @@ def test_what_the_first_draws_arrives_to_the_bit():
     assert (found.reference, found.vocabulary) == (drawn.reference, drawn.vocabulary)
     assert torch.equal(found.strata, drawn.strata)
     assert {field.name for field in dataclasses.fields(Drawn)} == {
-        *("reference", "vocabulary", "samples", "strata", "probes", "corpora")
+        *("reference", "vocabulary", "samples", "strata", "stratum_mass", "hypotheses"),
+        *("probes", "corpora"),
     }

@@ -20,8 +20,8 @@ Records = Sequence[Mapping[str, Any]]
 
 
 def by_logits(found: Mapping[str, Any]) -> bool:
-    """Whether the class was named first."""
-    return bool(found["jaccard"] >= ENOUGH)
+    """Whether the class was named first, as planted."""
+    return bool(found["planted"] and found["jaccard"] >= ENOUGH)
 
 
 def by_log_probs(found: Mapping[str, Any]) -> bool:
