@@ -14,7 +14,7 @@ from tiltlm.auditing.null.drawn import DRAWN, Drawn
 from tiltlm.auditing.shifts.trigger_probes import TriggerProbes
 from tiltlm.codec import ERROR, JSON, TENSOR, of_record
 from tiltlm.contexts.token_contexts import TokenContexts
-from tiltlm.records.audit import NullBuilt
+from tiltlm.records.null import NullBuilt
 from tiltlm.treatments.benign import STEPS, draw_treatment
 from tiltlm.treatments.corpora import Corpora
 

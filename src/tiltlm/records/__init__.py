@@ -10,7 +10,8 @@ sweep    ``sweep.json`` of ``tiltlm sweep``
 tokens   what ``tiltlm tokens`` says
 plan     what ``tiltlm audit plan`` says
 info     what ``tiltlm info`` says
-audit    ``result.json`` of ``tiltlm audit``, and what ``tiltlm null build`` says
+audit    ``result.json`` of ``tiltlm audit``
+null     what ``tiltlm null`` says of packs
 claim    the part of it that a suspect's own label says
 """
 
@@ -24,7 +25,6 @@ from tiltlm.records.audit import (
     LogprobsFindingRecord,
     MassRecord,
     MovedTokensRecord,
-    NullBuilt,
     NullRecord,
     SeenToken,
     ShiftedContext,
@@ -46,6 +46,7 @@ from tiltlm.records.measure import (
     MovedToken,
     Survival,
 )
+from tiltlm.records.null import NullBuilt, NullPlan, NullShown
 from tiltlm.records.plan import Plan
 from tiltlm.records.run import EventRecord, LossRecord, RunRecord, SecondsRecord, StateRecord
 from tiltlm.records.sweep import SweepPoint, SweepRecord
@@ -86,7 +87,9 @@ __all__ = [
     "MovedToken",
     "MovedTokensRecord",
     "NullBuilt",
+    "NullPlan",
     "NullRecord",
+    "NullShown",
     "Plan",
     "Record",
     "RunRecord",
