@@ -35,3 +35,20 @@ class Stopwatch:
     def total(self) -> float:
         """Seconds since the watch was made."""
         return time.monotonic() - self._begin
+
+
+def spoken(seconds: float) -> str:
+    """A length of time as people say it, to about a tenth.
+
+    Args:
+        seconds: of it.
+
+    >>> spoken(7.4), spoken(200), spoken(5000), spoken(100_000)
+    ('7 s', '3 min', '1.4 h', '28 h')
+    """
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    if seconds < 3600:
+        return f"{seconds / 60:.0f} min"
+    hours = seconds / 3600
+    return f"{hours:.1f} h" if hours < 10 else f"{hours:.0f} h"

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from tiltlm.cli.printing_audit import print_any_audit, print_null, print_plan
+from tiltlm.cli.printing_audit import print_any_audit, print_plan
 from tiltlm.cli.printing_measure import measure_notes
+from tiltlm.cli.printing_null import print_built
 from tiltlm.records.audit import NullRecord, TextAuditRecord, TextFindingRecord
 from tiltlm.records.measure import Comparison, MeasureRecord
 from tiltlm.records.null import NullBuilt
@@ -89,7 +90,7 @@ def test_a_plan_for_one_class_and_a_pack_of_one_change(capsys):
         missing={},
         notes=["Kinds of text that the pack was trained on: 1."],
     )
-    print_null(built)
+    print_built(built)
     printed = " ".join(capsys.readouterr().out.split())
     assert "1 benign change of base" in printed
     assert "1 was drawn again: it broke the model" in printed

@@ -31,7 +31,7 @@ class AuditOptions:
     """How a suspect is to be audited; each access takes some of these.
 
     Attributes:
-        null: the folder of a pack of benign changes of the reference.
+        null: a pack of benign changes of the reference: its folder, or its name on the Hub.
         fpr: false-positive rate of the whole audit.
         lists: a file of word lists to try as classes.
         seed: of contexts, of positions and of what a suspect writes.

@@ -7,20 +7,34 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tiltlm.auditing.head_rows import HeadRows
+from tiltlm.auditing.null.hub import pack_folder
 from tiltlm.auditing.null.pack import NullPack, check_size, member_kinds
 from tiltlm.auditing.null.pack_files import complete_pack, load_pack
+from tiltlm.auditing.null.planning import rough_seconds
 from tiltlm.contexts.logit_reader import LogitReader
 from tiltlm.errors import ConfigError
 from tiltlm.events.vocabulary import Vocabulary
 from tiltlm.models.loading import LoadedModel
 from tiltlm.reading import read_json
 from tiltlm.records.audit import NullRecord
+from tiltlm.stopwatch import spoken
 
-UNCALIBRATED = (
-    "Without a null pack nobody can say which of these shifts a benign fine-tune has too: "
-    "tiltlm null build --reference M --out DIR"
-)
-"""The note of an audit that had no pack."""
+_FEW_MODELS = 99
+"""Benign changes that vouch for 1 %, the rate of an audit by default."""
+
+
+def uncalibrated_note(reference: LoadedModel) -> str:
+    """The note of an audit that had no pack, with what one would take here.
+
+    Args:
+        reference: of the audit; it reads some tokens.
+    """
+    seconds = rough_seconds(reference, _FEW_MODELS)
+    return (
+        "Without a null pack nobody can say which of these shifts a benign fine-tune has too: "
+        f"tiltlm null build --reference M --out DIR --n {_FEW_MODELS} (roughly {spoken(seconds)} "
+        "here; --plan says how long)"
+    )
 
 
 @dataclass(frozen=True)
@@ -93,7 +107,7 @@ def read_inputs(fpr: float, lists: Path | None, null: Path | None) -> AuditInput
     Args:
         fpr: false-positive rate of the audit.
         lists: a file of word lists, as for `read_lists`.
-        null: the folder of a pack.
+        null: the folder of a pack, or its name on the Hub.
 
     Raises:
         ConfigError: a rate outside (0, 1), or lists or a pack that cannot be read.
@@ -101,7 +115,7 @@ def read_inputs(fpr: float, lists: Path | None, null: Path | None) -> AuditInput
     if not 0 < fpr < 1:
         raise ConfigError(f"a false-positive rate of {fpr}", where="--fpr", fix="say, 0.01")
     words = {} if lists is None else read_lists(lists)
-    return AuditInputs(words, None if null is None else load_pack(null), str(null))
+    return AuditInputs(words, None if null is None else load_pack(pack_folder(null)), str(null))
 
 
 def read_lists(path: Path) -> Mapping[str, Sequence[str]]:

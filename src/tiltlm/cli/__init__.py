@@ -9,7 +9,7 @@ tokens            `tiltlm tokens`
 measure           `tiltlm measure`
 sweep             `tiltlm sweep`
 audit             `tiltlm audit`, `tiltlm audit plan`
-null              `tiltlm null build`
+null              `tiltlm null build`, `show`, `push`
 info              `tiltlm info`
 options           options that several commands share
 placement         --device, --dtype and the like, of every command that loads a model
@@ -19,7 +19,8 @@ printing_run      what run, demo and tilt print
 printing_tokens   what tokens prints
 printing_info     what info prints
 printing_measure  what measure and sweep print
-printing_audit    what audit and null print
+printing_audit    what audit prints
+printing_null     what null prints
 
 The program is `tiltlm.cli.main.main`. `tiltlm --help` imports neither torch nor transformers,
 matplotlib or scipy.

@@ -77,7 +77,8 @@ Pairs = Annotated[
 Null = Annotated[
     Path | None,
     typer.Option(
-        help="Pack of benign changes that `tiltlm null build` made. Audits by logits or logprobs "
+        help="Pack of benign changes that `tiltlm null build` made: a folder, or a name on the "
+        "Hub. Audits by logits or logprobs "
         "are uncalibrated without one, and accuse nobody."
     ),
 ]

@@ -1,4 +1,4 @@
-"""What `tiltlm audit` and `tiltlm null build` print of their records. Computes nothing."""
+"""What `tiltlm audit` prints of its records. Computes nothing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from tiltlm.records.audit import (
     ShiftedToken,
     TextAuditRecord,
 )
-from tiltlm.records.null import NullBuilt
 from tiltlm.records.plan import Plan
 from tiltlm.report.wording import claim_lines, counted, visible
 
@@ -190,30 +189,6 @@ def print_plan(plan: Plan, strength: float, mass: float, classes: int) -> None:
         f"{plan.fixed:,} for a test of fixed size",
         highlight=False,
     )
-
-
-def print_null(built: NullBuilt) -> None:
-    """Print what is in a pack of benign changes, and where it is.
-
-    Args:
-        built: what was made.
-    """
-    from tiltlm.cli.console import PlainConsole
-
-    console = PlainConsole()
-    kl = built.kl_nats
-    console.print(
-        f"{counted(built.models, 'benign change')} of {built.reference['name']} in "
-        f"{built.seconds:.0f} s; KL from {kl['least']:.2g} over {kl['50 %']:.2g} (median) to "
-        f"{kl['largest']:.2g} nats",
-        highlight=False,
-    )
-    kinds = ", ".join(f"{count} {name}" for name, count in sorted(built.kinds.items()))
-    console.print(kinds, highlight=False, markup=False)
-    if built.redrawn:
-        broke = "was drawn again: it" if len(built.redrawn) == 1 else "were drawn again: they"
-        console.print(f"{len(built.redrawn)} {broke} broke the model", highlight=False)
-    _print_end(console, built.notes, f"{built.pack}/null.json")
 
 
 def _print_end(console: Console, notes: Sequence[str], last: str) -> None:

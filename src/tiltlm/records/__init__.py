@@ -11,7 +11,7 @@ tokens   what ``tiltlm tokens`` says
 plan     what ``tiltlm audit plan`` says
 info     what ``tiltlm info`` says
 audit    ``result.json`` of ``tiltlm audit``
-null     what ``tiltlm null build`` says
+null     what ``tiltlm null`` says of packs
 claim    the part of it that a suspect's own label says
 """
 
@@ -46,7 +46,7 @@ from tiltlm.records.measure import (
     MovedToken,
     Survival,
 )
-from tiltlm.records.null import NullBuilt
+from tiltlm.records.null import NullBuilt, NullPlan, NullShown
 from tiltlm.records.plan import Plan
 from tiltlm.records.run import EventRecord, LossRecord, RunRecord, SecondsRecord, StateRecord
 from tiltlm.records.sweep import SweepPoint, SweepRecord
@@ -87,7 +87,9 @@ __all__ = [
     "MovedToken",
     "MovedTokensRecord",
     "NullBuilt",
+    "NullPlan",
     "NullRecord",
+    "NullShown",
     "Plan",
     "Record",
     "RunRecord",

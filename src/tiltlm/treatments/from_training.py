@@ -40,6 +40,11 @@ class Alone:
         """Of the treatment."""
         return self.treatment.family
 
+    @property
+    def pieces(self) -> int:
+        """Of text that go through the model while it is trained."""
+        return self.treatment.pieces
+
     def visit(
         self, reference: LoadedModel, corpora: Mapping[str, TokenContexts], look: Look
     ) -> None:
@@ -77,6 +82,11 @@ class FromTraining:
     def family(self) -> str:
         """Of the training."""
         return self.tuning.family
+
+    @property
+    def pieces(self) -> int:
+        """Of text that go through the model while it is trained."""
+        return self.tuning.pieces
 
     def visit(
         self, reference: LoadedModel, corpora: Mapping[str, TokenContexts], look: Look

@@ -48,6 +48,11 @@ class Treatment(ABC):
     def family(self) -> str:
         """What treatments of like effect share: the corpus, or what was done to the weights."""
 
+    @property
+    def pieces(self) -> int:
+        """Of text that go through the model while it is trained."""
+        return 0
+
     def apply(self, reference: LoadedModel, corpora: Mapping[str, TokenContexts]) -> LoadedModel:
         """A copy of a model with the change.
 
@@ -142,6 +147,11 @@ class FineTuning(Treatment):
     def family(self) -> str:
         """The corpus."""
         return self.corpus
+
+    @property
+    def pieces(self) -> int:
+        """See `Treatment`."""
+        return self.steps * self.batch
 
     @property
     def method(self) -> str:

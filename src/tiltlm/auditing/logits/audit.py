@@ -12,7 +12,7 @@ from tiltlm.auditing.case import AuditOptions
 from tiltlm.auditing.classes.clusters import cluster_tokens
 from tiltlm.auditing.classes.token_classes import TokenClasses, build_classes
 from tiltlm.auditing.head_rows import HeadRows
-from tiltlm.auditing.inputs import UNCALIBRATED
+from tiltlm.auditing.inputs import uncalibrated_note
 from tiltlm.auditing.logits.auditor import Auditor
 from tiltlm.auditing.logits.calibration import calibrated_auditor
 from tiltlm.auditing.logits.equivalence import certify_events, check_certifiable
@@ -262,7 +262,7 @@ class LogitsAccess(Access[LogitsReading, LogitsJudgement, AuditRecord]):
         notes = []
         pack, kl = self.case.pack, reading.shift.kl
         if pack is None:
-            notes.append(UNCALIBRATED)
+            notes.append(uncalibrated_note(self.case.reference))
         elif kl > max(pack.kl):
             notes.append(
                 f"The suspect is {kl:.3g} nats from its reference, further than any of the "

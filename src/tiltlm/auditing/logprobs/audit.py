@@ -16,7 +16,7 @@ from tiltlm.auditing.classes.clusters import cluster_tokens
 from tiltlm.auditing.classes.token_classes import build_classes
 from tiltlm.auditing.endpoint import Endpoint
 from tiltlm.auditing.head_rows import HeadRows
-from tiltlm.auditing.inputs import UNCALIBRATED
+from tiltlm.auditing.inputs import uncalibrated_note
 from tiltlm.auditing.logprobs.auditor import TopKAuditor, TopKFinding
 from tiltlm.auditing.logprobs.findings import find_classes, finding_records
 from tiltlm.auditing.logprobs.log_ratios import ShownShift, log_ratios_at, null_at
@@ -212,7 +212,7 @@ class LogprobsAccess(Access[LogprobsReading, LogprobsJudgement, LogprobsAuditRec
         if reading.cut_off is not None:
             notes.append(f"This audit is partial: {reading.cut_off}.")
         if self.case.pack is None:
-            notes.append(UNCALIBRATED)
+            notes.append(uncalibrated_note(self.case.reference))
         if reading.noise_nats is None:
             notes.append("Whether the server answers alike when asked again could not be seen.")
         elif reading.noise_nats > 0:

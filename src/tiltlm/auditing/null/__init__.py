@@ -7,6 +7,11 @@ begun: the same kept in the pack's folder, so that it can be gone on with.
 members: benign changes drawn, made and read.
 member_files: a file for each, while a pack is being made.
 plan: what it is to be made of.
+costs: what members take.
+planning: what a pack would take, told beforehand.
+checking: whether what a pack's files say can be.
+showing: what is in a pack, for people.
+hub: packs on the Hub.
 pack: what a pack is, and whether it can serve an audit.
 pack_files: its files, put together of the members' and read again.
 knowledge_files: what was learnt from its members, kept beside them.

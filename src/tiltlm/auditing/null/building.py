@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from tiltlm.auditing.models import ModelSource, model_name, open_model
 from tiltlm.auditing.null.begun import begun_path, check_same_build, read_begun, write_begun
 from tiltlm.auditing.null.drawing import draw
@@ -17,19 +15,20 @@ from tiltlm.auditing.null.members import MemberMaker, MemberReader
 from tiltlm.auditing.null.pack import NullPack, member_kinds
 from tiltlm.auditing.null.pack_files import assemble_pack, is_assembled, load_pack, numbers_there
 from tiltlm.auditing.null.plan import BuildPlan, PackOptions
+from tiltlm.auditing.null.planning import pack_bytes
+from tiltlm.auditing.null.showing import kl_quantiles, pack_notes
 from tiltlm.codec import of_record
 from tiltlm.defaults import AUDIT_CONTEXTS, AUDIT_TOKENS, NULL_MODELS, TRIGGER_WORDS
-from tiltlm.errors import ConfigError, InterruptedRun, ModelError, RunError
+from tiltlm.errors import InterruptedRun, ModelError, RunError
 from tiltlm.files import check_out, remove, remove_leftovers
 from tiltlm.launching import claimed_by, joined
 from tiltlm.models.loading import LoadedModel
 from tiltlm.progress import NoProgress, Progress
 from tiltlm.recipes.placement import Placement
 from tiltlm.records.null import NullBuilt
-from tiltlm.stopwatch import Stopwatch
+from tiltlm.stopwatch import Stopwatch, spoken
 from tiltlm.team import Team
-from tiltlm.treatments.benign import STEPS, benign_units
-from tiltlm.treatments.corpora import FEWEST_CORPORA
+from tiltlm.treatments.benign import STEPS, Unit, benign_units
 
 
 def build_null(
@@ -95,11 +94,7 @@ def _build(
     """What `build_null` does."""
     stopwatch = Stopwatch()
     with joined() as team, claimed_by(team, out) as folder:
-        if models < 1:
-            raise ConfigError(
-                f"a pack of {models} models", where="--n", fix="at least 1; 299 is usual"
-            )
-        options.check()
+        options.check(models)
         team.from_first(lambda: _check_folder(folder, models, resume))
         loaded = team.by_turns(lambda: open_model(reference, placement))
         plan = options.plan(loaded)
@@ -182,10 +177,15 @@ def _make_pack(
     progress.begin("benign changes", models)
     progress.advance(len(there))
     missing = models - len(there)
+
+    def make(unit: Unit) -> None:
+        begun = maker.costs.pieces
+        maker.make(unit)
+        if not begun and maker.costs.pieces:
+            progress.note(_estimate(maker, units, missing, team))
+
     team.share_out(
-        units,
-        maker.make,
-        lambda done: progress.advance(len(there) + missing * done // len(units)),
+        units, make, lambda done: progress.advance(len(there) + missing * done // len(units))
     )
     redrawn = {name: why for part in team.meet(maker.redrawn) for name, why in part.items()}
 
@@ -196,6 +196,14 @@ def _make_pack(
         return _record_of(pack, out, redrawn)
 
     return team.from_first(assemble, of_record(NullBuilt))
+
+
+def _estimate(maker: MemberMaker, units: Sequence[Unit], missing: int, team: Team) -> str:
+    """What the members that are missing take in all, once a first training was made."""
+    return (
+        f"{missing} benign changes take about {spoken(maker.seconds_of(units) / team.size)} and "
+        f"{pack_bytes(maker, missing) / 1e6:.0f} MB, as the first training did"
+    )
 
 
 def _drawn(
@@ -213,28 +221,16 @@ def _drawn(
 
 def _record_of(pack: NullPack, out: Path, redrawn: dict[str, Any]) -> NullBuilt:
     """What was built; the seconds are the caller's to fill in."""
-    quantiles = np.quantile(pack.kl, [0, 0.25, 0.5, 0.75, 1]).tolist()
-    names = ("least", "25 %", "50 %", "75 %", "largest")
     return NullBuilt(
         pack=str(out),
         reference=pack.reference,
         models=len(pack.members),
         kinds=member_kinds(pack),
-        kl_nats=dict(zip(names, quantiles, strict=True)),
+        kl_nats=kl_quantiles(pack),
         contexts=pack.contexts.kind,
         seconds=0.0,
         redrawn=redrawn,
         corpora=pack.corpora,
         missing=pack.missing,
-        notes=_notes(pack),
+        notes=pack_notes(pack),
     )
-
-
-def _notes(pack: NullPack) -> list[str]:
-    """What the maker of a pack should know of it."""
-    if len(pack.corpora) >= FEWEST_CORPORA:
-        return []
-    return [
-        f"Kinds of text that the pack was trained on: {len(pack.corpora)}. It knows little of a "
-        f"suspect that was trained on another; name more with --corpus, to have {FEWEST_CORPORA}."
-    ]

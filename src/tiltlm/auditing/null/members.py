@@ -12,6 +12,7 @@ import numpy as np
 from tiltlm.auditing.benign.knowledge import Knowledge
 from tiltlm.auditing.benign.learning import learn_at
 from tiltlm.auditing.head_rows import HeadRows
+from tiltlm.auditing.null.costs import Costs
 from tiltlm.auditing.null.drawn import Drawn
 from tiltlm.auditing.null.member_files import Member, write_member
 from tiltlm.auditing.null.pack import NullPack
@@ -24,7 +25,9 @@ from tiltlm.contexts.token_contexts import TokenContexts
 from tiltlm.errors import MeasurementError
 from tiltlm.models.loading import LoadedModel
 from tiltlm.progress import Progress
+from tiltlm.stopwatch import Stopwatch
 from tiltlm.treatments.benign import Unit
+from tiltlm.treatments.from_training import Alone, FromTraining
 
 ATTEMPTS = 20
 """Treatments drawn for one member before the build is given up."""
@@ -60,6 +63,15 @@ class MemberReader:
         positions = np.bincount(drawn.strata.numpy()).astype(float)
         mass_by_stratum = drawn.stratum_mass.numpy()
         self._weights = stratum_weights(self._residuals, mass_by_stratum, positions)
+
+    @property
+    def words_share(self) -> float:
+        """Of the tokens at which a member is read after words too: those with words."""
+        words, contexts = (
+            sum(map(len, reader.contexts.sequences))
+            for reader in (self._at_probes, self._at_contexts)
+        )
+        return words / (words + contexts)
 
     def read(self, model: LoadedModel, about: dict[str, Any], *, probed: bool) -> Member:
         """What a pack keeps of a member.
@@ -109,6 +121,7 @@ class MemberMaker:
         steps: of fine-tuning, to choose from.
         wanted: members of the pack; of the last unit there may be more.
         redrawn: treatments that were drawn again, and why, by unit and attempt.
+        costs: what it took so far.
     """
 
     reference: LoadedModel
@@ -119,6 +132,7 @@ class MemberMaker:
     steps: Sequence[int]
     wanted: int
     redrawn: dict[str, Any] = field(default_factory=dict)
+    costs: Costs = field(default_factory=Costs)
 
     def make(self, unit: Unit) -> None:
         """Make the members of a unit and keep them.
@@ -147,23 +161,49 @@ class MemberMaker:
 
     def _try(self, unit: Unit, attempt: int) -> list[Member]:
         """The members of a unit; none where one of them breaks the model."""
-        changes = unit.draw(self.seed, [*self.corpora], self._width, self.steps, attempt)
+        changes = self.draw(unit, attempt)
         members: list[Member] = []
+        stopwatch = Stopwatch()
         tried: dict[str, Any] = {}
 
         def look(treatment: dict[str, Any], model: LoadedModel) -> None:
             tried.update(treatment)
             about = {**treatment, "family": changes.family, "unit": unit.number}
             probed = unit.members[len(members)] < PROBED_MEMBERS
+            stopwatch.lap("making")
             members.append(self.reader.read(model, about, probed=probed))
+            stopwatch.lap("reading")
 
         try:
             changes.visit(self.reference, self.corpora, look)
         except MeasurementError as error:
             self.redrawn[f"{unit.number}, attempt {attempt}"] = {"why": error.what, **tried}
             return []
+        stopwatch.lap("making")
+        self.costs.add(changes.pieces, members, stopwatch.seconds)
         return members
 
-    @property
-    def _width(self) -> int:
-        return int(self.reference.model.config.get_text_config().hidden_size)
+    def draw(self, unit: Unit, attempt: int = 0) -> Alone | FromTraining:
+        """What the members of a unit are.
+
+        Args:
+            unit: of members that are made together.
+            attempt: of drawing them.
+        """
+        width = int(self.reference.model.config.get_text_config().hidden_size)
+        return unit.draw(self.seed, [*self.corpora], width, self.steps, attempt)
+
+    def seconds_of(self, units: Sequence[Unit]) -> float:
+        """What units would take one process, as those did that were made.
+
+        Args:
+            units: to make, some of which may have been.
+
+        Raises:
+            ValueError: none was made yet.
+        """
+        members = [number for unit in units for number in unit.members]
+        probed = sum(number < PROBED_MEMBERS for number in members)
+        # Those that were made so far are among the first.
+        readings = probed + (len(members) - probed) * (1 - self.reader.words_share)
+        return self.costs.seconds(sum(self.draw(unit).pieces for unit in units), readings)

@@ -94,16 +94,6 @@ class NullPack:
         """(B,) numbers of the members."""
         return [int(member["number"]) for member in self.members]
 
-    @property
-    def is_whole(self) -> bool:
-        """Whether all parts have as many members."""
-        tensors = (
-            *(self.shifts, self.stratum_moves, self.masses, self.stratum_spreads),
-            *self.top.values(),
-        )
-        lengths = {len(self.kl), len(self.trigger_scores), *map(len, tensors)}
-        return lengths == {len(self.members)}
-
     def choose(self, rows: Sequence[int]) -> None:
         """Keep some members, in this order.
 

@@ -7,7 +7,6 @@ of their own beside these (`member_files`), and are read with them.
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from tiltlm.auditing.classes.class_files import classes_as_tensors, classes_of_tensors
 from tiltlm.auditing.head_rows import HeadRows
 from tiltlm.auditing.null.begun import begun_path, read_begun
+from tiltlm.auditing.null.checking import damage_in
 from tiltlm.auditing.null.drawn import probes_as_tensors, probes_of_tensors
 from tiltlm.auditing.null.knowledge_files import read_knowledge
 from tiltlm.auditing.null.member_files import TENSORS, members_there, read_member
@@ -27,6 +27,7 @@ from tiltlm.auditing.shifts.place_covariance import learn_place_covariance
 from tiltlm.contexts.tensors import contexts_as_tensors, contexts_of_tensors
 from tiltlm.errors import ConfigError, RunError
 from tiltlm.files import remove, staged, write_json
+from tiltlm.reading import read_json
 
 _SCHEMA = 3
 """Version of the files. Packs of version 1 lack what members move in each stratum, those of version
@@ -109,7 +110,7 @@ def load_pack(folder: Path, *, alone: bool = False) -> NullPack:
         pack.knowledge = read_knowledge(
             folder, pack.hypotheses, len(pack.members), len(pack.strata)
         )
-        damage = None if pack.is_whole else "lengths differ"
+        damage = damage_in(pack) if pack.members else None
     except (
         *(ValueError, KeyError, TypeError, AttributeError, IndexError, RuntimeError, OSError),
         *(SafetensorError, RunError, RecursionError),
@@ -216,7 +217,7 @@ def _read_pack(folder: Path) -> NullPack:
     Raises:
         ConfigError: it is of another version.
     """
-    about = json.loads((folder / "null.json").read_text(encoding="utf-8"))
+    about = read_json(folder / "null.json")
     if about["schema_version"] != _SCHEMA:
         raise ConfigError(
             "the null pack is of another version of tiltlm",

@@ -28,12 +28,19 @@ class PackOptions:
     triggers: Path | None = None
     seed: int = 0
 
-    def check(self) -> None:
+    def check(self, models: int) -> None:
         """Refuse options that nothing can be made of.
 
+        Args:
+            models: how many benign changes the pack is to have.
+
         Raises:
-            ConfigError: there are no steps, or no text to train on.
+            ConfigError: there are no members, no steps, or no text to train on.
         """
+        if models < 1:
+            raise ConfigError(
+                f"a pack of {models} models", where="--n", fix="at least 1; 299 is usual"
+            )
         if not self.steps or min(self.steps) < 1:
             raise ConfigError(f"steps {list(self.steps)}", where="--steps", fix="such as 4,8,16")
         if not self.default_corpora and not self.corpora:
