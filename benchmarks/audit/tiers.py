@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,7 +18,7 @@ from tiltlm.auditing.logprobs.null import TopKNull
 from tiltlm.auditing.logprobs.suspects import LocalSuspect
 from tiltlm.auditing.null.pack import NullPack
 from tiltlm.auditing.shifts.place_covariance import PlaceCovariance
-from tiltlm.auditing.text.class_probabilities import hits_and_probabilities
+from tiltlm.auditing.text.class_probabilities import hits_and_probabilities, tilted_masses
 from tiltlm.auditing.text.sample_size import plan_text
 from tiltlm.auditing.text.sequential_test import TiltEvidence
 from tiltlm.auditing.text.suspects import LocalTextSuspect
@@ -80,11 +81,10 @@ def by_text(
         rate: α.
         seed: of what it writes.
     """
-    rows = np.stack([bench.mask(e).numpy().astype(float) for e in events])
-    classes = TokenClasses(tuple(events), ("event",) * len(events), sparse.csr_matrix(rows))
     # As the command does: half of the rate for benign changes, half for luck.
-    evidence = TiltEvidence(tolerances(bench.pack, classes, bench.mass, rate / 2))
     rate = rate / 2
+    classes, tolerated = _tolerated(bench, tuple(events), rate)
+    evidence = TiltEvidence(tolerated)
     writer, reader = LocalTextSuspect(suspect), LogitReader(bench.model.model)
     asked = 0
     while evidence.tokens < BUDGET and evidence.p.min() * len(events) > rate:
@@ -94,6 +94,17 @@ def by_text(
             evidence.update(hits, likely)
     found = bool(evidence.p.min() * len(events) <= rate)
     return {"event": events[int(evidence.p.argmin())] if found else None, "tokens": evidence.tokens}
+
+
+@cache
+def _tolerated(
+    bench: Bench, events: tuple[str, ...], rate: float
+) -> tuple[TokenClasses, np.ndarray]:
+    """Some events as classes, and how far each may move."""
+    rows = np.stack([bench.mask(e).numpy().astype(float) for e in events])
+    classes = TokenClasses(events, ("event",) * len(events), sparse.csr_matrix(rows))
+    masses = tilted_masses(LogitReader(bench.model.model), bench.pack.contexts, classes)
+    return classes, tolerances(bench.pack, classes, masses, rate)
 
 
 def least_tokens(bench: Bench, event: str, strength: float, rate: float) -> int:
