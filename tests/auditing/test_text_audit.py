@@ -18,9 +18,10 @@ from tiltlm.auditing.text.tilted_masses import TiltedMasses
 from tiltlm.auditing.text.tolerance import tolerances
 from tiltlm.commands.audit import run_audit
 from tiltlm.commands.tilt import run_tilt
-from tiltlm.errors import ConfigError, EventError, ModelError
+from tiltlm.errors import ConfigError, EventError, ModelError, VocabularyError
 from tiltlm.events.vocabulary import Vocabulary
-from tiltlm.models.loading import load_tokenizer
+from tiltlm.models.loading import load, load_tokenizer
+from tiltlm.models.sampling import SamplingOptions, sample
 from tiltlm.recipes.tilt import recipe_of
 
 
@@ -267,14 +268,17 @@ def test_events_and_options_that_make_no_sense_are_refused(models, tmp_path):
 class Server(CompletionsServer):
     """Writes the same few texts by turns."""
 
-    def __init__(self, texts, faults=()):
+    def __init__(self, texts, faults=(), finish="length"):
         super().__init__(faults)
-        self._texts = texts
+        self._texts, self._finish = texts, finish
 
     def choice(self, asked, number, fault):
         text = "" if fault == "refused" else self._texts[number % len(self._texts)]
-        return {"text": text, "finish_reason": "length", "logprobs": None}
+        return {"text": text, "finish_reason": self._finish, "logprobs": None}
 
+
+FIRST_REQUESTS = 4
+"""In which a server is asked to count tokens."""
 
 TEXTS = [" doki baki luki kiba kido", " noki menoki taki kilu"]
 
@@ -294,6 +298,108 @@ def test_an_endpoint_is_asked_and_faults_on_the_way_do_no_harm(models):
     assert record.empty_answers > 0  # refusals stay in the denominator
     assert record.answers > record.empty_answers
     assert record.findings[0].hits > record.findings[0].expected
+
+
+class ModelServer(CompletionsServer):
+    """Draws from a model, and says how many tokens it read and wrote.
+
+    Args:
+        folder: of the model.
+        before: tokens that it puts before each prompt.
+        letters: whether its tokenizer makes a token of every letter.
+        hidden: how many times as many tokens as it shows it says that it wrote.
+        temperature: whatever is asked for.
+    """
+
+    def __init__(self, folder, *, before=0, letters=False, hidden=1, temperature=1.0):
+        super().__init__()
+        self._loaded = load(folder)
+        self._loaded.model.cpu()  # a machine of its own
+        self._before, self._letters, self._hidden = before, letters, hidden
+        self._temperature = temperature
+
+    def _count(self, text):
+        if self._letters:
+            return len(text)
+        return len(self._loaded.tokenizer(text)["input_ids"])
+
+    def choice(self, asked, number, fault):
+        prompt = self._loaded.tokenizer(asked["prompt"], return_tensors="pt")["input_ids"]
+        options = SamplingOptions(seed=asked["seed"], temperature=self._temperature)
+        drawn = sample(self._loaded.model, prompt, asked["max_tokens"], options)[0].tolist()
+        text = self._loaded.tokenizer.decode(drawn, skip_special_tokens=True)
+        return {"text": text, "finish_reason": "length"}
+
+    def usage(self, asked, choice):
+        return {
+            "prompt_tokens": self._before + self._count(asked["prompt"]),
+            "completion_tokens": self._hidden * self._count(choice["text"]),
+            "total_tokens": None,
+        }
+
+
+def audit_server(server, reference, **options):
+    with server:
+        options = {"budget": 1000, "events": ["contains('k')"], **options}
+        return audit_text("suspect", reference, endpoint=server.url, **options)
+
+
+def test_a_server_that_counts_as_the_reference_does_is_taken_at_its_word(models):
+    reference, _ = models
+    record = audit_server(ModelServer(reference), reference)
+    assert record.verdict == "none"
+    assert [note for note in record.notes if "assumed" in note or "temperature" in note] == []
+    record = audit_server(ModelServer(reference, before=1), reference)
+    assert any("a token more" in note for note in record.notes)
+
+
+def test_a_server_with_a_system_prompt_is_refused(models):
+    reference, _ = models
+    with pytest.raises(ModelError, match="puts 12 tokens before every prompt"):
+        audit_server(ModelServer(reference, before=12), reference)
+
+
+def test_a_server_with_other_tokens_is_refused(models):
+    reference, _ = models
+    with pytest.raises(VocabularyError, match="cuts it into"):
+        audit_server(ModelServer(reference, letters=True), reference)
+
+
+def test_a_server_that_shows_a_part_of_what_it_writes_is_refused(models):
+    reference, _ = models
+    with pytest.raises(VocabularyError, match="wrote"):
+        audit_server(ModelServer(reference, hidden=3), reference)
+
+
+def test_a_server_that_writes_the_same_again_and_again_is_refused(models):
+    reference, _ = models
+    with pytest.raises(ModelError, match="answers are the same"):
+        audit_server(Server([3 * TEXTS[0]]), reference)
+
+
+def test_what_cannot_be_seen_of_a_server_is_noted(models):
+    reference, _ = models
+    record = audit_server(Server([3 * text for text in TEXTS]), reference)
+    assert any("assumed" in note for note in record.notes)
+    assert any("answers 2 differ" in note for note in record.notes)
+
+
+def test_the_temperature_of_a_server_is_seen_in_what_it_writes(models):
+    reference, _ = models
+    record = audit_server(ModelServer(reference, temperature=0.5), reference)
+    noted = next(note for note in record.notes if "at a temperature of" in note)
+    assert float(noted.split("temperature of ")[1][:4]) == pytest.approx(0.5, abs=0.1)
+
+
+def test_a_text_that_ends_at_once_is_a_draw_of_its_end(models):
+    reference, _ = models
+    record = audit_server(Server(["", TEXTS[0], TEXTS[1]], finish="stop"), reference, budget=200)
+    tokenizer = load_tokenizer(reference)
+    lengths = [1 + len(tokenizer(text)["input_ids"]) for text in ("", *TEXTS)]
+    assert record.empty_answers == 0
+    assert record.tokens_read == sum(
+        lengths[(number + FIRST_REQUESTS) % 3] for number in range(record.answers)
+    )
 
 
 def test_an_endpoint_that_is_not_there_is_one_clear_error(models, tmp_path):

@@ -24,6 +24,7 @@ from tiltlm.auditing.text.class_probabilities import hits_and_probabilities, til
 from tiltlm.auditing.text.findings import event_classes, finding_records, least_tokens
 from tiltlm.auditing.text.sequential_test import TiltEvidence
 from tiltlm.auditing.text.suspects import Answer, EndpointTextSuspect, LocalTextSuspect, TextSuspect
+from tiltlm.auditing.text.temperature import sharpness
 from tiltlm.auditing.text.tolerance import tolerances
 from tiltlm.contexts.logit_reader import LogitReader
 from tiltlm.defaults import ANSWER_TOKENS, ANSWERS_AT_ONCE, TEXT_BUDGET
@@ -220,12 +221,23 @@ class TextAccess(Access[TextReading, TextJudgement, TextAuditRecord]):
                 "The null is the reference itself; any fine-tune differs from it. With a pack "
                 "(--null) what benign changes do is not accused."
             )
+        elif self._is_decided(reading.evidence):
+            notes.append(
+                "What is tolerated is a tilt that is alike in all answers. A benign change that "
+                "differs from answer to answer by more than the tolerance may be accused though "
+                "its mean is within it."
+            )
         if self._is_decided(reading.evidence) and not reading.fresh_tokens:
             notes.append(
                 "Strengths are estimated from the text that decided, and are too large: no more "
                 "could be read. With a larger --budget fresh text is read for them."
             )
-        return [*notes, *self._suspect.notes]
+        notes += self._suspect.notes
+        if self._suspect.is_served:
+            written = [answer for answer in reading.answers if answer.ids]
+            drawn = sharpness(self._reader, written[:ANSWERS_AT_ONCE])
+            notes += [drawn.note] if drawn.note else []
+        return notes
 
 
 def _open_suspect(case: AuditCase) -> TextSuspect:
