@@ -28,6 +28,10 @@ _HALF_CHARACTER = "\ufffd"
 """What servers write for a token that is no text by itself; several tokens are written alike."""
 
 
+_MOST_TOKENS = 1 << 31
+"""No text has more tokens than this."""
+
+
 _QUOTED_CHARACTERS = 200
 
 
@@ -116,8 +120,8 @@ class Usage(_Part):
         completion_tokens: of the answer.
     """
 
-    prompt_tokens: int | None = Field(default=None, ge=0)
-    completion_tokens: int | None = Field(default=None, ge=0)
+    prompt_tokens: int | None = Field(default=None, ge=0, le=_MOST_TOKENS)
+    completion_tokens: int | None = Field(default=None, ge=0, le=_MOST_TOKENS)
 
 
 class Choice(_Part):
