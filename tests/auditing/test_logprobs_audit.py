@@ -12,9 +12,14 @@ from tests.tiny import three_syllables
 from tiltlm.auditing.classes.token_classes import build_classes
 from tiltlm.auditing.head_rows import HeadRows
 from tiltlm.auditing.logprobs.auditor import TopKAuditor
+from tiltlm.auditing.logprobs.family_covariances import covariances_without, em_round
 from tiltlm.auditing.logprobs.null import TopKNull
 from tiltlm.auditing.logprobs.regression import TopKLogRatios, TopKRegression
-from tiltlm.auditing.shifts.place_covariance import PlaceCovariance, learn_place_covariance
+from tiltlm.auditing.shifts.place_covariance import (
+    TOKEN_NOISE,
+    PlaceCovariance,
+    learn_place_covariance,
+)
 from tiltlm.cli.main import app
 from tiltlm.commands.audit import run_audit
 from tiltlm.commands.tilt import run_tilt
@@ -152,6 +157,63 @@ def test_benign_changes_are_accused_as_often_as_is_said(world):
         auditor = TopKAuditor(seen(shift), tried, moves, null)
         accused += auditor.best(auditor.log_ratios).p <= 0.1
     assert accused <= 10  # of 40 at a rate of 0.1: four, and luck
+
+
+def test_a_round_of_em_by_pairs_of_tokens_is_the_round_by_positions(world):
+    _, rows, logits = world
+    draws = np.random.default_rng(7)
+    rows = rows - rows.mean(0)
+    seen = shown(logits, 0.3 * draws.normal(size=(POSITIONS, WIDTH)) @ rows.T, top=5)
+    begun = np.diag(draws.uniform(0.1, 2.0, WIDTH))
+    changes = seen.ratios - seen.ratios.mean(1, keepdims=True)
+    # The second moment of Δh at a position, given what is shown there.
+    loadings = rows[seen.tokens] - rows[seen.tokens].mean(1, keepdims=True)
+    total = np.zeros_like(begun)
+    for loading, change in zip(loadings, changes, strict=True):
+        marginal = loading @ begun @ loading.T + TOKEN_NOISE**2 * np.eye(5)
+        gain = begun @ loading.T @ np.linalg.inv(marginal)
+        mean = gain @ change
+        total += np.outer(mean, mean) + begun - gain @ loading @ begun
+    found = em_round(begun, rows.astype(np.float32), seen.tokens, seen.ratios)
+    assert found == pytest.approx(total / POSITIONS, rel=1e-3, abs=1e-4)
+
+
+def test_suspects_of_a_family_that_the_pack_lacks_are_accused_as_often_as_is_said():
+    tried = build_classes(three_syllables(300))
+    accused = np.sum([accused_of_new_families(tried, seed) for seed in (2, 3, 4)], axis=0)
+    # Of 30 at a rate of 0.2: six, and luck. With a covariance that knows each member's own family,
+    # but not the suspect's, it is three times as many.
+    assert accused[0] <= 11
+    assert accused[1] >= 15
+
+
+def accused_of_new_families(tried, seed, width=24, places=120, top=8):
+    """How many of ten are at a rate of 0.2: by a Σ without each member's family, and with it."""
+    draws = np.random.default_rng(seed)
+    rows = draws.normal(size=(tried.members.shape[1], width))
+    rows -= rows.mean(0)
+    logits = 2 * draws.normal(size=(places, len(rows)))
+
+    def benign(family):
+        moves = draws.normal(size=(places, 2)) @ family
+        noise = 0.01 * draws.normal(size=logits.shape)
+        return shown(logits, 0.3 * moves @ rows.T + noise, top)
+
+    def families(count):
+        return draws.normal(size=(count, 2, width)) / width**0.5
+
+    members = [benign(family) for family in families(8) for _ in range(5)]
+    suspects = [benign(family) for family in families(10)]
+    names = [str(number) for number in range(8) for _ in range(5)]
+    ids, ratios = (np.stack([getattr(m, n) for m in members]) for n in ("tokens", "ratios"))
+    learnt = learn_place_covariance(ids, ratios, as_rows(rows))
+    moves = PlaceCovariance.of(as_rows(rows), learnt)
+    found = []
+    for without in (covariances_without(ids, ratios, names, moves.rows), None):
+        null = TopKNull(members, shown(logits, 0.0, top), tried, moves, names, without)
+        best = [TopKAuditor(s, tried, moves, null).best(s).p for s in suspects]
+        found.append(sum(p <= 0.2 for p in best))
+    return found
 
 
 def test_errors_agree_with_leaving_out_one_context_at_a_time(world):

@@ -11,8 +11,10 @@ from tiltlm.records.audit import (
     CertificateRecord,
     FindingRecord,
     LogprobsAuditRecord,
+    LogprobsFindingRecord,
     ShiftedToken,
     TextAuditRecord,
+    TextFindingRecord,
 )
 from tiltlm.records.plan import Plan
 from tiltlm.report.wording import claim_lines, counted, visible
@@ -133,6 +135,7 @@ def _print_text_audit(console: Console, record: TextAuditRecord) -> None:
             highlight=False,
             markup=False,
         )
+    _print_later_p(console, record.findings)
     console.print(
         f"{counted(record.classes, 'class', 'classes')} tested; accused falsely with probability "
         f"at most {record.fpr:g}, whenever one stops",
@@ -158,6 +161,7 @@ def _print_logprobs_audit(console: Console, record: LogprobsAuditRecord) -> None
             highlight=False,
             markup=False,
         )
+    _print_later_p(console, record.findings)
     if record.null is not None:
         console.print(
             f"{counted(record.classes, 'class', 'classes')} judged; p is of the largest score "
@@ -166,6 +170,14 @@ def _print_logprobs_audit(console: Console, record: LogprobsAuditRecord) -> None
             "tokens are",
             highlight=False,
         )
+
+
+def _print_later_p(
+    console: Console, findings: Sequence[TextFindingRecord] | Sequence[LogprobsFindingRecord]
+) -> None:
+    """What p-values after the first say."""
+    if len(findings) > 1 and findings[1].p_means:
+        console.print(f"p after the first: {findings[1].p_means}", highlight=False, markup=False)
 
 
 def print_plan(plan: Plan, strength: float, mass: float, classes: int) -> None:

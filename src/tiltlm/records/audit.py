@@ -195,7 +195,9 @@ class TextFindingRecord(Record):
     token_ids: list[int] = Field(description="of the class")
     hits: int = Field(description="tokens of the suspect's text that are in it")
     expected: float = Field(description="hits, had the reference gone on from the same texts")
-    strength_nats: float = Field(description="estimated from the hits")
+    strength_nats: float = Field(
+        description="estimated from text read afterwards, see `fresh_tokens`"
+    )
     interval: Interval = Field(description="95 % confidence sequence: holds whenever one stops")
     tolerance_nats: float = Field(description="tilts up to this are not accused")
     e_value: float = Field(description="evidence against no tilt beyond the tolerance")
@@ -203,6 +205,7 @@ class TextFindingRecord(Record):
         description="anytime-valid, adjusted for all classes (Bonferroni); with a pack twice that, "
         "since half of the rate is for benign changes beyond the tolerance"
     )
+    p_means: str = Field(default="", description="what a small p says")
 
 
 class TextAuditRecord(Record):
@@ -212,7 +215,7 @@ class TextAuditRecord(Record):
     kind: Literal["audit"] = Field(default="audit", description="of record")
     access: Literal["text"] = Field(default="text", description="to what of the suspect")
     verdict: Literal["found", "none"] = Field(description="whether a tilt was found")
-    partial: bool = Field(description="stopped before it was decided or the budget was spent")
+    partial: bool = Field(description="cut off before all was read that was to be read")
     suspect: str = Field(description="as it was named")
     reference: dict[str, str] = Field(description="name and SHA-256 of its weights")
     fpr: float = Field(description="the false-positive rate that was asked for")
@@ -226,8 +229,15 @@ class TextAuditRecord(Record):
     decided_at: float = Field(description="where that decides: log10 of classes over α")
     classes: int = Field(description="that were tried")
     tokens_read: int = Field(description="of the suspect's text")
+    fresh_tokens: int = Field(
+        default=0,
+        description="of these, how many were read once it was decided; strengths are estimated "
+        "from them alone. 0: from all text, and where it was decided they are too large",
+    )
     answers: int = Field(description="that came, empty ones included")
-    empty_answers: int = Field(description="refused or empty; they count as answers")
+    empty_answers: int = Field(
+        description="without a token; they count as answers. An immediate end of text is a token"
+    )
     budget: int = Field(description="tokens to read at most")
     least_tokens: int | None = Field(
         description="that Wald's bound gives for the tilt found, if its class had been known"
@@ -268,6 +278,7 @@ class LogprobsFindingRecord(Record):
         "rest is censored"
     )
     p: float | None = Field(description="adjusted for all classes; null without a pack")
+    p_means: str = Field(default="", description="what a small p says")
     evidence: list[SeenToken] = Field(description="its tokens that were shifted most")
     contexts: list[ShiftedContext] = Field(description="those in which it was shifted most")
 

@@ -63,7 +63,6 @@ class TopKAuditor:
         null: TopKNull | None,
         *,
         noise: float = 0.0,
-        omitted_family: str = "",
     ) -> None:
         """Make the regression, and score the benign changes.
 
@@ -73,7 +72,6 @@ class TopKAuditor:
             covariance: of log-ratios at a position, by what a moved body does.
             null: what benign changes show; None for an audit without calibration.
             noise: standard deviation of a log-probability when the same is asked again, nats.
-            omitted_family: a family of benign changes that the null is to lack.
         """
         self.hypotheses, self.log_ratios = hypotheses, log_ratios
         self._regression = TopKRegression(log_ratios, hypotheses, covariance)
@@ -89,11 +87,11 @@ class TopKAuditor:
             self._class_scales = np.maximum(self.standard_errors, MIN_SCALE_NATS / 10) / scale
             return
         server_noise = noise / scale / covariance.noise
-        self._null_spread = null.spread(omitted_family)
+        self._null_spread = null.spread
         self._class_scales = class_scales(
             self._null_spread, server_noise, self._regression, self._shares
         )
-        self.null_maxima = null.maxima(omitted_family, server_noise)
+        self.null_maxima = null.maxima(server_noise)
 
     def best(self, log_ratios: TopKLogRatios) -> TopKFinding | None:
         """The class that stands out most; None where none can be tested.

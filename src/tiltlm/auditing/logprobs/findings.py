@@ -15,6 +15,14 @@ from tiltlm.contexts.token_contexts import TokenContexts
 from tiltlm.models.loading import LoadedModel
 from tiltlm.records.audit import LogprobsFindingRecord
 
+_FIRST_P = "this suspect moves some class further than benign changes move any, and this the most"
+
+
+_LATER_P = (
+    "once what was found before is taken out something is left, of which this class explains most; "
+    "not that it was tilted by itself"
+)
+
 
 def find_classes(auditor: TopKAuditor, rate: float) -> list[TopKFinding]:
     """Classes found one after another, each with those before it taken out of the log-ratios.
@@ -66,7 +74,7 @@ def finding_records(
         contexts: all.
         reference: for its tokens' texts.
     """
-    records = []
+    records: list[LogprobsFindingRecord] = []
     log_ratios = shift.log_ratios
     for finding in findings:
         token_ids = auditor.hypotheses.token_ids(finding.index)
@@ -84,6 +92,7 @@ def finding_records(
                 mass_reference=float(mass),
                 seen_share=float(shown_mass / max(mass, 1e-300)),
                 p=finding.p,
+                p_means=_LATER_P if records else _FIRST_P,
                 evidence=evidence,
                 contexts=context_evidence(
                     auditor, log_ratios, finding, context_numbers, contexts, reference

@@ -10,6 +10,7 @@ import torch
 
 from tiltlm.auditing.arrays import Array
 from tiltlm.auditing.classes.token_classes import TokenClasses
+from tiltlm.auditing.logprobs.family_covariances import covariances_without
 from tiltlm.auditing.logprobs.null import TopKNull
 from tiltlm.auditing.logprobs.positions import all_positions, log_probs_at
 from tiltlm.auditing.logprobs.regression import TopKLogRatios
@@ -17,6 +18,7 @@ from tiltlm.auditing.logprobs.suspects import TopLogProbs
 from tiltlm.auditing.null.pack import NullPack, member_families
 from tiltlm.auditing.shifts.place_covariance import PlaceCovariance
 from tiltlm.auditing.shifts.shift_reader import ShiftReader
+from tiltlm.auditing.thresholds import MIN_FAMILIES
 from tiltlm.contexts.logit_reader import LogitReader
 from tiltlm.models.loading import LoadedModel
 from tiltlm.progress import NoProgress, Progress
@@ -91,6 +93,8 @@ def null_at(
         progress: told of progress.
     """
     progress = progress or NoProgress()
+    families = member_families(pack)
+    without = _without_families(pack, families, covariance, progress)
     progress.begin("what benign changes show", 2 * len(pack.members))
     own = ShiftReader(reference, pack.contexts).read(reference).top
     context_of = np.array([position.context for position in all_positions(pack.contexts)])
@@ -107,6 +111,23 @@ def null_at(
         shown(own.ids, own.ratios),
         classes,
         covariance,
-        member_families(pack),
+        families,
+        without,
         progress.advance,
+    )
+
+
+def _without_families(
+    pack: NullPack, families: Sequence[str], covariance: PlaceCovariance, progress: Progress
+) -> dict[str, Array]:
+    """(D, D) covariance of benign Δh without each family; none where there are too few of them."""
+    if len(set(families)) < MIN_FAMILIES:
+        return {}
+    progress.begin("how benign changes move hidden states", len(set(families)))
+    return covariances_without(
+        pack.top["ids"].numpy(),
+        pack.top["ratios"].numpy(),
+        families,
+        covariance.rows,
+        advance=progress.advance,
     )
