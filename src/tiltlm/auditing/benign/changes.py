@@ -21,6 +21,8 @@ class BenignChanges:
             nats (`likeness.spread_over_strata`).
         trigger_scores: (B,) largest score of a triggered class; empty where no words were tried.
         families: (B,) of what kind each is, or empty.
+        units: (B,) number of the training that each comes of: changes of one training are alike;
+            empty where each stands alone.
     """
 
     shifts: Array
@@ -28,6 +30,7 @@ class BenignChanges:
     stratum_spreads: Array
     trigger_scores: Array
     families: Sequence[str] = ()
+    units: Sequence[int] = ()
 
     def __len__(self) -> int:
         return len(self.shifts)
@@ -45,4 +48,5 @@ class BenignChanges:
             self.stratum_spreads[kept],
             self.trigger_scores[kept] if len(self.trigger_scores) else self.trigger_scores,
             [self.families[i] for i in kept] if self.families else (),
+            [self.units[i] for i in kept] if self.units else (),
         )

@@ -20,6 +20,7 @@ from tiltlm.auditing.benign.null_distribution import (
     NullDistribution,
     leave_out_groups,
     score_members,
+    unit_groups,
 )
 from tiltlm.auditing.classes.token_classes import TokenClasses
 from tiltlm.auditing.shifts.covariance import MoveCovariance
@@ -79,7 +80,8 @@ def learn(
         leave_out_groups(changes.families, len(changes)),
     )
     residuals = residual_filter.residual(changes.shifts)
-    outside, scores = _outside(residual_filter, residuals, groups, None)
+    outside, _ = _outside(residual_filter, residuals, _units(changes), None)
+    _, scores = _outside(residual_filter, residuals, groups, None)
     often = often_enough(residual_filter, templates.mass)
     likeness = _member_likeness(residual_filter, residuals, scores, changes, groups, often)
     on_part()
@@ -134,7 +136,7 @@ def with_classes(
     groups = leave_out_groups(changes.families, len(changes))
     residual_filter, known = ResidualFilter(geometry, added), knowledge.null.components
     residuals = residual_filter.residual(changes.shifts)
-    outside, _ = _outside(residual_filter, residuals, groups, known[RESIDUAL])
+    outside, _ = _outside(residual_filter, residuals, _units(changes), known[RESIDUAL])
     ratios, norms, _ = _inside_ratios(templates, added, changes, groups, lambda: None)
     inside, _ = score_members(
         ratios,
@@ -155,6 +157,11 @@ def with_classes(
         norms=np.concatenate([knowledge.norms, norms]),
         null=replace(knowledge.null, components=components),
     )
+
+
+def _units(changes: BenignChanges) -> Array:
+    """(B,) numbers of trainings."""
+    return unit_groups(changes.units, len(changes))
 
 
 def _outside(

@@ -2,8 +2,10 @@
 
 A suspect is judged by its largest score over all classes and filters. That is compared with the
 same maximum of each benign change (Westfall and Young 1993), so the false-positive rate is that of
-the whole audit. Each benign change is scored by what is known without its family, as a suspect is
-whose corpus the pack does not have. Knows no models.
+the whole audit. That a class was shifted is said of changes of the pack's own kinds: each benign
+change is scored by what is known without the training that it comes of. That it was planted is said
+of changes of any kind: each is looked at by what is known without its family, as a suspect is whose
+corpus the pack does not have. Knows no models.
 """
 
 from __future__ import annotations
@@ -40,7 +42,7 @@ class ComponentNull:
             all; what priors are made of where further classes are learnt.
         own_spreads: (B,) spread of each benign change's scores over classes.
         class_spreads: (K,) at least 1: root mean square of each class's score among benign changes.
-        largest: (B,) largest score of each benign change, by the spreads without its own group.
+        largest: (B,) largest score of each benign change, by what is known without its own group.
     """
 
     spread: Array
@@ -123,29 +125,36 @@ def score_members(
             single lists have no median and no spread of their own to go by.
     """
     count = int(groups.max()) + 1
-    medians = np.empty(count + 1) if base is None else base.medians
-    scores, spreads = np.zeros(ratios.shape), np.empty(ratios.shape)
-    spread = np.empty(ratios.shape[1])
-    for group in range(count + 1):
-        others = _others(groups, group)
-        root_mean_square = np.sqrt((ratios[others] ** 2).mean(0))
-        if base is None:
-            medians[group] = np.median(root_mean_square)
-        spread = np.hypot(root_mean_square, np.hypot(prior * medians[group], floor))
-        own = groups == group
-        spreads[own] = spread
-        scores[own] = ratios[own] / spread
+    squares = _mean_squares_of_others(ratios, groups)
+    medians = np.median(np.sqrt(squares), axis=1) if base is None else base.medians
+    priors = np.hypot(prior * medians[:, None], floor)
+    spreads = np.sqrt(squares + priors**2)
+    scores = ratios / spreads[groups]
     own_spreads = score_spread(scores) if base is None else base.own_spreads
     scores = np.where(testable, np.abs(standardised(scores, own_spreads)), 0.0)
-    in_class_spreads = np.empty_like(scores)
-    class_spreads = np.empty(ratios.shape[1])
+    class_spreads = np.sqrt(_mean_squares_of_others(scores, groups)).clip(1)
+    scores = scores / class_spreads[groups]
+    largest = scores.max(1, initial=0.0)
+    null = ComponentNull(spreads[count], medians, own_spreads, class_spreads[count], largest)
+    return null, MemberScores(scores, spreads[groups])
+
+
+def _mean_squares_of_others(values: Array, groups: Array) -> Array:
+    """Mean squares over benign changes without each group, and over all.
+
+    Args:
+        values: (B, K).
+        groups: (B,) numbers from 0 to G − 1.
+
+    Returns:
+        (G + 1, K); of a group without others, its own.
+    """
+    count = int(groups.max()) + 1
+    means = np.empty((count + 1, values.shape[1]))
     for group in range(count + 1):
-        class_spreads = np.sqrt((scores[_others(groups, group)] ** 2).mean(0)).clip(1)
-        own = groups == group
-        in_class_spreads[own] = scores[own] / class_spreads
-    largest = in_class_spreads.max(1, initial=0.0)
-    null = ComponentNull(spread, medians, own_spreads, class_spreads, largest)
-    return null, MemberScores(in_class_spreads, spreads)
+        others = groups != group
+        means[group] = (values[others if others.any() else ~others] ** 2).mean(0)
+    return means
 
 
 def leave_out_groups(families: Sequence[str], count: int) -> Array:
@@ -167,10 +176,22 @@ def leave_out_groups(families: Sequence[str], count: int) -> Array:
     return np.random.default_rng(0).permutation(count) % min(_FOLDS, count)
 
 
-def _others(groups: Array, group: int) -> Array:
-    """(B,) booleans: all that are not of a group; all where there are no others."""
-    others = groups != group
-    return np.asarray(others if others.any() else ~others)
+def unit_groups(units: Sequence[int], count: int) -> Array:
+    """Which benign changes come of one training.
+
+    Args:
+        units: (B,) number of the training of each; empty where each stands alone.
+        count: B.
+
+    Returns:
+        (B,) numbers from 0.
+
+    >>> unit_groups([7, 7, 9], 3).tolist(), unit_groups([], 2).tolist()
+    ([0, 0, 1], [0, 1])
+    """
+    if not len(units):
+        return np.arange(count)
+    return np.unique(units, return_inverse=True)[1].reshape(-1)
 
 
 @dataclass(frozen=True)
@@ -180,7 +201,8 @@ class NullDistribution:
     Scores of different filters are not of one size, so each is divided by a quantile of its own.
 
     Attributes:
-        components: what benign changes score by each filter.
+        components: what benign changes score by each filter; outside the column space by what is
+            known without the training that they come of, inside without their family.
         trigger_scores: (B,) largest score of a triggered class; empty where no words were tried.
         likeness: (B,) how much the class of each that is most like a tilt of the head is like one
             (`planted_likeness`).

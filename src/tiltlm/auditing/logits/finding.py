@@ -65,7 +65,9 @@ class Finding:
         Args:
             rate: of false positives.
         """
-        if self.p_planted is None or self.p_planted > rate:
+        if self.p_planted is None or self.p_shifted is None:
+            return False
+        if max(self.p_planted, self.p_shifted) > rate:
             return False
         # A strength that is less than it differs within its own class is no tilt of the class,
         # however even benign changes are.

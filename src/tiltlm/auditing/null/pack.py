@@ -87,6 +87,7 @@ class NullPack:
             self.stratum_spreads.double().numpy(),
             scores if len(tried) else tried,
             member_families(self),
+            [int(member["unit"]) for member in self.members],
         )
 
     @property
