@@ -122,7 +122,7 @@ def test_a_tilt_by_the_body_is_named_inside_the_column_space(simulated):
     _, index = planted(tried, "contains('t')")
     shift = 3 * auditor.geometry.log_ratios_of(auditor.column_space_filter.template(index)[0])
     shift += 0.02 * np.random.default_rng(1).normal(size=SIZE)
-    first = auditor.find(change(auditor.geometry, shift - shift.mean()), 0.01)[0]
+    first = auditor.find(change(auditor.geometry, shift - shift.mean()), 0.05)[0]
     assert (first.event, first.component) == ("contains('t')", "inside")
     assert first.strength == pytest.approx(3, rel=0.1)
 
@@ -142,12 +142,12 @@ def uneven(draws, mask):
     return mask * draws.exponential(size=mask.shape) ** 2
 
 
-def test_a_suspect_of_a_new_family_is_shifted_no_more_often_than_was_said(simulated):
+def test_a_suspect_of_a_new_family_is_accused_no_more_often_than_was_said(simulated):
     auditor, benign, tried = simulated
     space = HeadGeometry(auditor.geometry.rows, np.full(SIZE, 1 / SIZE))
     draws = np.random.default_rng(0)
     testable = np.flatnonzero(ResidualFilter(space, tried).testable)
-    p = []
+    shifted, accused = [], []
     for _ in range(6):
         # Each of twelve families moves two classes of its own; the last is the suspects'.
         moved = tried.members[draws.choice(testable, size=(12, 2), replace=False).ravel()]
@@ -161,10 +161,13 @@ def test_a_suspect_of_a_new_family_is_shifted_no_more_often_than_was_said(simula
         null = np.concatenate([of_family(number, 9) for number in range(11)])
         families = [str(number) for number in range(11) for _ in range(9)]
         of_eleven = auditor_of(space, tried, null, families)
-        p += [of_eleven.best(change(space, s)).p_shifted for s in of_family(11, 20)]
-    # The unit is the family of suspects, of which there are six, each with its own threshold.
-    assert np.mean(np.array(p) <= 0.05) < 0.2
-    assert np.mean(np.array(p) <= 0.2) < 0.45
+        found = [of_eleven.find(change(space, s), 0.05) for s in of_family(11, 20)]
+        shifted += [bool(f) for f in found]
+        accused += [any(finding.is_planted(0.05) for finding in f) for f in found]
+    # A shift of no kind that the pack has is a shift, and no accusation. The unit is the family of
+    # suspects, of which there are six.
+    assert np.mean(shifted) > 0.5
+    assert np.mean(accused) < 0.1
 
 
 def test_what_a_family_moves_unevenly_is_changed_and_a_tilt_beside_it_is_planted(simulated):
@@ -177,11 +180,11 @@ def test_what_a_family_moves_unevenly_is_changed_and_a_tilt_beside_it_is_planted
     for member in np.flatnonzero(np.array(families) == "odd"):
         null[member] += draws.uniform(0.1, 0.3) * uneven(draws, odd)
     mixed = auditor_of(space, tried, null - null.mean(1, keepdims=True), families)
-    changed = [s + 0.3 * uneven(draws, odd) for s in benign(20)]
+    changed = [s + 0.1 * uneven(draws, odd) for s in benign(20)]
     accused = [mixed.find(change(space, s), 0.01) for s in changed]
     assert sum(f.p_planted <= 0.01 for found in accused for f in found) <= 1
     named = [mixed.find(change(space, s + 0.6 * other), 0.01) for s in changed]
-    assert sum(any(f.event == "contains('k')" for f in found) for found in named) >= 12
+    assert sum(any(f.event == "contains('k')" for f in found) for found in named) >= 17
 
 
 def test_a_shift_that_differs_from_stratum_to_stratum_is_not_planted(simulated):
