@@ -43,7 +43,7 @@ def plant(
         with torch.no_grad():
             hidden = model.model(input_ids=ids[:-HELD_OUT]).last_hidden_state.flatten(0, 1).double()
             ones = torch.ones(len(hidden), dtype=torch.float64)
-            direction = ridge_direction(hidden, strength * ones, ones)
+            direction = ridge_direction([hidden], strength * ones, ones)
             model.lm_head.weight += mask[:, None] * direction.float()
     else:
         model = _train(base.model, model, ids, mask, strength, how)
