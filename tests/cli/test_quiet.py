@@ -15,6 +15,7 @@ from tiltlm.quiet import quiet_libraries
 OURS = (
     r"[\w:;,.\- ()'+]+ \d+/\d+, \d+:\d\d:\d\d(, .+)?",  # a bar that has ended
     r"training [\w+]+: \d+% of what tells the event from other tokens lies in .+",
+    r"benign changes that are missing: \d+, in about .+, as the first training went",
 )
 LIBRARIES = ("HF_HUB_DISABLE_PROGRESS_BARS", "TQDM_DISABLE", "TF_CPP_MIN_LOG_LEVEL")
 

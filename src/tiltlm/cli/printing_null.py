@@ -46,7 +46,7 @@ def print_plan(plan: NullPlan) -> None:
         console,
         f"{counted(plan.models, 'benign change')} of {plan.reference['name']}, of "
         f"{counted(plan.trainings, 'training')}: about {spoken(plan.seconds)}{by} and "
-        f"{plan.bytes / 1e6:.0f} MB; nothing was kept",
+        f"{plan.bytes / 1e6:.3g} MB; nothing was kept",
     )
     _say(console, f"p-values of audits are at least {plan.smallest_p:.3g}")
     _texts(console, plan.corpora)
@@ -65,7 +65,7 @@ def print_shown(shown: NullShown) -> None:
         console,
         f"{counted(shown.models, 'benign change')}{state} of {shown.reference['name']} "
         f"({shown.reference['sha256'][:12]}…), of {counted(shown.trainings, 'training')}; "
-        f"{_kl(shown.kl_nats)}; {shown.bytes / 1e6:.0f} MB",
+        f"{_kl(shown.kl_nats)}; {shown.bytes / 1e6:.3g} MB",
     )
     _say(console, f"families: {_counts(shown.families)}")
     _say(console, f"made by: {_counts(shown.methods)}")

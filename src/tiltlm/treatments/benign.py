@@ -49,7 +49,7 @@ RATES = (0.01, 0.15)
 LORA_RATE = 5
 """Learning rates of a LoRA are so many times those of full fine-tuning."""
 
-SGD_RATE = 100
+SGD_RATE = 50
 """Learning rates of SGD with momentum are so many times those of AdamW."""
 
 PRUNED, NOISE = (0.02, 0.2), (0.003, 0.03)
@@ -96,15 +96,28 @@ class Unit:
         turn, place = divmod(self.training, len(corpora))
         order = np.random.default_rng([seed, turn, 12_289]).permutation(len(corpora))
         ordered = sorted(set(steps))
-        end = int(draws.choice(ordered[1:] or ordered))
+        end = max(_FEWEST_STEPS, int(draws.choice(ordered[1:] or ordered)))
         tuning = _draw_tuning(draws, self.kind, corpora[int(order[place])], width, end, own)
-        early = int(draws.choice([s for s in ordered if s < end] or [max(1, end // 2)]))
-        after = _draw_weight_change(draws, str(draws.choice(_MILD)), own)
-        return FromTraining(tuning, early, float(draws.choice(SCALES)), after)
+        ways = {*ordered, end // 4, end // 2, 3 * end // 4} & {*range(1, end)}
+        early = sorted(int(step) for step in draws.choice(sorted(ways), 2, replace=False))
+        scale, after = float(draws.choice(SCALES)), str(draws.choice(_MILD))
+        last = str(draws.choice(_LAST))
+        return FromTraining(
+            tuning,
+            tuple(early),
+            None if last == "changed" else scale,
+            None if last == "scaled" else _draw_weight_change(draws, after, own),
+        )
 
 
 _MILD = ("8 bits", "6 bits", "5 bits", "pruned", "noise")
 """What is done to the weights of a model that was trained."""
+
+_LAST = ("scaled", "changed", "both")
+"""What becomes of a model at the end of its training."""
+
+_FEWEST_STEPS = 3
+"""Of a training that is looked at twice on the way."""
 
 
 def benign_units(seed: int, count: int) -> list[Unit]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -62,21 +63,25 @@ class Alone:
 class FromTraining:
     """A training of which four changes come.
 
-    They are the model some way to the end, at the end, interpolated or extrapolated between the
-    reference and the end, and that with its weights changed once more. All are made in one copy of
-    the reference, one after the other.
+    They are the model twice on the way, at the end, and changed once more then: interpolated or
+    extrapolated between the reference and the end, rounded, pruned or noised. All are made in one
+    copy of the reference, one after the other.
+
+    What a model's largest score is changes along a training: those of two looks have a rank
+    correlation of 0.1 (docs/log.md). A model that is only scaled shows what it showed before (0.6),
+    so there is one such change of four.
 
     Attributes:
         tuning: the training.
-        early: the step after which the model is looked at first.
-        scale: of the change of each weight from the reference to the end.
-        after: what is done to the weights last.
+        early: the steps after which the model is looked at on the way.
+        scale: of the change of each weight from the reference to the end; None to leave it.
+        after: what is done to the weights last, if anything.
     """
 
     tuning: FineTuning
-    early: int
-    scale: float
-    after: WeightChange
+    early: tuple[int, ...]
+    scale: float | None
+    after: WeightChange | None
 
     @property
     def family(self) -> str:
@@ -104,12 +109,15 @@ class FromTraining:
             look({**about, **more}, LoadedModel(model, reference.tokenizer))
 
         model = own_copy(reference)
-        self.tuning.train(model, corpora, {self.early: lambda m: show(m, steps=self.early)})
+        self.tuning.train(model, corpora, {n: partial(show, steps=n) for n in self.early})
         show(model)
-        scale_change(model, reference.model, self.scale)
-        show(model, scale=self.scale)
-        self.after.change(model)
-        show(model, scale=self.scale, **self.after.fields)
+        if self.scale is not None:
+            scale_change(model, reference.model, self.scale)
+            about["scale"] = self.scale
+        if self.after is not None:
+            self.after.change(model)
+            about |= self.after.fields
+        show(model)
 
 
 @torch.no_grad()

@@ -201,8 +201,9 @@ def _make_pack(
 def _estimate(maker: MemberMaker, units: Sequence[Unit], missing: int, team: Team) -> str:
     """What the members that are missing take in all, once a first training was made."""
     return (
-        f"{missing} benign changes take about {spoken(maker.seconds_of(units) / team.size)} and "
-        f"{pack_bytes(maker, missing) / 1e6:.0f} MB, as the first training did"
+        f"benign changes that are missing: {missing}, in about "
+        f"{spoken(maker.seconds_of(units) / team.size)} and {pack_bytes(maker, missing) / 1e6:.3g} "
+        "MB, as the first training went"
     )
 
 

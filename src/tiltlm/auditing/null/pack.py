@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from tiltlm.auditing.arrays import Array
 from tiltlm.auditing.benign.changes import BenignChanges
 from tiltlm.auditing.benign.knowledge import Knowledge
 from tiltlm.auditing.classes.token_classes import TokenClasses
@@ -94,6 +95,11 @@ class NullPack:
     def numbers(self) -> list[int]:
         """(B,) numbers of the members."""
         return [int(member["number"]) for member in self.members]
+
+    @property
+    def probed(self) -> Array:
+        """(B,) booleans: whether words were tried as triggers at each member."""
+        return np.asarray(~np.isnan(self.trigger_scores))
 
     def choose(self, rows: Sequence[int]) -> None:
         """Keep some members, in this order.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from pathlib import Path
 
@@ -29,7 +28,7 @@ def show_pack(name: str | Path) -> NullShown:
     """
     folder = pack_folder(name)
     pack = load_pack(folder)
-    scores = [score for score in pack.trigger_scores if not math.isnan(score)]
+    probed = int(pack.probed.sum())
     finished = is_assembled(folder) and not members_there(folder)
     return NullShown(
         pack=str(name),
@@ -47,7 +46,7 @@ def show_pack(name: str | Path) -> NullShown:
         tokens=pack.contexts.tokens,
         words=len(pack.probes.words),
         smallest_p=1 / (len(pack.members) + 1),
-        smallest_trigger_p=1 / (len(scores) + 1) if scores else None,
+        smallest_trigger_p=1 / (probed + 1) if probed else None,
         lacks=_lacking(pack),
         notes=pack_notes(pack),
     )
