@@ -10,7 +10,7 @@ from tiltlm.records.base import Interval, PlacementRecord, Record
 from tiltlm.records.claim import ClaimRecord
 
 AuditVerdict = Literal["found", "changed", "none", "uncalibrated"]
-"""What an audit by logits says of a suspect."""
+"""What an audit by logits or by log-probabilities says of a suspect."""
 
 
 class ShiftedToken(Record):
@@ -277,8 +277,22 @@ class LogprobsFindingRecord(Record):
         description="of that, how much was at places where the suspect showed the token; the "
         "rest is censored"
     )
-    p: float | None = Field(description="adjusted for all classes; null without a pack")
-    p_means: str = Field(default="", description="what a small p says")
+    p_shifted: float | None = Field(
+        description="that a benign change of the pack's kinds shifts any class so much, adjusted "
+        "for all classes; null without a pack"
+    )
+    p_planted: float | None = Field(
+        description="that in a benign change the class that stands out most is so much like a "
+        "planted tilt: shifted alike in all contexts; null without a pack"
+    )
+    planted: bool | None = Field(
+        description="whether it accuses: both p are at most the false-positive rate"
+    )
+    context_spread: float | None = Field(
+        description="standard deviation of the strength from context to context, nats, without "
+        "errors of regression; null without a pack"
+    )
+    p_means: str = Field(default="", description="what a small p_shifted says")
     evidence: list[SeenToken] = Field(description="its tokens that were shifted most")
     contexts: list[ShiftedContext] = Field(description="those in which it was shifted most")
 
@@ -286,11 +300,12 @@ class LogprobsFindingRecord(Record):
 class LogprobsAuditRecord(Record):
     """``result.json`` of ``tiltlm audit --access logprobs``."""
 
-    schema_version: Literal[1] = Field(default=1, description="of this record")
+    schema_version: Literal[2] = Field(default=2, description="of this record")
     kind: Literal["audit"] = Field(default="audit", description="of record")
     access: Literal["logprobs"] = Field(default="logprobs", description="to what of the suspect")
-    verdict: Literal["found", "none", "uncalibrated"] = Field(
-        description="whether a tilt was found; uncalibrated without a pack"
+    verdict: AuditVerdict = Field(
+        description="found: a class looks planted; changed: classes were shifted, none of them "
+        "like a planted tilt; uncalibrated without a pack"
     )
     partial: bool = Field(description="stopped before the budget was spent")
     suspect: str = Field(description="as it was named")

@@ -158,20 +158,24 @@ class LogprobsAccess(Access[LogprobsReading, LogprobsJudgement, LogprobsAuditRec
         """As `Access.record`."""
         shift, auditor, best = judgement.shift, judgement.auditor, judgement.best
         context_numbers = np.unique([top.position.context for top in reading.shown])
+        findings = finding_records(
+            judgement.findings,
+            auditor,
+            shift,
+            context_numbers,
+            reading.contexts,
+            self.case.reference,
+            self.case.options.fpr,
+        )
         return LogprobsAuditRecord(
             **self.case.record_fields(),
-            verdict=self.verdict(bool(judgement.findings)),
+            verdict=self.verdict(
+                planted=any(f.planted for f in findings), changed=bool(findings)
+            ),
             partial=reading.cut_off is not None,
             score=None if self.case.pack is None or best is None else best.score,
-            null_scores=auditor.null_maxima.tolist(),
-            findings=finding_records(
-                judgement.findings,
-                auditor,
-                shift,
-                context_numbers,
-                reading.contexts,
-                self.case.reference,
-            ),
+            null_scores=auditor.null_maxima.scores.tolist(),
+            findings=findings,
             classes=auditor.classes_tested,
             top=self._suspect.top,
             noise_nats=reading.noise_nats,
