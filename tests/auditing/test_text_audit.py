@@ -162,7 +162,7 @@ class PackOfMasses:
 
     def __init__(self, masses, families=4):
         self.masses = torch.from_numpy(masses)
-        self.members = [{"corpus": f"{n % families}", "bits": None} for n in range(len(masses))]
+        self.members = [{"family": f"{n % families}"} for n in range(len(masses))]
 
 
 ONE_CLASS = TokenClasses(("one",), ("event",), sparse.csr_matrix(np.array([[1.0, 0.0]])))

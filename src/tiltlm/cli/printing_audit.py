@@ -10,12 +10,11 @@ from tiltlm.records.audit import (
     AuditRecord,
     CertificateRecord,
     FindingRecord,
-    LogprobsAuditRecord,
-    LogprobsFindingRecord,
     ShiftedToken,
     TextAuditRecord,
     TextFindingRecord,
 )
+from tiltlm.records.audit_logprobs import LogprobsAuditRecord, LogprobsFindingRecord
 from tiltlm.records.plan import Plan
 from tiltlm.report.wording import claim_lines, counted, visible
 

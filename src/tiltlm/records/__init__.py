@@ -11,6 +11,7 @@ tokens   what ``tiltlm tokens`` says
 plan     what ``tiltlm audit plan`` says
 info     what ``tiltlm info`` says
 audit    ``result.json`` of ``tiltlm audit``
+audit_logprobs  the same by log-probabilities
 null     what ``tiltlm null`` says of packs
 claim    the part of it that a suspect's own label says
 """
@@ -21,18 +22,16 @@ from tiltlm.records.audit import (
     CertificateRecord,
     FindingRecord,
     Histogram,
-    LogprobsAuditRecord,
-    LogprobsFindingRecord,
     MassRecord,
     MovedTokensRecord,
     NullRecord,
-    SeenToken,
     ShiftedContext,
     ShiftedToken,
     TextAuditRecord,
     TextFindingRecord,
     TriggerRecord,
 )
+from tiltlm.records.audit_logprobs import LogprobsAuditRecord, LogprobsFindingRecord, SeenToken
 from tiltlm.records.base import Estimate, Interval, Record
 from tiltlm.records.claim import ClaimedEvent, ClaimRecord
 from tiltlm.records.measure import (

@@ -33,7 +33,7 @@ from tiltlm.contexts.sources import make_contexts
 from tiltlm.contexts.token_contexts import TokenContexts
 from tiltlm.defaults import AUDIT_CONTEXTS, AUDIT_TOKENS, LOGPROBS_BUDGET, LOGPROBS_FEWEST
 from tiltlm.errors import ModelError
-from tiltlm.records.audit import LogprobsAuditRecord
+from tiltlm.records.audit_logprobs import LogprobsAuditRecord
 
 _BLOCK = 64
 """Positions that are asked for at once; what came before an interrupt is kept by the block."""
@@ -169,9 +169,7 @@ class LogprobsAccess(Access[LogprobsReading, LogprobsJudgement, LogprobsAuditRec
         )
         return LogprobsAuditRecord(
             **self.case.record_fields(),
-            verdict=self.verdict(
-                planted=any(f.planted for f in findings), changed=bool(findings)
-            ),
+            verdict=self.verdict(planted=any(f.planted for f in findings), changed=bool(findings)),
             partial=reading.cut_off is not None,
             score=None if self.case.pack is None or best is None else best.score,
             null_scores=auditor.null_maxima.scores.tolist(),

@@ -13,7 +13,7 @@ from tiltlm.auditing.search import find_one_by_one, take_distinct
 from tiltlm.auditing.thresholds import MAX_FINDINGS, MIN_STRENGTH_NATS, MIN_UNCALIBRATED_SCORE
 from tiltlm.contexts.token_contexts import TokenContexts
 from tiltlm.models.loading import LoadedModel
-from tiltlm.records.audit import LogprobsFindingRecord
+from tiltlm.records.audit_logprobs import LogprobsFindingRecord
 
 _FIRST_P = "this suspect moves some class further than benign changes move any, and this the most"
 

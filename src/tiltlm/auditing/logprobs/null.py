@@ -2,8 +2,9 @@
 
 The same regression is made of each member of a pack, at the same positions and by the tokens that
 it would have shown itself, so the largest score over all classes is compared with theirs (Westfall
-and Young 1993), and so is how like a planted tilt the class is that stands out most. Neither a member's mean log-ratio over all positions will do, nor its log-ratios
-among the reference's likeliest tokens: what a suspect hides changes what is seen.
+and Young 1993), and so is how like a planted tilt the class is that stands out most. Neither a
+member's mean log-ratio over all positions will do, nor its log-ratios among the reference's
+likeliest tokens: what a suspect hides changes what is seen.
 """
 
 from __future__ import annotations

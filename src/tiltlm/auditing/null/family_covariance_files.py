@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from tiltlm.auditing.arrays import Array
 from tiltlm.files import staged
 
-FILE, _SCHEMA = "family_covariances.safetensors", "1"
+FILE, _SCHEMA = "family_covariances.safetensors", 1
 
 
 def write_family_covariances(folder: Path, covariances: Mapping[str, Array], members: int) -> None:
@@ -36,13 +36,9 @@ def write_family_covariances(folder: Path, covariances: Mapping[str, Array], mem
         (folder / FILE).unlink(missing_ok=True)
         return
     stacked = torch.from_numpy(np.stack([*covariances.values()])).float()
-    about = {
-        "schema_version": _SCHEMA,
-        "members": str(members),
-        "families": json.dumps([*covariances]),
-    }
+    about = {"schema_version": _SCHEMA, "members": members, "families": [*covariances]}
     with staged(folder / FILE) as path:
-        save_file({"covariances": stacked}, path, metadata=about)
+        save_file({"covariances": stacked}, path, metadata={"json": json.dumps(about)})
 
 
 def read_family_covariances(
@@ -66,11 +62,11 @@ def read_family_covariances(
     if not (folder / FILE).is_file():
         return None
     with safe_open(folder / FILE, "pt") as file:
-        about = file.metadata() or {}
-        if about.get("schema_version") != _SCHEMA or about.get("members") != str(len(families)):
+        about = json.loads(file.metadata()["json"])
+        if about["schema_version"] != _SCHEMA or about["members"] != len(families):
             return None
-        names, stacked = json.loads(about["families"]), file.get_tensor("covariances")
-    if not isinstance(names, list) or sorted(map(str, names)) != sorted(set(families)):
+        names, stacked = about["families"], file.get_tensor("covariances")
+    if not isinstance(names, list) or sorted(names) != sorted(set(families)):
         raise ValueError("covariances without families are of other families")
     if stacked.dtype != torch.float32 or stacked.shape != (len(names), width, width):
         raise ValueError("covariances without families are of another width")

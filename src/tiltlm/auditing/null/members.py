@@ -50,6 +50,8 @@ class MemberReader:
 
     Attributes:
         rows: (V, D) of the reference's head.
+        move_bytes: of a pack besides, for each member: what is known of its moves.
+        shared_bytes: of a pack besides, whatever its members.
     """
 
     def __init__(self, reference: LoadedModel, drawn: Drawn) -> None:
@@ -63,6 +65,13 @@ class MemberReader:
         positions = np.bincount(drawn.strata.numpy()).astype(float)
         mass_by_stratum = drawn.stratum_mass.numpy()
         self._weights = stratum_weights(self._residuals, mass_by_stratum, positions)
+        strata, width = len(positions), self.rows.width
+        # As `Knowledge` keeps it, but for what has a number a class or a member alone; and the
+        # covariances without each family, of which corpora are most.
+        self.move_bytes = 4 * strata * width
+        covariances = (strata + len(drawn.corpora.pieces)) * width**2
+        means = int(positions.sum()) * width + strata * len(self.rows)
+        self.shared_bytes = 4 * (covariances + means + drawn.hypotheses.members.nnz)
 
     @property
     def words_share(self) -> float:

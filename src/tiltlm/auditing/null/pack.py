@@ -14,7 +14,6 @@ import numpy as np
 import torch
 
 from tiltlm.auditing.arrays import Array
-from tiltlm.auditing.arrays import Array
 from tiltlm.auditing.benign.changes import BenignChanges
 from tiltlm.auditing.benign.knowledge import Knowledge
 from tiltlm.auditing.classes.token_classes import TokenClasses

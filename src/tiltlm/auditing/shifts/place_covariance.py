@@ -233,6 +233,7 @@ def _centred(matrices: Array) -> Array:
     matrices = matrices - matrices.mean(1, keepdims=True)
     return np.asarray(matrices - matrices.mean(2, keepdims=True))
 
+
 def _root(covariance: Array) -> Array:
     """(D, D) root of a covariance: its product with its own transpose is that."""
     values, vectors = np.linalg.eigh(covariance)
