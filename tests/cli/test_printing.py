@@ -5,10 +5,11 @@ from pathlib import Path
 from tiltlm.cli.printing_audit import print_any_audit, print_plan
 from tiltlm.cli.printing_measure import measure_notes
 from tiltlm.cli.printing_null import print_built
-from tiltlm.records.audit import NullRecord, TextAuditRecord, TextFindingRecord
+from tiltlm.records.audit import NullRecord
 from tiltlm.records.measure import Comparison, MeasureRecord
 from tiltlm.records.null import NullBuilt
 from tiltlm.records.plan import Plan
+from tiltlm.records.text_audit import TextAuditRecord, TextFindingRecord
 from tiltlm.report.audit_page import render_text_audit
 
 

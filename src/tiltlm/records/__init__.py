@@ -10,7 +10,8 @@ sweep    ``sweep.json`` of ``tiltlm sweep``
 tokens   what ``tiltlm tokens`` says
 plan     what ``tiltlm audit plan`` says
 info     what ``tiltlm info`` says
-audit    ``result.json`` of ``tiltlm audit``
+audit    ``result.json`` of ``tiltlm audit`` by logits and by log-probabilities
+text_audit  the same by text
 null     what ``tiltlm null`` says of packs
 claim    the part of it that a suspect's own label says
 """
@@ -19,6 +20,7 @@ from tiltlm.records.audit import (
     AuditRecord,
     CandidateRecord,
     CertificateRecord,
+    ChangedClassRecord,
     FindingRecord,
     Histogram,
     LogprobsAuditRecord,
@@ -29,8 +31,6 @@ from tiltlm.records.audit import (
     SeenToken,
     ShiftedContext,
     ShiftedToken,
-    TextAuditRecord,
-    TextFindingRecord,
     TriggerRecord,
 )
 from tiltlm.records.base import Estimate, Interval, Record
@@ -50,6 +50,7 @@ from tiltlm.records.null import NullBuilt, NullPlan, NullShown
 from tiltlm.records.plan import Plan
 from tiltlm.records.run import EventRecord, LossRecord, RunRecord, SecondsRecord, StateRecord
 from tiltlm.records.sweep import SweepPoint, SweepRecord
+from tiltlm.records.text_audit import TextAuditRecord, TextFindingRecord
 from tiltlm.records.tilt import (
     EstimateRecord,
     EventDetailRecord,
@@ -63,6 +64,7 @@ __all__ = [
     "Bucket",
     "CandidateRecord",
     "CertificateRecord",
+    "ChangedClassRecord",
     "ClaimRecord",
     "ClaimedEvent",
     "Comparison",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tiltlm.records.audit import AuditRecord, LogprobsAuditRecord, TextAuditRecord
+from tiltlm.records.audit import AuditRecord, LogprobsAuditRecord
+from tiltlm.records.text_audit import TextAuditRecord
 from tiltlm.report import audit_plots as plots
 from tiltlm.report.rendering import templates
 

@@ -9,8 +9,8 @@ from tiltlm.records.audit import (
     FindingRecord,
     LogprobsAuditRecord,
     LogprobsFindingRecord,
-    TextAuditRecord,
 )
+from tiltlm.records.text_audit import TextAuditRecord
 from tiltlm.report.plot_style import AFTER, BEFORE, error_bars, new_figure, styled, svg_of
 from tiltlm.report.wording import visible
 

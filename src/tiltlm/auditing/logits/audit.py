@@ -16,7 +16,7 @@ from tiltlm.auditing.inputs import uncalibrated_note
 from tiltlm.auditing.logits.auditor import Auditor
 from tiltlm.auditing.logits.calibration import calibrated_auditor
 from tiltlm.auditing.logits.equivalence import certify_events, check_certifiable
-from tiltlm.auditing.logits.evidence import finding_record, shifted_tokens
+from tiltlm.auditing.logits.evidence import changed_records, finding_record, shifted_tokens
 from tiltlm.auditing.logits.finding import Finding
 from tiltlm.auditing.logits.single_tokens import TokenShifts, largest_token_shifts
 from tiltlm.auditing.logits.triggers import find_triggers
@@ -33,6 +33,7 @@ from tiltlm.errors import ConfigError
 from tiltlm.records.audit import (
     AuditRecord,
     AuditVerdict,
+    ChangedClassRecord,
     FindingRecord,
     MovedTokensRecord,
     TriggerRecord,
@@ -183,6 +184,9 @@ class LogitsAccess(Access[LogitsReading, LogitsJudgement, AuditRecord]):
             p=judgement.token_shifts.p,
             tokens=shifted_tokens(token_ids, judgement.residual, shift, vocabulary),
         )
+        changed = changed_records(
+            judgement.residual_filter.hypotheses, shift, case.reference.vocabulary, case.options.fpr
+        )
         options, certificates = case.options, []
         if options.events:
             certificates = certify_events(
@@ -192,11 +196,12 @@ class LogitsAccess(Access[LogitsReading, LogitsJudgement, AuditRecord]):
         case.stopwatch.lap("looking")
         return AuditRecord(
             **case.record_fields(),
-            verdict=self._verdict(findings, judgement.triggers),
+            verdict=self._verdict(findings, judgement.triggers, changed),
             kl_nats=shift.kl,
             score=judgement.score,
             null_scores=[] if auditor is None else auditor.null.shift_maxima.tolist(),
             findings=findings,
+            changed=changed,
             moved=moved,
             triggers=judgement.triggers,
             certificates=certificates,
@@ -249,14 +254,17 @@ class LogitsAccess(Access[LogitsReading, LogitsJudgement, AuditRecord]):
         )
 
     def _verdict(
-        self, findings: Sequence[FindingRecord], triggers: Sequence[TriggerRecord]
+        self,
+        findings: Sequence[FindingRecord],
+        triggers: Sequence[TriggerRecord],
+        changed: Sequence[ChangedClassRecord],
     ) -> AuditVerdict:
-        """Accused of what looks planted; changed where something was shifted, but no more."""
+        """Accused of what looks planted; changed where something else is another."""
         if self.case.pack is None:
             return "uncalibrated"
         if triggers or any(finding.planted for finding in findings):
             return "found"
-        return "changed" if findings else "none"
+        return "changed" if findings or changed else "none"
 
     def _notes(self, reading: LogitsReading) -> list[str]:
         notes = []
