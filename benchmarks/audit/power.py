@@ -167,15 +167,18 @@ def decoy(bench: Bench, seed: int) -> dict[str, Any]:
     shift = bench.reader.read(suspect)
     family = treatment.family
     found, without = bench.named(shift, RATE), bench.named(shift, RATE, family)
+    less, less_without = (by_log_probs(bench, suspect, RATE, lacking) for lacking in (None, family))
     return {
         "treatment": treatment.as_dict(),
         "logits: shifted": [f.event for f in found],
         "logits: planted": [f.event for f in found if f.is_planted(RATE)],
         "logits, family left out: shifted": [f.event for f in without],
         "logits, family left out: planted": [f.event for f in without if f.is_planted(RATE)],
-        "log-probabilities": [f["event"] for f in by_log_probs(bench, suspect, RATE)],
-        "log-probabilities, family left out": [
-            f["event"] for f in by_log_probs(bench, suspect, RATE, family)
+        "log-probabilities: shifted": [f["event"] for f in less],
+        "log-probabilities: planted": [f["event"] for f in less if f["planted"]],
+        "log-probabilities, family left out: shifted": [f["event"] for f in less_without],
+        "log-probabilities, family left out: planted": [
+            f["event"] for f in less_without if f["planted"]
         ],
         "text": [e for e in [by_text(bench, suspect, SCORED, RATE, seed)["event"]] if e],
         "two-sample test": ["changed"] * (two_sample_p(bench.model, suspect, seed) <= RATE),

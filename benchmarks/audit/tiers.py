@@ -55,6 +55,9 @@ def by_log_probs(
         suspect: to be audited.
         rate: of false positives.
         without: a family of which neither the null nor the covariance of moves knows.
+
+    Returns:
+        classes that were shifted, the clearest first, each with whether it looks planted.
     """
     local = LocalSuspect(Pair(bench.model, suspect))
     positions = local.positions(bench.pack.contexts, bench.pack.top["ids"].shape[1])
@@ -67,7 +70,10 @@ def by_log_probs(
             "token_ids": bench.tried.token_ids(n.index),
             "strength": n.strength,
             "interval": n.interval,
-            "p": n.p,
+            "p_shifted": n.p_shifted,
+            "p_planted": n.p_planted,
+            "planted": n.is_planted(rate),
+            "likeness": None if n.likeness is None else vars(n.likeness),
         }
         for n in find_classes(auditor, rate)
     ]
@@ -85,6 +91,7 @@ def _unknowing(bench: Audited, family: str) -> tuple[PlaceCovariance, TopKNull]:
         top=top,
         place_covariance=torch.from_numpy(learnt).float(),
         members=list(compress(bench.pack.members, kept)),
+        family_covariances=None,
     )
     moves = PlaceCovariance.of(rows, learnt)
     places = range(top["ids"].shape[1])

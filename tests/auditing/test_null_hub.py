@@ -65,6 +65,7 @@ def test_a_pack_goes_to_the_hub_and_is_loaded_by_its_name(pack, hub):
     assert hub.private == {"org/pack": True}
     # What was begun with holds the texts themselves.
     assert sorted(p.name for p in (hub.place / "org/pack").iterdir()) == [
+        "family_covariances.safetensors",
         "knowledge.safetensors",
         "null.json",
         "null.safetensors",

@@ -6,10 +6,10 @@ from tiltlm.cli.printing_audit import print_any_audit, print_plan
 from tiltlm.cli.printing_measure import measure_notes
 from tiltlm.cli.printing_null import print_built
 from tiltlm.records.audit import NullRecord
+from tiltlm.records.audit_text import TextAuditRecord, TextFindingRecord
 from tiltlm.records.measure import Comparison, MeasureRecord
 from tiltlm.records.null import NullBuilt
 from tiltlm.records.plan import Plan
-from tiltlm.records.text_audit import TextAuditRecord, TextFindingRecord
 from tiltlm.report.audit_page import render_text_audit
 
 

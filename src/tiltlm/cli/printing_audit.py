@@ -11,12 +11,11 @@ from tiltlm.records.audit import (
     CertificateRecord,
     ChangedClassRecord,
     FindingRecord,
-    LogprobsAuditRecord,
-    LogprobsFindingRecord,
     ShiftedToken,
 )
+from tiltlm.records.audit_logprobs import LogprobsAuditRecord, LogprobsFindingRecord
+from tiltlm.records.audit_text import TextAuditRecord, TextFindingRecord
 from tiltlm.records.plan import Plan
-from tiltlm.records.text_audit import TextAuditRecord, TextFindingRecord
 from tiltlm.report.wording import claim_lines, counted, visible
 
 if TYPE_CHECKING:
@@ -156,20 +155,22 @@ def _print_logprobs_audit(console: Console, record: LogprobsAuditRecord) -> None
         "probability",
     )
     for finding in record.findings:
-        certainty = "" if finding.p is None else f", p {finding.p:.3g}"
+        planted = {None: "", True: ", planted", False: ", changed, not planted"}[finding.planted]
+        certainty = "" if finding.planted is None else f" (p {_p_of(finding):.3g})"
         console.print(
             f"{finding.event}: {finding.strength_nats:+.2f} nats ({_signed(finding.interval)})"
-            f"{certainty}; {finding.seen_share:.0%} of its mass was seen",
+            f"{planted}{certainty}; {finding.seen_share:.0%} of its mass was seen",
             highlight=False,
             markup=False,
         )
     _print_later_p(console, record.findings)
     if record.null is not None:
         console.print(
-            f"{counted(record.classes, 'class', 'classes')} judged; p is of the largest score "
-            f"among all, against what {counted(record.null.models, 'benign change')} "
-            f"{'shows' if record.null.models == 1 else 'show'} where the reference's likeliest "
-            "tokens are",
+            f"{counted(record.classes, 'class', 'classes')} judged; p is of the largest of all, "
+            f"against what {counted(record.null.models, 'benign change')} "
+            f"{'shows' if record.null.models == 1 else 'show'} at the same places; a benign change "
+            f"of kinds that these have is accused with probability {record.fpr:g}, on average over "
+            "packs",
             highlight=False,
         )
 
@@ -240,7 +241,7 @@ def _finding_row(finding: FindingRecord) -> tuple[str, ...]:
     )
 
 
-def _p_of(finding: FindingRecord) -> float | None:
+def _p_of(finding: FindingRecord | LogprobsFindingRecord) -> float | None:
     """Of a class that accuses, that it does; of another, that it was shifted."""
     return finding.p_planted if finding.planted else finding.p_shifted
 

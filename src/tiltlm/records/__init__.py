@@ -10,8 +10,9 @@ sweep    ``sweep.json`` of ``tiltlm sweep``
 tokens   what ``tiltlm tokens`` says
 plan     what ``tiltlm audit plan`` says
 info     what ``tiltlm info`` says
-audit    ``result.json`` of ``tiltlm audit`` by logits and by log-probabilities
-text_audit  the same by text
+audit    ``result.json`` of ``tiltlm audit`` by logits
+audit_logprobs  the same by log-probabilities
+audit_text  the same by text
 null     what ``tiltlm null`` says of packs
 claim    the part of it that a suspect's own label says
 """
@@ -23,16 +24,15 @@ from tiltlm.records.audit import (
     ChangedClassRecord,
     FindingRecord,
     Histogram,
-    LogprobsAuditRecord,
-    LogprobsFindingRecord,
     MassRecord,
     MovedTokensRecord,
     NullRecord,
-    SeenToken,
     ShiftedContext,
     ShiftedToken,
     TriggerRecord,
 )
+from tiltlm.records.audit_logprobs import LogprobsAuditRecord, LogprobsFindingRecord, SeenToken
+from tiltlm.records.audit_text import TextAuditRecord, TextFindingRecord
 from tiltlm.records.base import Estimate, Interval, Record
 from tiltlm.records.claim import ClaimedEvent, ClaimRecord
 from tiltlm.records.measure import (
@@ -50,7 +50,6 @@ from tiltlm.records.null import NullBuilt, NullPlan, NullShown
 from tiltlm.records.plan import Plan
 from tiltlm.records.run import EventRecord, LossRecord, RunRecord, SecondsRecord, StateRecord
 from tiltlm.records.sweep import SweepPoint, SweepRecord
-from tiltlm.records.text_audit import TextAuditRecord, TextFindingRecord
 from tiltlm.records.tilt import (
     EstimateRecord,
     EventDetailRecord,

@@ -30,14 +30,7 @@ from tiltlm.contexts.sources import make_contexts
 from tiltlm.contexts.token_contexts import TokenContexts
 from tiltlm.defaults import AUDIT_CONTEXTS, AUDIT_TOKENS, CERTIFICATE_ERROR, CONTEXT_TOKENS
 from tiltlm.errors import ConfigError
-from tiltlm.records.audit import (
-    AuditRecord,
-    AuditVerdict,
-    ChangedClassRecord,
-    FindingRecord,
-    MovedTokensRecord,
-    TriggerRecord,
-)
+from tiltlm.records.audit import AuditRecord, MovedTokensRecord, TriggerRecord
 
 _FEW_CONTEXTS = 16
 """From fewer contexts than this a reader of the audit is told that they are few."""
@@ -196,7 +189,10 @@ class LogitsAccess(Access[LogitsReading, LogitsJudgement, AuditRecord]):
         case.stopwatch.lap("looking")
         return AuditRecord(
             **case.record_fields(),
-            verdict=self._verdict(findings, judgement.triggers, changed),
+            verdict=self.verdict(
+                planted=bool(judgement.triggers) or any(f.planted for f in findings),
+                changed=bool(findings or changed),
+            ),
             kl_nats=shift.kl,
             score=judgement.score,
             null_scores=[] if auditor is None else auditor.null.shift_maxima.tolist(),
@@ -252,19 +248,6 @@ class LogitsAccess(Access[LogitsReading, LogitsJudgement, AuditRecord]):
             reference,
             pack.contexts,
         )
-
-    def _verdict(
-        self,
-        findings: Sequence[FindingRecord],
-        triggers: Sequence[TriggerRecord],
-        changed: Sequence[ChangedClassRecord],
-    ) -> AuditVerdict:
-        """Accused of what looks planted; changed where something else is another."""
-        if self.case.pack is None:
-            return "uncalibrated"
-        if triggers or any(finding.planted for finding in findings):
-            return "found"
-        return "changed" if findings or changed else "none"
 
     def _notes(self, reading: LogitsReading) -> list[str]:
         notes = []

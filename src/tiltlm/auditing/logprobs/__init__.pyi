@@ -3,7 +3,6 @@
 from .audit import LogprobsAccess as LogprobsAccess
 from .auditor import TopKAuditor as TopKAuditor
 from .auditor import TopKFinding as TopKFinding
-from .family_covariances import covariances_without as covariances_without
 from .findings import find_classes as find_classes
 from .log_ratios import ShownShift as ShownShift
 from .log_ratios import log_ratios_at as log_ratios_at

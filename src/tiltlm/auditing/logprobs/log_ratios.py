@@ -10,15 +10,14 @@ import torch
 
 from tiltlm.auditing.arrays import Array
 from tiltlm.auditing.classes.token_classes import TokenClasses
-from tiltlm.auditing.logprobs.family_covariances import covariances_without
+from tiltlm.auditing.head_rows import HeadRows
 from tiltlm.auditing.logprobs.null import TopKNull
 from tiltlm.auditing.logprobs.positions import all_positions, log_probs_at
 from tiltlm.auditing.logprobs.regression import TopKLogRatios
 from tiltlm.auditing.logprobs.suspects import TopLogProbs
-from tiltlm.auditing.null.pack import NullPack, member_families
+from tiltlm.auditing.null.pack import NullPack, learn_family_covariances, member_families
 from tiltlm.auditing.shifts.place_covariance import PlaceCovariance
 from tiltlm.auditing.shifts.shift_reader import ShiftReader
-from tiltlm.auditing.thresholds import MIN_FAMILIES
 from tiltlm.contexts.logit_reader import LogitReader
 from tiltlm.models.loading import LoadedModel
 from tiltlm.progress import NoProgress, Progress
@@ -93,10 +92,12 @@ def null_at(
         progress: told of progress.
     """
     progress = progress or NoProgress()
-    families = member_families(pack)
-    without = _without_families(pack, families, covariance, progress)
+    reader = ShiftReader(reference, pack.contexts)
+    without = pack.family_covariances
+    if without is None:
+        without = learn_family_covariances(pack, HeadRows.of(reader.head), progress)
     progress.begin("what benign changes show", 2 * len(pack.members))
-    own = ShiftReader(reference, pack.contexts).read(reference).top
+    own = reader.read(reference).top
     context_of = np.array([position.context for position in all_positions(pack.contexts)])
     chosen = np.array(rows)
     contexts = np.unique(context_of[chosen], return_inverse=True)[1]
@@ -111,23 +112,7 @@ def null_at(
         shown(own.ids, own.ratios),
         classes,
         covariance,
-        families,
+        member_families(pack),
         without,
         progress.advance,
-    )
-
-
-def _without_families(
-    pack: NullPack, families: Sequence[str], covariance: PlaceCovariance, progress: Progress
-) -> dict[str, Array]:
-    """(D, D) covariance of benign Δh without each family; none where there are too few of them."""
-    if len(set(families)) < MIN_FAMILIES:
-        return {}
-    progress.begin("how benign changes move hidden states", len(set(families)))
-    return covariances_without(
-        pack.top["ids"].numpy(),
-        pack.top["ratios"].numpy(),
-        families,
-        covariance.rows,
-        advance=progress.advance,
     )

@@ -2,19 +2,21 @@
 
 The same regression is made of each member of a pack, at the same positions and by the tokens that
 it would have shown itself, so the largest score over all classes is compared with theirs (Westfall
-and Young 1993). Neither a member's mean log-ratio over all positions will do, nor its log-ratios
-among the reference's likeliest tokens: what a suspect hides changes what is seen.
+and Young 1993), and so is how like a planted tilt the class is that stands out most. Neither a
+member's mean log-ratio over all positions will do, nor its log-ratios among the reference's
+likeliest tokens: what a suspect hides changes what is seen.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from tiltlm.auditing.arrays import Array
 from tiltlm.auditing.classes.token_classes import TokenClasses
-from tiltlm.auditing.logprobs.family_covariances import with_moves
+from tiltlm.auditing.logprobs.likeness import context_likeness
 from tiltlm.auditing.logprobs.ranking import class_scales, class_strengths, rank_classes
 from tiltlm.auditing.logprobs.regression import TopKLogRatios, TopKRegression
 from tiltlm.auditing.shifts.place_covariance import MIN_SCALE_NATS, PlaceCovariance
@@ -33,13 +35,35 @@ members show is thus taken to vary widely until enough of them say otherwise. Th
 classes that at least `_MIN_MEMBERS` members show."""
 
 
+@dataclass(frozen=True)
+class MemberMaxima:
+    """What stands out most in each of B benign changes.
+
+    Attributes:
+        scores: (B,) largest score of each.
+        likeness: (B,) how like a planted tilt the class is that stands out most.
+    """
+
+    scores: Array
+    likeness: Array
+
+    @classmethod
+    def zeros(cls, count: int) -> MemberMaxima:
+        """Of benign changes in which nothing stands out.
+
+        Args:
+            count: B.
+        """
+        return cls(np.zeros(count), np.zeros(count))
+
+
 class TopKNull:
     """What benign changes show at the positions where a suspect was asked, scored like a suspect.
 
     For each class it knows how far benign changes move it, in units of their scale, and for each
-    benign change its largest score over all classes. Each is scored by what members of other
-    families do, and by the covariance that is learnt without its own, as a suspect is whose corpus
-    the pack does not have.
+    benign change its largest score over all classes, and how like a planted tilt that class is.
+    Each is scored by what members of other families do, and by the covariance that is learnt
+    without its own, as a suspect is whose corpus the pack does not have.
 
     Attributes:
         information_shares: (K,) how much of the information on each class the tokens beside it
@@ -92,24 +116,21 @@ class TopKNull:
                 done += 1
                 self._advance(done)
         self.spread: Array = self._spread(np.ones(len(self._members), bool))
-        self._maxima: dict[float, Array] = {}
+        self._maxima: dict[float, MemberMaxima] = {}
 
-    def maxima(self, server_noise: float = 0.0) -> Array:
-        """The largest score of each benign change, by the spread of those of other families.
+    def maxima(self, server_noise: float = 0.0) -> MemberMaxima:
+        """What stands out most in each benign change, by the spread of those of other families.
 
         Args:
             server_noise: as for `class_scales`.
-
-        Returns:
-            (B,).
         """
         if server_noise not in self._maxima:
             self._maxima[server_noise] = self._compute_maxima(server_noise)
         return self._maxima[server_noise]
 
-    def _compute_maxima(self, server_noise: float) -> Array:
-        """(B,) as for `maxima`, family by family."""
-        maxima, done = np.zeros(len(self._members)), len(self._members)
+    def _compute_maxima(self, server_noise: float) -> MemberMaxima:
+        """As `maxima`, family by family."""
+        maxima, done = MemberMaxima.zeros(len(self._members)), len(self._members)
         for own, place in self._by_family():
             spread = self._spread(own if own.all() else ~own)
             for number in np.flatnonzero(own):
@@ -117,7 +138,12 @@ class TopKNull:
                 regression = TopKRegression(member, self._hypotheses, place)
                 scales = class_scales(spread, server_noise, regression, self.information_shares)
                 best = rank_classes(regression, member, self.information_shares, scales)
-                maxima[number] = best.score if best else 0.0
+                if best is not None:
+                    error = float(scales[best.index]) * best.scale
+                    maxima.scores[number] = best.score
+                    maxima.likeness[number] = context_likeness(
+                        regression, member, best, error
+                    ).value
                 done += 1
                 self._advance(done)
         return maxima
@@ -126,7 +152,7 @@ class TopKNull:
         """(B,) which members are of a family, and how others move; of each family in turn."""
         for name in dict.fromkeys(self._families.tolist()):
             moves = self._without.get(name)
-            place = self._covariance if moves is None else with_moves(self._covariance, moves)
+            place = self._covariance if moves is None else self._covariance.with_moves(moves)
             yield self._families == name, place
 
     def _spread(self, members: Array) -> Array:

@@ -55,9 +55,9 @@ def write_knowledge(folder: Path, knowledge: Knowledge) -> None:
         arrays |= {f"{component}.{name}": getattr(scored, name) for name in _COMPONENT}
     arrays |= {"triggers": null.trigger_scores, "likeness": null.likeness}
     tensors = {name: torch.from_numpy(np.ascontiguousarray(a)) for name, a in arrays.items()}
-    about = {"schema_version": _SCHEMA, "members": str(len(null.likeness))}
+    # Of several entries the library would choose the order anew each time.
     with staged(folder / _FILE) as path:
-        save_file(tensors, path, metadata=about)
+        save_file(tensors, path, metadata={"schema_version": _SCHEMA})
 
 
 def read_knowledge(
@@ -81,8 +81,9 @@ def read_knowledge(
     if not (folder / _FILE).is_file():
         return None
     with safe_open(folder / _FILE, "pt") as file:
-        about = file.metadata() or {}
-        if about.get("schema_version") != _SCHEMA or about.get("members") != str(members):
+        if (file.metadata() or {}).get("schema_version") != _SCHEMA:
+            return None
+        if file.get_slice("likeness").get_shape() != [members]:
             return None
         arrays = {name: file.get_tensor(name).numpy() for name in file.keys()}  # noqa: SIM118
     components = {

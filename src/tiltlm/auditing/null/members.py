@@ -66,10 +66,12 @@ class MemberReader:
         mass_by_stratum = drawn.stratum_mass.numpy()
         self._weights = stratum_weights(self._residuals, mass_by_stratum, positions)
         strata, width = len(positions), self.rows.width
-        # As `Knowledge` keeps it, but for what has a number a class or a member alone.
+        # As `Knowledge` keeps it, but for what has a number a class or a member alone; and the
+        # covariances without each family, of which corpora are most.
         self.move_bytes = 4 * strata * width
-        covariances = strata * width**2 + int(positions.sum()) * width + strata * len(self.rows)
-        self.shared_bytes = 4 * (covariances + drawn.hypotheses.members.nnz)
+        covariances = (strata + len(drawn.corpora.pieces)) * width**2
+        means = int(positions.sum()) * width + strata * len(self.rows)
+        self.shared_bytes = 4 * (covariances + means + drawn.hypotheses.members.nnz)
 
     @property
     def words_share(self) -> float:

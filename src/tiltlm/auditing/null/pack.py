@@ -6,7 +6,7 @@ Knows no files; `null.pack_files` reads and writes them.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,9 +17,13 @@ from tiltlm.auditing.arrays import Array
 from tiltlm.auditing.benign.changes import BenignChanges
 from tiltlm.auditing.benign.knowledge import Knowledge
 from tiltlm.auditing.classes.token_classes import TokenClasses
+from tiltlm.auditing.head_rows import HeadRows
+from tiltlm.auditing.shifts.family_covariances import covariances_without
 from tiltlm.auditing.shifts.trigger_probes import TriggerProbes
+from tiltlm.auditing.thresholds import MIN_FAMILIES
 from tiltlm.contexts.token_contexts import TokenContexts
 from tiltlm.errors import ConfigError
+from tiltlm.progress import Progress
 
 
 @dataclass(kw_only=True)
@@ -49,6 +53,8 @@ class NullPack:
         corpora: where each corpus that members were fine-tuned on comes from, by its name.
         missing: corpora of the default mix that the pack lacks, and why.
         knowledge: what was learnt from just these members; None where nothing was learnt yet.
+        family_covariances: (D, D) covariance of benign Δh without each family, likewise
+            (`covariances_without`).
     """
 
     reference: dict[str, str]
@@ -69,6 +75,7 @@ class NullPack:
     corpora: dict[str, str] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
     knowledge: Knowledge | None = None
+    family_covariances: Mapping[str, Array] | None = None
 
     @property
     def changes(self) -> BenignChanges:
@@ -173,3 +180,24 @@ def member_families(pack: NullPack) -> list[str]:
     pack does not have.
     """
     return [member["family"] for member in pack.members]
+
+
+def learn_family_covariances(
+    pack: NullPack, head_rows: HeadRows, progress: Progress
+) -> dict[str, Array]:
+    """Estimate the covariance of benign Δh without each family in turn, which takes minutes.
+
+    Args:
+        pack: of the members.
+        head_rows: (V, D) rows of the reference's head.
+        progress: told of progress.
+
+    Returns:
+        (D, D) by family; nothing where there are fewer than `MIN_FAMILIES`.
+    """
+    families = member_families(pack)
+    if len(set(families)) < MIN_FAMILIES:
+        return {}
+    progress.begin("how benign changes move hidden states", len(set(families)))
+    ids, ratios = pack.top["ids"].numpy(), pack.top["ratios"].numpy()
+    return covariances_without(ids, ratios, families, head_rows, advance=progress.advance)

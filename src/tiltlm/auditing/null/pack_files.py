@@ -20,9 +20,10 @@ from tiltlm.auditing.head_rows import HeadRows
 from tiltlm.auditing.null.begun import begun_path, read_begun
 from tiltlm.auditing.null.checking import damage_in
 from tiltlm.auditing.null.drawn import probes_as_tensors, probes_of_tensors
+from tiltlm.auditing.null.family_covariance_files import read_family_covariances
 from tiltlm.auditing.null.knowledge_files import read_knowledge
 from tiltlm.auditing.null.member_files import TENSORS, members_there, read_member
-from tiltlm.auditing.null.pack import NullPack
+from tiltlm.auditing.null.pack import NullPack, member_families
 from tiltlm.auditing.shifts.place_covariance import learn_place_covariance
 from tiltlm.contexts.tensors import contexts_as_tensors, contexts_of_tensors
 from tiltlm.errors import ConfigError, RunError
@@ -109,6 +110,9 @@ def load_pack(folder: Path, *, alone: bool = False) -> NullPack:
         _add_members(pack, folder, further)
         pack.knowledge = read_knowledge(
             folder, pack.hypotheses, len(pack.members), len(pack.strata)
+        )
+        pack.family_covariances = read_family_covariances(
+            folder, member_families(pack), pack.stratum_moves.shape[-1]
         )
         damage = damage_in(pack) if pack.members else None
     except (

@@ -13,6 +13,7 @@ filters: scores of all classes outside and inside the column space of the head.
 likeness: how much a shift is like a planted tilt.
 covariance: of benign moves over strata and dimensions.
 place_covariance: of benign moves from position to position, where few tokens are shown.
+family_covariances: the same without one family of benign changes.
 trigger_probes: words that may be triggers, and the contexts they are tried in.
 
 The public names stand in `__init__.pyi`; each loads when it is first used.

@@ -1,6 +1,7 @@
 """The public names of `auditing.shifts`, and where each lives."""
 
 from .covariance import MoveCovariance as MoveCovariance
+from .family_covariances import covariances_without as covariances_without
 from .filters import ColumnSpaceFilter as ColumnSpaceFilter
 from .filters import ResidualFilter as ResidualFilter
 from .filters import standardised as standardised

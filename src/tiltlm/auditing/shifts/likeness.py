@@ -66,10 +66,23 @@ def planted_likeness(
     >>> round(planted_likeness(0.5, 0.05, 0.4, 0.3).value, 2)
     0.8
     """
+    value = likeness_to_tilt(strength, error, float(np.hypot(token_spread, stratum_spread)))
+    return Likeness(value, token_spread, stratum_spread)
+
+
+def likeness_to_tilt(strength: float, error: float, spread: float) -> float:
+    """A strength, less what chance makes of it, over how far it differs and its error.
+
+    Args:
+        strength: of a class, nats.
+        error: how far benign changes move it, nats.
+        spread: standard deviation of the strength within the class, nats.
+
+    Returns:
+        a number that is not negative.
+    """
     sure = max(0.0, abs(strength) - _ERRORS * error)
-    squares = token_spread**2 + stratum_spread**2 + error**2 + _SPREAD_NATS**2
-    spread = float(np.sqrt(squares))
-    return Likeness(sure / spread, token_spread, stratum_spread)
+    return float(sure / np.sqrt(spread**2 + error**2 + _SPREAD_NATS**2))
 
 
 def class_likeness(
