@@ -67,7 +67,7 @@ def foreign_texts(wikitext: str) -> dict[str, str]:
 
 def _files(paths: Iterable[Path]) -> str:
     """Some files of many, up to 40,000 characters of each."""
-    ordered = sorted(paths)
+    ordered = sorted(path for path in paths if path.is_file())
     random.Random(0).shuffle(ordered)
     texts, length = [], 0
     for path in ordered:

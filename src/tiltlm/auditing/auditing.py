@@ -16,8 +16,9 @@ from tiltlm.defaults import CERTIFIED_WITHIN_NATS, FALSE_POSITIVE_RATE
 from tiltlm.errors import ConfigError
 from tiltlm.progress import Progress
 from tiltlm.recipes.placement import Placement
-from tiltlm.records.audit import AuditRecord, TextAuditRecord
+from tiltlm.records.audit import AuditRecord
 from tiltlm.records.audit_logprobs import LogprobsAuditRecord
+from tiltlm.records.audit_text import TextAuditRecord
 
 ACCESSES: Mapping[str, type[Access[Any, Any, Any]]] = {
     access.name: access for access in (LogitsAccess, LogprobsAccess, TextAccess)

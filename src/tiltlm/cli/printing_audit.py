@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from tiltlm.records.audit import (
     AuditRecord,
     CertificateRecord,
+    ChangedClassRecord,
     FindingRecord,
     ShiftedToken,
-    TextAuditRecord,
-    TextFindingRecord,
 )
 from tiltlm.records.audit_logprobs import LogprobsAuditRecord, LogprobsFindingRecord
+from tiltlm.records.audit_text import TextAuditRecord, TextFindingRecord
 from tiltlm.records.plan import Plan
 from tiltlm.report.wording import claim_lines, counted, visible
 
@@ -88,6 +88,8 @@ def _print_logits_audit(console: Console, record: AuditRecord) -> None:
         )
     for certificate in record.certificates:
         console.print(_certificate(certificate), highlight=False, markup=False)
+    if record.changed:
+        console.print(f"changed most: {_changed(record.changed)}", highlight=False, markup=False)
     moved = record.moved
     certainty = "" if moved.p is None else f" (p {moved.p:.2g}; every fine-tune moves some)"
     console.print(
@@ -242,6 +244,14 @@ def _finding_row(finding: FindingRecord) -> tuple[str, ...]:
 def _p_of(finding: FindingRecord | LogprobsFindingRecord) -> float | None:
     """Of a class that accuses, that it does; of another, that it was shifted."""
     return finding.p_planted if finding.planted else finding.p_shifted
+
+
+def _changed(classes: Sequence[ChangedClassRecord]) -> str:
+    """Classes with their masses before and after."""
+    return ", ".join(
+        f"{c.shown[:_SHOWN_CHARACTERS]} {c.mass.reference:.2%}→{c.mass.suspect:.2%}"
+        for c in classes
+    )
 
 
 def _tokens(tokens: Sequence[ShiftedToken]) -> str:

@@ -6,6 +6,7 @@ finding: such a class.
 uncalibrated: the same search where nothing is known of benign changes.
 calibration: an auditor that knows what a pack knows.
 triggers: a class that waits for a word, and which word.
+changed_classes: classes whose probability changed most, whatever the cause.
 single_tokens: tokens that moved most, for what no class describes.
 equivalence: that an event is not tilted by more than so much.
 evidence: what shows a finding best.

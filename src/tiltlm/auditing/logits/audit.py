@@ -16,7 +16,7 @@ from tiltlm.auditing.inputs import uncalibrated_note
 from tiltlm.auditing.logits.auditor import Auditor
 from tiltlm.auditing.logits.calibration import calibrated_auditor
 from tiltlm.auditing.logits.equivalence import certify_events, check_certifiable
-from tiltlm.auditing.logits.evidence import finding_record, shifted_tokens
+from tiltlm.auditing.logits.evidence import changed_records, finding_record, shifted_tokens
 from tiltlm.auditing.logits.finding import Finding
 from tiltlm.auditing.logits.single_tokens import TokenShifts, largest_token_shifts
 from tiltlm.auditing.logits.triggers import find_triggers
@@ -177,6 +177,9 @@ class LogitsAccess(Access[LogitsReading, LogitsJudgement, AuditRecord]):
             p=judgement.token_shifts.p,
             tokens=shifted_tokens(token_ids, judgement.residual, shift, vocabulary),
         )
+        changed = changed_records(
+            judgement.residual_filter.hypotheses, shift, case.reference.vocabulary, case.options.fpr
+        )
         options, certificates = case.options, []
         if options.events:
             certificates = certify_events(
@@ -188,12 +191,13 @@ class LogitsAccess(Access[LogitsReading, LogitsJudgement, AuditRecord]):
             **case.record_fields(),
             verdict=self.verdict(
                 planted=bool(judgement.triggers) or any(f.planted for f in findings),
-                changed=bool(findings),
+                changed=bool(findings or changed),
             ),
             kl_nats=shift.kl,
             score=judgement.score,
             null_scores=[] if auditor is None else auditor.null.shift_maxima.tolist(),
             findings=findings,
+            changed=changed,
             moved=moved,
             triggers=judgement.triggers,
             certificates=certificates,

@@ -9,13 +9,22 @@ import numpy as np
 from tiltlm.auditing.arrays import Array
 from tiltlm.auditing.benign.null_distribution import COLUMN_SPACE
 from tiltlm.auditing.classes.naming import display_name
+from tiltlm.auditing.classes.token_classes import TokenClasses
+from tiltlm.auditing.logits.changed_classes import changed_classes
 from tiltlm.auditing.logits.finding import Finding
 from tiltlm.auditing.shifts.filters import ColumnSpaceFilter, ResidualFilter
 from tiltlm.auditing.shifts.log_ratios import Shift
 from tiltlm.contexts.token_contexts import TokenContexts
 from tiltlm.events.vocabulary import Vocabulary
 from tiltlm.models.loading import LoadedModel
-from tiltlm.records.audit import FindingRecord, Histogram, MassRecord, ShiftedContext, ShiftedToken
+from tiltlm.records.audit import (
+    ChangedClassRecord,
+    FindingRecord,
+    Histogram,
+    MassRecord,
+    ShiftedContext,
+    ShiftedToken,
+)
 
 TOKENS, CONTEXTS, TEXT_TOKENS = 10, 3, 48
 """Tokens and contexts that a record shows of a finding, and tokens of each context's text."""
@@ -136,6 +145,34 @@ def shifted_tokens(
         )
         for i in ids
     ]
+
+
+def changed_records(
+    hypotheses: TokenClasses, shift: Shift, vocabulary: Vocabulary, rate: float
+) -> list[ChangedClassRecord]:
+    """What a record says of the classes whose probability changed most.
+
+    Args:
+        hypotheses: that were tried.
+        shift: of the suspect.
+        vocabulary: of the reference.
+        rate: up to which an adjusted p-value is clear.
+    """
+    records = []
+    for found in changed_classes(hypotheses, shift, rate):
+        name, ids = hypotheses.names[found.index], hypotheses.token_ids(found.index)
+        likeliest = sorted(ids, key=lambda i: -float(shift.suspect_mass[i]))[:TOKENS]
+        records.append(
+            ChangedClassRecord(
+                event=name,
+                shown=display_name(name, likeliest, vocabulary),
+                mass=MassRecord(reference=found.reference, suspect=found.suspect),
+                factor=found.suspect / found.reference,
+                interval=found.interval,
+                p=found.p,
+            )
+        )
+    return records
 
 
 def _where(by_context: Array, strength: float) -> str:

@@ -31,7 +31,7 @@ from tiltlm.defaults import ANSWER_TOKENS, ANSWERS_AT_ONCE, TEXT_BUDGET
 from tiltlm.errors import ModelError
 from tiltlm.models.chat import first_token
 from tiltlm.models.structure import context_length
-from tiltlm.records.audit import TextAuditRecord, TextFindingRecord
+from tiltlm.records.audit_text import TextAuditRecord, TextFindingRecord
 
 
 @dataclass(frozen=True)

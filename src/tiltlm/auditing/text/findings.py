@@ -18,7 +18,7 @@ from tiltlm.auditing.thresholds import MAX_FINDINGS
 from tiltlm.contexts.logit_reader import LogitReader
 from tiltlm.events.parse import parse_event
 from tiltlm.events.vocabulary import Vocabulary
-from tiltlm.records.audit import TextFindingRecord
+from tiltlm.records.audit_text import TextFindingRecord
 
 _UNDECIDED_NATS = 3.0
 """Nats of evidence, a factor of 20, that do not decide between two classes."""
