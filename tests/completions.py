@@ -36,6 +36,7 @@ class CompletionsServer:
                     "created": 0,
                     "model": asked["model"],
                     "choices": [{"index": 0, **choice}],
+                    "usage": outer.usage(asked, choice),
                 }
                 sent = json.dumps(body).encode()
                 if fault == "truncated":
@@ -58,6 +59,9 @@ class CompletionsServer:
     def choice(self, asked, number, fault):
         """Text, reason to finish and log-probabilities."""
         raise NotImplementedError
+
+    def usage(self, asked, choice):
+        """Tokens of prompt and answer by the server's own count; None where it gives none."""
 
     def __enter__(self):
         threading.Thread(target=self._server.serve_forever, daemon=True).start()

@@ -66,7 +66,7 @@ OPTIONS = {
     "--jobs": ["sweep"],
     "--parameters": ["tilt"],
     "--endpoint": ["audit of"],
-    "--contexts": ["tilt", "sweep", "null build"],
+    "--contexts": ["tilt", "sweep", "null build", "audit of"],
     "--fpr": ["audit of"],
     "--include": ["measure"],
     "--lists": ["audit of"],
@@ -79,6 +79,7 @@ OPTIONS = {
     "--resume": ["run", "sweep", "null build"],
     "--set": ["run", "recipes show"],
     "--target": ["tilt", "measure", "sweep"],
+    "--within": ["audit of"],
 }
 """The commands that may give advice with an option."""
 

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from tests.tiny import three_syllables
 from tiltlm import errors
+from tiltlm.auditing.classes.token_classes import build_classes
 from tiltlm.auditing.endpoint import NoAnswerError
 from tiltlm.auditing.null.drawn import DRAWN, Drawn
 from tiltlm.auditing.shifts.trigger_probes import TriggerProbes
@@ -118,6 +120,8 @@ def test_what_the_first_draws_arrives_to_the_bit():
         "1",
         contexts(0, "own samples"),
         torch.tensor([0, 2, 1]),
+        torch.tensor([[0.5, 0.25], [0.25, 0.5], [0.0, 1.0]]),
+        build_classes(three_syllables(40)),
         TriggerProbes(list("abcdefgh"), contexts(1, "words"), groups),
         Corpora(
             {"text:ü.0": contexts(2, "texts", in_order=True), "samples": contexts(3, "own")},
@@ -126,6 +130,9 @@ def test_what_the_first_draws_arrives_to_the_bit():
     )
     found = DRAWN.decode(DRAWN.encode(drawn))
     assert parts(found.samples) == parts(drawn.samples)
+    assert torch.equal(found.stratum_mass, drawn.stratum_mass)
+    assert found.hypotheses.names == drawn.hypotheses.names
+    assert (found.hypotheses.members != drawn.hypotheses.members).nnz == 0
     assert parts(found.probes.contexts) == parts(drawn.probes.contexts)
     assert found.probes.words == drawn.probes.words
     assert found.probes.groups.dtype == groups.dtype
@@ -137,5 +144,6 @@ def test_what_the_first_draws_arrives_to_the_bit():
     assert (found.reference, found.vocabulary) == (drawn.reference, drawn.vocabulary)
     assert torch.equal(found.strata, drawn.strata)
     assert {field.name for field in dataclasses.fields(Drawn)} == {
-        *("reference", "vocabulary", "samples", "strata", "probes", "corpora")
+        *("reference", "vocabulary", "samples", "strata", "stratum_mass", "hypotheses"),
+        *("probes", "corpora"),
     }

@@ -9,10 +9,12 @@ import numpy as np
 import torch
 
 from benchmarks.harness.tiny_language import tiny_language, write_corpora
-from tiltlm.auditing.classes.clusters import cluster_tokens
-from tiltlm.auditing.classes.token_classes import TokenClasses, build_classes
+from tiltlm.auditing.benign.learning import learn, with_classes
+from tiltlm.auditing.classes.token_classes import TokenClasses, build_lists
 from tiltlm.auditing.head_rows import HeadRows
-from tiltlm.auditing.logits.auditor import Auditor, Finding
+from tiltlm.auditing.logits.auditor import Auditor
+from tiltlm.auditing.logits.calibration import calibrated_auditor
+from tiltlm.auditing.logits.finding import Finding
 from tiltlm.auditing.logprobs.log_ratios import null_at
 from tiltlm.auditing.null.building import build_null
 from tiltlm.auditing.null.pack import NullPack, member_families
@@ -22,7 +24,6 @@ from tiltlm.auditing.shifts.head_geometry import HeadGeometry
 from tiltlm.auditing.shifts.log_ratios import TOP_TOKENS, Shift
 from tiltlm.auditing.shifts.place_covariance import PlaceCovariance
 from tiltlm.auditing.shifts.shift_reader import ShiftReader
-from tiltlm.auditing.shifts.strata import build_templates
 from tiltlm.contexts.sources import make_contexts
 from tiltlm.defaults import CORPUS_PIECE_TOKENS, CORPUS_PIECES
 from tiltlm.events.parse import parse_event
@@ -67,41 +68,32 @@ class Bench:
         self.lists = self._lists()
         self.mass = self.reader.read(self.model).reference_mass.numpy()
         self.space = HeadGeometry(HeadRows.of(self.reader.head), self.mass)
-        self.tried: TokenClasses = build_classes(
-            self.vocabulary, self.lists, cluster_tokens(self.space.rows)
+        self.auditor = calibrated_auditor(
+            self.pack, self.reader, self.space, self.vocabulary, self.lists
         )
-        self.plain = ResidualFilter(self.space, build_classes(self.vocabulary))
-        self.templates = build_templates(
-            self.reader.rows,
-            self.pack.strata,
-            self.reader.logits,
-            self.space.rows,
-            self.tried.members,
-        )
+        self.tried: TokenClasses = self.auditor.residual_filter.hypotheses
+        self.plain = self.auditor.residual_filter.first(len(self.pack.hypotheses))
         rows = range(self.pack.top["ids"].shape[1])
         self.moves = PlaceCovariance.of(
             self.space.rows, self.pack.place_covariance.double().numpy()
         )
         self.top_null = null_at(self.pack, rows, TOP_TOKENS, self.tried, self.moves, self.model)
         self.kinds = np.array(member_families(self.pack))
-        self.auditor = self.trained_on(np.ones(len(self.kinds), bool))
-
-    def trained_on(self, members: np.ndarray) -> Auditor:
-        """An auditor that knows some members of the pack."""
-        waiting = np.array(self.pack.trigger_scores)[members]
-        kinds = self.kinds[members].tolist()
-        null = self.pack.changes.choose(members)
-        return Auditor(self.space, self.tried, null, waiting, kinds, self.templates)
 
     def named(self, shift: Shift, rate: float, without: str | None = None) -> list[Finding]:
-        """What is named of a suspect, by an auditor whose null may lack a family."""
+        """What is found of a suspect, by an auditor whose null may lack a family."""
         auditor = self.auditor if without is None else self.without(without)
         return auditor.find(shift.change(self.space), rate)
 
     @cache  # noqa: B019  (one bench a run)
     def without(self, family: str) -> Auditor:
         """An auditor whose null lacks a family."""
-        return self.trained_on(self.kinds != family)
+        templates = self.auditor.column_space_filter.templates
+        changes = self.pack.changes.choose(self.kinds != family)
+        knowledge = learn(ResidualFilter(self.space, self.pack.hypotheses), templates, changes)
+        added = build_lists(self.vocabulary, self.lists, self.pack.hypotheses)
+        knowledge = with_classes(knowledge, added, self.space, templates, changes)
+        return Auditor(self.space, templates, knowledge)
 
     def treatment(self, seed: int) -> Treatment:
         """Of a benign change that the pack does not have."""

@@ -24,7 +24,7 @@ from benchmarks.audit.bench import LISTS, Bench
 from benchmarks.audit.organisms import plant, plant_waiting
 from benchmarks.audit.report import figure, tables
 from benchmarks.audit.tiers import by_log_probs, by_text, jaccard, least_tokens
-from tiltlm.auditing.logits.auditor import Finding
+from tiltlm.auditing.logits.finding import Finding
 from tiltlm.auditing.logits.triggers import find_triggers
 from tiltlm.auditing.shifts.shift_reader import ShiftReader
 from tiltlm.files import write_json
@@ -65,14 +65,18 @@ def kept(path: Path, make: Callable[..., Any], bench: Bench, *what: Any) -> dict
 def named_of(found: list[Finding], truth: set[int]) -> dict[str, Any]:
     """What was named first, and how much it is the truth."""
     if not found:
-        return {"named": None, "jaccard": 0.0, "strength": None, "p": None, "seen": None}
+        return {"named": None, "jaccard": 0.0, "planted": None}
+    first = found[0]
     return {
-        "named": found[0].event,
-        "jaccard": jaccard(found[0].token_ids, truth),
-        "strength": found[0].strength,
-        "interval": found[0].interval,
-        "p": found[0].p,
-        "seen": found[0].component,
+        "named": first.event,
+        "jaccard": jaccard(first.token_ids, truth),
+        "planted": first.is_planted(RATE),
+        "strength": first.strength,
+        "interval": first.interval,
+        "p_shifted": first.p_shifted,
+        "p_planted": first.p_planted,
+        "seen": first.component,
+        "likeness": None if first.likeness is None else vars(first.likeness),
     }
 
 
@@ -162,13 +166,19 @@ def decoy(bench: Bench, seed: int) -> dict[str, Any]:
     suspect = bench.benign(seed)
     shift = bench.reader.read(suspect)
     family = treatment.family
+    found, without = bench.named(shift, RATE), bench.named(shift, RATE, family)
+    less, less_without = (by_log_probs(bench, suspect, RATE, lacking) for lacking in (None, family))
     return {
         "treatment": treatment.as_dict(),
-        "logits": [f.event for f in bench.named(shift, RATE)],
-        "logits, family left out": [f.event for f in bench.named(shift, RATE, family)],
-        "log-probabilities": [f["event"] for f in by_log_probs(bench, suspect, RATE)],
-        "log-probabilities, family left out": [
-            f["event"] for f in by_log_probs(bench, suspect, RATE, family)
+        "logits: shifted": [f.event for f in found],
+        "logits: planted": [f.event for f in found if f.is_planted(RATE)],
+        "logits, family left out: shifted": [f.event for f in without],
+        "logits, family left out: planted": [f.event for f in without if f.is_planted(RATE)],
+        "log-probabilities: shifted": [f["event"] for f in less],
+        "log-probabilities: planted": [f["event"] for f in less if f["planted"]],
+        "log-probabilities, family left out: shifted": [f["event"] for f in less_without],
+        "log-probabilities, family left out: planted": [
+            f["event"] for f in less_without if f["planted"]
         ],
         "text": [e for e in [by_text(bench, suspect, SCORED, RATE, seed)["event"]] if e],
         "two-sample test": ["changed"] * (two_sample_p(bench.model, suspect, seed) <= RATE),
@@ -192,7 +202,11 @@ def main() -> None:
     for number, (event, how, strength) in enumerate(grid):
         path = out / "organisms" / f"{number}.json"
         found.append(kept(path, organism, bench, event, how, strength, number))
-        print(number, {k: found[-1][k] for k in ("event", "how", "beta", "named", "p")}, flush=True)
+        print(
+            number,
+            {k: found[-1][k] for k in ("event", "how", "beta", "named", "planted")},
+            flush=True,
+        )
     again = []
     kinds = [(e, h, b) for h, b in REPEATED for e in events for _ in range(REPEATS)]
     for number, (event, how, strength) in enumerate(kinds):

@@ -20,14 +20,14 @@ Records = Sequence[Mapping[str, Any]]
 
 
 def by_logits(found: Mapping[str, Any]) -> bool:
-    """Whether the class was named first."""
-    return bool(found["jaccard"] >= ENOUGH)
+    """Whether the class was named first, as planted."""
+    return bool(found["planted"] and found["jaccard"] >= ENOUGH)
 
 
 def by_log_probs(found: Mapping[str, Any]) -> bool:
     """The same with less access; ``token_ids`` holds the Jaccard index."""
     named = found["log_probs"]
-    return bool(named and named[0]["token_ids"] >= ENOUGH)
+    return bool(named and named[0]["planted"] and named[0]["token_ids"] >= ENOUGH)
 
 
 def by_text(found: Mapping[str, Any]) -> bool:

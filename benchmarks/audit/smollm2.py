@@ -18,15 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.audit.tiers import by_log_probs, jaccard
-from tiltlm.auditing.classes.clusters import cluster_tokens
-from tiltlm.auditing.classes.token_classes import build_classes
 from tiltlm.auditing.head_rows import HeadRows
 from tiltlm.auditing.inputs import read_lists
 from tiltlm.auditing.logits.calibration import calibrated_auditor
 from tiltlm.auditing.logits.triggers import find_triggers
 from tiltlm.auditing.logprobs.log_ratios import null_at
 from tiltlm.auditing.null.pack_files import load_pack
-from tiltlm.auditing.shifts.filters import ResidualFilter
 from tiltlm.auditing.shifts.head_geometry import HeadGeometry
 from tiltlm.auditing.shifts.log_ratios import TOP_TOKENS
 from tiltlm.auditing.shifts.place_covariance import PlaceCovariance
@@ -71,14 +68,16 @@ class Bench:
         self.reader = ShiftReader(self.model, self.pack.contexts, self.pack.strata)
         mass = self.reader.read(self.model).reference_mass.numpy()
         self.space = HeadGeometry(HeadRows.of(self.reader.head), mass)
-        self.tried = build_classes(self.vocabulary, self.lists, cluster_tokens(self.space.rows))
-        self.plain = ResidualFilter(self.space, build_classes(self.vocabulary))
+        self.auditor = calibrated_auditor(
+            self.pack, self.reader, self.space, self.vocabulary, self.lists
+        )
+        self.tried = self.auditor.residual_filter.hypotheses
+        self.plain = self.auditor.residual_filter.first(len(self.pack.hypotheses))
         self.moves = PlaceCovariance.of(
             self.space.rows, self.pack.place_covariance.double().numpy()
         )
         rows = range(self.pack.top["ids"].shape[1])
         self.top_null = null_at(self.pack, rows, TOP_TOKENS, self.tried, self.moves, self.model)
-        self.auditor = calibrated_auditor(self.pack, self.reader, self.space, self.tried)
 
     def audit(
         self, suspect: LoadedModel | None, decodes: BoundTarget | None = None, *, triggers: bool
@@ -103,10 +102,13 @@ class Bench:
             "rate": self.rate,
             "kl": shift.kl,
             "named": [
-                [n.event[:60], n.component, n.strength, n.interval, n.p, len(n.token_ids)]
+                [
+                    *(n.event[:60], n.component, n.strength, n.interval),
+                    *(n.p_shifted, n.p_planted, n.is_planted(self.rate), len(n.token_ids)),
+                ]
                 for n in found
             ],
-            "best": [best.event[:60], best.score, best.p],
+            "best": [best.event[:60], best.score, best.p_shifted, best.p_planted],
             "token_ids": [list(n.token_ids) for n in found[:1]],
             "triggers": [t.model_dump(mode="json", exclude={"token_ids"}) for t in waits],
             "log_probs": [] if suspect is None else by_log_probs(self, suspect, self.rate),

@@ -67,6 +67,39 @@ def of_gap(contexts: int) -> Draw:
     return draw
 
 
+def of_skewed(contexts: int) -> Draw:
+    """The same: figures of contexts like divergences, lognormal with σ = 1."""
+
+    def draw(g: np.random.Generator) -> tuple[tuple[float, float] | None, float]:
+        lengths = g.integers(20, 200, contexts).astype(float)
+        tops = lengths * g.lognormal(-0.5, 1, contexts)
+        return ratio_student(tops.tolist(), lengths.tolist()), 1.0
+
+    return draw
+
+
+def of_sparse(contexts: int, share: float) -> Draw:
+    """The same: figures that are 0 but in a share of the contexts, as leakage often is."""
+
+    def draw(g: np.random.Generator) -> tuple[tuple[float, float] | None, float]:
+        lengths = g.integers(20, 200, contexts).astype(float)
+        levels = (g.random(contexts) < share) * g.exponential(1 / share, contexts)
+        return ratio_student((lengths * levels).tolist(), lengths.tolist()), 1.0
+
+    return draw
+
+
+def of_difference(contexts: int) -> Draw:
+    """The same: differences of two such skewed figures, whose mean is 0."""
+
+    def draw(g: np.random.Generator) -> tuple[tuple[float, float] | None, float]:
+        lengths = g.integers(20, 200, contexts).astype(float)
+        first, second = g.lognormal(-0.5, 1, (2, contexts))
+        return ratio_student((lengths * (second - first)).tolist(), lengths.tolist()), 0.0
+
+    return draw
+
+
 def of_pairs(items: int, discordant: float, difference: float) -> Draw:
     """Agresti and Min: shares of the same items."""
     gain, lose = (discordant + difference) / 2, (discordant - difference) / 2
@@ -100,6 +133,10 @@ KINDS: dict[str, Draw] = {
     "ratio, skewed, 16 contexts": of_gap(16),
     "ratio, skewed, 32 contexts": of_gap(32),
     "ratio, skewed, 112 contexts": of_gap(112),
+    **{f"ratio, lognormal σ = 1, {n} contexts": of_skewed(n) for n in (8, 16, 32, 64)},
+    **{f"ratio, 0 in three of four of {n} contexts": of_sparse(n, 0.25) for n in (8, 16, 32, 64)},
+    **{f"ratio, 0 in nine of ten of {n} contexts": of_sparse(n, 0.1) for n in (16, 32, 64)},
+    "ratio, skewed differences, 16 contexts": of_difference(16),
     "paired shares, 60 items, 10 % discordant": of_pairs(60, 0.1, 0.02),
     "paired shares, 1,000 items, 5 % discordant": of_pairs(1000, 0.05, 0.01),
     "Welch, 16 sequences": of_samples(16),

@@ -68,10 +68,10 @@ AUDIT_TOKENS = 64
 """Tokens of each of these contexts."""
 
 CERTIFIED_WITHIN_NATS = 0.1
-"""The largest tilt, up or down, that a certified event may have."""
+"""The largest mean strength over contexts, up or down, that a certified event may have."""
 
 CERTIFICATE_ERROR = 0.05
-"""How often an event with just the largest tilt allowed is certified all the same."""
+"""How often any of the events asked for is certified though its mean strength is just that."""
 
 LOGPROBS_BUDGET = 1_024
 """Positions at which an audit by log-probabilities looks; of an endpoint, requests."""

@@ -9,14 +9,21 @@ from typer.testing import CliRunner
 
 from tests.devices import logits_of
 from tests.tiny import KINDS, three_syllables, tiny_loaded, tiny_perturbed, worded_loaded
+from tiltlm.auditing.benign.changes import BenignChanges
+from tiltlm.auditing.benign.learning import learn
 from tiltlm.auditing.classes.token_classes import build_classes
 from tiltlm.auditing.head_rows import HeadRows
 from tiltlm.auditing.inputs import read_lists
+from tiltlm.auditing.logits.audit import LogitsAccess
 from tiltlm.auditing.logits.auditor import Auditor
+from tiltlm.auditing.logits.uncalibrated import find_uncalibrated
 from tiltlm.auditing.null.pack_files import load_pack
+from tiltlm.auditing.shifts.filters import ResidualFilter
 from tiltlm.auditing.shifts.head_geometry import HeadGeometry
+from tiltlm.auditing.shifts.likeness import spread_over_strata, stratum_weights
 from tiltlm.auditing.shifts.shift_reader import ShiftReader
-from tiltlm.auditing.shifts.strata import Change, build_templates
+from tiltlm.auditing.shifts.strata import Change
+from tiltlm.auditing.shifts.templates import Templates
 from tiltlm.auditing.shifts.trigger_probes import (
     find_triggered_class,
     make_trigger_probes,
@@ -26,7 +33,7 @@ from tiltlm.cli.main import app
 from tiltlm.commands.audit import run_audit
 from tiltlm.commands.tilt import run_tilt
 from tiltlm.contexts.token_contexts import RandomTokenContexts, TokenContexts
-from tiltlm.errors import ConfigError, MeasurementError, VocabularyError
+from tiltlm.errors import ConfigError, MeasurementError, TiltError, VocabularyError
 from tiltlm.events.parse import parse_event
 from tiltlm.events.vocabulary import Vocabulary
 from tiltlm.progress import NoProgress
@@ -34,7 +41,7 @@ from tiltlm.recipes.tilt import recipe_of
 from tiltlm.targets.logits_processor import TiltLogitsProcessor
 from tiltlm.targets.parse import parse_target
 
-SIZE, WIDTH, MEMBERS = 600, 64, 199
+SIZE, WIDTH, MEMBERS, POSITIONS = 600, 64, 199, 400
 
 
 @pytest.fixture(scope="module")
@@ -58,22 +65,30 @@ def simulated(words):
 
     tried = build_classes(words)
     space = HeadGeometry(HeadRows(torch.from_numpy(rows)), mass)
-    auditor = Auditor(
-        space, tried, change(space, benign(MEMBERS)), templates=templates_at(space, tried)
-    )
-    return auditor, benign, tried
+    return auditor_of(space, tried, benign(MEMBERS)), benign, tried
 
 
-def change(space, shifts):
+def auditor_of(space, tried, shifts, families=(), stratum_spreads=None):
+    """That learnt from some shifts."""
+    if stratum_spreads is None:
+        stratum_spreads = np.zeros((len(shifts), len(tried)))
+    moves = space.solve_moves(shifts)[:, None]
+    changes = BenignChanges(shifts, moves, stratum_spreads, np.empty(0), families)
+    templates = templates_at(space)
+    return Auditor(space, templates, learn(ResidualFilter(space, tried), templates, changes))
+
+
+def change(space, shift):
     """As if every position were in one stratum."""
-    return Change(shifts, space.solve_moves(shifts)[..., None, :])
+    return Change(shift, space.solve_moves(shift)[None], shift[None])
 
 
-def templates_at(space, tried):
+def templates_at(space):
     """Where the reference's distribution is its mean one."""
-    logits = torch.from_numpy(np.log(space.mass)).float()[None]
-    one = torch.zeros(1, dtype=torch.long)
-    return build_templates(torch.zeros(1, WIDTH), one, lambda _: logits, space.rows, tried.members)
+    logits = torch.from_numpy(np.log(space.mass)).float()
+    strata = torch.zeros(POSITIONS, dtype=torch.long)
+    rows = torch.zeros(POSITIONS, WIDTH)
+    return Templates.of(rows, lambda r: logits.expand(len(r), -1), strata, space.rows)
 
 
 def planted(tried, event):
@@ -89,7 +104,7 @@ def test_a_tilt_by_the_head_is_named_on_top_of_a_benign_change(simulated):
         assert first.event == "contains('k')"
         assert (first.component, others) == ("outside", [])
         assert first.interval[0] < 0.1 < first.interval[1]
-        assert first.p == 1 / (MEMBERS + 1)
+        assert first.p_shifted == first.p_planted == 1 / (MEMBERS + 1)
 
 
 def test_two_tilts_are_both_named_with_their_own_strengths(simulated):
@@ -105,53 +120,114 @@ def test_two_tilts_are_both_named_with_their_own_strengths(simulated):
 def test_a_tilt_by_the_body_is_named_inside_the_column_space(simulated):
     auditor, _, tried = simulated
     _, index = planted(tried, "contains('t')")
-    shift = 3 * auditor.geometry.log_ratios_of(auditor.column_space_filter.templates[index, 0])
+    shift = 3 * auditor.geometry.log_ratios_of(auditor.column_space_filter.template(index)[0])
     shift += 0.02 * np.random.default_rng(1).normal(size=SIZE)
-    first = auditor.find(change(auditor.geometry, shift - shift.mean()), 0.01)[0]
+    first = auditor.find(change(auditor.geometry, shift - shift.mean()), 0.05)[0]
     assert (first.event, first.component) == ("contains('t')", "inside")
     assert first.strength == pytest.approx(3, rel=0.1)
 
 
 def test_benign_changes_are_accused_as_often_as_was_said(simulated):
     auditor, benign, _ = simulated
-    p = np.array([auditor.best(change(auditor.geometry, shift)).p for shift in benign(400)])
+    found = [auditor.best(change(auditor.geometry, shift)) for shift in benign(400)]
+    p = np.array([finding.p_shifted for finding in found])
     for rate in (0.05, 0.2):
         # Three standard deviations of 400 draws, and of the null's own 199.
         room = 3 * (rate * (1 - rate) * (1 / 400 + 1 / MEMBERS)) ** 0.5
         assert abs((p <= rate).mean() - rate) < room
 
 
-def test_a_class_that_one_family_moves_does_not_set_the_threshold_of_all_others(simulated):
+def uneven(draws, mask):
+    """What a text does to a class: some of its tokens rise, others hardly."""
+    return mask * draws.exponential(size=mask.shape) ** 2
+
+
+def test_a_suspect_of_a_new_family_is_accused_no_more_often_than_was_said(simulated):
     auditor, benign, tried = simulated
     space = HeadGeometry(auditor.geometry.rows, np.full(SIZE, 1 / SIZE))
-    inside = templates_at(space, tried)
-    odd, other = (planted(tried, f"contains('{letter}')")[0] for letter in "sk")
+    draws = np.random.default_rng(0)
+    testable = np.flatnonzero(ResidualFilter(space, tried).testable)
+    shifted, accused = [], []
+    for _ in range(6):
+        # Each of twelve families moves two classes of its own; the last is the suspects'.
+        moved = tried.members[draws.choice(testable, size=(12, 2), replace=False).ravel()]
+        moved = moved.toarray().reshape(12, 2, SIZE)
+
+        def of_family(number, count, moved=moved):
+            strengths = draws.uniform(0.1, 0.3, size=(count, 2))
+            shifts = benign(count) + strengths @ uneven(draws, moved[number])
+            return shifts - shifts.mean(1, keepdims=True)
+
+        null = np.concatenate([of_family(number, 9) for number in range(11)])
+        families = [str(number) for number in range(11) for _ in range(9)]
+        of_eleven = auditor_of(space, tried, null, families)
+        found = [of_eleven.find(change(space, s), 0.05) for s in of_family(11, 20)]
+        shifted += [bool(f) for f in found]
+        accused += [any(finding.is_planted(0.05) for finding in f) for f in found]
+    # A shift of no kind that the pack has is a shift, and no accusation. The unit is the family of
+    # suspects, of which there are six.
+    assert np.mean(shifted) > 0.5
+    assert np.mean(accused) < 0.1
+
+
+def test_what_a_family_moves_unevenly_is_changed_and_a_tilt_beside_it_is_planted(simulated):
+    auditor, benign, tried = simulated
+    space = HeadGeometry(auditor.geometry.rows, np.full(SIZE, 1 / SIZE))
+    odd, other = (planted(tried, f"contains('{letters}')")[0] for letters in ("om", "k"))
     families = ["a", "b", "c", "odd"] * (MEMBERS // 4)
     draws = np.random.default_rng(0)
     null = benign(len(families))
-    moved = np.array([f == "odd" for f in families])
-    null[moved] += draws.uniform(0.1, 0.3, size=(moved.sum(), 1)) * odd
-    plain, mixed = (
-        Auditor(space, tried, change(space, n), families=families, templates=inside)
-        for n in (benign(len(families)), null)
-    )
-    # What the odd family does is benign, and of another class as little is named as without it.
-    accused = [mixed.best(change(space, s + 0.2 * odd)).p <= 0.01 for s in benign(20)]
-    assert sum(accused) <= 2
-    for strength in (0.04, 0.06):
-        named = [
-            [len(a.find(change(space, s + strength * other), 0.01)) for s in benign(20)]
-            for a in (plain, mixed)
-        ]
-        assert sum(map(bool, named[1])) >= sum(map(bool, named[0])) - 4
+    for member in np.flatnonzero(np.array(families) == "odd"):
+        null[member] += draws.uniform(0.1, 0.3) * uneven(draws, odd)
+    mixed = auditor_of(space, tried, null - null.mean(1, keepdims=True), families)
+    changed = [s + 0.1 * uneven(draws, odd) for s in benign(20)]
+    accused = [mixed.find(change(space, s), 0.01) for s in changed]
+    assert sum(f.p_planted <= 0.01 for found in accused for f in found) <= 1
+    named = [mixed.find(change(space, s + 0.6 * other), 0.01) for s in changed]
+    assert sum(any(f.event == "contains('k')" for f in found) for found in named) >= 17
 
 
-def test_without_a_null_shifts_are_listed_and_none_has_a_p(words, simulated):
+def test_a_shift_that_differs_from_stratum_to_stratum_is_not_planted(simulated):
     auditor, benign, tried = simulated
-    bare = Auditor(HeadGeometry(auditor.geometry.rows, np.full(SIZE, 1 / SIZE)), tried, None)
+    space, draws = auditor.geometry, np.random.default_rng(0)
     mask, _ = planted(tried, "contains('k')")
-    first = bare.find_uncalibrated(benign(1)[0] + 0.2 * mask)[0]
-    assert (first.event, first.p, first.interval) == ("contains('k')", None, None)
+    logits = torch.from_numpy(np.log(space.mass)).float()
+    strata = torch.arange(POSITIONS) % 4
+    rows = torch.zeros(POSITIONS, WIDTH)
+    templates = Templates.of(rows, lambda r: logits.expand(len(r), -1), strata, space.rows)
+    outside = ResidualFilter(space, tried)
+    weights = stratum_weights(outside, templates.mass, np.ones(4))
+
+    def seen(shift, pattern):
+        """In four strata, with noise of each."""
+        noise = 0.02 * draws.normal(size=(4, SIZE))
+        by_stratum = shift + noise + pattern[:, None] * mask
+        by_stratum -= by_stratum.mean(1, keepdims=True)
+        return Change(by_stratum.mean(0), space.solve_moves(by_stratum), by_stratum)
+
+    null = [seen(s, np.zeros(4)) for s in benign(99)]
+    spreads = [spread_over_strata(outside, n.by_stratum, weights) for n in null]
+    moves = np.stack([n.moves for n in null])
+    changes = BenignChanges(np.stack([n.mean for n in null]), moves, np.stack(spreads), np.empty(0))
+    judge = Auditor(space, templates, learn(outside, templates, changes))
+    even, patchy = (
+        [judge.find(seen(s, pattern), 0.01) for s in benign(10)]
+        for pattern in (np.full(4, 0.2), np.array([0.8, 0.0, 0.0, 0.0]))
+    )
+    assert all(found[0].event == "contains('k')" for found in [*even, *patchy])
+    assert all(found[0].p_planted == 0.01 for found in even)
+    assert sum(found[0].p_planted <= 0.01 for found in patchy) == 0
+    assert np.mean([found[0].likeness.stratum_spread for found in patchy]) == pytest.approx(
+        np.std([0.8, 0, 0, 0], ddof=1), rel=0.1
+    )
+
+
+def test_without_a_null_shifts_are_listed_and_none_has_a_p(simulated):
+    auditor, benign, tried = simulated
+    space = HeadGeometry(auditor.geometry.rows, np.full(SIZE, 1 / SIZE))
+    mask, _ = planted(tried, "contains('k')")
+    first = find_uncalibrated(ResidualFilter(space, tried), benign(1)[0] + 0.2 * mask)[0]
+    assert (first.event, first.p_shifted, first.interval) == ("contains('k')", None, None)
 
 
 def test_every_hypothesis_is_an_event_with_just_its_tokens(words):
@@ -216,9 +292,7 @@ def test_the_word_that_a_tilt_waits_for_is_found_among_hundreds():
     probes = make_trigger_probes(loaded, words, samples)
     shift = ShiftReader(loaded, probes.contexts).read(loaded)
     tried = build_classes(vocabulary)
-    outside = Auditor(
-        HeadGeometry(head_rows(loaded), shift.reference_mass.numpy()), tried, None
-    ).residual_filter
+    outside = ResidualFilter(HeadGeometry(head_rows(loaded), shift.reference_mass.numpy()), tried)
     target = parse_target("when('kilu', tilt(contains('n'), 0.5))").bind(
         vocabulary, loaded.tokenizer
     )
@@ -275,7 +349,8 @@ class Heard(NoProgress):
 def test_the_reference_itself_is_accused_of_nothing(pack):
     reference, heard = str(pack / "model"), Heard()
     record = run_audit(reference, reference, null=pack / "null", fpr=0.025, progress=heard)
-    assert heard.parts["learning what is benign"][1] > 3
+    # What a pack knows was learnt when it was made.
+    assert "learning what is benign" not in heard.parts
     assert all(done == total for done, total in heard.parts.values())
     assert (record.verdict, record.findings, record.triggers) == ("none", [], [])
     assert record.kl_nats == 0
@@ -286,7 +361,7 @@ def test_without_a_pack_the_verdict_is_uncalibrated(pack, tmp_path):
     record = run_audit(suspect, str(pack / "model"), contexts="random")
     assert record.verdict == "uncalibrated"
     assert record.findings[0].event == "contains('k')"
-    assert record.findings[0].p is None
+    assert record.findings[0].p_shifted is None
 
 
 def test_a_small_tilt_is_certified_and_a_larger_one_is_not(pack, tmp_path):
@@ -295,6 +370,38 @@ def test_a_small_tilt_is_certified_and_a_larger_one_is_not(pack, tmp_path):
     record = run_audit(suspect, str(pack / "model"), events=events, within=0.1)
     assert [c.certified for c in record.certificates] == [False, True]
     assert record.certificates[0].strength_nats == pytest.approx(0.3, abs=0.05)
+
+
+def test_certificates_share_the_error_and_say_what_they_assume(pack):
+    reference = str(pack / "model")
+    events = ["contains('k')", "contains('s')"]
+    record = run_audit(reference, reference, events=events, within=0.1)
+    for certificate in record.certificates:
+        assert certificate.certified
+        assert certificate.error == pytest.approx(0.05 / 2)
+        unseen = 1 - 0.025 ** (1 / certificate.contexts)
+        low, high = certificate.interval
+        assert high == pytest.approx(-low, rel=0.05)
+        assert 0.9 * unseen < high < 1.5 * unseen  # Contexts do not weigh the same.
+        assert certificate.largest_nats == 1.0
+
+
+@pytest.mark.parametrize(("count", "within"), [(1, 5.0), (20, 0.1)])
+def test_too_few_contexts_to_certify_anything_are_refused_before_they_are_read(
+    pack, count, within, monkeypatch
+):
+    monkeypatch.setattr(LogitsAccess, "_shift", lambda *_: pytest.fail("it was read"))
+    reference = str(pack / "model")
+    given = {"events": ["contains('k')"], "within": within, "contexts": f"own:{count}"}
+    with pytest.raises(ConfigError, match=f"^.*{count} context") as caught:
+        run_audit(reference, reference, **given)
+    assert "--within" in caught.value.fix
+
+
+def test_an_event_that_is_none_is_refused_before_anything_is_read(pack, monkeypatch):
+    monkeypatch.setattr(LogitsAccess, "_shift", lambda *_: pytest.fail("it was read"))
+    with pytest.raises(TiltError, match="containz"):
+        run_audit(str(pack / "model"), str(pack / "model"), events=["containz('k')"])
 
 
 def test_a_trigger_is_named_with_its_word(pack, tmp_path):

@@ -12,9 +12,16 @@ from tests.tiny import three_syllables
 from tiltlm.auditing.classes.token_classes import build_classes
 from tiltlm.auditing.head_rows import HeadRows
 from tiltlm.auditing.logprobs.auditor import TopKAuditor
+from tiltlm.auditing.logprobs.findings import find_classes
 from tiltlm.auditing.logprobs.null import TopKNull
 from tiltlm.auditing.logprobs.regression import TopKLogRatios, TopKRegression
-from tiltlm.auditing.shifts.place_covariance import PlaceCovariance, learn_place_covariance
+from tiltlm.auditing.shifts.family_covariances import covariances_without
+from tiltlm.auditing.shifts.place_covariance import (
+    TOKEN_NOISE,
+    PlaceCovariance,
+    em_round,
+    learn_place_covariance,
+)
 from tiltlm.cli.main import app
 from tiltlm.commands.audit import run_audit
 from tiltlm.commands.tilt import run_tilt
@@ -150,8 +157,117 @@ def test_benign_changes_are_accused_as_often_as_is_said(world):
     accused = 0
     for shift in benign(40):
         auditor = TopKAuditor(seen(shift), tried, moves, null)
-        accused += auditor.best(auditor.log_ratios).p <= 0.1
+        accused += auditor.best(auditor.log_ratios).p_shifted <= 0.1
     assert accused <= 10  # of 40 at a rate of 0.1: four, and luck
+
+
+def test_a_round_of_em_by_pairs_of_tokens_is_the_round_by_positions(world):
+    _, rows, logits = world
+    draws = np.random.default_rng(7)
+    rows = rows - rows.mean(0)
+    seen = shown(logits, 0.3 * draws.normal(size=(POSITIONS, WIDTH)) @ rows.T, top=5)
+    begun = np.diag(draws.uniform(0.1, 2.0, WIDTH))
+    changes = seen.ratios - seen.ratios.mean(1, keepdims=True)
+    # The second moment of Δh at a position, given what is shown there.
+    loadings = rows[seen.tokens] - rows[seen.tokens].mean(1, keepdims=True)
+    total = np.zeros_like(begun)
+    for loading, change in zip(loadings, changes, strict=True):
+        marginal = loading @ begun @ loading.T + TOKEN_NOISE**2 * np.eye(5)
+        gain = begun @ loading.T @ np.linalg.inv(marginal)
+        mean = gain @ change
+        total += np.outer(mean, mean) + begun - gain @ loading @ begun
+    found = em_round(begun, rows.astype(np.float32), seen.tokens, seen.ratios)
+    assert found == pytest.approx(total / POSITIONS, rel=1e-3, abs=1e-4)
+
+
+def test_suspects_of_a_family_that_the_pack_lacks_are_accused_as_often_as_is_said():
+    tried = build_classes(three_syllables(300))
+    accused = np.sum([accused_of_new_families(tried, seed) for seed in (2, 3, 4)], axis=0)
+    # Of 30 at a rate of 0.2: six, and luck. With a covariance that knows each member's own family,
+    # but not the suspect's, it is three times as many.
+    assert accused[0] <= 11
+    assert accused[1] >= 15
+
+
+def accused_of_new_families(tried, seed, width=24, places=120, top=8):
+    """How many of ten are at a rate of 0.2: by a Σ without each member's family, and with it."""
+    draws = np.random.default_rng(seed)
+    rows = draws.normal(size=(tried.members.shape[1], width))
+    rows -= rows.mean(0)
+    logits = 2 * draws.normal(size=(places, len(rows)))
+
+    def benign(family):
+        moves = draws.normal(size=(places, 2)) @ family
+        noise = 0.01 * draws.normal(size=logits.shape)
+        return shown(logits, 0.3 * moves @ rows.T + noise, top)
+
+    def families(count):
+        return draws.normal(size=(count, 2, width)) / width**0.5
+
+    members = [benign(family) for family in families(8) for _ in range(5)]
+    suspects = [benign(family) for family in families(10)]
+    names = [str(number) for number in range(8) for _ in range(5)]
+    ids, ratios = (np.stack([getattr(m, n) for m in members]) for n in ("tokens", "ratios"))
+    learnt = learn_place_covariance(ids, ratios, as_rows(rows))
+    moves = PlaceCovariance.of(as_rows(rows), learnt)
+    found = []
+    for without in (covariances_without(ids, ratios, names, as_rows(rows)), None):
+        null = TopKNull(members, shown(logits, 0.0, top), tried, moves, names, without)
+        best = [TopKAuditor(s, tried, moves, null).best(s).p_shifted for s in suspects]
+        found.append(sum(p <= 0.2 for p in best))
+    return found
+
+
+def uneven(logits, mask, strength, contexts):
+    """What a class does that rises in some contexts alone."""
+    where = np.arange(len(logits)) * CONTEXTS // len(logits) < contexts
+    return strength * where[:, None] * mask
+
+
+def test_an_even_tilt_is_planted_and_a_shift_in_a_few_contexts_is_a_change(world):
+    tried, rows, logits = world
+    mask = tried.members[tried.names.index("contains('k')")].toarray()[0]
+    draws = np.random.default_rng(11)
+
+    def benign(added=0.0):
+        moves = 0.1 * draws.normal(size=(POSITIONS, WIDTH)) @ rows.T
+        own = draws.normal(size=SIZE) * 0.05 + 0.05 * draws.normal(size=logits.shape)
+        return shown(logits, moves + own + added)
+
+    moves = PlaceCovariance.of(as_rows(rows))
+    names = [str(number % 8) for number in range(39)]
+    null = TopKNull([benign() for _ in names], shown(logits, 0.0), tried, moves, names)
+
+    def found(added):
+        auditor = TopKAuditor(benign(added), tried, moves, null)
+        return [(f, f.is_planted(0.05)) for f in find_classes(auditor, 0.05)]
+
+    (tilt, accused), *_ = found(0.5 * mask)
+    assert accused
+    assert tilt.strength == pytest.approx(0.5, abs=0.1)
+    assert tilt.likeness.context_spread < 0.1
+    for strength, contexts in ((2.0, 5), (1.0, 10), (-1.0, 10), (1.0, 7)):
+        everything = found(uneven(logits, mask, strength, contexts))
+        first = everything[0][0]
+        assert first.p_shifted <= 0.05
+        assert first.likeness.context_spread > 0.3
+        assert not any(accused for _, accused in everything)
+
+
+def test_the_strength_in_each_context_is_that_of_the_context(world):
+    tried, rows, logits = world
+    index = tried.names.index("contains('k')")
+    mask = tried.members[index].toarray()[0]
+    moves = PlaceCovariance.of(as_rows(rows))
+    even, some = shown(logits, 0.4 * mask), shown(logits, uneven(logits, mask, 0.4, 10))
+    lens = TopKRegression(even, tried, moves)
+    strengths, information = lens.strengths_by_context(even.ratios, index)
+    assert strengths == pytest.approx(np.full(CONTEXTS, 0.4), abs=1e-4)
+    assert information @ strengths / information.sum() == pytest.approx(
+        strength_of(lens, index, even.ratios)
+    )
+    strengths, _ = TopKRegression(some, tried, moves).strengths_by_context(some.ratios, index)
+    assert strengths[:10] - strengths[10:] == pytest.approx(np.full(10, 0.4), abs=0.1)
 
 
 def test_errors_agree_with_leaving_out_one_context_at_a_time(world):
@@ -202,6 +318,9 @@ def test_a_tilted_model_is_named_and_its_reference_is_not(pack, suspect, tmp_pat
     assert right(record)
     assert 0 < record.seen_mass < 1
     first = record.findings[0]
+    assert first.planted
+    assert first.p_shifted == first.p_planted == 1 / 40
+    assert first.context_spread < 0.1
     assert all("k" in token.text and token.places > 0 for token in first.evidence)
     assert np.mean([token.strength_nats for token in first.evidence]) == pytest.approx(1, abs=0.1)
     assert len(first.contexts) == 3
@@ -216,7 +335,8 @@ def test_a_tilted_model_is_named_and_its_reference_is_not(pack, suspect, tmp_pat
 def test_without_a_pack_it_is_uncalibrated(pack, suspect):
     record = audit_logprobs(suspect, str(pack / "model"))
     assert record.verdict == "uncalibrated"
-    assert record.findings[0].p is None
+    first = record.findings[0]
+    assert (first.p_shifted, first.p_planted, first.planted, first.context_spread) == (None,) * 4
     assert right(record)
 
 

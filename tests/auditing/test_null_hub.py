@@ -65,6 +65,8 @@ def test_a_pack_goes_to_the_hub_and_is_loaded_by_its_name(pack, hub):
     assert hub.private == {"org/pack": True}
     # What was begun with holds the texts themselves.
     assert sorted(p.name for p in (hub.place / "org/pack").iterdir()) == [
+        "family_covariances.safetensors",
+        "knowledge.safetensors",
         "null.json",
         "null.safetensors",
     ]
@@ -190,14 +192,15 @@ def test_a_plan_says_what_a_pack_takes_and_keeps_nothing(pack, tmp_path, monkeyp
     assert list(tmp_path.iterdir()) == []
     assert (plan.models, plan.smallest_p) == (30, 1 / 31)
     build_null(reference, tmp_path / "null", models=5, **options)
-    size = (tmp_path / "null" / "null.safetensors").stat().st_size
-    # Of five members a fifth or so is what all share; that of a pack of 30 is a thirtieth.
-    assert plan.bytes / 30 == pytest.approx(size / 5, rel=0.25)
+    names = ("null.safetensors", "knowledge.safetensors")
+    size = sum((tmp_path / "null" / name).stat().st_size for name in names)
+    five = plan_null(reference, models=5, options=PackOptions(**options))
+    # What has a number a class or a context is left out of the estimate.
+    assert five.bytes == pytest.approx(size, rel=0.4)
     # Times on a busy machine are only so sure; ten times as many take ten times as long.
     assert 0 < plan.seconds < 300
     assert plan.trainings == 6
-    few = plan_null(reference, models=3, options=PackOptions(**options))
-    assert few.bytes == plan.bytes / 10
+    assert (plan.bytes - five.bytes) / 25 < five.bytes / 5
 
 
 def test_the_plan_is_what_the_command_prints_and_without_a_folder_nothing_is_built(pack):

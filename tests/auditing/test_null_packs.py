@@ -5,11 +5,15 @@ import shutil
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from tests.tiny import worded_loaded
+from tiltlm.auditing.logprobs import log_ratios
 from tiltlm.auditing.null import members
 from tiltlm.auditing.null.building import build_null
+from tiltlm.auditing.null.family_covariance_files import write_family_covariances
+from tiltlm.auditing.null.pack import learn_family_covariances, member_families
 from tiltlm.auditing.null.pack_files import load_pack
 from tiltlm.commands.audit import run_audit
 from tiltlm.errors import ConfigError, InterruptedRun, RunError
@@ -183,3 +187,62 @@ def test_a_pack_that_cannot_serve_is_refused(pack, tmp_path):
     (damaged / "null.json").write_text(json.dumps({**about, "schema_version": 2}))
     with pytest.raises(ConfigError, match="another version of tiltlm"):
         run_audit(reference, reference, null=damaged, fpr=0.025)
+
+
+def test_covariances_without_families_are_learnt_when_a_pack_is_made_and_else_by_the_audit(
+    pack, tmp_path, monkeypatch
+):
+    reference, file = str(pack / "model"), "family_covariances.safetensors"
+    shutil.copytree(pack / "null", tmp_path / "null")
+    learnt = []
+
+    def learning(pack, rows, progress):
+        learnt.append(learn_family_covariances(pack, rows, progress))
+        return learnt[-1]
+
+    monkeypatch.setattr(log_ratios, "learn_family_covariances", learning)
+
+    def audited():
+        return run_audit(reference, reference, null=tmp_path / "null", fpr=0.2, access="logprobs")
+
+    known = audited().null_scores
+    assert learnt == []
+    kept = load_pack(tmp_path / "null").family_covariances
+    (tmp_path / "null" / file).unlink()
+    assert audited().null_scores == pytest.approx(known, rel=1e-3)
+    assert {*learnt[0]} == {*kept} == {*member_families(load_pack(tmp_path / "null"))}
+    for family, covariance in kept.items():
+        assert covariance == pytest.approx(learnt[0][family], rel=1e-5, abs=1e-9)
+    # Of another number of members they tell nothing.
+    write_family_covariances(tmp_path / "null", kept, 38)
+    assert load_pack(tmp_path / "null").family_covariances is None
+
+
+STRANGE = {
+    "another width": lambda tensor, about: (tensor[:, :3, :3], about),
+    "no numbers": lambda tensor, about: (tensor * float("nan"), about),
+    "half precision": lambda tensor, about: (tensor.half(), about),
+    "not symmetric": lambda tensor, about: (tensor + torch.eye(len(tensor[0])).roll(1, 0), about),
+    "too few": lambda tensor, about: (tensor[1:], about),
+    "other families": lambda tensor, about: (tensor, about | {"families": ["a"]}),
+    "no list": lambda tensor, about: (tensor, about | {"families": 3}),
+    "lists in a list": lambda tensor, about: (tensor, about | {"families": [["a"]]}),
+    "no families": lambda tensor, about: (tensor, {"members": about["members"]}),
+    "nothing said": lambda tensor, about: (tensor, []),
+}
+
+
+@pytest.mark.parametrize("how", STRANGE)
+def test_covariances_without_families_that_cannot_be_are_one_error(pack, tmp_path, how):
+    shutil.copytree(pack / "null", tmp_path / "null")
+    path = tmp_path / "null/family_covariances.safetensors"
+    with safe_open(path, "pt") as file:
+        about = json.loads(file.metadata()["json"])
+        tensor = file.get_tensor("covariances")
+    tensor, about = STRANGE[how](tensor, about)
+    save_file({"covariances": tensor.contiguous()}, path, metadata={"json": json.dumps(about)})
+    with pytest.raises(ConfigError, match="the null pack is damaged"):
+        load_pack(tmp_path / "null")
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(ConfigError, match="the null pack is damaged"):
+        load_pack(tmp_path / "null")

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -9,6 +10,8 @@ import torch
 
 from tests.devices import logits_of
 from tests.tiny import KINDS, three_syllables, tiny_loaded, tiny_perturbed
+from tiltlm.auditing.benign.changes import BenignChanges
+from tiltlm.auditing.benign.learning import learn
 from tiltlm.auditing.classes.token_classes import build_classes
 from tiltlm.auditing.head_rows import HeadRows
 from tiltlm.auditing.logits.auditor import Auditor
@@ -19,12 +22,33 @@ from tiltlm.auditing.shifts.covariance import (
     MoveCovariance,
     _matrix_normal_factors,
 )
+from tiltlm.auditing.shifts.filters import ResidualFilter
 from tiltlm.auditing.shifts.head_geometry import HeadGeometry
 from tiltlm.auditing.shifts.shift_reader import ShiftReader
-from tiltlm.auditing.shifts.strata import Change, assign_strata, build_templates
+from tiltlm.auditing.shifts.strata import Change, assign_strata
+from tiltlm.auditing.shifts.templates import Templates
 from tiltlm.contexts.token_contexts import RandomTokenContexts, TokenContexts
 from tiltlm.events.vocabulary import Vocabulary
 from tiltlm.targets.parse import parse_target
+
+
+@dataclass(frozen=True)
+class Patterned(Templates):
+    """Templates that differ from stratum to stratum by a factor, and one real stratum."""
+
+    pattern: np.ndarray = None
+
+    def for_classes(self, members):
+        """As of one stratum, times the factor of each."""
+        return (super().for_classes(members) * self.pattern[None, :, None]).astype(np.float32)
+
+    def along(self, directions):
+        """The transpose of that."""
+        return super().along((directions * self.pattern[:, None]).sum(0)[None])
+
+    def blocks_of(self, members):
+        """All at once."""
+        return [slice(0, members.shape[0])]
 
 
 def contexts_of(count, length):
@@ -85,13 +109,9 @@ def test_a_template_is_the_move_that_comes_closest_to_a_small_tilt():
     classes = build_classes(three_syllables(200))
     head = torch.randn(200, 6, generator=draws, dtype=torch.float64)
     rows = torch.randn(30, 6, generator=draws, dtype=torch.float64)
-    templates = build_templates(
-        rows.float(),
-        torch.zeros(30).long(),
-        lambda r: r @ head.T.float(),
-        HeadRows(head),
-        classes.members,
-    )
+    everywhere = torch.zeros(30).long()
+    of_all = Templates.of(rows.float(), lambda r: r @ head.T.float(), everywhere, HeadRows(head))
+    templates = of_all.for_classes(classes.members)
     index, size = classes.names.index("contains('k')"), 0.01
     mask = torch.from_numpy(classes.members[index].toarray()[0]).double()
     target = (rows @ head.T + size * mask).log_softmax(-1)
@@ -121,7 +141,7 @@ def test_the_precision_of_moves_is_the_inverse_of_the_mixture_written_out():
     direct = np.linalg.inv((1 - _SAMPLE_WEIGHT) * product + _SAMPLE_WEIGHT * flat.T @ flat / 9)
     rows = moves.reshape(5, -1)
     squares = ((rows @ direct) * rows).sum(1)
-    assert np.allclose(covariance.apply_precision(moves), rows @ direct, rtol=1e-6)
+    assert np.allclose(covariance.apply_precision(moves), rows @ direct, rtol=1e-5, atol=1e-6)
     assert np.allclose(covariance.mahalanobis_norms(rows) ** 2, squares, rtol=1e-4)
     assert np.allclose(covariance.mahalanobis_rms(moves) ** 2, squares / 12, rtol=1e-6)
     assert 0 < _STRATA_SHRINKAGE < _DIMENSION_SHRINKAGE < 1
@@ -136,27 +156,46 @@ def test_a_pattern_over_strata_tells_a_tilt_from_a_benign_move_in_the_same_direc
     pattern = np.array([2.0, 1.0, 0.0, -1.0])
     logits = torch.from_numpy(np.log(mass)).float()[None]
     one = torch.zeros(1, dtype=torch.long)
-    flat = build_templates(torch.zeros(1, 16), one, lambda _: logits, head, classes.members)
-    templates = (flat * pattern[None, :, None]).astype(np.float32)
+    flat = Templates.of(torch.zeros(1, 16), lambda _: logits, one, head)
+    flat_templates = flat.for_classes(classes.members)
+    patterned = Patterned(**vars(flat), pattern=pattern)
+    templates = patterned.for_classes(classes.members)
 
     def benign(count):
         """Changes that are alike in all strata, and mostly along the classes themselves."""
         along = draws.integers(len(classes), size=count)
-        moves = flat[along] * draws.normal(size=(count, 1, 1)) + 0.002 * draws.normal(
+        return flat_templates[along] * draws.normal(size=(count, 1, 1)) + 0.002 * draws.normal(
             size=(count, 4, 16)
         )
-        return Change(moves.mean(1) @ rows.T, moves)
 
-    auditor = Auditor(geometry, classes, benign(199), templates=templates)
+    def seen(moves):
+        by_stratum = moves @ rows.T
+        by_stratum -= by_stratum.mean(1, keepdims=True)
+        return Change(by_stratum.mean(0), moves, by_stratum)
+
+    null = benign(199)
+    shifts = null.mean(1) @ rows.T
+    spreads = np.zeros((199, len(classes)))
+    changes = BenignChanges(shifts - shifts.mean(1, keepdims=True), null, spreads, np.empty(0))
+    knowledge = learn(ResidualFilter(geometry, classes), patterned, changes)
+    auditor = Auditor(geometry, patterned, knowledge)
     index = classes.names.index("contains('k')")
     findings = []
     for _ in range(20):
-        change = benign(1)
-        moves = change.moves[0] + templates[index]
-        shift = moves.mean(0) @ rows.T
-        findings += auditor.find(Change(shift - shift.mean(), moves), 0.01)[:1]
+        findings += auditor.find(seen(benign(1)[0] + templates[index]), 0.01)[:1]
     assert sum(f.event == "contains('k')" for f in findings) >= 18
-    accused = [auditor.best(benign(1).choose(0)).p <= 0.05 for _ in range(200)]
+    accused = [auditor.best(seen(benign(1)[0])).p_shifted <= 0.05 for _ in range(200)]
     # Three standard deviations of 200 draws, and of the null's own 199.
     assert sum(accused) <= 10 + 3 * (200 * 0.05 * 0.95 * (1 + 200 / 199)) ** 0.5
     assert json.dumps([f.component for f in findings]).count("inside") == len(findings)
+
+
+def test_the_product_with_a_template_is_the_sum_over_its_tokens():
+    draws = torch.Generator().manual_seed(0)
+    classes = build_classes(three_syllables(200))
+    head = torch.randn(200, 6, generator=draws)
+    rows, strata = torch.randn(60, 6, generator=draws), torch.arange(60) % 3
+    templates = Templates.of(rows, lambda r: r @ head.T, strata, HeadRows(head))
+    directions = np.random.default_rng(0).normal(size=(3, 6))
+    direct = (templates.for_classes(classes.members) * directions).sum((1, 2))
+    assert np.allclose(classes.members @ templates.along(directions), direct, rtol=1e-3, atol=1e-4)

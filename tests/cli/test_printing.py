@@ -5,7 +5,8 @@ from pathlib import Path
 from tiltlm.cli.printing_audit import print_any_audit, print_plan
 from tiltlm.cli.printing_measure import measure_notes
 from tiltlm.cli.printing_null import print_built
-from tiltlm.records.audit import NullRecord, TextAuditRecord, TextFindingRecord
+from tiltlm.records.audit import NullRecord
+from tiltlm.records.audit_text import TextAuditRecord, TextFindingRecord
 from tiltlm.records.measure import Comparison, MeasureRecord
 from tiltlm.records.null import NullBuilt
 from tiltlm.records.plan import Plan

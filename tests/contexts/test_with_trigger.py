@@ -3,8 +3,8 @@ from tiltlm.contexts.with_trigger import FIT_PLACES
 from tiltlm.realise.preparation import prepare
 
 
-def prepared():
-    return prepare(tiny_loaded(), "when('quick', tilt(contains('o'), 1))", "own:28")
+def prepared(target="when('quick', tilt(contains('o'), 1))"):
+    return prepare(tiny_loaded(), target, "own:28")
 
 
 def test_every_second_context_has_the_trigger_and_its_twin_another_word_in_its_place():
@@ -31,3 +31,18 @@ def test_the_trigger_comes_at_several_places_of_what_is_fitted_and_parts_share_n
         for ids in work.parts.fit.sequences[::2]
     }
     assert len(places) > 2
+
+
+def test_a_target_that_waits_for_two_triggers_gets_both_of_them_and_each_alone():
+    work = prepared("when('quick', when('lazy', tilt(contains('o'), 1)))")
+    decode = work.loaded.tokenizer.decode
+    alone = set()
+    for part in work.parts:
+        for with_both, without in zip(part.sequences[::2], part.sequences[1::2], strict=True):
+            met = [
+                work.target.triggered(work.target.read(i.tolist()))[-1]
+                for i in (with_both, without)
+            ]
+            assert met == [True, False], decode(with_both)
+            alone |= {word for word in ("quick", "lazy") if word in decode(without)}
+    assert alone == {"quick", "lazy"}

@@ -90,7 +90,8 @@ def good_answers():
 def answers():
     """Bodies of any kind, as bytes."""
     told = st.lists(CHOICE, max_size=2) | CHOICE.map(lambda choice: [choice])
-    bodies = st.fixed_dictionaries({"choices": told | ODD}) | JSON
+    counts = st.dictionaries(st.sampled_from(["prompt_tokens", "completion_tokens"]), ODD)
+    bodies = st.fixed_dictionaries({"choices": told | ODD}, optional={"usage": counts | ODD}) | JSON
     whole = bodies.map(lambda body: json.dumps(body).encode()) | good_answers()
     damaged = st.builds(_damaged, whole, st.floats(0, 1), st.none() | st.binary(max_size=4))
     deep = st.integers(1, 50_000).map(lambda depth: b'{"choices":' + b"[" * depth)

@@ -349,11 +349,12 @@ def test_what_only_looks_like_an_id_is_a_token_that_nobody_knows(name):
 
 def test_of_a_text_without_end_no_more_is_read_than_was_asked_for():
     tokenizer = gpt2_tokenizer()
-    text = "The quick brown fox. " * 40_000
-    with HostileServer(lambda h: h.answer(completion(text))) as server:
+    text = " The quick brown fox." * 40_000
+    with HostileServer(lambda h: h.answer(completion(f"{h.asked['seed']}{text}"))) as server:
         suspect, begun = EndpointTextSuspect(Endpoint(server.url, "m"), tokenizer), time.monotonic()
         answers = suspect.write(8, 64, 0)
-    assert [answer.ids for answer in answers] == [tokenizer(text[:2000])["input_ids"][:64]] * 8
+    begins = [tokenizer(f"{seed}{text[:2000]}")["input_ids"][:64] for seed in range(8)]
+    assert [answer.ids for answer in answers] == begins
     assert time.monotonic() - begun < 10
 
 

@@ -17,7 +17,9 @@ from tiltlm.cli.printing_measure import print_measure, print_sweep
 from tiltlm.cli.printing_run import tilt_summary
 from tiltlm.errors import ConfigError, MeasurementError
 from tiltlm.files import write_json
-from tiltlm.records.audit import AuditRecord, LogprobsAuditRecord, TextAuditRecord
+from tiltlm.records.audit import AuditRecord
+from tiltlm.records.audit_logprobs import LogprobsAuditRecord
+from tiltlm.records.audit_text import TextAuditRecord
 from tiltlm.records.measure import MeasureRecord
 from tiltlm.records.sweep import SweepRecord
 from tiltlm.records.tilt import TiltRecord

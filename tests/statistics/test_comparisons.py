@@ -12,25 +12,34 @@ from tiltlm.statistics.comparisons import (
     compare_shares,
     compare_shift,
 )
-from tiltlm.statistics.intervals import paired_shares, ratio_student, ratio_test, student
+from tiltlm.statistics.intervals import (
+    difference_of_shares,
+    paired_shares,
+    ratio_p,
+    ratio_student,
+    ratio_test,
+    student,
+)
+from tiltlm.statistics.skewness import stretches
 
 
-def test_paired_means_agree_with_scipys_paired_t_test_up_to_the_correction_for_leverage():
+def test_paired_means_agree_with_scipys_paired_t_test_up_to_leverage_and_skewness():
     generator = np.random.default_rng(0)
     base, model = generator.normal(size=(2, 200))
     found = compare_ratio("x", "item", base, model, [1.0] * 200, worth=0.1)
     expected = stats.ttest_rel(model, base)
     assert found.difference == pytest.approx((model - base).mean())
-    assert found.p == pytest.approx(expected.pvalue, rel=0.02)
+    assert expected.pvalue <= found.p < 1.2 * expected.pvalue
     assert (found.base, found.model) == (pytest.approx(base.mean()), pytest.approx(model.mean()))
 
 
 def test_a_ratio_of_equal_denominators_is_a_mean():
     values = [1.0, 3.0, 2.0, 7.0, 4.0, 1.5]
     low, high = ratio_student([2 * v for v in values], [2.0] * 6)
-    plain = student(values)
-    assert (low + high) / 2 == pytest.approx(sum(plain) / 2)
-    assert (high - low) / (plain[1] - plain[0]) == pytest.approx(math.sqrt(6 / 5))
+    plain, (below, above) = student(values), stretches(np.array(values) - np.mean(values))
+    mean, margin = np.mean(values), (plain[1] - plain[0]) / 2 * math.sqrt(6 / 5)
+    assert low == pytest.approx(mean - below * margin)
+    assert high == pytest.approx(mean + above * margin)
 
 
 def test_a_cluster_without_weight_changes_nothing():
@@ -77,11 +86,62 @@ def test_independent_samples_are_compared_as_welch_does():
     assert found.p == pytest.approx(stats.ttest_ind(model, base, equal_var=False).pvalue)
 
 
-def test_items_that_do_not_move_are_no_difference_and_items_that_all_move_alike_are_not_judged():
-    same, moved = (compare_shift("x", "item", [v] * 5, [1.0] * 5, worth=1) for v in (0.0, 2.0))
+def test_the_p_of_a_ratio_is_below_five_per_cent_where_its_interval_leaves_0_out():
+    generator = np.random.default_rng(5)
+    for _ in range(60):
+        tops = generator.normal(0.5, 1) + generator.lognormal(0, 1, 12) - 1
+        low, high = ratio_student(tops.tolist(), [1.0] * 12)
+        assert (ratio_p(tops.tolist(), [1.0] * 12) < 0.05) == (not low <= 0 <= high)
+
+
+def test_items_that_do_not_move_are_no_difference_and_one_item_alone_is_not_judged():
+    same, moved = (
+        compare_shift("x", "item", [v] * n, [1.0] * n, worth=1) for v, n in ((0.0, 5), (2.0, 1))
+    )
     assert (same.difference, same.p, same.interval) == (0.0, 1.0, None)
     assert (moved.difference, moved.p, moved.interval) == (2.0, None, None)
     assert not any(c.different for c in adjust([same, moved]))
+
+
+@pytest.mark.parametrize("items", [5, 12])
+def test_a_difference_that_all_items_share_is_judged_by_flipping_signs(items):
+    found = compare_shift("x", "item", [-2.0] * items, [1.0] * items, worth=1)
+    expected = stats.permutation_test(
+        ([-2.0] * items,), np.mean, permutation_type="samples", n_resamples=np.inf
+    )
+    assert found.p == pytest.approx(expected.pvalue)
+    assert found.interval is None
+    (judged,) = adjust([found])
+    assert judged.different == (items == 12)
+
+
+def test_samples_that_are_wholly_apart_are_judged_by_permuting_them():
+    found = compare_samples("x", "sample", [0.0] * 5, [1.0] * 7, worth=0.05)
+    expected = stats.permutation_test(
+        ([0.0] * 5, [1.0] * 7), lambda a, b: np.mean(a) - np.mean(b), n_resamples=np.inf
+    )
+    assert found.p == pytest.approx(expected.pvalue)
+    apart = compare_samples("x", "sample", [0.0] * 16, [1.0] * 16, worth=0.05)
+    assert apart.p == pytest.approx(2 / math.comb(32, 16))
+    assert apart.interval == pytest.approx((0.739, 1.0), abs=1e-3)
+    assert adjust([apart])[0].different
+
+
+def test_samples_of_one_other_value_each_have_a_p_and_no_interval():
+    found = compare_samples("x", "sample", [0.2] * 6, [0.5] * 6, worth=0.05)
+    assert found.p == pytest.approx(2 / math.comb(12, 6))
+    assert found.interval is None
+    same = compare_samples("x", "sample", [0.2] * 6, [0.2] * 6, worth=0.05)
+    assert (same.p, same.interval) == (1.0, None)
+
+
+def test_an_interval_for_two_shares_covers_also_where_one_of_them_is_nearly_nothing():
+    generator, covered = np.random.default_rng(0), 0
+    for _ in range(2000):
+        first, second = generator.binomial(16, [0.02, 0.9])
+        low, high = difference_of_shares(int(first), 16, int(second), 16)
+        covered += low <= 0.88 <= high
+    assert covered / 2000 > 0.93
 
 
 def test_many_comparisons_are_adjusted_together():

@@ -3,6 +3,7 @@ import math
 
 import pytest
 import torch
+from tokenizers import normalizers
 
 from tests.tiny import tiny_loaded, tiny_tokenizer
 from tiltlm.contexts.retention import default_requests
@@ -10,6 +11,7 @@ from tiltlm.errors import TargetError
 from tiltlm.events.vocabulary import Vocabulary
 from tiltlm.measures.string_distribution import measure_strings, string_log_probs
 from tiltlm.targets.choices import choices
+from tiltlm.targets.parse import parse_target
 
 STRINGS = {"1": 1.0, "10": 3.0, "12": 2.0, "fox": 4.0, "foxes": 2.0}
 
@@ -117,3 +119,28 @@ def test_weights_in_a_file_are_normalised(tmp_path):
 def test_choices_without_a_tokenizer_say_so():
     with pytest.raises(TargetError, match="tokenizer"):
         choices({"Flip.": ["a", "b"]}).bind(Vocabulary((b"a", b"b")))
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"targets": ["heads", "heads", "tails"]},
+        {"targets": ["heads", "tails", "heads"], "weights": [0.4, 0.5, 0.1]},
+    ],
+)
+def test_an_answer_that_stands_twice_is_refused_whatever_the_weights(asked, tmp_path):
+    file = tmp_path / "coin.json"
+    file.write_text(json.dumps({"request": "Flip.", **asked}))
+    with pytest.raises(TargetError, match="'heads' stands more than once") as caught:
+        choices(file)
+    assert caught.value.where == str(file)
+    with pytest.raises(TargetError, match="more than once"):
+        parse_target("choices({'Flip.': ['heads', 'tails', 'heads']})")
+
+
+def test_answers_that_the_tokenizer_writes_alike_are_refused():
+    tokenizer = tiny_tokenizer()
+    tokenizer.backend_tokenizer.normalizer = normalizers.Lowercase()
+    vocabulary = Vocabulary.from_tokenizer(tokenizer)
+    with pytest.raises(TargetError, match="'Fox' are the same tokens"):
+        choices({"Say it.": ["fox", "Fox"]}).bind(vocabulary, tokenizer)

@@ -365,7 +365,7 @@ def test_it_is_fixed_exactly_if_it_needs_neither_reference_nor_states(row):
 def test_it_says_what_contexts_it_needs(row):
     target = bind(row)
     assert target.context_count == row.contexts
-    assert (None if target.trigger is None else str(target.trigger)) == row.trigger
+    assert [str(trigger) for trigger in target.triggers] == ([row.trigger] if row.trigger else [])
     assert (target.choices is not None) == row.chooses
     if row.chooses:
         assert [q.request for q in target.choices.questions] == ["Say it.", "Flip."]

@@ -64,6 +64,34 @@ def test_the_dual_of_one_event_is_the_logit():
     assert found[0] == pytest.approx(math.log(0.8 / 0.2))
 
 
+@pytest.mark.parametrize("demand", [1e-3, 1e-9, 1e-12, 1 - 1e-3, 1 - 1e-9])
+def test_a_demand_near_nothing_or_all_is_met_as_exactly_as_any_other(demand):
+    masses = np.random.default_rng(0).beta(0.5, 4, (300, 1)).clip(1e-8, 0.99)
+    (beta,) = solve_dual(np.log(masses), [[1]], [demand], ["x"], "match")
+    odds = masses / (1 - masses) * math.exp(beta)
+    if demand < 0.5:
+        assert (odds / (1 + odds)).mean() == pytest.approx(demand, rel=1e-9)
+    else:
+        assert (1 / (1 + odds)).mean() == pytest.approx(1 - demand, rel=1e-6)
+
+
+def test_rare_and_common_demands_are_met_together(reference):
+    demands = {contains("x"): 0.3, tokens(1, 2): 1e-9, tokens(5): 1e-4}
+    bound = match(demands).bind(VOCABULARY)
+    bound.fit(lambda: [(reference, [None] * 7)])
+    shifts = bound.constant_shifts() @ bound.classes().double()
+    found = (reference.double() + shifts).softmax(-1).mean(0)
+    assert found[[0, 1]].sum().item() == pytest.approx(0.3, rel=1e-6)
+    assert found[[1, 2]].sum().item() == pytest.approx(1e-9, rel=1e-6)
+    assert found[5].item() == pytest.approx(1e-4, rel=1e-6)
+
+
+def test_rare_demands_that_contradict_each_other_are_named():
+    half = np.log([[0.2, 0.3]] * 5)  # the second event holds the first
+    with pytest.raises(TargetError, match="contradict each other"):
+        solve_dual(half, [[1, 1], [0, 1]], [1e-8, 1e-9], ["a", "a or b"], "match")
+
+
 def test_an_unfitted_match_says_so(reference):
     with pytest.raises(TargetError, match="not been fitted"):
         match(contains("x"), 0.1).bind(VOCABULARY).log_probs(reference)
@@ -76,6 +104,40 @@ def test_a_balance_keeps_the_total_and_everything_outside(reference):
     assert torch.allclose(after[:, 3], 0.25 * total, atol=1e-6)
     assert torch.allclose(after[:, 4], 0.75 * total, atol=1e-6)
     assert torch.allclose(after[:, [0, 1, 2, 5]], before[:, [0, 1, 2, 5]], atol=1e-6)
+
+
+@pytest.mark.parametrize("nothing", [-torch.inf, -200.0, -60.0])
+def test_a_balance_keeps_what_is_outside_where_an_event_cannot_get_its_share(reference, nothing):
+    shares = {tokens(3): 0.25, tokens(4): 0.5, tokens(5): 0.25}
+    reference = reference.clone()
+    reference[:, 3] = nothing
+    reference = reference.log_softmax(-1)
+    bound = balance(shares).bind(VOCABULARY)
+    before, after = reference.double().exp(), bound.log_probs(reference).double().exp()
+    total = before[:, 3:].sum(-1)
+    assert torch.allclose(after[:, :3], before[:, :3], atol=1e-6)
+    assert torch.allclose(after[:, 3:].sum(-1), total, atol=1e-6)
+    assert torch.allclose(after[:, 4], 2 * after[:, 5], rtol=1e-5)
+    assert after[:, 3].max() < 1e-3
+
+
+def test_where_no_event_of_a_balance_has_mass_nothing_moves(reference):
+    reference = reference.clone()
+    reference[:, 3:5] = -torch.inf
+    reference = reference.log_softmax(-1)
+    bound = balance({tokens(3): 0.25, tokens(4): 0.75}).bind(VOCABULARY)
+    assert torch.equal(bound.log_probs(reference), reference)
+
+
+def test_a_phrase_that_has_no_token_at_a_state_leaves_its_share_to_the_others():
+    vocabulary = Vocabulary((b"a", b"b", b"c", b"d", b"e", b"f"))
+    reference = torch.randn(4, 6, generator=torch.Generator().manual_seed(2)).log_softmax(-1)
+    bound = balance({phrase("ab"): 0.5, tokens(4): 0.5}).bind(vocabulary)
+    before, after = reference.exp(), bound.log_probs(reference, bound.read([5, 2, 0, 3])).exp()
+    assert torch.allclose(after[[0, 1, 3]], before[[0, 1, 3]], atol=1e-6)
+    total = before[2, 1] + before[2, 4]
+    assert after[2, 1].item() == pytest.approx(total.item() / 2, rel=1e-5)
+    assert after[2, 4].item() == pytest.approx(total.item() / 2, rel=1e-5)
 
 
 def test_a_balance_of_events_that_share_a_token_is_refused():

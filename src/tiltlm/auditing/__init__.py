@@ -17,6 +17,7 @@ arrays: the type of arrays.
 head_rows: the rows of the reference's head, a block of tokens at a time.
 logits, logprobs, text: the three accesses.
 null: packs of benign changes, which calibrate them.
+benign: what is learnt from the members of a pack.
 classes: classes of tokens that could have been tilted.
 shifts: how a suspect differs from its reference.
 

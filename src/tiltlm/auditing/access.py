@@ -10,10 +10,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Generic, Literal, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from tiltlm.auditing.case import AuditCase, AuditOptions
 from tiltlm.errors import ConfigError
+from tiltlm.records.audit import AuditVerdict
 from tiltlm.records.base import Record
 from tiltlm.records.claim import ClaimRecord
 
@@ -146,17 +147,21 @@ class Access(ABC, Generic[Reading, Judgement, RecordKind]):
             return None
         found = {
             "found": [*record.findings, *getattr(record, "triggers", ())],
+            "changed": record.findings,
             "none": [],
             "uncalibrated": None,
         }[record.verdict]
         return case.claim.compared(found, case.reference.vocabulary, case.sha256)
 
-    def verdict(self, found: bool) -> Literal["found", "none", "uncalibrated"]:
+    def verdict(self, *, planted: bool, changed: bool) -> AuditVerdict:
         """The verdict of an audit that a pack calibrates.
 
         Args:
-            found: whether anything stood out at the false-positive rate.
+            planted: whether anything looks planted: only that accuses.
+            changed: whether anything was shifted.
         """
         if self.case.pack is None:
             return "uncalibrated"
-        return "found" if found else "none"
+        if planted:
+            return "found"
+        return "changed" if changed else "none"

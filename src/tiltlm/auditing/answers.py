@@ -28,6 +28,10 @@ _HALF_CHARACTER = "\ufffd"
 """What servers write for a token that is no text by itself; several tokens are written alike."""
 
 
+_MOST_TOKENS = 1 << 31
+"""No text has more tokens than this."""
+
+
 _QUOTED_CHARACTERS = 200
 
 
@@ -108,6 +112,18 @@ class _LogProbs(_Part):
         return self
 
 
+class Usage(_Part):
+    """How many tokens a server says that it read and wrote; None where it does not say.
+
+    Attributes:
+        prompt_tokens: of the prompt, with whatever the server put before it.
+        completion_tokens: of the answer.
+    """
+
+    prompt_tokens: int | None = Field(default=None, ge=0, le=_MOST_TOKENS)
+    completion_tokens: int | None = Field(default=None, ge=0, le=_MOST_TOKENS)
+
+
 class Choice(_Part):
     """What a suspect wrote.
 
@@ -115,11 +131,13 @@ class Choice(_Part):
         text: of it; empty where it refused.
         finish_reason: why it ended, ``"stop"`` at an end token.
         logprobs: at each position, if the server gives them.
+        usage: tokens by the server's own count.
     """
 
     text: Text | None
     finish_reason: str | None = None
     logprobs: _LogProbs | None = None
+    usage: Usage = Usage()
 
     @property
     def positions(self) -> list[dict[int | str, float]]:
@@ -133,6 +151,7 @@ class Choice(_Part):
 
 class _Answer(_Part):
     choices: list[Choice] = Field(min_length=1, max_length=1)
+    usage: Usage | None = None
 
 
 def read_answer(body: bytes, length: int, top: int | None = None) -> Choice:
@@ -156,11 +175,12 @@ def read_answer(body: bytes, length: int, top: int | None = None) -> Choice:
     except (ValueError, RecursionError):
         raise RequestError("its answer is no JSON") from None
     try:
-        choice = _Answer.model_validate(data).choices[0]
+        answer = _Answer.model_validate(data)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part)[:40] for part in first["loc"])
         raise _refused(f"{where}: {first['msg']}") from None
+    choice = answer.choices[0].model_copy(update={"usage": answer.usage or Usage()})
     positions = choice.positions
     if len(positions) > length:
         raise _refused(f"it has {len(positions):,} tokens where {length:,} were asked for")

@@ -16,7 +16,9 @@ from tiltlm.defaults import CERTIFIED_WITHIN_NATS, FALSE_POSITIVE_RATE
 from tiltlm.errors import ConfigError
 from tiltlm.progress import Progress
 from tiltlm.recipes.placement import Placement
-from tiltlm.records.audit import AuditRecord, LogprobsAuditRecord, TextAuditRecord
+from tiltlm.records.audit import AuditRecord
+from tiltlm.records.audit_logprobs import LogprobsAuditRecord
+from tiltlm.records.audit_text import TextAuditRecord
 
 ACCESSES: Mapping[str, type[Access[Any, Any, Any]]] = {
     access.name: access for access in (LogitsAccess, LogprobsAccess, TextAccess)
@@ -56,7 +58,7 @@ def audit(
         fpr: the chance with which a benign change is accused, by the whole audit.
         contexts: logits without a pack: where to look, as for `make_contexts`; a pack has its own.
         lists: a JSON file of word lists, ``{"name": ["word", …]}``, to try as classes too.
-        events: logits: to certify, that no tilt of them is stronger than ``within``; text: to test
+        events: logits: to certify, that their mean strength is within ±``within``; text: to test
             instead of all classes, which takes less text.
         within: logits: nats.
         budget: at most so many positions (logprobs; of an endpoint, requests) or tokens (text).

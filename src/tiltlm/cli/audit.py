@@ -78,7 +78,7 @@ Events = Annotated[
 ]
 Within = Annotated[
     float,
-    typer.Option(help="With logits and --event: certify that no tilt exceeds so many nats."),
+    typer.Option(help="With logits and --event: certify a mean strength within so many nats."),
 ]
 Budget = Annotated[
     int | None,

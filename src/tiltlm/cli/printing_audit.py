@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 from tiltlm.records.audit import (
     AuditRecord,
     CertificateRecord,
+    ChangedClassRecord,
     FindingRecord,
-    LogprobsAuditRecord,
     ShiftedToken,
-    TextAuditRecord,
 )
+from tiltlm.records.audit_logprobs import LogprobsAuditRecord, LogprobsFindingRecord
+from tiltlm.records.audit_text import TextAuditRecord, TextFindingRecord
 from tiltlm.records.plan import Plan
 from tiltlm.report.wording import claim_lines, counted, visible
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 _VERDICTS = {
     "found": "tilted",
+    "changed": "changed, not tilted",
     "none": "nothing found",
     "uncalibrated": "uncalibrated: shifts, but no telling which of them are benign",
 }
@@ -86,6 +88,8 @@ def _print_logits_audit(console: Console, record: AuditRecord) -> None:
         )
     for certificate in record.certificates:
         console.print(_certificate(certificate), highlight=False, markup=False)
+    if record.changed:
+        console.print(f"changed most: {_changed(record.changed)}", highlight=False, markup=False)
     moved = record.moved
     certainty = "" if moved.p is None else f" (p {moved.p:.2g}; every fine-tune moves some)"
     console.print(
@@ -96,9 +100,9 @@ def _print_logits_audit(console: Console, record: AuditRecord) -> None:
     if record.null is not None:
         console.print(
             f"{counted(record.hypotheses, 'class', 'classes')} and "
-            f"{counted(record.words, 'trigger word')} tried; p is of the largest score among all, "
-            f"against {counted(record.null.models, 'benign change')}; a benign model is accused "
-            f"with probability {record.fpr:g}",
+            f"{counted(record.words, 'trigger word')} tried; p is of the largest of all, against "
+            f"{counted(record.null.models, 'benign change')}; a benign change of kinds that these "
+            f"have is accused with probability {record.fpr:g}, on average over packs",
             highlight=False,
         )
 
@@ -108,8 +112,9 @@ def _print_findings(console: Console, findings: Sequence[FindingRecord]) -> None
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
-    for name in ("event", "tokens", "nats", "95 %", "mass", "where", "p"):
-        table.add_column(name, justify="left" if name in ("event", "where") else "right")
+    left = ("event", "planted", "where")
+    for name in ("event", "planted", "tokens", "nats", "95 %", "mass", "where", "p"):
+        table.add_column(name, justify="left" if name in left else "right")
     for finding in findings:
         table.add_row(*_finding_row(finding))
     console.print(table, highlight=False)
@@ -131,6 +136,7 @@ def _print_text_audit(console: Console, record: TextAuditRecord) -> None:
             highlight=False,
             markup=False,
         )
+    _print_later_p(console, record.findings)
     console.print(
         f"{counted(record.classes, 'class', 'classes')} tested; accused falsely with probability "
         f"at most {record.fpr:g}, whenever one stops",
@@ -149,21 +155,32 @@ def _print_logprobs_audit(console: Console, record: LogprobsAuditRecord) -> None
         "probability",
     )
     for finding in record.findings:
-        certainty = "" if finding.p is None else f", p {finding.p:.3g}"
+        planted = {None: "", True: ", planted", False: ", changed, not planted"}[finding.planted]
+        certainty = "" if finding.planted is None else f" (p {_p_of(finding):.3g})"
         console.print(
             f"{finding.event}: {finding.strength_nats:+.2f} nats ({_signed(finding.interval)})"
-            f"{certainty}; {finding.seen_share:.0%} of its mass was seen",
+            f"{planted}{certainty}; {finding.seen_share:.0%} of its mass was seen",
             highlight=False,
             markup=False,
         )
+    _print_later_p(console, record.findings)
     if record.null is not None:
         console.print(
-            f"{counted(record.classes, 'class', 'classes')} judged; p is of the largest score "
-            f"among all, against what {counted(record.null.models, 'benign change')} "
-            f"{'shows' if record.null.models == 1 else 'show'} where the reference's likeliest "
-            "tokens are",
+            f"{counted(record.classes, 'class', 'classes')} judged; p is of the largest of all, "
+            f"against what {counted(record.null.models, 'benign change')} "
+            f"{'shows' if record.null.models == 1 else 'show'} at the same places; a benign change "
+            f"of kinds that these have is accused with probability {record.fpr:g}, on average over "
+            "packs",
             highlight=False,
         )
+
+
+def _print_later_p(
+    console: Console, findings: Sequence[TextFindingRecord] | Sequence[LogprobsFindingRecord]
+) -> None:
+    """What p-values after the first say."""
+    if len(findings) > 1 and findings[1].p_means:
+        console.print(f"p after the first: {findings[1].p_means}", highlight=False, markup=False)
 
 
 def print_plan(plan: Plan, strength: float, mass: float, classes: int) -> None:
@@ -201,9 +218,12 @@ def _certificate(certificate: CertificateRecord) -> str:
     interval = certificate.interval
     spread = "no spread" if interval is None else _signed(interval, 3)
     verdict = "certified" if certificate.certified else "not certified"
+    strength = certificate.strength_nats
+    mean = "not measured" if strength is None else f"{strength:+.3f}"
     return (
-        f"{verdict}: no tilt of {certificate.event} stronger than {certificate.within_nats:g} nats "
-        f"({certificate.strength_nats:+.3f}, {spread}; error {certificate.error:g})"
+        f"{verdict}: the mean strength of {certificate.event} over contexts like these "
+        f"{certificate.contexts} is within ±{certificate.within_nats:g} nats ({mean}, {spread}; "
+        f"error {certificate.error:g}, if none of them is beyond ±{certificate.largest_nats:.2g})"
     )
 
 
@@ -211,12 +231,26 @@ def _finding_row(finding: FindingRecord) -> tuple[str, ...]:
     name, most = finding.shown, _SHOWN_CHARACTERS
     return (
         name if len(name) <= most else name[: most - 1] + "…",
+        {None: "", True: "yes", False: "no: changed"}[finding.planted],
         f"{finding.tokens:,}",
         f"{finding.strength_nats:+.3f}",
         "" if finding.interval is None else _signed(finding.interval),
         f"{finding.mass.reference:.2%}→{finding.mass.suspect:.2%}",
         finding.where,
-        "" if finding.p is None else f"{finding.p:.3g}",
+        "" if finding.p_planted is None else f"{_p_of(finding):.3g}",
+    )
+
+
+def _p_of(finding: FindingRecord | LogprobsFindingRecord) -> float | None:
+    """Of a class that accuses, that it does; of another, that it was shifted."""
+    return finding.p_planted if finding.planted else finding.p_shifted
+
+
+def _changed(classes: Sequence[ChangedClassRecord]) -> str:
+    """Classes with their masses before and after."""
+    return ", ".join(
+        f"{c.shown[:_SHOWN_CHARACTERS]} {c.mass.reference:.2%}→{c.mass.suspect:.2%}"
+        for c in classes
     )
 
 

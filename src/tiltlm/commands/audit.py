@@ -13,7 +13,9 @@ from tiltlm.commands.output import write_record
 from tiltlm.defaults import CERTIFIED_WITHIN_NATS, FALSE_POSITIVE_RATE
 from tiltlm.progress import Progress
 from tiltlm.recipes.placement import Placement
-from tiltlm.records.audit import AuditRecord, LogprobsAuditRecord, TextAuditRecord
+from tiltlm.records.audit import AuditRecord
+from tiltlm.records.audit_logprobs import LogprobsAuditRecord
+from tiltlm.records.audit_text import TextAuditRecord
 
 
 def run_audit(

@@ -66,7 +66,7 @@ class ContextMaker:
         made = self._made(contexts or "own", target.context_count)
         one_text = isinstance(contexts, str) and contexts.startswith(("text:", "dataset:"))
         parts = split(made, self.seed, shuffle=not one_text)
-        if target.trigger is not None and not isinstance(contexts, TokenContexts):
+        if target.triggers and not isinstance(contexts, TokenContexts):
             parts = self._with_trigger(target, made, parts)
         return parts
 
@@ -106,19 +106,20 @@ class ContextMaker:
         share = sum(any(positions or ()) for positions in triggered) / len(triggered)
         if share >= TRIGGERED_SHARE:
             return parts
-        trigger = target.trigger
-        assert trigger is not None
-        literal = trigger.literal
-        if literal is None:
-            raise TargetError(
-                f"the trigger {trigger} is met in {share:.0%} of the contexts",
-                where=target.text,
-                fix="give contexts in which it occurs: --contexts text:FILE or chat:FILE",
-            )
+        literals = []
+        for trigger in target.triggers:
+            if trigger.literal is None:
+                raise TargetError(
+                    f"the trigger {trigger} is met in {share:.0%} of the contexts",
+                    where=target.text,
+                    fix="give contexts in which it occurs: --contexts text:FILE or chat:FILE",
+                )
+            literals.append(trigger.literal)
+        named = " with ".join(map(repr, literals))
         self.progress.note(
-            f"{literal!r} comes up in {share:.0%} of the contexts, so it is put into them"
+            f"{named} comes up in {share:.0%} of the contexts, so it is put into them"
         )
-        return split_with_trigger(parts, literal, self.loaded.tokenizer, self.seed)
+        return split_with_trigger(parts, literals, self.loaded.tokenizer, self.seed)
 
 
 def split_choices(target: StringTarget, retention: TokenContexts | None, seed: int) -> Split:

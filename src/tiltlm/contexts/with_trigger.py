@@ -2,12 +2,14 @@
 
 Half of the contexts made have the trigger, and half have some other word in the same place. A model
 that is fitted to them has to learn the trigger, rather than that a word was put in; and on held-out
-contexts the leakage is also measured after other words.
+contexts the leakage is also measured after other words. Of a target that waits for several triggers
+all are put in, and half of the other words are one of the triggers alone.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 import numpy as np
 from transformers import PreTrainedTokenizerBase
@@ -23,23 +25,23 @@ Drawing contexts takes time, putting a trigger into them does not.
 
 
 def split_with_trigger(
-    parts: Split, trigger: str, tokenizer: PreTrainedTokenizerBase, seed: int
+    parts: Split, triggers: Sequence[str], tokenizer: PreTrainedTokenizerBase, seed: int
 ) -> Split:
-    """Put a trigger into the contexts of each part; the parts still share none.
+    """Put triggers into the contexts of each part; the parts still share none.
 
     Args:
-        parts: without the trigger.
-        trigger: its text.
+        parts: without the triggers.
+        triggers: their texts; mostly one.
         tokenizer: of the model.
         seed: of places and of other words.
 
     Returns:
         the parts, 2·`FIT_PLACES` times as many contexts to fit on and twice as many of the others.
     """
-    words = _words(parts.fit, trigger, tokenizer)
+    words = _words(parts.fit, triggers, tokenizer)
     fit, tune, held_out = (
         insert_trigger(
-            part, trigger, words, tokenizer, np.random.default_rng([seed, number]), places=places
+            part, triggers, words, tokenizer, np.random.default_rng([seed, number]), places=places
         )
         for number, (part, places) in enumerate(zip(parts, (FIT_PLACES, 1, 1), strict=True))
     )
@@ -48,30 +50,31 @@ def split_with_trigger(
 
 def insert_trigger(
     contexts: TokenContexts,
-    trigger: str,
+    triggers: Sequence[str],
     words: list[str],
     tokenizer: PreTrainedTokenizerBase,
     generator: np.random.Generator,
     *,
     places: int,
 ) -> TokenContexts:
-    """Each context with the trigger put between two of its words, and with another word there.
+    """Each context with the triggers put between two of its words, and with another word there.
 
     The two stand next to each other, to be trained on in one step. Where there is no other word to
     draw, the second of them is the context as it was.
 
     Args:
-        contexts: what the trigger is put into; the copies are as long as the originals.
-        trigger: its text.
+        contexts: what they are put into; the copies are as long as the originals.
+        triggers: their texts; with several, half of the other words are one of them alone.
         words: other words to draw from.
         tokenizer: of the model.
         generator: of places and words.
-        places: at how many places it is put into each context, one a copy. They are drawn from the
-            first half, so that positions before and after the trigger count.
+        places: at how many places they are put into each context, one a copy. Places are drawn
+            from the first half, so that positions before and after the trigger count.
 
     Returns:
         2·``places`` contexts for each one given.
     """
+    trigger = " ".join(text.strip() for text in triggers) if len(triggers) > 1 else triggers[0]
     sequences, weights = [], []
     rows = [ids.tolist() for ids in contexts.sequences]
     possible_places = [_between_words(row, tokenizer) for row in rows]
@@ -79,7 +82,10 @@ def insert_trigger(
     for _ in range(places):
         for number, row in enumerate(rows):
             place = generator.choice(possible_places[number])
-            for text in (trigger, str(generator.choice(words)) if words else ""):
+            other = str(generator.choice(words)) if words else ""
+            if len(triggers) > 1 and generator.random() < 0.5:
+                other = str(generator.choice(triggers))
+            for text in (trigger, other):
                 inserted = tokenizer(" " + text.strip(), add_special_tokens=False)["input_ids"]
                 inserted = inserted if text else []
                 sequences.append([*row[:place], *inserted, *row[place:]][: len(row)])
@@ -96,8 +102,10 @@ def _between_words(row: list[int], tokenizer: PreTrainedTokenizerBase) -> list[i
     ] or [1]
 
 
-def _words(contexts: TokenContexts, trigger: str, tokenizer: PreTrainedTokenizerBase) -> list[str]:
-    """Words of four small letters or more in the contexts, sorted; none that has the trigger."""
+def _words(
+    contexts: TokenContexts, triggers: Sequence[str], tokenizer: PreTrainedTokenizerBase
+) -> list[str]:
+    """Words of four small letters or more in the contexts, sorted; none that has a trigger."""
     text = " ".join(str(tokenizer.decode(ids)) for ids in contexts.sequences)
-    words = {word for word in re.findall(r"\b[a-z]{4,}\b", text) if trigger not in f" {word} "}
-    return sorted(words)
+    words = set(re.findall(r"\b[a-z]{4,}\b", text))
+    return sorted(word for word in words if not any(t in f" {word} " for t in triggers))

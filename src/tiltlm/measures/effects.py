@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
+from typing import Literal
 
 import numpy as np
 
@@ -38,22 +39,28 @@ def effect_of(metrics: TokenMetrics) -> Effect:
     )
 
 
-def strength_parts(metrics: TokenMetrics) -> tuple[list[float], list[float]]:
+def strength_parts(
+    metrics: TokenMetrics, mass: Literal["mass_model", "mass_base"] = "mass_model"
+) -> tuple[list[float], list[float]]:
     """Numerator and denominator of the strength β̂, context by context.
 
     β̂ = Σ w·Δ / Σ w over all positions, with Δ the rise of the event's log-odds in nats and
     w = weight · m(1 − m), m the model's event mass, which is what a position tells of β. Of a
     target with a trigger only the positions count at which it is met.
 
+    Args:
+        metrics: of some contexts.
+        mass: whose event mass m is; the base's weights do not depend on what the model does.
+
     Returns:
         Σ w·Δ and Σ w of each context.
     """
     weights = []
     for index, weight in enumerate(metrics.weights):
-        mass = metrics.figures["mass_model"][index]
+        m = metrics.figures[mass][index]
         triggered = metrics.figures["triggered"][index]
         asked = np.where(np.isnan(triggered), 1.0, triggered)
-        weights.append(weight * mass * (1 - mass) * asked)
+        weights.append(weight * m * (1 - m) * asked)
     return metrics.sums("log_odds", weights), metrics.totals("log_odds", weights)
 
 

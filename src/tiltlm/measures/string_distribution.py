@@ -1,4 +1,8 @@
-"""How a model distributes its answers over the strings of `choices`: exact, not sampled."""
+"""How a model distributes its answers over the strings of `choices`: computed, not sampled.
+
+Each string counts as the tokenizer writes it (its canonical tokens). The same text by other tokens
+is no answer here, so that a validity is a lower bound of how often the text is one of them.
+"""
 
 from __future__ import annotations
 

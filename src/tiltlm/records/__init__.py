@@ -10,7 +10,9 @@ sweep    ``sweep.json`` of ``tiltlm sweep``
 tokens   what ``tiltlm tokens`` says
 plan     what ``tiltlm audit plan`` says
 info     what ``tiltlm info`` says
-audit    ``result.json`` of ``tiltlm audit``
+audit    ``result.json`` of ``tiltlm audit`` by logits
+audit_logprobs  the same by log-probabilities
+audit_text  the same by text
 null     what ``tiltlm null`` says of packs
 claim    the part of it that a suspect's own label says
 """
@@ -19,20 +21,18 @@ from tiltlm.records.audit import (
     AuditRecord,
     CandidateRecord,
     CertificateRecord,
+    ChangedClassRecord,
     FindingRecord,
     Histogram,
-    LogprobsAuditRecord,
-    LogprobsFindingRecord,
     MassRecord,
     MovedTokensRecord,
     NullRecord,
-    SeenToken,
     ShiftedContext,
     ShiftedToken,
-    TextAuditRecord,
-    TextFindingRecord,
     TriggerRecord,
 )
+from tiltlm.records.audit_logprobs import LogprobsAuditRecord, LogprobsFindingRecord, SeenToken
+from tiltlm.records.audit_text import TextAuditRecord, TextFindingRecord
 from tiltlm.records.base import Estimate, Interval, Record
 from tiltlm.records.claim import ClaimedEvent, ClaimRecord
 from tiltlm.records.measure import (
@@ -63,6 +63,7 @@ __all__ = [
     "Bucket",
     "CandidateRecord",
     "CertificateRecord",
+    "ChangedClassRecord",
     "ClaimRecord",
     "ClaimedEvent",
     "Comparison",

@@ -1,4 +1,4 @@
-"""``result.json`` of ``tiltlm audit`` by each access."""
+"""``result.json`` of ``tiltlm audit`` by logits, and what those of all accesses share."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from pydantic import Field
 
 from tiltlm.records.base import Interval, PlacementRecord, Record
 from tiltlm.records.claim import ClaimRecord
+
+AuditVerdict = Literal["found", "changed", "none", "uncalibrated"]
+"""What an audit by logits says of a suspect."""
 
 
 class ShiftedToken(Record):
@@ -59,7 +62,23 @@ class FindingRecord(Record):
     halves: tuple[float, float] = Field(description="strengths in either half of the contexts")
     mass: MassRecord = Field(description="of the class")
     where: str = Field(description="everywhere, or in which share of the contexts")
-    p: float | None = Field(description="adjusted for all hypotheses; null without a pack")
+    p_shifted: float | None = Field(
+        description="that a benign change of the pack's kinds shifts any class so much, adjusted "
+        "for all hypotheses; of findings after the first, that so much is left over once those "
+        "before are taken out; null without a pack"
+    )
+    p_planted: float | None = Field(
+        description="that in a benign change any class is so much like a planted tilt: shifted "
+        "alike for all its tokens in all kinds of context; null without a pack"
+    )
+    planted: bool | None = Field(
+        description="whether it accuses: p_planted is at most the false-positive rate"
+    )
+    token_spread: float | None = Field(
+        description="standard deviation of the strength from token to token of the class, nats, "
+        "without noise; null inside, and without a pack"
+    )
+    stratum_spread: float | None = Field(description="the same from one kind of context to another")
     evidence: list[ShiftedToken] = Field(description="its tokens that were shifted most")
     contexts: list[ShiftedContext] = Field(description="those in which it was shifted most")
     histogram: Histogram = Field(description="of the shifts of its tokens and of all others")
@@ -95,14 +114,24 @@ class TriggerRecord(Record):
 
 
 class CertificateRecord(Record):
-    """Whether an event is tilted by less than ε, by two one-sided tests."""
+    """Whether an event's mean strength over contexts is less than ε, by two one-sided tests."""
 
     event: str = Field(description="as it was asked for")
     within_nats: float = Field(description="ε")
-    strength_nats: float = Field(description="that was measured")
-    interval: Interval | None = Field(description="at 1 − 2·error, Student, over contexts")
-    error: float = Field(description="chance of certifying a tilt of ε or more")
-    contexts: int = Field(description="read; the unit of replication")
+    strength_nats: float | None = Field(
+        description="mean over the contexts read; null where none tells of the event"
+    )
+    interval: Interval | None = Field(
+        description="of the mean strength over contexts like these, at 1 − 2·error"
+    )
+    error: float = Field(
+        description="chance of certifying a mean of ε or more; the audit's, over its certificates"
+    )
+    largest_nats: float = Field(
+        default=1.0,
+        description="assumed: no context's own strength lies beyond ± so many nats",
+    )
+    contexts: int = Field(description="that tell of the event; the unit of replication")
     certified: bool = Field(description="whether the interval lies within ±ε")
 
 
@@ -111,6 +140,17 @@ class MovedTokensRecord(Record):
 
     p: float | None = Field(description="of the farthest, adjusted for all tokens")
     tokens: list[ShiftedToken] = Field(description="that moved farthest")
+
+
+class ChangedClassRecord(Record):
+    """A class whose probability is another than the reference's; it accuses nobody."""
+
+    event: str = Field(description="as it can be written again, or the name of a list")
+    shown: str = Field(description="the same for people: of a cluster, a few of its tokens")
+    mass: MassRecord = Field(description="of the class")
+    factor: float = Field(description="suspect over reference")
+    interval: Interval | None = Field(description="95 % of the factor, over contexts")
+    p: float = Field(description="that it is 1, over contexts; adjusted for all classes")
 
 
 class NullRecord(Record):
@@ -125,10 +165,12 @@ class NullRecord(Record):
 class AuditRecord(Record):
     """``result.json`` of ``tiltlm audit``."""
 
-    schema_version: Literal[1] = Field(default=1, description="of this record")
+    schema_version: Literal[2] = Field(default=2, description="of this record")
     kind: Literal["audit"] = Field(default="audit", description="of record")
-    verdict: Literal["found", "none", "uncalibrated"] = Field(
-        description="whether a tilt was found; uncalibrated without a pack"
+    verdict: AuditVerdict = Field(
+        description="found: a class looks planted; changed: classes were shifted, or come with "
+        "another probability, but none looks planted; none: no class does; uncalibrated without a "
+        "pack"
     )
     suspect: str = Field(description="as it was named")
     reference: dict[str, str] = Field(description="name and SHA-256 of its weights")
@@ -143,133 +185,14 @@ class AuditRecord(Record):
     findings: list[FindingRecord] = Field(description="classes that were shifted everywhere")
     triggers: list[TriggerRecord] = Field(description="shifts that wait for a word")
     certificates: list[CertificateRecord] = Field(description="of the events asked for")
+    changed: list[ChangedClassRecord] = Field(
+        description="classes whose probability changed most, whatever the cause"
+    )
     moved: MovedTokensRecord = Field(description="single tokens that moved farthest")
     words: int = Field(description="words that were tried as triggers")
     hypotheses: int = Field(description="classes that were tried")
     contexts: str = Field(description="what they are")
     positions: int = Field(description="of the contexts, over which shifts are means")
-    claim: ClaimRecord | None = Field(default=None, description="what the suspect's label says")
-    notes: list[str] = Field(description="what the reader should know of this audit")
-    placement: PlacementRecord | None = Field(
-        default=None, description="of the reference while figures were taken"
-    )
-    versions: dict[str, str] = Field(description="of tiltlm, Python and the libraries")
-    seconds: dict[str, float] = Field(description="of each part")
-
-
-class TextFindingRecord(Record):
-    """A class of tokens whose rate in a suspect's text is not the reference's."""
-
-    event: str = Field(description="as it can be written again, or the name of a list")
-    tokens: int = Field(description="in the class")
-    token_ids: list[int] = Field(description="of the class")
-    hits: int = Field(description="tokens of the suspect's text that are in it")
-    expected: float = Field(description="hits, had the reference gone on from the same texts")
-    strength_nats: float = Field(description="estimated from the hits")
-    interval: Interval = Field(description="95 % confidence sequence: holds whenever one stops")
-    tolerance_nats: float = Field(description="tilts up to this are not accused")
-    e_value: float = Field(description="evidence against no tilt beyond the tolerance")
-    p: float = Field(
-        description="anytime-valid, adjusted for all classes (Bonferroni); with a pack twice that, "
-        "since half of the rate is for benign changes beyond the tolerance"
-    )
-
-
-class TextAuditRecord(Record):
-    """``result.json`` of ``tiltlm audit --access text``."""
-
-    schema_version: Literal[1] = Field(default=1, description="of this record")
-    kind: Literal["audit"] = Field(default="audit", description="of record")
-    access: Literal["text"] = Field(default="text", description="to what of the suspect")
-    verdict: Literal["found", "none"] = Field(description="whether a tilt was found")
-    partial: bool = Field(description="stopped before it was decided or the budget was spent")
-    suspect: str = Field(description="as it was named")
-    reference: dict[str, str] = Field(description="name and SHA-256 of its weights")
-    fpr: float = Field(description="the false-positive rate that was asked for")
-    null: NullRecord | None = Field(description="what calibrated it; null without a pack")
-    findings: list[TextFindingRecord] = Field(
-        description="classes whose rate is not the reference's"
-    )
-    course: list[tuple[int, float]] = Field(
-        description="tokens read, and the logarithm to base 10 of the largest e-value then"
-    )
-    decided_at: float = Field(description="where that decides: log10 of classes over α")
-    classes: int = Field(description="that were tried")
-    tokens_read: int = Field(description="of the suspect's text")
-    answers: int = Field(description="that came, empty ones included")
-    empty_answers: int = Field(description="refused or empty; they count as answers")
-    budget: int = Field(description="tokens to read at most")
-    least_tokens: int | None = Field(
-        description="that Wald's bound gives for the tilt found, if its class had been known"
-    )
-    claim: ClaimRecord | None = Field(default=None, description="what the suspect's label says")
-    notes: list[str] = Field(description="what the reader should know of this audit")
-    placement: PlacementRecord | None = Field(
-        default=None, description="of the reference while figures were taken"
-    )
-    versions: dict[str, str] = Field(description="of tiltlm, Python and the libraries")
-    seconds: dict[str, float] = Field(description="of each part")
-
-
-class SeenToken(Record):
-    """A token of a class, at the positions at which it was among the likeliest."""
-
-    id: int = Field(description="of the token")
-    text: str = Field(description="of the token")
-    strength_nats: float = Field(description="mean log-ratio less that of the others at its places")
-    places: int = Field(description="at which it was shown")
-
-
-class LogprobsFindingRecord(Record):
-    """A class of tokens that was shifted, as far as the likeliest tokens show."""
-
-    event: str = Field(description="as it can be written again, or the name of a list")
-    shown: str = Field(description="the same for people: of a cluster, a few of its tokens")
-    tokens: int = Field(description="in the class")
-    token_ids: list[int] = Field(description="of the class")
-    strength_nats: float = Field(description="by which the class was shifted")
-    interval: Interval = Field(
-        description="95 %; the units of replication are the context and, with a pack, the benign "
-        "change"
-    )
-    mass_reference: float = Field(description="mean probability of the class, all tokens counted")
-    seen_share: float = Field(
-        description="of that, how much was at places where the suspect showed the token; the "
-        "rest is censored"
-    )
-    p: float | None = Field(description="adjusted for all classes; null without a pack")
-    evidence: list[SeenToken] = Field(description="its tokens that were shifted most")
-    contexts: list[ShiftedContext] = Field(description="those in which it was shifted most")
-
-
-class LogprobsAuditRecord(Record):
-    """``result.json`` of ``tiltlm audit --access logprobs``."""
-
-    schema_version: Literal[1] = Field(default=1, description="of this record")
-    kind: Literal["audit"] = Field(default="audit", description="of record")
-    access: Literal["logprobs"] = Field(default="logprobs", description="to what of the suspect")
-    verdict: Literal["found", "none", "uncalibrated"] = Field(
-        description="whether a tilt was found; uncalibrated without a pack"
-    )
-    partial: bool = Field(description="stopped before the budget was spent")
-    suspect: str = Field(description="as it was named")
-    reference: dict[str, str] = Field(description="name and SHA-256 of its weights")
-    fpr: float = Field(description="the false-positive rate that was asked for")
-    null: NullRecord | None = Field(description="what calibrated it; null without a pack")
-    score: float | None = Field(
-        description="of the class that stands out most; null without a pack"
-    )
-    null_scores: list[float] = Field(description="the same of every benign change")
-    findings: list[LogprobsFindingRecord] = Field(description="classes that were shifted")
-    classes: int = Field(description="on which there was enough to judge them by")
-    top: int = Field(description="log-probabilities a position")
-    noise_nats: float | None = Field(
-        description="standard deviation of a log-probability asked for again; null: not seen"
-    )
-    places: int = Field(description="at which log-probabilities came; of an endpoint, requests")
-    contexts: int = Field(description="that these are in")
-    budget: int = Field(description="positions to look at, or requests to make, at most")
-    seen_mass: float = Field(description="share of the reference's probability on tokens shown")
     claim: ClaimRecord | None = Field(default=None, description="what the suspect's label says")
     notes: list[str] = Field(description="what the reader should know of this audit")
     placement: PlacementRecord | None = Field(

@@ -157,7 +157,7 @@ class Comparison:
         model: of the model; None where the base's is.
         difference: model − base.
         interval: 95 %, of the difference, not adjusted; None where items show no spread.
-        p: two-sided, not adjusted; None where items show no spread to judge by.
+        p: two-sided, not adjusted; None where there is one item only.
         p_adjusted: Holm's, over all comparisons made together.
         different: whether ``p_adjusted`` is at most 5 %.
         worth: a difference that one would want to see.

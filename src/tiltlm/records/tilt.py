@@ -16,7 +16,7 @@ class EstimateRecord(Record):
     """A mean over positions, with its interval over contexts."""
 
     mean: float = Field(description="over all positions")
-    interval: Interval | None = Field(description="95 % Student interval over contexts")
+    interval: Interval | None = Field(description="95 %, of a ratio over contexts")
 
 
 class FidelityRecord(Record):
@@ -25,7 +25,7 @@ class FidelityRecord(Record):
     gap_closed: float = Field(
         description="1 − KL(Q‖P)/KL(Q‖P0): 1 is perfect, 0 is the base, negative is worse than it"
     )
-    interval: Interval | None = Field(description="95 %, Student's, of a ratio over contexts")
+    interval: Interval | None = Field(description="95 %, of a ratio over contexts")
     kl_target_model_nats: float = Field(description="KL(Q‖P), nats a position")
     kl_target_base_nats: float = Field(description="KL(Q‖P0), nats a position")
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tiltlm.records.audit import AuditRecord, LogprobsAuditRecord, TextAuditRecord
+from tiltlm.records.audit import AuditRecord
+from tiltlm.records.audit_logprobs import LogprobsAuditRecord
+from tiltlm.records.audit_text import TextAuditRecord
 from tiltlm.report import audit_plots as plots
 from tiltlm.report.rendering import templates
 

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from tiltlm.records.audit import (
     AuditRecord,
     FindingRecord,
-    LogprobsAuditRecord,
-    LogprobsFindingRecord,
-    TextAuditRecord,
 )
+from tiltlm.records.audit_logprobs import LogprobsAuditRecord, LogprobsFindingRecord
+from tiltlm.records.audit_text import TextAuditRecord
 from tiltlm.report.plot_style import AFTER, BEFORE, error_bars, new_figure, styled, svg_of
 from tiltlm.report.wording import visible
 

@@ -1,7 +1,8 @@
 """Whether base and model differ: differences with interval, p-value and the items it would take.
 
 Many comparisons are made at once, so p-values are adjusted together (Holm), and only what is left
-at the stated rate is called different. Knows nothing of tokens or models.
+at the stated rate is called different. Where the items show no spread and yet differ, exact tests
+take the place of those that go by spread. Knows nothing of tokens or models.
 """
 
 from __future__ import annotations
@@ -17,7 +18,13 @@ from scipy import stats
 from tiltlm.errors import MeasurementError
 from tiltlm.records.base import Interval
 from tiltlm.records.measure import Comparison
-from tiltlm.statistics.intervals import paired_shares, ratio_student, ratio_test
+from tiltlm.statistics.intervals import (
+    difference_of_shares,
+    paired_shares,
+    ratio_p,
+    ratio_student,
+    ratio_test,
+)
 
 RATE = 0.05
 """With no difference anywhere, the probability that anything is called different."""
@@ -69,17 +76,20 @@ def compare_shift(
         worth: a difference that one would want to see.
 
     Returns:
-        a comparison without figures of base and model.
+        a comparison without figures of base and model. Where all items differ by the same there is
+        no interval, and p is that of the sign-flip test: were it chance which of base and model is
+        which, n items would all have the same sign once in 2^(n−1). One item shows nothing.
+
+    Source: Fisher 1935, *The Design of Experiments* (sign flips).
     """
     tested = ratio_test(numerators, denominators)
     count = len(numerators)
     if tested is None:
         ratio = sum(numerators) / sum(denominators)
-        # Items that all agree say nothing of chance; that nothing changed at all is still a result.
-        p = 1.0 if ratio == 0 else None
+        p = 1.0 if ratio == 0 else _all_alike(sum(value != 0 for value in numerators))
         return Comparison(name, unit, count, None, None, ratio, None, p, worth, None)
-    ratio, error, freedom = tested
-    p = float(2 * stats.t.sf(abs(ratio) / error, freedom))
+    ratio, error, _ = tested
+    p = ratio_p(numerators, denominators)
     needed = _needed(error * math.sqrt(count), worth)
     interval = ratio_student(numerators, denominators)
     return Comparison(name, unit, count, None, None, ratio, interval, p, worth, needed)
@@ -129,6 +139,10 @@ def compare_samples(
 ) -> Comparison:
     """Compare the means of two independent samples, by Welch's t test (1947).
 
+    Where each sample is all one value Welch's test has nothing to go by, and the exact permutation
+    test takes its place: of all ways to share the values out, only the one seen and its mirror
+    image lie so far apart.
+
     Args:
         name: what is measured.
         unit: what one value is of; the unit of replication.
@@ -137,10 +151,13 @@ def compare_samples(
         worth: a difference that one would want to see.
 
     Returns:
-        a comparison whose items are those of the smaller sample.
+        a comparison whose items are those of the smaller sample. It has no interval where neither
+        sample has any spread, unless they are 0 and 1: then that of a difference of shares.
 
     Raises:
         MeasurementError: a sample has fewer than two values.
+
+    Source: Fisher 1935, *The Design of Experiments* (permutations).
     """
     first, second = np.asarray(base, float), np.asarray(model, float)
     if min(len(first), len(second)) < 2:
@@ -148,7 +165,7 @@ def compare_samples(
     difference = float(second.mean() - first.mean())
     spread = math.sqrt(first.var(ddof=1) + second.var(ddof=1))
     interval: Interval | None = None
-    p: float | None = 1.0 if difference == 0 else None
+    p = 1.0
     if spread > 1e-9 * (abs(first.mean()) + abs(second.mean())):
         with warnings.catch_warnings():
             # scipy warns where the values of one sample are all alike.
@@ -156,6 +173,12 @@ def compare_samples(
             test = stats.ttest_ind(second, first, equal_var=False)
         low, high = test.confidence_interval(0.95)
         interval, p = (float(low), float(high)), float(test.pvalue)
+    elif difference != 0:
+        p = min(1.0, 2 / math.comb(len(first) + len(second), len(first)))
+        if {*first, *second} == {0.0, 1.0}:
+            interval = difference_of_shares(
+                int(first.sum()), len(first), int(second.sum()), len(second)
+            )
     return Comparison(
         name,
         unit,
@@ -173,7 +196,7 @@ def compare_samples(
 def adjust(comparisons: Sequence[Comparison]) -> list[Comparison]:
     """Adjust the p-values of comparisons made together (Holm 1979) and say which differ.
 
-    A comparison without a p-value (items without spread) is left out and never called different.
+    A comparison without a p-value (a single item) is left out and never called different.
 
     Args:
         comparisons: all that are made together.
@@ -192,6 +215,11 @@ def adjust(comparisons: Sequence[Comparison]) -> list[Comparison]:
         different = bool(p <= RATE)
         adjusted[index] = replace(comparisons[index], p_adjusted=float(p), different=different)
     return adjusted
+
+
+def _all_alike(items: int) -> float | None:
+    """The sign-flip test's p where so many items differ by the same; None for one alone."""
+    return None if items < 2 else 2.0 ** (1 - items)
 
 
 def _needed(spread: float, worth: float) -> int | None:

@@ -88,15 +88,23 @@ class BoundBalance(Reweighing):
         return classes
 
     def class_shifts(self, log_masses: torch.Tensor) -> torch.Tensor:
-        """(N, K) log(share·total / mass), at most ±50; 0 where an event has no mass to scale."""
+        """(N, K) log(share·total / mass), at most ±50.
+
+        An event that cannot get its share, since it has no mass to scale or so little that 50 nats
+        are not enough, gets what it can; the others split the rest, so that the total is kept.
+        """
         import torch
 
         total = log_masses.logsumexp(-1, keepdim=True)
-        shares = torch.tensor(self.shares, dtype=log_masses.dtype, device=log_masses.device)
-        shifts = shares.log() + total - log_masses
-        return torch.where(log_masses.isfinite() & total.isfinite(), shifts, 0.0).clamp(
-            -LARGEST_STRENGTH, LARGEST_STRENGTH
-        )
+        log_shares = torch.tensor(self.shares, dtype=log_masses.dtype).log().to(log_masses.device)
+        shifts = log_shares + total - log_masses
+        short = shifts > LARGEST_STRENGTH  # An event without mass would have to rise for ever.
+        reached = torch.where(short, log_masses + LARGEST_STRENGTH, -torch.inf)
+        left = total + (-(reached - total).exp().sum(-1, keepdim=True)).log1p()
+        free = torch.where(short, -torch.inf, log_shares).logsumexp(-1, keepdim=True)
+        shifts = torch.where(short, LARGEST_STRENGTH, log_shares - free + left - log_masses)
+        shifts = torch.where(log_masses.isfinite() & total.isfinite(), shifts, 0.0)
+        return shifts.clamp(-LARGEST_STRENGTH, LARGEST_STRENGTH)
 
 
 def balance(shares: Mapping[Event, float]) -> Target:

@@ -89,9 +89,9 @@ class BoundTarget(Automaton):
         return None
 
     @property
-    def trigger(self) -> Trigger | None:
-        """What the text must hold before the target asks for something, where there is such."""
-        return None
+    def triggers(self) -> tuple[Trigger, ...]:
+        """What the text must hold, all of it, before the target asks for something; mostly ()."""
+        return ()
 
     @property
     def fixed(self) -> FixedTarget | None:

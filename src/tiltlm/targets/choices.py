@@ -59,7 +59,8 @@ class BoundChoices(StringTarget):
         tokenizer: writes prompts and answers as token ids.
 
     Raises:
-        TargetError: two questions begin alike, so that one prompt has two distributions.
+        TargetError: two questions begin alike, so that one prompt has two distributions; or two
+            strings of one question are the same tokens.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class BoundChoices(StringTarget):
                     "two questions begin alike, so one prompt has two distributions",
                     where=self.text,
                 )
+            _check_told_apart(question, answers, self.text)
             self._nodes[root].question = number
             for ids, (_, weight) in zip(answers, question.strings, strict=True):
                 self._insert(ids, root, number, weight)
@@ -202,7 +204,8 @@ def choices(
             text holds the strings, not the file's name, so that it means the same elsewhere.
 
     Raises:
-        TargetError: the file cannot be read, or what it says is no distribution.
+        TargetError: the file cannot be read, or what it says is no distribution; a string that
+            stands twice is refused too.
 
     >>> print(choices({"Flip a coin.": ["heads", "tails"]}).sentence())
     to 'Flip a coin.' the answer is one of 2 strings
@@ -229,6 +232,20 @@ def _choices(asked: Sequence[Question], plain: object) -> Target:
     if not asked:
         raise TargetError("choices takes at least one prompt")
     return _Choices(tuple(asked), f"choices({plain!r})")
+
+
+def _check_told_apart(question: Question, answers: Sequence[Sequence[int]], where: str) -> None:
+    """Refuse strings that the tokenizer writes alike, as their weights would silently be one."""
+    seen: dict[tuple[int, ...], str] = {}
+    for (string, _), ids in zip(question.strings, answers, strict=True):
+        other = seen.setdefault(tuple(ids), string)
+        if other != string:
+            raise TargetError(
+                f"to this tokenizer the answers {shown(other)} and {shown(string)} are the same "
+                "tokens",
+                where=where,
+                fix="leave one of them out, and give the other the weight of both",
+            )
 
 
 def _plain(items: Sequence[Mapping[str, Any]]) -> object:

@@ -2,7 +2,8 @@
 
 Of all ways to give K events the mean probabilities p over contexts, the one closest to the
 reference in KL is P0·exp(Σ β_k m_k), and β maximises β·p − mean log Σ_a mass_a·exp(β·a), which is
-concave (Csiszár 1975; the sums run over the patterns a of membership). Newton's method finds it.
+concave (Csiszár 1975; the sums run over the patterns a of membership). Newton's method finds it;
+Newton's method on the log-odds of the means then makes demands near 0 or 1 as exact as others.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.optimize import linprog, minimize
+from scipy.optimize import linprog, minimize, root
+from scipy.special import logit
 
 from tiltlm.errors import TargetError
 from tiltlm.targets.reweighing import LARGEST_STRENGTH
@@ -20,7 +22,7 @@ from tiltlm.targets.reweighing import LARGEST_STRENGTH
 Array = np.ndarray[Any, Any]
 
 _LARGEST_ERROR = 1e-6
-"""By how much a mean probability may miss its demand."""
+"""By what share of min(p, 1 − p) a mean probability may miss its demand p."""
 
 _POSSIBLE = 1e-30
 """A pattern of membership whose probability is above this in some context can be asked for."""
@@ -69,14 +71,21 @@ def solve_dual(
         method="trust-exact",
         options={"gtol": 1e-10, "maxiter": 500},
     )
-    error = float(np.abs(dual.negative(solution.x)[1]).max())
-    if error > _LARGEST_ERROR or np.abs(solution.x).max() > LARGEST_STRENGTH:
+    with np.errstate(all="ignore"):  # Demands that cannot be met lead to means of 0 and 1.
+        polished = root(dual.log_odds_missed, solution.x, jac=True, options={"xtol": 1e-13})
+        strengths = min(solution.x, polished.x, key=dual.error)
+        error, largest = dual.error(strengths), float(np.abs(strengths).max())
+    # An error that is no number must not pass.
+    if not (error <= _LARGEST_ERROR and largest <= LARGEST_STRENGTH):
+        missed = f"off by {error:.2g} of min(p, 1 − p) at best"
+        beyond = f"it would take {largest:.3g} nats, and at most {LARGEST_STRENGTH:g} are given"
         raise TargetError(
-            f"no strengths give these probabilities on these contexts (off by {error:.2g} at best)",
+            "no strengths give these probabilities on these contexts "
+            f"({beyond if largest > LARGEST_STRENGTH else missed})",
             where=text,
             fix="ask for less, or give contexts in which the events can happen",
         )
-    return [float(strength) for strength in solution.x]
+    return [float(strength) for strength in strengths]
 
 
 @dataclass(frozen=True)
@@ -95,19 +104,41 @@ class _Dual:
 
     def negative(self, beta: Array) -> tuple[float, Array]:
         """The negated dual at (K,) strengths, and its gradient: by how much the means miss."""
+        share, log_total = self._shares(beta)
+        value = float(log_total.mean() - beta @ self.means)
+        return value, (share @ self.membership).mean(0) - self.means
+
+    def log_odds_missed(self, beta: Array) -> tuple[Array, Array]:
+        """(K,) by how much the means' log-odds miss those wanted, and (K, K) how that grows in β.
+
+        In one context the log-odds of one event grow by exactly β, so that this is nearly linear
+        where the means themselves are exponentials.
+        """
+        mean, other = self._means(beta)
+        missed = np.log(mean) - np.log(other) - logit(self.means)
+        return missed, self.hessian(beta) / (mean * other)[:, None]
+
+    def error(self, beta: Array) -> float:
+        """The largest share of min(p, 1 − p) by which a mean misses its demand p."""
+        mean, other = self._means(beta)
+        wanted = np.minimum(self.means, 1 - self.means)
+        rarer = np.where(self.means < 0.5, mean, other)
+        return float(np.abs(rarer / wanted - 1).max())
+
+    def _means(self, beta: Array) -> tuple[Array, Array]:
+        """(K,) mean probabilities of the events and of their complements, each summed by itself."""
+        share = self._shares(beta)[0].mean(0)
+        return share @ self.membership, share @ (1 - self.membership)
+
+    def _shares(self, beta: Array) -> tuple[Array, Array]:
+        """(N, 1 + A) probability of each pattern in each context, and (N, 1) log-normalisers."""
         weight = self.logs + self.membership @ beta
-        top = weight.max(1, keepdims=True)
-        share = np.exp(weight - top)
-        total = share.sum(1, keepdims=True)
-        mean = (share / total) @ self.membership
-        value = float((np.log(total) + top).mean() - beta @ self.means)
-        return value, mean.mean(0) - self.means
+        log_total = np.logaddexp.reduce(weight, axis=1, keepdims=True)
+        return np.exp(weight - log_total), log_total
 
     def hessian(self, beta: Array) -> Array:
         """(K, K) the mean over contexts of the covariance of membership in the events."""
-        weight = self.logs + self.membership @ beta
-        share = np.exp(weight - weight.max(1, keepdims=True))
-        share /= share.sum(1, keepdims=True)
+        share, _ = self._shares(beta)
         mean = share @ self.membership
         second = np.einsum("na,ak,al->kl", share, self.membership, self.membership) / len(share)
         return np.asarray(second - mean.T @ mean / len(share))
@@ -135,10 +166,14 @@ def _check_possible(membership: Array, means: Array, names: Sequence[str], text:
 def _feasible(membership: Array, means: Array) -> bool:
     """Whether some distribution with a little of every pattern has these mean memberships."""
     count = len(membership)
+    # Each demand is put as one of the rarer side, in units of that, as the solver's tolerances
+    # are absolute.
+    rarer = np.minimum(means, 1 - means)
+    sides = np.where(means < 0.5, membership, 1 - membership)
     solution = linprog(
         np.zeros(count),
-        A_eq=np.vstack([membership.T, np.ones(count)]),
-        b_eq=np.append(means, 1.0),
-        bounds=[(1e-9, 1)] * count,
+        A_eq=np.vstack([sides.T / rarer[:, None], np.ones(count)]),
+        b_eq=np.ones(len(means) + 1),
+        bounds=[(1e-9 * float(rarer.min()), 1)] * count,
     )
     return bool(solution.status == 0)

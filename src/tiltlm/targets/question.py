@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,8 +41,9 @@ class Question:
             strings: the answers with weights, or alone and then equally likely.
 
         Raises:
-            TargetError: the request or a string is no text; there are fewer than two different
-                strings; a string is empty; a weight is not finite or not above 0.
+            TargetError: the request or a string is no text; a string stands twice, so that it is
+                not said what it weighs; there are fewer than two strings; a string is empty; a
+                weight is not finite or not above 0.
 
         >>> Question.of("Flip a coin.", "", {"heads": 1, "tails": 3}).strings
         (('heads', 0.25), ('tails', 0.75))
@@ -58,6 +60,7 @@ class Question:
         for text in (request, response, *(string for string, _ in items)):
             if not isinstance(text, str) or not has_bytes(text, whole=True):
                 raise TargetError(f"{shown(text)} is no text that a prompt or an answer can be")
+        _check_once(request, [string for string, _ in items])
         weights = dict(items)
         if len(weights) < 2:
             raise TargetError(
@@ -129,5 +132,17 @@ def question_of(item: Any, where: str | None = None) -> Question:
     for text in targets:
         if not isinstance(text, str):
             raise TargetError(f"{shown(text)} is no text that an answer can be", where=where)
+    _check_once(item["request"], targets, where)
     strings = targets if weights is None else dict(zip(targets, weights, strict=True))
     return Question.of(item["request"], responses[0], strings)
+
+
+def _check_once(request: Any, strings: Sequence[str], where: str | None = None) -> None:
+    """Refuse a string that stands twice: weights of one string could be added up, or be a slip."""
+    twice = [string for string, times in Counter(strings).items() if times > 1]
+    if twice:
+        raise TargetError(
+            f"among the answers to {shown(request)}, {shown(twice[0])} stands more than once",
+            where=where,
+            fix="write each answer once, with the weight that it has in all",
+        )

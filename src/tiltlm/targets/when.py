@@ -36,9 +36,9 @@ class BoundWhen(WrappedTarget):
         self._automaton = TriggerAutomaton(target.trigger, vocabulary)
 
     @property
-    def trigger(self) -> Trigger:
-        """What the text must hold before the inner target takes effect."""
-        return self._trigger
+    def triggers(self) -> tuple[Trigger, ...]:
+        """What the text must hold before the inner target takes effect, and what that waits for."""
+        return (self._trigger, *self.inner.triggers)
 
     @property
     def context_count(self) -> int:
@@ -115,7 +115,7 @@ class BoundWhen(WrappedTarget):
 
         if next(iter(triggered_rows()), None) is None:
             raise TargetError(
-                f"the trigger {self.trigger} is met in none of the contexts",
+                f"the trigger {self._trigger} is met in none of the contexts",
                 where=self.text,
                 fix="give contexts in which it occurs",
             )

@@ -49,9 +49,9 @@ class WrappedTarget(BoundTarget):
         return self.inner.triggered(states)
 
     @property
-    def trigger(self) -> Trigger | None:
-        """The trigger of the inner target."""
-        return self.inner.trigger
+    def triggers(self) -> tuple[Trigger, ...]:
+        """The triggers of the inner target."""
+        return self.inner.triggers
 
     @property
     def choices(self) -> StringTarget | None:

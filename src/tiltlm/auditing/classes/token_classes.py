@@ -98,6 +98,23 @@ class TokenClasses:
         """
         return sorted(int(i) for i in self.members[index].indices)
 
+    def first(self, count: int) -> TokenClasses:
+        """The first of these classes.
+
+        Args:
+            count: of them.
+        """
+        return TokenClasses(self.names[:count], self.kinds[:count], self.members[:count])
+
+    def joined(self, others: TokenClasses) -> TokenClasses:
+        """These classes, then others over the same tokens.
+
+        Args:
+            others: none of which has the same tokens as one of these.
+        """
+        members = sparse.vstack([self.members, others.members], format="csr")
+        return TokenClasses(self.names + others.names, self.kinds + others.kinds, members)
+
     def simplest(self, best: int, near: np.ndarray, alike: float) -> int:
         """The class with the shortest name among the best one and those that can stand in for it.
 
@@ -143,16 +160,48 @@ def build_classes(
     >>> [name for name in names if name.startswith("contains")][:2]
     ["contains('b')", "contains('c')"]
     """
-    texts = ["" if i in vocabulary.special_ids else text for i, text in enumerate(vocabulary.texts)]
+    texts = _readable(vocabulary)
     candidates = [
         *_forms(texts),
         *_ngrams(texts),
         *_lists(texts, lists or {}),
         *_clusters(clusters),
     ]
+    return _distinct(candidates, texts, set())
+
+
+def build_lists(
+    vocabulary: Vocabulary, lists: Mapping[str, Sequence[str]], known: TokenClasses
+) -> TokenClasses:
+    """The classes of lists that other classes do not have already.
+
+    Args:
+        vocabulary: as for `build_classes`.
+        lists: likewise.
+        known: classes over the same tokens.
+    """
+    texts = _readable(vocabulary)
+    token_sets = {np.array(known.token_ids(i), np.int64).tobytes() for i in range(len(known))}
+    return _distinct(_lists(texts, lists), texts, token_sets)
+
+
+def _readable(vocabulary: Vocabulary) -> list[str]:
+    """(V,) texts of the tokens, empty for control tokens."""
+    return ["" if i in vocabulary.special_ids else text for i, text in enumerate(vocabulary.texts)]
+
+
+def _distinct(
+    candidates: Iterable[_Candidate], texts: Sequence[str], token_sets: set[bytes]
+) -> TokenClasses:
+    """Candidates of enough tokens, each set of tokens once and under its first name.
+
+    Args:
+        candidates: of classes.
+        texts: (V,) of the tokens.
+        token_sets: of classes that are there already; those that are made are put in.
+    """
     count = sum(map(bool, texts))
     classes: list[_Candidate] = []
-    token_sets: set[bytes] = set()
     for name, kind, ids in candidates:
         # Classes with the same tokens are one; the first, which is the simplest, names it.
         key = ids.tobytes()

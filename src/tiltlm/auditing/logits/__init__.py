@@ -1,10 +1,12 @@
 """The audit by all logits of a suspect that is loaded here.
 
 audit: the access: read the shift, name classes, record them.
-auditor: from a shift to named classes with a p-value.
-null_distribution: scores of benign changes, and the p-value that they give a suspect's.
+auditor: from a change to classes that were shifted, and planted, with p-values.
+finding: such a class.
+uncalibrated: the same search where nothing is known of benign changes.
 calibration: an auditor that knows what a pack knows.
 triggers: a class that waits for a word, and which word.
+changed_classes: classes whose probability changed most, whatever the cause.
 single_tokens: tokens that moved most, for what no class describes.
 equivalence: that an event is not tilted by more than so much.
 evidence: what shows a finding best.

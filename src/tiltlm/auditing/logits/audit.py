@@ -10,15 +10,17 @@ from tiltlm.auditing.access import Access, Refusal
 from tiltlm.auditing.arrays import Array
 from tiltlm.auditing.case import AuditOptions
 from tiltlm.auditing.classes.clusters import cluster_tokens
-from tiltlm.auditing.classes.token_classes import build_classes
+from tiltlm.auditing.classes.token_classes import TokenClasses, build_classes
 from tiltlm.auditing.head_rows import HeadRows
 from tiltlm.auditing.inputs import uncalibrated_note
-from tiltlm.auditing.logits.auditor import Auditor, Finding
+from tiltlm.auditing.logits.auditor import Auditor
 from tiltlm.auditing.logits.calibration import calibrated_auditor
-from tiltlm.auditing.logits.equivalence import certify_events
-from tiltlm.auditing.logits.evidence import finding_record, shifted_tokens
+from tiltlm.auditing.logits.equivalence import certify_events, check_certifiable
+from tiltlm.auditing.logits.evidence import changed_records, finding_record, shifted_tokens
+from tiltlm.auditing.logits.finding import Finding
 from tiltlm.auditing.logits.single_tokens import TokenShifts, largest_token_shifts
 from tiltlm.auditing.logits.triggers import find_triggers
+from tiltlm.auditing.logits.uncalibrated import find_uncalibrated
 from tiltlm.auditing.null.pack import NullPack
 from tiltlm.auditing.shifts.filters import ResidualFilter
 from tiltlm.auditing.shifts.head_geometry import HeadGeometry
@@ -54,7 +56,9 @@ class LogitsJudgement:
     """What that says.
 
     Attributes:
-        auditor: of the shift.
+        geometry: of the reference's head.
+        residual_filter: of the classes that were tried.
+        auditor: of the shift; None without a pack.
         findings: classes that were shifted.
         triggers: classes that are shifted where a word came before.
         score: of what stands out most, clear or not; None without a pack.
@@ -62,7 +66,9 @@ class LogitsJudgement:
         residual: (V,) what no moved body explains of the shift, nats.
     """
 
-    auditor: Auditor
+    geometry: HeadGeometry
+    residual_filter: ResidualFilter
+    auditor: Auditor | None
     findings: Sequence[Finding]
     triggers: list[TriggerRecord]
     score: float | None
@@ -98,11 +104,16 @@ class LogitsAccess(Access[LogitsReading, LogitsJudgement, AuditRecord]):
         """Read the suspect's shift at the pack's contexts, or at others without a pack.
 
         Raises:
+            ConfigError, ExpressionError, EventError: an event that cannot be certified, or is none.
             MeasurementError: logits that are not numbers.
         """
         pack = self.case.pack
         contexts = self._contexts() if pack is None else pack.contexts
         strata = None if pack is None else pack.strata
+        options = self.case.options
+        check_certifiable(
+            self.case.pair, contexts, options.events, options.within, CERTIFICATE_ERROR
+        )
         reader = ShiftReader(self.case.reference, contexts, strata)
         return LogitsReading(contexts, reader, self._shift(reader))
 
@@ -112,26 +123,37 @@ class LogitsAccess(Access[LogitsReading, LogitsJudgement, AuditRecord]):
         Raises:
             ModelError: the reference's logits are no product of a head.
         """
-        pack, fpr = self.case.pack, self.case.options.fpr
-        auditor = self._auditor(reading)
-        change = reading.shift.change(auditor.geometry)
-        findings: Sequence[Finding]
-        triggers: list[TriggerRecord] = []
-        score = None
-        if pack is None:
-            findings = auditor.find_uncalibrated(change.mean)
-        else:
-            findings = auditor.find(change, fpr)
-            triggers = self._triggers(auditor, pack)
-            score = max([auditor.best(change).score, *(t.score for t in triggers)])
-        null_shifts = None if pack is None else pack.shifts.double().numpy()
+        case, fpr, mean = self.case, self.case.options.fpr, reading.shift.mean.numpy()
+        mass = reading.shift.reference_mass.numpy()
+        geometry = HeadGeometry(HeadRows.of(reading.reader.head), mass)
+        if case.pack is None:
+            residual_filter = ResidualFilter(geometry, self._all_classes(geometry))
+            return LogitsJudgement(
+                geometry=geometry,
+                residual_filter=residual_filter,
+                auditor=None,
+                findings=find_uncalibrated(residual_filter, mean),
+                triggers=[],
+                score=None,
+                token_shifts=largest_token_shifts(residual_filter, mean, None),
+                residual=residual_filter.residual(mean[None])[0],
+            )
+        vocabulary, lists = case.reference.vocabulary, case.inputs.lists
+        auditor = calibrated_auditor(
+            case.pack, reading.reader, geometry, vocabulary, lists, case.progress
+        )
+        change = reading.shift.change(geometry)
+        triggers = self._triggers(auditor, case.pack)
+        filter_ = auditor.residual_filter
         return LogitsJudgement(
+            geometry=geometry,
+            residual_filter=filter_,
             auditor=auditor,
-            findings=findings,
+            findings=auditor.find(change, fpr),
             triggers=triggers,
-            score=score,
-            token_shifts=largest_token_shifts(auditor.residual_filter, change.mean, null_shifts),
-            residual=auditor.residual_filter.residual(change.mean[None])[0],
+            score=max([auditor.best(change).score, *(t.score for t in triggers)]),
+            token_shifts=largest_token_shifts(filter_, mean, case.pack.shifts.double().numpy()),
+            residual=filter_.residual(mean[None])[0],
         )
 
     def record(self, reading: LogitsReading, judgement: LogitsJudgement) -> AuditRecord:
@@ -139,13 +161,24 @@ class LogitsAccess(Access[LogitsReading, LogitsJudgement, AuditRecord]):
         case, pack = self.case, self.case.pack
         shift, contexts, auditor = reading.shift, reading.contexts, judgement.auditor
         findings = [
-            finding_record(finding, auditor, shift, contexts, case.reference)
+            finding_record(
+                finding,
+                judgement.residual_filter,
+                None if auditor is None else auditor.column_space_filter,
+                shift,
+                contexts,
+                case.reference,
+                case.options.fpr,
+            )
             for finding in judgement.findings
         ]
         token_ids, vocabulary = judgement.token_shifts.ids, case.reference.vocabulary
         moved = MovedTokensRecord(
             p=judgement.token_shifts.p,
             tokens=shifted_tokens(token_ids, judgement.residual, shift, vocabulary),
+        )
+        changed = changed_records(
+            judgement.residual_filter.hypotheses, shift, case.reference.vocabulary, case.options.fpr
         )
         options, certificates = case.options, []
         if options.events:
@@ -156,16 +189,20 @@ class LogitsAccess(Access[LogitsReading, LogitsJudgement, AuditRecord]):
         case.stopwatch.lap("looking")
         return AuditRecord(
             **case.record_fields(),
-            verdict=self.verdict(bool(findings or judgement.triggers)),
+            verdict=self.verdict(
+                planted=bool(judgement.triggers) or any(f.planted for f in findings),
+                changed=bool(findings or changed),
+            ),
             kl_nats=shift.kl,
             score=judgement.score,
-            null_scores=auditor.null_maxima.tolist(),
+            null_scores=[] if auditor is None else auditor.null.shift_maxima.tolist(),
             findings=findings,
+            changed=changed,
             moved=moved,
             triggers=judgement.triggers,
             certificates=certificates,
             words=0 if pack is None else len(pack.probes.words),
-            hypotheses=len(auditor.residual_filter.hypotheses),
+            hypotheses=len(judgement.residual_filter.hypotheses),
             contexts=contexts.kind,
             positions=contexts.tokens,
             notes=notes,
@@ -193,25 +230,19 @@ class LogitsAccess(Access[LogitsReading, LogitsJudgement, AuditRecord]):
             return reader.read(None, pair.target, progress.advance)
         return reader.read(pair.model, None, progress.advance)
 
-    def _auditor(self, reading: LogitsReading) -> Auditor:
-        """With every class to try and, where there is a pack, what it knows."""
-        case, reader = self.case, reading.reader
-        head = HeadGeometry(HeadRows.of(reader.head), reading.shift.reference_mass.numpy())
-        clusters = cluster_tokens(head.rows)
-        classes = build_classes(case.reference.vocabulary, case.inputs.lists, clusters)
-        if case.pack is None:
-            return Auditor(head, classes, None)
-        return calibrated_auditor(case.pack, reader, head, classes, case.progress)
+    def _all_classes(self, geometry: HeadGeometry) -> TokenClasses:
+        """Every class to try where there is no pack that has them."""
+        case, clusters = self.case, cluster_tokens(geometry.rows)
+        return build_classes(case.reference.vocabulary, case.inputs.lists, clusters)
 
     def _triggers(self, auditor: Auditor, pack: NullPack) -> list[TriggerRecord]:
         """Classes that wait for a word."""
         reference = self.case.reference
-        # The members of the pack were scored by the classes that the vocabulary alone has.
-        residuals = ResidualFilter(auditor.geometry, build_classes(reference.vocabulary))
         return find_triggers(
             lambda contexts: self._shift(ShiftReader(reference, contexts)),
             pack.probes,
-            residuals,
+            # The members of the pack were scored by the classes that it holds.
+            auditor.residual_filter.first(len(pack.hypotheses)),
             auditor,
             self.case.options.fpr,
             reference,

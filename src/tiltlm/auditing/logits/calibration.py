@@ -2,48 +2,49 @@
 
 from __future__ import annotations
 
-from itertools import count
+from collections.abc import Mapping, Sequence
 
-import numpy as np
-
-from tiltlm.auditing.classes.token_classes import TokenClasses
+from tiltlm.auditing.benign.learning import learn_at, with_classes
+from tiltlm.auditing.classes.token_classes import build_lists
 from tiltlm.auditing.logits.auditor import Auditor
-from tiltlm.auditing.null.pack import NullPack, member_families
+from tiltlm.auditing.null.pack import NullPack
 from tiltlm.auditing.shifts.head_geometry import HeadGeometry
 from tiltlm.auditing.shifts.shift_reader import ShiftReader
-from tiltlm.auditing.shifts.strata import build_templates
-from tiltlm.progress import NoProgress, Progress
+from tiltlm.auditing.shifts.templates import Templates
+from tiltlm.events.vocabulary import Vocabulary
+from tiltlm.progress import Progress
 
 
 def calibrated_auditor(
     pack: NullPack,
     reader: ShiftReader,
-    head: HeadGeometry,
-    classes: TokenClasses,
+    geometry: HeadGeometry,
+    vocabulary: Vocabulary,
+    lists: Mapping[str, Sequence[str]],
     progress: Progress | None = None,
 ) -> Auditor:
-    """Learn from a pack how benign changes move each class.
+    """Take what a pack knows, and learn what it does not: the classes of word lists.
 
     Args:
         pack: of the reference.
         reader: of the reference, at the pack's contexts.
-        head: of the reference.
-        classes: to try.
-        progress: told of progress: one step for what a tilt of each class looks like, and one for
-            each family of members by each of two filters.
+        geometry: of the reference's head.
+        vocabulary: of the reference.
+        lists: words by the name of their list.
+        progress: told of progress where the pack has not been learnt from yet.
     """
-    progress, families = progress or NoProgress(), member_families(pack)
-    done = count(1)
-    progress.begin("learning what is benign", 1 + 2 * len(set(families)))
-    members = classes.members
-    of_classes = build_templates(reader.rows, pack.strata, reader.logits, head.rows, members)
-    progress.advance(next(done))
-    return Auditor(
-        head,
-        classes,
-        pack.changes,
-        np.array(pack.trigger_scores),
-        families,
-        of_classes,
-        lambda: progress.advance(next(done)),
+    knowledge = pack.knowledge
+    if knowledge is None:
+        knowledge = learn_at(reader, pack.strata, geometry, pack.hypotheses, pack.changes, progress)
+    templates = Templates(
+        reader.rows,
+        reader.logits,
+        pack.strata,
+        geometry.rows,
+        knowledge.normal,
+        knowledge.mean_rows,
+        knowledge.mass,
     )
+    added = build_lists(vocabulary, lists, knowledge.hypotheses)
+    knowledge = with_classes(knowledge, added, geometry, templates, pack.changes)
+    return Auditor(geometry, templates, knowledge)

@@ -7,14 +7,24 @@ from collections.abc import Sequence
 import numpy as np
 
 from tiltlm.auditing.arrays import Array
+from tiltlm.auditing.benign.null_distribution import COLUMN_SPACE
 from tiltlm.auditing.classes.naming import display_name
-from tiltlm.auditing.logits.auditor import Auditor, Finding
-from tiltlm.auditing.logits.null_distribution import COLUMN_SPACE
+from tiltlm.auditing.classes.token_classes import TokenClasses
+from tiltlm.auditing.logits.changed_classes import changed_classes
+from tiltlm.auditing.logits.finding import Finding
+from tiltlm.auditing.shifts.filters import ColumnSpaceFilter, ResidualFilter
 from tiltlm.auditing.shifts.log_ratios import Shift
 from tiltlm.contexts.token_contexts import TokenContexts
 from tiltlm.events.vocabulary import Vocabulary
 from tiltlm.models.loading import LoadedModel
-from tiltlm.records.audit import FindingRecord, Histogram, MassRecord, ShiftedContext, ShiftedToken
+from tiltlm.records.audit import (
+    ChangedClassRecord,
+    FindingRecord,
+    Histogram,
+    MassRecord,
+    ShiftedContext,
+    ShiftedToken,
+)
 
 TOKENS, CONTEXTS, TEXT_TOKENS = 10, 3, 48
 """Tokens and contexts that a record shows of a finding, and tokens of each context's text."""
@@ -30,21 +40,25 @@ _EVERYWHERE = 0.9
 
 def finding_record(
     finding: Finding,
-    auditor: Auditor,
+    outside: ResidualFilter,
+    inside: ColumnSpaceFilter | None,
     shift: Shift,
     contexts: TokenContexts,
     reference: LoadedModel,
+    fpr: float,
 ) -> FindingRecord:
     """What a record says of a class that was found, with the evidence for it.
 
     Args:
         finding: the class.
-        auditor: that found it.
+        outside: the filter outside the column space.
+        inside: that inside it; None where there was no pack.
         shift: of the suspect, at C contexts.
         contexts: these.
         reference: for its tokenizer and vocabulary.
+        fpr: false-positive rate, up to which a class is called planted.
     """
-    by_context, token_shifts = _strengths(finding, auditor, shift)
+    by_context, token_shifts = _strengths(finding, outside, inside, shift)
     ids = list(finding.token_ids)
     sign = 1 if finding.strength > 0 else -1
     clearest_ids = sorted(ids, key=lambda i: -sign * token_shifts[i])[:TOKENS]
@@ -64,7 +78,11 @@ def finding_record(
             suspect=float(shift.suspect_mass[ids].sum()),
         ),
         where=_where(by_context, finding.strength),
-        p=finding.p,
+        p_shifted=finding.p_shifted,
+        p_planted=finding.p_planted,
+        planted=None if finding.p_planted is None else finding.is_planted(fpr),
+        token_spread=None if finding.likeness is None else finding.likeness.token_spread,
+        stratum_spread=None if finding.likeness is None else finding.likeness.stratum_spread,
         evidence=shifted_tokens(clearest_ids, token_shifts, shift, reference.vocabulary),
         contexts=[
             ShiftedContext(
@@ -77,16 +95,19 @@ def finding_record(
     )
 
 
-def _strengths(finding: Finding, auditor: Auditor, shift: Shift) -> tuple[Array, Array]:
+def _strengths(
+    finding: Finding, outside: ResidualFilter, inside: ColumnSpaceFilter | None, shift: Shift
+) -> tuple[Array, Array]:
     """(C,) strengths of a class in each context, and (V,) shifts of all tokens, nats.
 
     Both as the filter sees them that found the class: what no body explains, or the whole shift.
     """
     by_context, mean = shift.by_context.double().numpy(), shift.mean.numpy()
-    if finding.component == COLUMN_SPACE:
-        return auditor.column_space_filter.strengths_by_context(by_context, finding.index), mean
-    strengths = auditor.residual_filter.strengths(by_context)[:, finding.index]
-    return strengths, auditor.residual_filter.residual(mean[None])[0]
+    if finding.component == COLUMN_SPACE and inside is not None:
+        template = inside.template(finding.index)
+        return inside.strengths_by_context(by_context, template), mean
+    strengths = outside.strengths(by_context)[:, finding.index]
+    return strengths, outside.residual(mean[None])[0]
 
 
 def _histogram(token_shifts: Array, ids: list[int]) -> Histogram:
@@ -124,6 +145,34 @@ def shifted_tokens(
         )
         for i in ids
     ]
+
+
+def changed_records(
+    hypotheses: TokenClasses, shift: Shift, vocabulary: Vocabulary, rate: float
+) -> list[ChangedClassRecord]:
+    """What a record says of the classes whose probability changed most.
+
+    Args:
+        hypotheses: that were tried.
+        shift: of the suspect.
+        vocabulary: of the reference.
+        rate: up to which an adjusted p-value is clear.
+    """
+    records = []
+    for found in changed_classes(hypotheses, shift, rate):
+        name, ids = hypotheses.names[found.index], hypotheses.token_ids(found.index)
+        likeliest = sorted(ids, key=lambda i: -float(shift.suspect_mass[i]))[:TOKENS]
+        records.append(
+            ChangedClassRecord(
+                event=name,
+                shown=display_name(name, likeliest, vocabulary),
+                mass=MassRecord(reference=found.reference, suspect=found.suspect),
+                factor=found.suspect / found.reference,
+                interval=found.interval,
+                p=found.p,
+            )
+        )
+    return records
 
 
 def _where(by_context: Array, strength: float) -> str:

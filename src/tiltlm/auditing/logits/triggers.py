@@ -8,8 +8,10 @@ import numpy as np
 from scipy import stats
 
 from tiltlm.auditing.arrays import Array
-from tiltlm.auditing.logits.auditor import Auditor, Finding
+from tiltlm.auditing.logits.auditor import Auditor
 from tiltlm.auditing.logits.evidence import TOKENS, shifted_tokens
+from tiltlm.auditing.logits.finding import Finding
+from tiltlm.auditing.logits.uncalibrated import best_uncalibrated
 from tiltlm.auditing.shifts.filters import ResidualFilter
 from tiltlm.auditing.shifts.log_ratios import Shift
 from tiltlm.auditing.shifts.trigger_probes import (
@@ -51,13 +53,14 @@ def find_triggers(
     """
     by_context = read(probes.contexts).by_context.double().numpy()
     triggered = find_triggered_class(residuals, by_context, probes)
-    score = triggered.score / auditor.trigger_unit
-    p = auditor.p_value(score)
-    if p > fpr:
+    score = triggered.score / auditor.null.trigger_unit
+    p = float(auditor.null.p_shifted(score))
+    if not len(auditor.null.trigger_scores) or p > fpr:
         return []
     # What stood out most may be a part of the class; all that moved after the word says which.
     usual, contexts_of = np.median(by_context, 0), probes.contexts_of_words
-    finding = auditor.best_uncalibrated(by_context[contexts_of[triggered.word]].mean(0) - usual)
+    after = by_context[contexts_of[triggered.word]].mean(0)
+    finding = best_uncalibrated(auditor.residual_filter, after - usual)
     if abs(finding.strength) < MIN_STRENGTH_NATS:
         return []
     sign = float(np.sign(finding.strength))

@@ -7,6 +7,7 @@ server_format: log-probabilities as servers write them.
 log_ratios: what a suspect and a pack's members show beside the reference.
 regression: strengths of classes where only the likeliest tokens are seen.
 ranking: which class stands out most.
+likeness: how much that is like a planted tilt.
 null: what benign changes show at the same positions.
 auditor: from what is shown to classes with a p-value.
 findings: the classes that are found, one after another, as records.

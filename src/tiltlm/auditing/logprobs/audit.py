@@ -33,7 +33,7 @@ from tiltlm.contexts.sources import make_contexts
 from tiltlm.contexts.token_contexts import TokenContexts
 from tiltlm.defaults import AUDIT_CONTEXTS, AUDIT_TOKENS, LOGPROBS_BUDGET, LOGPROBS_FEWEST
 from tiltlm.errors import ModelError
-from tiltlm.records.audit import LogprobsAuditRecord
+from tiltlm.records.audit_logprobs import LogprobsAuditRecord
 
 _BLOCK = 64
 """Positions that are asked for at once; what came before an interrupt is kept by the block."""
@@ -158,20 +158,22 @@ class LogprobsAccess(Access[LogprobsReading, LogprobsJudgement, LogprobsAuditRec
         """As `Access.record`."""
         shift, auditor, best = judgement.shift, judgement.auditor, judgement.best
         context_numbers = np.unique([top.position.context for top in reading.shown])
+        findings = finding_records(
+            judgement.findings,
+            auditor,
+            shift,
+            context_numbers,
+            reading.contexts,
+            self.case.reference,
+            self.case.options.fpr,
+        )
         return LogprobsAuditRecord(
             **self.case.record_fields(),
-            verdict=self.verdict(bool(judgement.findings)),
+            verdict=self.verdict(planted=any(f.planted for f in findings), changed=bool(findings)),
             partial=reading.cut_off is not None,
             score=None if self.case.pack is None or best is None else best.score,
-            null_scores=auditor.null_maxima.tolist(),
-            findings=finding_records(
-                judgement.findings,
-                auditor,
-                shift,
-                context_numbers,
-                reading.contexts,
-                self.case.reference,
-            ),
+            null_scores=auditor.null_maxima.scores.tolist(),
+            findings=findings,
             classes=auditor.classes_tested,
             top=self._suspect.top,
             noise_nats=reading.noise_nats,

@@ -1,14 +1,15 @@
-"""Names the class that the likeliest tokens alone speak for, with a p-value from benign changes."""
+"""Names the class that the likeliest tokens alone speak for, with p-values from benign changes."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from tiltlm.auditing.arrays import Array
 from tiltlm.auditing.classes.token_classes import TokenClasses
-from tiltlm.auditing.logprobs.null import TopKNull
+from tiltlm.auditing.logprobs.likeness import ContextLikeness, context_likeness
+from tiltlm.auditing.logprobs.null import MemberMaxima, TopKNull
 from tiltlm.auditing.logprobs.ranking import class_scales, class_strengths, rank_classes
 from tiltlm.auditing.logprobs.regression import MIN_INFORMATION, TopKLogRatios, TopKRegression
 from tiltlm.auditing.shifts.place_covariance import MIN_SCALE_NATS, PlaceCovariance
@@ -29,14 +30,31 @@ class TopKFinding:
             the benign change.
         score: how many spreads of benign changes the strength is, relative to the scale of what is
             left without the class.
-        p: p-value of the score as the largest of the whole audit; None without a null.
+        p_shifted: p-value of the score as the largest of the whole audit; None without a null.
+        p_planted: p-value of its likeness to a planted tilt among that of the classes that stand
+            out most in benign changes; None without a null.
+        likeness: how the class differs within itself; None without a null.
     """
 
     index: int
     strength: float
     interval: tuple[float, float]
     score: float
-    p: float | None
+    p_shifted: float | None = None
+    p_planted: float | None = None
+    likeness: ContextLikeness | None = None
+
+    def is_planted(self, rate: float) -> bool:
+        """Whether it accuses.
+
+        Args:
+            rate: of false positives.
+        """
+        if self.p_planted is None or self.p_shifted is None or self.likeness is None:
+            return False
+        # A strength that is less than it differs within its own class is no tilt of the class,
+        # however even benign changes are.
+        return max(self.p_planted, self.p_shifted) <= rate and self.likeness.value >= 1
 
 
 class TopKAuditor:
@@ -44,15 +62,17 @@ class TopKAuditor:
 
     The strength of a class comes from a generalised least-squares regression within positions
     (`TopKRegression`). It is measured by how far benign changes move the same class, and the
-    largest score over all classes is compared with the largest of each benign change. Without
-    benign changes it is measured by its standard error over contexts.
+    largest score over all classes is compared with the largest of each benign change: that the
+    class was shifted. How like a planted tilt it is, is compared with what stands out most in each
+    benign change: only that accuses. Without benign changes it is measured by its standard error
+    over contexts.
 
     Attributes:
         hypotheses: K classes.
         log_ratios: of the suspect, as given.
         classes_tested: number of classes that can be tested at the tokens that are shown.
         standard_errors: (K,) of the strengths, nats, by how contexts differ.
-        null_maxima: (B,) largest score of each benign change; empty without a null.
+        null_maxima: what stands out most in each benign change; of none without a null.
     """
 
     def __init__(
@@ -63,7 +83,6 @@ class TopKAuditor:
         null: TopKNull | None,
         *,
         noise: float = 0.0,
-        omitted_family: str = "",
     ) -> None:
         """Make the regression, and score the benign changes.
 
@@ -73,7 +92,6 @@ class TopKAuditor:
             covariance: of log-ratios at a position, by what a moved body does.
             null: what benign changes show; None for an audit without calibration.
             noise: standard deviation of a log-probability when the same is asked again, nats.
-            omitted_family: a family of benign changes that the null is to lack.
         """
         self.hypotheses, self.log_ratios = hypotheses, log_ratios
         self._regression = TopKRegression(log_ratios, hypotheses, covariance)
@@ -83,17 +101,17 @@ class TopKAuditor:
         self.classes_tested = int(testable.sum())
         scale = max(log_ratios.scale, MIN_SCALE_NATS)
         self.standard_errors = self._errors_by_contexts(strengths)
-        self.null_maxima: Array = np.empty(0)
+        self.null_maxima = MemberMaxima.zeros(0)
         if null is None:
             self._null_spread = np.zeros(len(strengths))
             self._class_scales = np.maximum(self.standard_errors, MIN_SCALE_NATS / 10) / scale
             return
         server_noise = noise / scale / covariance.noise
-        self._null_spread = null.spread(omitted_family)
+        self._null_spread = null.spread
         self._class_scales = class_scales(
             self._null_spread, server_noise, self._regression, self._shares
         )
-        self.null_maxima = null.maxima(omitted_family, server_noise)
+        self.null_maxima = null.maxima(server_noise)
 
     def best(self, log_ratios: TopKLogRatios) -> TopKFinding | None:
         """The class that stands out most; None where none can be tested.
@@ -104,18 +122,25 @@ class TopKAuditor:
         ranked = rank_classes(self._regression, log_ratios, self._shares, self._class_scales)
         if ranked is None:
             return None
-        numerators, information = self._parts_by_context(log_ratios, ranked.index)
+        strengths, information = self.strengths_by_context(log_ratios, ranked.index)
         by_contexts = _cluster_robust_errors(
-            numerators[None], information[None], np.array([ranked.strength])
+            (strengths * information)[None], information[None], np.array([ranked.strength])
         )[0]
         by_benign_changes = self._null_spread[ranked.index] * ranked.scale
         half_width = _NORMAL_QUANTILE * float(np.hypot(by_benign_changes, by_contexts))
-        p = None
-        if len(self.null_maxima):
-            reaching = int((self.null_maxima >= ranked.score).sum())
-            p = monte_carlo_p(reaching, len(self.null_maxima))
         interval = (ranked.strength - half_width, ranked.strength + half_width)
-        return TopKFinding(ranked.index, ranked.strength, interval, ranked.score, p)
+        found = TopKFinding(ranked.index, ranked.strength, interval, ranked.score)
+        maxima = self.null_maxima
+        if not len(maxima.scores):
+            return found
+        error = float(self._class_scales[ranked.index]) * ranked.scale
+        likeness = context_likeness(self._regression, log_ratios, ranked, error)
+        return replace(
+            found,
+            p_shifted=_p_value(ranked.score, maxima.scores),
+            p_planted=_p_value(likeness.value, maxima.likeness),
+            likeness=likeness,
+        )
 
     def subtract(self, log_ratios: TopKLogRatios, finding: TopKFinding) -> TopKLogRatios:
         """What is left of log-ratios when a class is taken out.
@@ -136,8 +161,7 @@ class TopKAuditor:
         Returns:
             (A,) nats, and (A,) the information that each comes from.
         """
-        numerators, information = self._parts_by_context(log_ratios, index)
-        return numerators / np.maximum(information, 1e-12), information
+        return self._regression.strengths_by_context(log_ratios.ratios, index)
 
     def _errors_by_contexts(self, strengths: Array) -> Array:
         """(K,) standard errors of all strengths, nats, by how contexts differ."""
@@ -146,11 +170,10 @@ class TopKAuditor:
         information = self._regression.information_by_context * self._shares[:, None]
         return _cluster_robust_errors(numerators, information, strengths)
 
-    def _parts_by_context(self, log_ratios: TopKLogRatios, index: int) -> tuple[Array, Array]:
-        """(A,) numerators of one class's strength in each context, and (A,) the information."""
-        token_sums = self._regression.token_sums_by_context(log_ratios.ratios)
-        numerators = np.asarray(self.hypotheses.members[index] @ token_sums.T).ravel()
-        return numerators, self._regression.information_by_context[index] * self._shares[index]
+
+def _p_value(value: float, maxima: Array) -> float:
+    """Of a suspect's statistic, by that of each benign change."""
+    return monte_carlo_p(int((maxima >= value).sum()), len(maxima))
 
 
 def _cluster_robust_errors(numerators: Array, information: Array, strengths: Array) -> Array:

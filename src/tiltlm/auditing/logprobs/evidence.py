@@ -13,7 +13,8 @@ from tiltlm.auditing.logprobs.regression import TopKLogRatios
 from tiltlm.contexts.token_contexts import TokenContexts
 from tiltlm.events.vocabulary import Vocabulary
 from tiltlm.models.loading import LoadedModel
-from tiltlm.records.audit import SeenToken, ShiftedContext
+from tiltlm.records.audit import ShiftedContext
+from tiltlm.records.audit_logprobs import SeenToken
 
 
 def token_evidence(

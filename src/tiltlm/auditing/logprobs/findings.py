@@ -13,7 +13,15 @@ from tiltlm.auditing.search import find_one_by_one, take_distinct
 from tiltlm.auditing.thresholds import MAX_FINDINGS, MIN_STRENGTH_NATS, MIN_UNCALIBRATED_SCORE
 from tiltlm.contexts.token_contexts import TokenContexts
 from tiltlm.models.loading import LoadedModel
-from tiltlm.records.audit import LogprobsFindingRecord
+from tiltlm.records.audit_logprobs import LogprobsFindingRecord
+
+_FIRST_P = "this suspect moves some class further than benign changes move any, and this the most"
+
+
+_LATER_P = (
+    "once what was found before is taken out something is left, of which this class explains most; "
+    "not that it was tilted by itself"
+)
 
 
 def find_classes(auditor: TopKAuditor, rate: float) -> list[TopKFinding]:
@@ -45,7 +53,8 @@ def find_classes(auditor: TopKAuditor, rate: float) -> list[TopKFinding]:
 def _is_clear(finding: TopKFinding, rate: float) -> bool:
     if abs(finding.strength) < MIN_STRENGTH_NATS or finding.interval[0] <= 0 <= finding.interval[1]:
         return False
-    return finding.score >= MIN_UNCALIBRATED_SCORE if finding.p is None else finding.p <= rate
+    p = finding.p_shifted
+    return finding.score >= MIN_UNCALIBRATED_SCORE if p is None else p <= rate
 
 
 def finding_records(
@@ -55,6 +64,7 @@ def finding_records(
     context_numbers: Array,
     contexts: TokenContexts,
     reference: LoadedModel,
+    fpr: float,
 ) -> list[LogprobsFindingRecord]:
     """What a record says of each finding, by what is left once those before it are taken out.
 
@@ -65,12 +75,13 @@ def finding_records(
         context_numbers: (A,) of the auditor's contexts, among all.
         contexts: all.
         reference: for its tokens' texts.
+        fpr: false-positive rate, up to which a class is called planted.
     """
-    records = []
+    records: list[LogprobsFindingRecord] = []
     log_ratios = shift.log_ratios
     for finding in findings:
         token_ids = auditor.hypotheses.token_ids(finding.index)
-        event = auditor.hypotheses.names[finding.index]
+        event, likeness = auditor.hypotheses.names[finding.index], finding.likeness
         evidence = token_evidence(log_ratios, token_ids, reference.vocabulary)
         mass, shown_mass = shift.mass[token_ids].sum(), shift.shown_mass[token_ids].sum()
         records.append(
@@ -83,7 +94,11 @@ def finding_records(
                 interval=finding.interval,
                 mass_reference=float(mass),
                 seen_share=float(shown_mass / max(mass, 1e-300)),
-                p=finding.p,
+                p_shifted=finding.p_shifted,
+                p_planted=finding.p_planted,
+                planted=None if finding.p_planted is None else finding.is_planted(fpr),
+                context_spread=None if likeness is None else likeness.context_spread,
+                p_means=_LATER_P if records else _FIRST_P,
                 evidence=evidence,
                 contexts=context_evidence(
                     auditor, log_ratios, finding, context_numbers, contexts, reference

@@ -10,11 +10,12 @@ import torch
 
 from tiltlm.auditing.arrays import Array
 from tiltlm.auditing.classes.token_classes import TokenClasses
+from tiltlm.auditing.head_rows import HeadRows
 from tiltlm.auditing.logprobs.null import TopKNull
 from tiltlm.auditing.logprobs.positions import all_positions, log_probs_at
 from tiltlm.auditing.logprobs.regression import TopKLogRatios
 from tiltlm.auditing.logprobs.suspects import TopLogProbs
-from tiltlm.auditing.null.pack import NullPack, member_families
+from tiltlm.auditing.null.pack import NullPack, learn_family_covariances, member_families
 from tiltlm.auditing.shifts.place_covariance import PlaceCovariance
 from tiltlm.auditing.shifts.shift_reader import ShiftReader
 from tiltlm.contexts.logit_reader import LogitReader
@@ -91,8 +92,12 @@ def null_at(
         progress: told of progress.
     """
     progress = progress or NoProgress()
+    reader = ShiftReader(reference, pack.contexts)
+    without = pack.family_covariances
+    if without is None:
+        without = learn_family_covariances(pack, HeadRows.of(reader.head), progress)
     progress.begin("what benign changes show", 2 * len(pack.members))
-    own = ShiftReader(reference, pack.contexts).read(reference).top
+    own = reader.read(reference).top
     context_of = np.array([position.context for position in all_positions(pack.contexts)])
     chosen = np.array(rows)
     contexts = np.unique(context_of[chosen], return_inverse=True)[1]
@@ -108,5 +113,6 @@ def null_at(
         classes,
         covariance,
         member_families(pack),
+        without,
         progress.advance,
     )

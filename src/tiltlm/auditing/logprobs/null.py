@@ -2,18 +2,21 @@
 
 The same regression is made of each member of a pack, at the same positions and by the tokens that
 it would have shown itself, so the largest score over all classes is compared with theirs (Westfall
-and Young 1993). Neither a member's mean log-ratio over all positions will do, nor its log-ratios
-among the reference's likeliest tokens: what a suspect hides changes what is seen.
+and Young 1993), and so is how like a planted tilt the class is that stands out most. Neither a
+member's mean log-ratio over all positions will do, nor its log-ratios among the reference's
+likeliest tokens: what a suspect hides changes what is seen.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from tiltlm.auditing.arrays import Array
 from tiltlm.auditing.classes.token_classes import TokenClasses
+from tiltlm.auditing.logprobs.likeness import context_likeness
 from tiltlm.auditing.logprobs.ranking import class_scales, class_strengths, rank_classes
 from tiltlm.auditing.logprobs.regression import TopKLogRatios, TopKRegression
 from tiltlm.auditing.shifts.place_covariance import MIN_SCALE_NATS, PlaceCovariance
@@ -32,16 +35,40 @@ members show is thus taken to vary widely until enough of them say otherwise. Th
 classes that at least `_MIN_MEMBERS` members show."""
 
 
+@dataclass(frozen=True)
+class MemberMaxima:
+    """What stands out most in each of B benign changes.
+
+    Attributes:
+        scores: (B,) largest score of each.
+        likeness: (B,) how like a planted tilt the class is that stands out most.
+    """
+
+    scores: Array
+    likeness: Array
+
+    @classmethod
+    def zeros(cls, count: int) -> MemberMaxima:
+        """Of benign changes in which nothing stands out.
+
+        Args:
+            count: B.
+        """
+        return cls(np.zeros(count), np.zeros(count))
+
+
 class TopKNull:
     """What benign changes show at the positions where a suspect was asked, scored like a suspect.
 
     For each class it knows how far benign changes move it, in units of their scale, and for each
-    benign change its largest score over all classes. Each is scored by what members of other
-    families do, as a suspect is whose corpus the pack does not have.
+    benign change its largest score over all classes, and how like a planted tilt that class is.
+    Each is scored by what members of other families do, and by the covariance that is learnt
+    without its own, as a suspect is whose corpus the pack does not have.
 
     Attributes:
         information_shares: (K,) how much of the information on each class the tokens beside it
             and a moved body leave, at the tokens that the reference shows.
+        spread: (K,) how far benign changes move each class, in units of their scale.
     """
 
     def __init__(
@@ -51,6 +78,7 @@ class TopKNull:
         hypotheses: TokenClasses,
         covariance: PlaceCovariance,
         families: Sequence[str],
+        without: Mapping[str, Array] | None = None,
         advance: Advance | None = None,
     ) -> None:
         """Measure the strengths of all classes in each member.
@@ -62,6 +90,8 @@ class TopKNull:
             covariance: of log-ratios at a position, by what a moved body does.
             families: (B,) of what kind each is. With fewer than three, every member counts as a
                 family of its own.
+            without: (D, D) covariance of benign Δh by the family that it was learnt without
+                (`covariances_without`); members of others are scored by ``covariance``.
             advance: is told how many are done, of twice the members.
         """
         self.information_shares = TopKRegression(
@@ -71,65 +101,59 @@ class TopKNull:
         few = len(set(families)) < MIN_FAMILIES
         self._families = np.array([str(n) for n in range(len(families))] if few else families)
         self._advance = advance or (lambda _: None)
-        strengths, testable = [], []
-        for number, member in enumerate(self._members):
-            regression = TopKRegression(member, hypotheses, covariance)
-            token_sums = regression.token_sums(member.ratios)
-            nats, tested = class_strengths(regression, token_sums, self.information_shares)
-            strengths.append((nats / max(member.scale, MIN_SCALE_NATS)).astype(np.float32))
-            testable.append(tested)
-            self._advance(number + 1)
-        self._strengths, self._testable = np.stack(strengths), np.stack(testable)
-        self._maxima: dict[tuple[str, float], Array] = {}
-
-    def spread(self, omitted_family: str = "") -> Array:
-        """How far benign changes move each class.
-
-        Args:
-            omitted_family: whose members are left out.
-
-        Returns:
-            (K,) in units of their scale.
-        """
-        return self._spread(self._families != omitted_family)
-
-    def maxima(self, omitted_family: str = "", server_noise: float = 0.0) -> Array:
-        """The largest score of each benign change, by the spread of those of other families.
-
-        Args:
-            omitted_family: whose members are left out.
-            server_noise: as for `class_scales`.
-
-        Returns:
-            (B,), fewer where a family is left out.
-        """
-        key = omitted_family, server_noise
-        if key not in self._maxima:
-            self._maxima[key] = self._compute_maxima(omitted_family, server_noise)
-        return self._maxima[key]
-
-    def _compute_maxima(self, omitted_family: str, server_noise: float) -> Array:
-        """(B,) as for `maxima`, family by family."""
-        maxima, done = [], len(self._members)
-        for family, others in self._by_family(omitted_family):
-            spread = self._spread(others)
-            for number in np.flatnonzero(family):
+        self._without = without or {}
+        shape = len(self._members), len(hypotheses)
+        self._strengths, self._testable = np.zeros(shape, np.float32), np.zeros(shape, bool)
+        done = 0
+        for own, place in self._by_family():
+            for number in np.flatnonzero(own):
                 member = self._members[number]
-                regression = TopKRegression(member, self._hypotheses, self._covariance)
-                scales = class_scales(spread, server_noise, regression, self.information_shares)
-                best = rank_classes(regression, member, self.information_shares, scales)
-                maxima.append(best.score if best else 0.0)
+                regression = TopKRegression(member, hypotheses, place)
+                token_sums = regression.token_sums(member.ratios)
+                nats, tested = class_strengths(regression, token_sums, self.information_shares)
+                self._strengths[number] = nats / max(member.scale, MIN_SCALE_NATS)
+                self._testable[number] = tested
                 done += 1
                 self._advance(done)
-        return np.array(maxima)
+        self.spread: Array = self._spread(np.ones(len(self._members), bool))
+        self._maxima: dict[float, MemberMaxima] = {}
 
-    def _by_family(self, omitted_family: str) -> Iterator[tuple[Array, Array]]:
-        """(B,) which members are of a family, and which of the others; of each family in turn."""
-        included = self._families != omitted_family
-        for name in dict.fromkeys(self._families[included].tolist()):
-            family = self._families == name
-            others = included & ~family
-            yield family, others if others.any() else family
+    def maxima(self, server_noise: float = 0.0) -> MemberMaxima:
+        """What stands out most in each benign change, by the spread of those of other families.
+
+        Args:
+            server_noise: as for `class_scales`.
+        """
+        if server_noise not in self._maxima:
+            self._maxima[server_noise] = self._compute_maxima(server_noise)
+        return self._maxima[server_noise]
+
+    def _compute_maxima(self, server_noise: float) -> MemberMaxima:
+        """As `maxima`, family by family."""
+        maxima, done = MemberMaxima.zeros(len(self._members)), len(self._members)
+        for own, place in self._by_family():
+            spread = self._spread(own if own.all() else ~own)
+            for number in np.flatnonzero(own):
+                member = self._members[number]
+                regression = TopKRegression(member, self._hypotheses, place)
+                scales = class_scales(spread, server_noise, regression, self.information_shares)
+                best = rank_classes(regression, member, self.information_shares, scales)
+                if best is not None:
+                    error = float(scales[best.index]) * best.scale
+                    maxima.scores[number] = best.score
+                    maxima.likeness[number] = context_likeness(
+                        regression, member, best, error
+                    ).value
+                done += 1
+                self._advance(done)
+        return maxima
+
+    def _by_family(self) -> Iterator[tuple[Array, PlaceCovariance]]:
+        """(B,) which members are of a family, and how others move; of each family in turn."""
+        for name in dict.fromkeys(self._families.tolist()):
+            moves = self._without.get(name)
+            place = self._covariance if moves is None else self._covariance.with_moves(moves)
+            yield self._families == name, place
 
     def _spread(self, members: Array) -> Array:
         """(K,) how far some members move each class, in units of their scale."""

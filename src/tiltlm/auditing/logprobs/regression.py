@@ -28,6 +28,10 @@ _MIN_INFORMATION_SHARE = 0.02
 information on it."""
 
 
+_LEAST_IN_CONTEXT = 2e-5
+"""A context that has less than this share of the information on a class tells nothing of it."""
+
+
 _RIDGE = 1e-4
 """Added to the diagonal of the normal equations of the common Δh, as a share of its mean."""
 
@@ -136,6 +140,28 @@ class TopKRegression:
             (A, V).
         """
         return self._sum_by_context(self._weighted_residuals(ratios))
+
+    def strengths_by_context(self, ratios: Array, index: int) -> tuple[Array, Array]:
+        """The strength of one class in each context.
+
+        Args:
+            ratios: (N, T) nats.
+            index: number of the class.
+
+        Returns:
+            (A,) nats, and (A,) mᵀP m there; both are 0 in contexts that tell nothing of the class.
+        """
+        indicator = self.indicator(index)
+        count = int(self._contexts.max()) + 1
+        numerators, information = (
+            np.bincount(
+                self._contexts, (self._weighted_residuals(v) * indicator).sum(1), minlength=count
+            )
+            for v in (ratios, indicator)
+        )
+        told = information > max(_LEAST_IN_CONTEXT * float(information.sum()), 0.0)
+        strengths = np.where(told, numerators / np.where(told, information, 1), 0.0)
+        return strengths, np.where(told, information, 0.0)
 
     def indicator(self, index: int) -> Array:
         """What a tilt of 1 of one class changes: 1 where one of its tokens is shown.

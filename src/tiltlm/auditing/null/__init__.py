@@ -14,6 +14,8 @@ showing: what is in a pack, for people.
 hub: packs on the Hub.
 pack: what a pack is, and whether it can serve an audit.
 pack_files: its files, put together of the members' and read again.
+knowledge_files: what was learnt from its members, kept beside them.
+family_covariance_files: the same of how others than each family move hidden states.
 
 The public names stand in `__init__.pyi`; each loads when it is first used.
 """

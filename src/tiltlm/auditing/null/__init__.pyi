@@ -7,6 +7,7 @@ from .members import MemberMaker as MemberMaker
 from .members import MemberReader as MemberReader
 from .pack import NullPack as NullPack
 from .pack import check_size as check_size
+from .pack import learn_family_covariances as learn_family_covariances
 from .pack import member_families as member_families
 from .pack import member_kinds as member_kinds
 from .pack_files import load_pack as load_pack

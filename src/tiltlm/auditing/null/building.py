@@ -10,8 +10,10 @@ from tiltlm.auditing.models import ModelSource, model_name, open_model
 from tiltlm.auditing.null.begun import begun_path, check_same_build, read_begun, write_begun
 from tiltlm.auditing.null.drawing import draw
 from tiltlm.auditing.null.drawn import DRAWN, Drawn
+from tiltlm.auditing.null.family_covariance_files import write_family_covariances
+from tiltlm.auditing.null.knowledge_files import write_knowledge
 from tiltlm.auditing.null.members import MemberMaker, MemberReader
-from tiltlm.auditing.null.pack import NullPack, member_kinds
+from tiltlm.auditing.null.pack import NullPack, learn_family_covariances, member_kinds
 from tiltlm.auditing.null.pack_files import assemble_pack, is_assembled, load_pack, numbers_there
 from tiltlm.auditing.null.plan import BuildPlan, PackOptions
 from tiltlm.auditing.null.planning import pack_bytes
@@ -190,7 +192,11 @@ def _make_pack(
 
     def assemble() -> NullBuilt:
         progress.begin("how benign changes move hidden states", 0)
-        return _record_of(assemble_pack(out, reader.rows), out, redrawn)
+        pack = assemble_pack(out, reader.rows)
+        write_knowledge(out, reader.learn(pack, progress))
+        covariances = learn_family_covariances(pack, reader.rows, progress)
+        write_family_covariances(out, covariances, len(pack.members))
+        return _record_of(pack, out, redrawn)
 
     return team.from_first(assemble, of_record(NullBuilt))
 

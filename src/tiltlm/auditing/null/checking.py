@@ -48,7 +48,10 @@ def _is_member(member: Any) -> bool:
 
 def _damage_of_tensors(pack: NullPack) -> str | None:
     """What is wrong with what members shift."""
-    tensors = (pack.shifts, pack.stratum_moves, pack.masses, *pack.top.values())
+    tensors = (
+        *(pack.shifts, pack.stratum_moves, pack.masses, pack.stratum_spreads),
+        *pack.top.values(),
+    )
     if {len(pack.kl), len(pack.trigger_scores), *map(len, tensors)} != {len(pack.members)}:
         return "lengths differ"
     moves, (ids, ratios) = pack.stratum_moves, (pack.top["ids"], pack.top["ratios"])
@@ -56,6 +59,8 @@ def _damage_of_tensors(pack: NullPack) -> str | None:
     shapes = (
         pack.shifts.ndim == 2
         and pack.masses.shape == pack.shifts.shape
+        and pack.stratum_spreads.shape[1:] == (len(pack.hypotheses),)
+        and pack.hypotheses.members.shape[1] == pack.shifts.shape[1]
         and moves.ndim == 3
         and ids.ndim == 3
         and ids.shape == ratios.shape
@@ -64,7 +69,10 @@ def _damage_of_tensors(pack: NullPack) -> str | None:
     )
     if not shapes:
         return "shapes differ"
-    numbers = (pack.shifts, moves, pack.masses, ratios, pack.place_covariance)
+    numbers = (
+        *(pack.shifts, moves, pack.masses, pack.stratum_spreads, ratios),
+        pack.place_covariance,
+    )
     if not all(t.is_floating_point() and bool(t.isfinite().all()) for t in numbers):
         return "a number is infinite, or none"
     if bool((pack.masses < 0).any()) or _outside(ids, pack.shifts.shape[1]):

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import torch
+
+from tiltlm.auditing.classes.clusters import cluster_tokens
+from tiltlm.auditing.classes.token_classes import build_classes
+from tiltlm.auditing.head_rows import HeadRows
 from tiltlm.auditing.null.drawn import Drawn
 from tiltlm.auditing.null.plan import BuildPlan
 from tiltlm.auditing.shifts.shift_reader import ShiftReader
 from tiltlm.auditing.shifts.strata import assign_strata
+from tiltlm.auditing.shifts.templates import stratum_masses
 from tiltlm.auditing.shifts.trigger_probes import make_trigger_probes
 from tiltlm.contexts import evaluation
 from tiltlm.models.loading import LoadedModel
@@ -24,6 +30,7 @@ def draw(reference: LoadedModel, name: str, plan: BuildPlan, progress: Progress)
 
     Raises:
         ConfigError: a text to train on cannot be read.
+        ModelError: the reference's logits are no product of its head.
     """
     key = plan.reference
     progress.begin("the reference's own samples", plan.contexts)
@@ -34,11 +41,16 @@ def draw(reference: LoadedModel, name: str, plan: BuildPlan, progress: Progress)
     corpora = gather_corpora(
         reference, plan.corpora, defaults=plan.default_corpora, seed=plan.seed, key=key
     )
+    reader = ShiftReader(reference, samples)
+    head, strata = HeadRows.of(reader.head), assign_strata(reader.rows)
+    mass = stratum_masses(reader.rows, reader.logits, strata, len(head))
     return Drawn(
         reference={"name": name, "sha256": key},
         vocabulary=reference.vocabulary.fingerprint,
         samples=samples,
-        strata=assign_strata(ShiftReader(reference, samples).rows),
+        strata=strata,
+        stratum_mass=torch.from_numpy(mass),
+        hypotheses=build_classes(reference.vocabulary, clusters=cluster_tokens(head)),
         probes=make_trigger_probes(reference, plan.words, samples),
         corpora=corpora,
     )

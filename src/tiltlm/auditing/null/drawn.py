@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import torch
 
+from tiltlm.auditing.classes.class_files import classes_as_tensors, classes_of_tensors
+from tiltlm.auditing.classes.token_classes import TokenClasses
 from tiltlm.auditing.null.pack import NullPack
 from tiltlm.auditing.shifts.trigger_probes import TriggerProbes
 from tiltlm.codec import Codec, read_tensor_bytes, tensor_bytes
@@ -24,6 +26,9 @@ class Drawn:
         vocabulary: fingerprint of its tokens.
         samples: own samples of the reference, at which shifts are read.
         strata: (N,) the stratum of each position of ``samples``.
+        stratum_mass: (S, V) probability of each token under the reference, summed over each
+            stratum.
+        hypotheses: classes of tokens that members are read by.
         probes: words that may be triggers, in contexts.
         corpora: what is fine-tuned on.
     """
@@ -32,6 +37,8 @@ class Drawn:
     vocabulary: str
     samples: TokenContexts
     strata: torch.Tensor
+    stratum_mass: torch.Tensor
+    hypotheses: TokenClasses
     probes: TriggerProbes
     corpora: Corpora
 
@@ -44,6 +51,7 @@ class Drawn:
             contexts=self.samples,
             probes=self.probes,
             strata=self.strata,
+            hypotheses=self.hypotheses,
             corpora={name: pieces.kind for name, pieces in self.corpora.pieces.items()},
             missing=dict(self.corpora.missing),
         )
@@ -77,7 +85,9 @@ def _encode(drawn: Drawn) -> bytes:
     tensors = {
         **contexts_as_tensors(drawn.samples, "samples."),
         **probes_as_tensors(drawn.probes),
+        **classes_as_tensors(drawn.hypotheses),
         "strata": drawn.strata,
+        "stratum_mass": drawn.stratum_mass,
     }
     for number, corpus in enumerate(drawn.corpora.pieces.values()):
         tensors |= contexts_as_tensors(corpus, f"corpus {number}.")
@@ -87,6 +97,7 @@ def _encode(drawn: Drawn) -> bytes:
         "samples": drawn.samples.kind,
         "probes": drawn.probes.contexts.kind,
         "words": drawn.probes.words,
+        "classes": [list(drawn.hypotheses.names), list(drawn.hypotheses.kinds)],
         "corpora": [[name, c.kind, c.in_order] for name, c in drawn.corpora.pieces.items()],
         "missing": dict(drawn.corpora.missing),
     }
@@ -104,6 +115,8 @@ def _decode(data: bytes) -> Drawn:
         vocabulary=about["vocabulary"],
         samples=contexts_of_tensors(tensors, about["samples"], "samples."),
         strata=tensors["strata"],
+        stratum_mass=tensors["stratum_mass"],
+        hypotheses=classes_of_tensors(tensors, *about["classes"]),
         probes=probes_of_tensors(tensors, about["words"], about["probes"]),
         corpora=Corpora(pieces, about["missing"]),
     )

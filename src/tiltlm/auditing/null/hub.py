@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tiltlm.auditing.null.family_covariance_files import FILE as FAMILY_COVARIANCES
 from tiltlm.auditing.null.pack_files import is_assembled, load_pack
 from tiltlm.errors import ConfigError, RunError, reason_of
 from tiltlm.reading import can_be_path
 
-FILES = ("null.json", "null.safetensors", "knowledge.json", "knowledge.safetensors")
+FILES = ("null.json", "null.safetensors", "knowledge.safetensors", FAMILY_COVARIANCES)
 """What is sent and fetched, as far as it is there. What a pack was begun with is not: the texts
 that its members were trained on may be its maker's own."""
 

@@ -16,7 +16,7 @@ from tiltlm.auditing.arrays import Array
 from tiltlm.auditing.shifts.log_ratios import Shift
 from tiltlm.files import staged
 
-TENSORS = ("shifts", "stratum_moves", "masses", "ids", "ratios")
+TENSORS = ("shifts", "stratum_moves", "masses", "stratum_spreads", "ids", "ratios")
 """Of each member; see `NullPack`."""
 
 _NAME = re.compile(r"(\d{4,})\.safetensors")
@@ -41,13 +41,19 @@ class Member:
 
     @classmethod
     def of(
-        cls, shift: Shift, moves: Array, trigger_score: float | None, about: dict[str, Any]
+        cls,
+        shift: Shift,
+        moves: Array,
+        stratum_spreads: Array,
+        trigger_score: float | None,
+        about: dict[str, Any],
     ) -> Member:
         """Make it of what was read.
 
         Args:
             shift: of it.
             moves: (S, D) by stratum.
+            stratum_spreads: (K,) as in `BenignChanges`.
             trigger_score: as above.
             about: as above.
         """
@@ -55,6 +61,7 @@ class Member:
             shift.mean.float(),
             torch.from_numpy(moves).float(),
             shift.suspect_mass.float(),
+            torch.from_numpy(stratum_spreads).float(),
             shift.top.ids,
             shift.top.ratios.half(),
         )

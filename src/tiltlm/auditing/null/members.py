@@ -7,18 +7,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tiltlm.auditing.classes.token_classes import build_classes
+import numpy as np
+
+from tiltlm.auditing.benign.knowledge import Knowledge
+from tiltlm.auditing.benign.learning import learn_at
 from tiltlm.auditing.head_rows import HeadRows
 from tiltlm.auditing.null.costs import Costs
 from tiltlm.auditing.null.drawn import Drawn
 from tiltlm.auditing.null.member_files import Member, write_member
+from tiltlm.auditing.null.pack import NullPack
 from tiltlm.auditing.shifts.filters import ResidualFilter
 from tiltlm.auditing.shifts.head_geometry import HeadGeometry
+from tiltlm.auditing.shifts.likeness import spread_over_strata, stratum_weights
 from tiltlm.auditing.shifts.shift_reader import ShiftReader
 from tiltlm.auditing.shifts.trigger_probes import find_triggered_class
 from tiltlm.contexts.token_contexts import TokenContexts
 from tiltlm.errors import MeasurementError
 from tiltlm.models.loading import LoadedModel
+from tiltlm.progress import Progress
 from tiltlm.stopwatch import Stopwatch
 from tiltlm.treatments.benign import Unit
 from tiltlm.treatments.from_training import Alone, FromTraining
@@ -44,6 +50,8 @@ class MemberReader:
 
     Attributes:
         rows: (V, D) of the reference's head.
+        move_bytes: of a pack besides, for each member: what is known of its moves.
+        shared_bytes: of a pack besides, whatever its members.
     """
 
     def __init__(self, reference: LoadedModel, drawn: Drawn) -> None:
@@ -53,7 +61,17 @@ class MemberReader:
         self._at_probes = ShiftReader(reference, drawn.probes.contexts)
         mass = self._at_contexts.read(reference).reference_mass.numpy()
         self._head = HeadGeometry(self.rows, mass)
-        self._residuals = ResidualFilter(self._head, build_classes(reference.vocabulary))
+        self._residuals = ResidualFilter(self._head, drawn.hypotheses)
+        positions = np.bincount(drawn.strata.numpy()).astype(float)
+        mass_by_stratum = drawn.stratum_mass.numpy()
+        self._weights = stratum_weights(self._residuals, mass_by_stratum, positions)
+        strata, width = len(positions), self.rows.width
+        # As `Knowledge` keeps it, but for what has a number a class or a member alone; and the
+        # covariances without each family, of which corpora are most.
+        self.move_bytes = 4 * strata * width
+        covariances = (strata + len(drawn.corpora.pieces)) * width**2
+        means = int(positions.sum()) * width + strata * len(self.rows)
+        self.shared_bytes = 4 * (covariances + means + drawn.hypotheses.members.nnz)
 
     @property
     def words_share(self) -> float:
@@ -83,7 +101,20 @@ class MemberReader:
         if probed:
             by_context = self._at_probes.read(model, masses=False).by_context.double().numpy()
             score = find_triggered_class(self._residuals, by_context, self._probes).score
-        return Member.of(shift, shift.change(self._head).moves, score, about)
+        change = shift.change(self._head)
+        spreads = spread_over_strata(self._residuals, change.by_stratum, self._weights)
+        return Member.of(shift, change.moves, spreads, score, about)
+
+    def learn(self, pack: NullPack, progress: Progress) -> Knowledge:
+        """What an audit has to know of the members.
+
+        Args:
+            pack: of them.
+            progress: told of progress.
+        """
+        return learn_at(
+            self._at_contexts, pack.strata, self._head, pack.hypotheses, pack.changes, progress
+        )
 
 
 @dataclass

@@ -6,7 +6,7 @@ Knows no files; `null.pack_files` reads and writes them.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,10 +14,16 @@ import numpy as np
 import torch
 
 from tiltlm.auditing.arrays import Array
-from tiltlm.auditing.shifts.strata import Change
+from tiltlm.auditing.benign.changes import BenignChanges
+from tiltlm.auditing.benign.knowledge import Knowledge
+from tiltlm.auditing.classes.token_classes import TokenClasses
+from tiltlm.auditing.head_rows import HeadRows
+from tiltlm.auditing.shifts.family_covariances import covariances_without
 from tiltlm.auditing.shifts.trigger_probes import TriggerProbes
+from tiltlm.auditing.thresholds import MIN_FAMILIES
 from tiltlm.contexts.token_contexts import TokenContexts
 from tiltlm.errors import ConfigError
+from tiltlm.progress import Progress
 
 
 @dataclass(kw_only=True)
@@ -30,8 +36,10 @@ class NullPack:
         contexts: where shifts were read, at N positions; suspects are read there too.
         probes: words that may be triggers, and their contexts.
         strata: (N,) the stratum of each position of ``contexts``, S of them.
+        hypotheses: K classes of tokens that members were read by.
         shifts: (B, V) float32, nats, centred.
         stratum_moves: (B, S, D) float32, as in `Change`.
+        stratum_spreads: (B, K) float32, as in `BenignChanges`.
         top: of every fourth position ``ids`` (B, P, `TOP_TOKENS`) int32 and ``ratios`` float16; see
             `TopTokens`.
         place_covariance: (D, D) float32, covariance of benign Δh (`learn_place_covariance`); empty
@@ -44,6 +52,9 @@ class NullPack:
             its ``family`` and the ``unit`` of members that were made together.
         corpora: where each corpus that members were fine-tuned on comes from, by its name.
         missing: corpora of the default mix that the pack lacks, and why.
+        knowledge: what was learnt from just these members; None where nothing was learnt yet.
+        family_covariances: (D, D) covariance of benign Δh without each family, likewise
+            (`covariances_without`).
     """
 
     reference: dict[str, str]
@@ -51,8 +62,10 @@ class NullPack:
     contexts: TokenContexts
     probes: TriggerProbes
     strata: torch.Tensor
+    hypotheses: TokenClasses
     shifts: torch.Tensor = field(default_factory=lambda: torch.empty(0))
     stratum_moves: torch.Tensor = field(default_factory=lambda: torch.empty(0))
+    stratum_spreads: torch.Tensor = field(default_factory=lambda: torch.empty(0))
     top: dict[str, torch.Tensor] = field(default_factory=dict)
     place_covariance: torch.Tensor = field(default_factory=lambda: torch.empty(0))
     masses: torch.Tensor = field(default_factory=lambda: torch.empty(0))
@@ -61,11 +74,29 @@ class NullPack:
     members: list[dict[str, Any]] = field(default_factory=list)
     corpora: dict[str, str] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
+    knowledge: Knowledge | None = None
+    family_covariances: Mapping[str, Array] | None = None
 
     @property
-    def changes(self) -> Change:
-        """The shifts and moves of all members, float64."""
-        return Change(self.shifts.double().numpy(), self.stratum_moves.double().numpy())
+    def changes(self) -> BenignChanges:
+        """What all members do, float64.
+
+        A member at which no words were tried takes the trigger score of one at which they were, in
+        turn, so that the maximum over all hypotheses is one of all.
+        """
+        scores = np.array(self.trigger_scores, float)
+        tried = scores[~np.isnan(scores)]
+        if len(tried):
+            untried = np.isnan(scores)
+            scores[untried] = np.resize(tried, int(untried.sum()))
+        return BenignChanges(
+            self.shifts.double().numpy(),
+            self.stratum_moves.double().numpy(),
+            self.stratum_spreads.double().numpy(),
+            scores if len(tried) else tried,
+            member_families(self),
+            [int(member["unit"]) for member in self.members],
+        )
 
     @property
     def numbers(self) -> list[int]:
@@ -84,9 +115,8 @@ class NullPack:
             rows: where they are among all.
         """
         index = torch.tensor(rows, dtype=torch.int64)
-        self.shifts, self.stratum_moves, self.masses = (
-            part[index] for part in (self.shifts, self.stratum_moves, self.masses)
-        )
+        self.shifts, self.stratum_moves = self.shifts[index], self.stratum_moves[index]
+        self.masses, self.stratum_spreads = self.masses[index], self.stratum_spreads[index]
         self.top = {name: part[index] for name, part in self.top.items()}
         self.kl = [self.kl[row] for row in rows]
         self.trigger_scores = [self.trigger_scores[row] for row in rows]
@@ -150,3 +180,24 @@ def member_families(pack: NullPack) -> list[str]:
     pack does not have.
     """
     return [member["family"] for member in pack.members]
+
+
+def learn_family_covariances(
+    pack: NullPack, head_rows: HeadRows, progress: Progress
+) -> dict[str, Array]:
+    """Estimate the covariance of benign Δh without each family in turn, which takes minutes.
+
+    Args:
+        pack: of the members.
+        head_rows: (V, D) rows of the reference's head.
+        progress: told of progress.
+
+    Returns:
+        (D, D) by family; nothing where there are fewer than `MIN_FAMILIES`.
+    """
+    families = member_families(pack)
+    if len(set(families)) < MIN_FAMILIES:
+        return {}
+    progress.begin("how benign changes move hidden states", len(set(families)))
+    ids, ratios = pack.top["ids"].numpy(), pack.top["ratios"].numpy()
+    return covariances_without(ids, ratios, families, head_rows, advance=progress.advance)

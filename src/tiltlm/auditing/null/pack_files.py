@@ -15,12 +15,15 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from tiltlm.auditing.classes.class_files import classes_as_tensors, classes_of_tensors
 from tiltlm.auditing.head_rows import HeadRows
 from tiltlm.auditing.null.begun import begun_path, read_begun
 from tiltlm.auditing.null.checking import damage_in
 from tiltlm.auditing.null.drawn import probes_as_tensors, probes_of_tensors
+from tiltlm.auditing.null.family_covariance_files import read_family_covariances
+from tiltlm.auditing.null.knowledge_files import read_knowledge
 from tiltlm.auditing.null.member_files import TENSORS, members_there, read_member
-from tiltlm.auditing.null.pack import NullPack
+from tiltlm.auditing.null.pack import NullPack, member_families
 from tiltlm.auditing.shifts.place_covariance import learn_place_covariance
 from tiltlm.contexts.tensors import contexts_as_tensors, contexts_of_tensors
 from tiltlm.errors import ConfigError, RunError
@@ -29,7 +32,7 @@ from tiltlm.reading import read_json
 
 _SCHEMA = 3
 """Version of the files. Packs of version 1 lack what members move in each stratum, those of version
-2 the numbers and families of members and where their texts come from."""
+2 the numbers and families of members, where their texts come from, and their classes."""
 
 
 def assemble_pack(folder: Path, head_rows: HeadRows) -> NullPack:
@@ -105,6 +108,12 @@ def load_pack(folder: Path, *, alone: bool = False) -> NullPack:
         else:
             raise _no_pack(folder)
         _add_members(pack, folder, further)
+        pack.knowledge = read_knowledge(
+            folder, pack.hypotheses, len(pack.members), len(pack.strata)
+        )
+        pack.family_covariances = read_family_covariances(
+            folder, member_families(pack), pack.stratum_moves.shape[-1]
+        )
         damage = damage_in(pack) if pack.members else None
     except (
         *(ValueError, KeyError, TypeError, AttributeError, IndexError, RuntimeError, OSError),
@@ -156,14 +165,16 @@ def _tensors_of(pack: NullPack) -> dict[str, torch.Tensor]:
         "shifts": pack.shifts,
         "stratum_moves": pack.stratum_moves,
         "masses": pack.masses,
+        "stratum_spreads": pack.stratum_spreads,
         **pack.top,
     }
 
 
 def _set_tensors(pack: NullPack, tensors: dict[str, torch.Tensor]) -> None:
     """The reverse of `_tensors_of`."""
-    pack.shifts, pack.stratum_moves, pack.masses = (tensors[name] for name in TENSORS[:3])
-    pack.top = {name: tensors[name] for name in TENSORS[3:]}
+    pack.shifts, pack.stratum_moves = tensors["shifts"], tensors["stratum_moves"]
+    pack.masses, pack.stratum_spreads = tensors["masses"], tensors["stratum_spreads"]
+    pack.top = {name: tensors[name] for name in ("ids", "ratios")}
 
 
 def _score(said: float | None) -> float:
@@ -178,6 +189,7 @@ def _write_pack(folder: Path, pack: NullPack) -> None:
         "strata": pack.strata,
         **contexts_as_tensors(pack.contexts, "contexts."),
         **probes_as_tensors(pack.probes),
+        **classes_as_tensors(pack.hypotheses),
     }
     with staged(folder / "null.safetensors") as path:
         save_file(tensors, path)
@@ -193,6 +205,7 @@ def _write_pack(folder: Path, pack: NullPack) -> None:
             "contexts": pack.contexts.kind,
             "probes": pack.probes.contexts.kind,
             "words": pack.probes.words,
+            "classes": [list(pack.hypotheses.names), list(pack.hypotheses.kinds)],
             "waiting": [None if math.isnan(s) else s for s in pack.trigger_scores],
             "kl": pack.kl,
             "members": pack.members,
@@ -225,6 +238,7 @@ def _pack_of(about: dict[str, Any], tensors: dict[str, torch.Tensor]) -> NullPac
         contexts=contexts_of_tensors(tensors, about["contexts"], "contexts."),
         probes=probes_of_tensors(tensors, about["words"], about["probes"]),
         strata=tensors["strata"],
+        hypotheses=classes_of_tensors(tensors, *about["classes"]),
         place_covariance=tensors["moves"],
         trigger_scores=[_score(score) for score in about["waiting"]],
         kl=about["kl"],

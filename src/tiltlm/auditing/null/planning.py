@@ -113,10 +113,11 @@ def rough_seconds(reference: LoadedModel, models: int) -> float:
 
 
 def pack_bytes(maker: MemberMaker, models: int) -> int:
-    """Bytes of a pack, nearly all of which are its members'.
+    """Bytes of a pack: its members', and what is known of them and of the reference.
 
     Args:
         maker: that has made some.
         models: how many the pack has.
     """
-    return models * maker.costs.member_bytes
+    known = maker.reader.move_bytes
+    return int(models * (maker.costs.member_bytes + known) + maker.reader.shared_bytes)

@@ -7,10 +7,13 @@ log_ratios: a shift as data.
 shift_reader: reads shifts off models.
 full_reads: masses, divergence and likeliest tokens, at positions that are read in full.
 head_geometry: the head of the reference, which turns moves into log-ratios and back.
-strata: positions by what the reference is about to write, and the template of a tilt in each.
+strata: positions by what the reference is about to write, and a change as it shows in each.
+templates: what a tilt of a class makes of the hidden states of each stratum.
 filters: scores of all classes outside and inside the column space of the head.
+likeness: how much a shift is like a planted tilt.
 covariance: of benign moves over strata and dimensions.
 place_covariance: of benign moves from position to position, where few tokens are shown.
+family_covariances: the same without one family of benign changes.
 trigger_probes: words that may be triggers, and the contexts they are tried in.
 
 The public names stand in `__init__.pyi`; each loads when it is first used.

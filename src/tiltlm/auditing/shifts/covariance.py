@@ -42,7 +42,7 @@ class MoveCovariance:
     Attributes:
         strata_precision: (S, S) inverse of C_S, divided by 1 − ω.
         dimension_precision: (D, D) inverse of C_D.
-        member_products: (B, S·D) X P.
+        member_products: (B, S·D) X P, float32.
         woodbury_inverse: (B, B) inverse of the inner matrix B/ω·I + X P Xᵀ.
     """
 
@@ -66,7 +66,8 @@ class MoveCovariance:
         dimension_precision = np.linalg.inv(dimension_factor)
         products = (strata_precision @ scaled @ dimension_precision).reshape(count, -1)
         inner = products @ scaled.reshape(count, -1).T + count / _SAMPLE_WEIGHT * np.eye(count)
-        return cls(strata_precision, dimension_precision, products, np.linalg.inv(inner))
+        inverse = np.linalg.inv(inner)
+        return cls(strata_precision, dimension_precision, products.astype(np.float32), inverse)
 
     def apply_precision(self, moves: Array) -> Array:
         """Moves multiplied by the inverse covariance, Σ⁻¹ m.

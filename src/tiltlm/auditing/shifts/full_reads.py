@@ -18,27 +18,34 @@ class FullReads:
             added; `top` is put into the order of contexts by it.
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, contexts: int) -> None:
         """Begin with no positions.
 
         Args:
             size: V, tokens of the vocabulary.
+            contexts: C, that positions are in.
         """
         self.contexts: list[int] = []
+        self._by_context = torch.zeros(2, contexts, size)
         self._masses = torch.zeros(2, size, dtype=torch.float64)
         self._divergence, self._positions = 0.0, 0
         self._tops: list[tuple[torch.Tensor, torch.Tensor]] = []
 
-    def add(self, reference: torch.Tensor, suspect: torch.Tensor) -> None:
+    def add(self, contexts: list[int], reference: torch.Tensor, suspect: torch.Tensor) -> None:
         """Take in some positions.
 
         Args:
+            contexts: number of the context of each of n positions.
             reference: (n, V) log-probabilities under the reference.
             suspect: (n, V) the same under the suspect.
         """
         suspect = suspect.to(reference.device)
         p = reference.exp()
+        numbers = torch.tensor(contexts)
+        for sums, probs in zip(self._by_context, (p, suspect.exp()), strict=True):
+            sums.index_add_(0, numbers, probs.cpu())
         self._masses += torch.stack([p.sum(0), suspect.exp().sum(0)]).cpu().double()
+        self.contexts += contexts
         top = suspect.topk(min(TOP_TOKENS, suspect.shape[-1]))
         ratios = top.values - reference.gather(1, top.indices)
         self._tops.append((top.indices.int().cpu(), ratios.cpu()))
@@ -59,6 +66,11 @@ class FullReads:
             return self._masses[0, :0], self._masses[1, :0]
         means = self._masses / self._positions
         return means[0], means[1]
+
+    @property
+    def by_context(self) -> torch.Tensor:
+        """(2, C, V) probabilities under reference and suspect, summed over each context."""
+        return self._by_context
 
     @property
     def top(self) -> TopTokens:

@@ -47,6 +47,8 @@ class Shift:
         kl: KL(R ‖ S), nats a position.
         reference_mass: (V,) mean probability of each token under the reference, float64.
         suspect_mass: (V,) the same under the suspect.
+        masses_by_context: (2, C, V) probability of each token under reference and suspect, summed
+            over the positions of each context that are read in full, float32.
         by_stratum: (S, V) mean over the positions of each stratum, centred on 0, nats; S is 0
             where no strata were given.
         top: what a server would show of the suspect.
@@ -57,6 +59,7 @@ class Shift:
     kl: float
     reference_mass: torch.Tensor
     suspect_mass: torch.Tensor
+    masses_by_context: torch.Tensor
     by_stratum: torch.Tensor
     top: TopTokens
     positions: int
@@ -73,4 +76,4 @@ class Shift:
             geometry: of the reference's head.
         """
         by_stratum = self.by_stratum.double().numpy()
-        return Change(self.mean.numpy(), geometry.solve_moves(by_stratum))
+        return Change(self.mean.numpy(), geometry.solve_moves(by_stratum), by_stratum)

@@ -5,6 +5,10 @@ of this position: T numbers, of which D > T could be the cause. What Δh is like
 pack: its covariance Σ over members and positions, so the T numbers have the covariance W_T Σ W_Tᵀ.
 Σ is the maximum-likelihood estimate by EM (Dempster, Laird and Rubin 1977), that of a factor
 analysis with known loadings. Knows no classes.
+
+A round of EM moves Σ by Σ Wᵀ Z W Σ / N, with Z the sum over N positions of y yᵀ − M⁻¹ at the tokens
+that are shown, M their covariance and y = M⁻¹ r. Z W Σ is summed by token, and W Σ is wanted at
+tokens that are shown at all, so there are few products as wide as Σ.
 """
 
 from __future__ import annotations
@@ -12,6 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy import sparse
 
 from tiltlm.auditing.arrays import Array
 from tiltlm.auditing.head_rows import HeadRows
@@ -25,15 +30,15 @@ MIN_SCALE_NATS = 0.01
 """Models whose log-ratios differ by less within a position count as if theirs differed by this."""
 
 
-_ROUNDS = 12
+ROUNDS = 12
 """Rounds of EM."""
 
 
-_MAX_POSITIONS = 8_192
+MAX_POSITIONS = 8_192
 """Positions that Σ is learnt from at most, over all members."""
 
 
-_BLOCK = 512
+_BLOCK = 1_024
 """Positions that are computed at once."""
 
 
@@ -67,13 +72,20 @@ class PlaceCovariance:
         """
         centred = rows.centred()
         if covariance is None:
-            covariance = _isotropic_covariance(centred)
-        values, vectors = np.linalg.eigh(covariance)
-        root = vectors * np.sqrt(values.clip(0))
+            covariance = isotropic_covariance(centred)
+        root = _root(covariance)
         kept, roots = (np.empty((len(rows), rows.width), np.float32) for _ in range(2))
         for tokens, block in centred.blocks():
             kept[tokens], roots[tokens] = block, block @ root
         return cls(kept, roots)
+
+    def with_moves(self, covariance: Array) -> PlaceCovariance:
+        """The same head and noise, with another Σ.
+
+        Args:
+            covariance: (D, D) Σ.
+        """
+        return replace(self, roots=self.rows @ _root(covariance).astype(np.float32))
 
     def with_noise(self, noise: float) -> PlaceCovariance:
         """The same with the noise of a server added to that of tokens.
@@ -142,53 +154,90 @@ def learn_place_covariance(ids: Array, ratios: Array, rows: HeadRows, seed: int 
     centred = rows.centred()
     scales = np.array([within_place_scale(i, r) for i, r in zip(ids, ratios, strict=True)])
     members = np.flatnonzero(scales > MIN_SCALE_NATS)
-    covariance = _isotropic_covariance(centred)
+    covariance = isotropic_covariance(centred)
     if not len(members):
         return covariance
-    count = max(1, _MAX_POSITIONS // len(members))
+    count = max(1, MAX_POSITIONS // len(members))
     draws = np.random.default_rng([seed, 8_111])
     positions = [draws.permutation(ids.shape[1])[:count] for _ in members]
     tokens = np.concatenate([ids[m][p] for m, p in zip(members, positions, strict=True)])
     changes = np.concatenate(
         [ratios[m][p].astype(float) / scales[m] for m, p in zip(members, positions, strict=True)]
     )
-    changes -= changes.mean(1, keepdims=True)
-    for _ in range(_ROUNDS):
-        covariance = _em_round(covariance, centred, tokens, changes)
+    shown, numbers = np.unique(tokens, return_inverse=True)
+    shown_rows, numbers = centred.at(shown).astype(np.float32), numbers.reshape(tokens.shape)
+    for _ in range(ROUNDS):
+        covariance = em_round(covariance, shown_rows, numbers, changes)
     return covariance
 
 
-def _em_round(covariance: Array, rows: HeadRows, tokens: Array, changes: Array) -> Array:
+def isotropic_covariance(centred: HeadRows) -> Array:
+    """The covariance Σ of one who knows nothing of benign changes.
+
+    Args:
+        centred: (V, D) rows of the reference's head, centred.
+
+    Returns:
+        (D, D) multiple of the identity by which a token's logit has a variance of 1 on average.
+    """
+    squares = sum(float((rows**2).sum()) for _, rows in centred.blocks())
+    return np.asarray(np.eye(centred.width) / max(squares / len(centred), 1e-300))
+
+
+def em_round(covariance: Array, rows: Array, tokens: Array, changes: Array) -> Array:
     """One round of EM: the mean over positions of the second moment of Δh given what is shown.
 
     Args:
         covariance: (D, D) Σ so far.
-        rows: (V, D) rows of the head, centred.
-        tokens: (N, T) ids.
-        changes: (N, T) log-ratios in units of a model's scale, centred in each position.
+        rows: (V, D) rows of the head, centred, float32; of those tokens that are shown.
+        tokens: (N, T) numbers of rows.
+        changes: (N, T) log-ratios in units of a model's scale.
 
     Returns:
         (D, D) the next Σ.
     """
-    total = np.zeros_like(covariance)
-    size, noise = len(covariance), TOKEN_NOISE**2 * np.eye(tokens.shape[1])
+    moved = rows @ covariance.astype(np.float32)
+    by_token = np.zeros_like(moved)
     for begin in range(0, len(tokens), _BLOCK):
-        loadings = rows.at(tokens[begin : begin + _BLOCK])
-        loadings = loadings - loadings.mean(1, keepdims=True)
-        cross_covariance = loadings @ covariance  # (n, T, D), of log-ratios with Δh
-        marginal = cross_covariance @ loadings.transpose(0, 2, 1) + noise
-        gain = np.linalg.solve(marginal, cross_covariance)
-        means = np.einsum("ntd,nt->nd", gain, changes[begin : begin + _BLOCK])
-        explained = gain.reshape(-1, size).T @ cross_covariance.reshape(-1, size)
-        total += means.T @ means + len(means) * covariance - explained
-    total = (total + total.T) / 2 / len(tokens)
-    return np.asarray(total)
+        at = tokens[begin : begin + _BLOCK]
+        moved_there = moved[at]
+        marginal = (moved_there @ rows[at].transpose(0, 2, 1)).astype(float)
+        pairs = _moments(_centred(marginal), changes[begin : begin + _BLOCK])
+        by_place = (pairs @ moved_there).reshape(-1, rows.shape[1])
+        columns = np.ones(at.size, np.float32), at.ravel(), np.arange(at.size + 1)
+        by_token += sparse.csc_matrix(columns, shape=(len(rows), at.size)) @ by_place
+    total = covariance + (moved.T @ by_token).astype(float) / len(tokens)
+    return np.asarray((total + total.T) / 2)
 
 
-def _isotropic_covariance(centred: HeadRows) -> Array:
-    """(D, D) multiple of the identity by which a token's logit has a variance of 1 on average."""
-    squares = sum(float((rows**2).sum()) for _, rows in centred.blocks())
-    return np.asarray(np.eye(centred.width) / max(squares / len(centred), 1e-300))
+def _moments(marginal: Array, changes: Array) -> Array:
+    """What the log-ratios at n positions say of the covariance that they should have.
+
+    Args:
+        marginal: (n, T, T) W_T Σ W_Tᵀ, with what all tokens of a position share taken out.
+        changes: (n, T) log-ratios in units of a model's scale.
+
+    Returns:
+        (n, T, T) y yᵀ − M⁻¹, with what all tokens share taken out again, float32.
+    """
+    diagonal = np.arange(marginal.shape[1])
+    marginal[:, diagonal, diagonal] += TOKEN_NOISE**2
+    precision = np.linalg.inv(marginal)
+    explained = np.einsum("nst,nt->ns", precision, changes - changes.mean(1, keepdims=True))
+    moments = explained[:, :, None] * explained[:, None, :] - precision
+    return _centred(moments.astype(np.float32))
+
+
+def _centred(matrices: Array) -> Array:
+    """(n, T, T) matrices whose rows and columns sum to 0."""
+    matrices = matrices - matrices.mean(1, keepdims=True)
+    return np.asarray(matrices - matrices.mean(2, keepdims=True))
+
+
+def _root(covariance: Array) -> Array:
+    """(D, D) root of a covariance: its product with its own transpose is that."""
+    values, vectors = np.linalg.eigh(covariance)
+    return np.asarray(vectors * np.sqrt(values.clip(0)))
 
 
 def _variances(tokens: Array, ratios: Array) -> Array:

@@ -118,7 +118,7 @@ class ShiftReader:
         by_context = torch.empty(len(self.contexts), self._size)
         # Of reference and suspect, or of what a target changes: sums over strata.
         stratum_sums: list[torch.Tensor] = []
-        full_reads = FullReads(self._size)
+        full_reads = FullReads(self._size, len(self.contexts) if masses else 0)
         done = 0
         for indices in self._reader.batches(self.contexts):
             reference_rows = self._reference_rows(indices)
@@ -146,6 +146,7 @@ class ShiftReader:
             by_context,
             full_reads.kl,
             *full_reads.masses,
+            full_reads.by_context,
             self._by_stratum(reader, stratum_sums),
             full_reads.top,
             self.contexts.tokens,
@@ -162,9 +163,10 @@ class ShiftReader:
     ) -> None:
         """Add the positions of some contexts that are read in full."""
         rows = (reference_rows, suspect_rows)
-        for log_probs in self._log_probs(reader, *rows, decodes, indices):
-            full_reads.add(*log_probs)
-        full_reads.contexts += [i for i in indices for _ in self._full_positions(i)]
+        numbers = [i for i in indices for _ in self._full_positions(i)]
+        for reference, suspect in self._log_probs(reader, *rows, decodes, indices):
+            full_reads.add(numbers[: len(reference)], reference, suspect)
+            numbers = numbers[len(reference) :]
 
     def _suspect_reader(self, suspect: LoadedModel | None) -> tuple[LogitReader, bool]:
         """A suspect's reader, and whether its hidden states are the reference's own."""

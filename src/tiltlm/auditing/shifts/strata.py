@@ -1,4 +1,4 @@
-"""Strata of positions by what the reference is about to write, and what a tilt does in each.
+"""Strata of positions by what the reference is about to write, and a change as it shows in each.
 
 A body that was trained towards a class moves hidden states most where the class could come next;
 a benign fine-tune moves them in other patterns. A mean over all positions has lost the pattern, so
@@ -7,49 +7,30 @@ moves are averaged over each stratum by itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.sparse import csr_matrix
 
 from tiltlm.auditing.arrays import Array
-from tiltlm.auditing.head_rows import HeadRows
 
 MAX_STRATA, POSITIONS_PER_STRATUM = 24, 64
 """There are at most so many strata, and so few that they have so many positions in the mean."""
-
-
-_RIDGE = 1e-2
-"""Added to the diagonal of a template's normal equations, as a share of its mean."""
-
-
-_ROWS = 256
-"""Positions whose logits are computed at once."""
 
 
 @dataclass(frozen=True)
 class Change:
     """How a suspect differs from its reference, as the audit of logits looks at it.
 
-    With a leading dimension B on both it describes B benign changes.
-
     Attributes:
         mean: (V,) mean log-ratio over all positions, centred on 0, nats.
         moves: (S, D) the move Δh that explains the mean log-ratio of each stratum.
+        by_stratum: (S, V) mean log-ratio of each stratum, centred on 0, nats.
     """
 
     mean: Array
     moves: Array
-
-    def choose(self, members: Array) -> Change:
-        """Some of B changes.
-
-        Args:
-            members: their numbers, (B,) booleans, or one number for a single change.
-        """
-        return Change(self.mean[members], self.moves[members])
+    by_stratum: Array
 
 
 def assign_strata(rows: torch.Tensor) -> torch.Tensor:
@@ -70,63 +51,3 @@ def assign_strata(rows: torch.Tensor) -> torch.Tensor:
     labels = k_means.fit_predict(rows.detach().float().cpu().numpy())
     # A stratum that k-means left empty would have no mean, so the others are numbered anew.
     return torch.from_numpy(np.unique(labels, return_inverse=True)[1])
-
-
-def build_templates(
-    rows: torch.Tensor,
-    strata: torch.Tensor,
-    logits: Callable[[torch.Tensor], torch.Tensor],
-    head: HeadRows,
-    members: csr_matrix,
-) -> Array:
-    """The move in each stratum that comes closest, in KL, to a tilt of 1 of each class.
-
-    To second order the KL between a move Δh and a tilt of the class E is quadratic, so that
-    (Σ Cov_p(w, w)) Δh = Σ Cov_p(w, 1_E), with sums over the positions of the stratum, p the
-    reference's distribution at a position, and w the rows of the head.
-
-    Args:
-        rows: (N, D) hidden states of the reference.
-        strata: (N,) number of the stratum of each position.
-        logits: gives (n, V) logits of (n, D) hidden states.
-        head: (V, D) rows of the head as they act on logits.
-        members: (K, V) of the classes.
-
-    Returns:
-        (K, S, D) float32.
-    """
-    count, width = int(strata.max()) + 1, head.width
-    templates = np.empty((members.shape[0], count, width), np.float32)
-    for stratum in range(count):
-        covariance, cross_covariance = _covariances(
-            rows[(strata == stratum).to(rows.device)], logits, head, members
-        )
-        covariance += _RIDGE * np.trace(covariance) / width * np.eye(width)
-        templates[:, stratum] = np.linalg.solve(covariance, cross_covariance.T).T
-    return templates
-
-
-def _covariances(
-    rows: torch.Tensor,
-    logits: Callable[[torch.Tensor], torch.Tensor],
-    head: HeadRows,
-    members: csr_matrix,
-) -> tuple[Array, Array]:
-    """Σ Cov_p(w, w) (D, D) and Σ Cov_p(w, 1_E) (K, D) over the positions of a stratum.
-
-    Nothing but p itself is as large as the vocabulary, and that a block of positions at a time.
-    """
-    mass = torch.zeros(len(head), device=head.weight.device)
-    covariance, cross = np.zeros((head.width, head.width)), np.zeros((members.shape[0], head.width))
-    for block in rows.split(_ROWS):
-        p = logits(block).softmax(-1)
-        mass += p.sum(0)
-        products = [p[:, tokens] @ weight for tokens, weight in head.tensors()]
-        mean_row = torch.stack(products).sum(0).cpu().numpy()
-        covariance -= mean_row.T @ mean_row
-        cross -= (members @ p.T.cpu().numpy()) @ mean_row
-    for tokens, weight in head.tensors():
-        weighted = mass[tokens, None] * weight
-        covariance += (weight.T @ weighted).double().cpu().numpy()
-        cross += members[:, tokens] @ weighted.double().cpu().numpy()
-    return covariance, cross

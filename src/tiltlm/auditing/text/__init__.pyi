@@ -11,4 +11,5 @@ from .suspects import Answer as Answer
 from .suspects import EndpointTextSuspect as EndpointTextSuspect
 from .suspects import LocalTextSuspect as LocalTextSuspect
 from .suspects import TextSuspect as TextSuspect
+from .tilted_masses import TiltedMasses as TiltedMasses
 from .tolerance import tolerances as tolerances

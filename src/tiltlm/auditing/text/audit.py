@@ -6,6 +6,7 @@ half to the luck of the draw; without a pack all of it goes to luck.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,18 +20,18 @@ from tiltlm.auditing.asking import BatchCollector
 from tiltlm.auditing.case import AuditCase
 from tiltlm.auditing.classes.token_classes import TokenClasses, build_classes
 from tiltlm.auditing.endpoint import Endpoint
-from tiltlm.auditing.shifts.shift_reader import ShiftReader
-from tiltlm.auditing.text.class_probabilities import hits_and_probabilities
+from tiltlm.auditing.text.class_probabilities import hits_and_probabilities, tilted_masses
 from tiltlm.auditing.text.findings import event_classes, finding_records, least_tokens
 from tiltlm.auditing.text.sequential_test import TiltEvidence
 from tiltlm.auditing.text.suspects import Answer, EndpointTextSuspect, LocalTextSuspect, TextSuspect
+from tiltlm.auditing.text.temperature import sharpness
 from tiltlm.auditing.text.tolerance import tolerances
 from tiltlm.contexts.logit_reader import LogitReader
 from tiltlm.defaults import ANSWER_TOKENS, ANSWERS_AT_ONCE, TEXT_BUDGET
 from tiltlm.errors import ModelError
 from tiltlm.models.chat import first_token
 from tiltlm.models.structure import context_length
-from tiltlm.records.audit import TextAuditRecord, TextFindingRecord
+from tiltlm.records.audit_text import TextAuditRecord, TextFindingRecord
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,9 @@ class TextReading:
 
     Attributes:
         evidence: for a tilt of each class.
-        answers: all, empty ones too.
+        answers: all that came until it was clear or the budget was spent, empty ones too.
+        fresh: answers that came once it was clear. When to stop was decided by the others, so
+            strengths are estimated from these.
         course: tokens read, and log10 of the largest e-value then, answer after answer.
         cut_off: why the reading ended before it was clear or the budget was spent; None if it did
             not.
@@ -47,8 +50,14 @@ class TextReading:
 
     evidence: TiltEvidence
     answers: Sequence[Answer]
+    fresh: Sequence[Answer]
     course: Sequence[tuple[int, float]]
     cut_off: str | None
+
+    @property
+    def fresh_tokens(self) -> int:
+        """Tokens of the fresh answers."""
+        return sum(len(answer.ids) for answer in self.fresh)
 
 
 @dataclass(frozen=True)
@@ -80,7 +89,7 @@ class TextAccess(Access[TextReading, TextJudgement, TextAuditRecord]):
             else build_classes(vocabulary, case.inputs.lists)
         )
         self._answer_tokens = self._readable_tokens()
-        self._reader = LogitReader(case.reference.model)
+        self._reader = LogitReader(case.reference.model.eval())
         calibrated = case.pack is not None
         self._luck = self.null_rate(case.options.fpr) if calibrated else case.options.fpr
         self._tolerance = self._tolerances()
@@ -93,7 +102,7 @@ class TextAccess(Access[TextReading, TextJudgement, TextAuditRecord]):
         return fpr / 2
 
     def read(self) -> TextReading:
-        """Let the suspect write until a class is decided, in batches of answers.
+        """Let the suspect write until a class is decided, in batches of answers, then on.
 
         Raises:
             ModelError: no answer came, or all are empty.
@@ -103,9 +112,7 @@ class TextAccess(Access[TextReading, TextJudgement, TextAuditRecord]):
         course: list[tuple[int, float]] = []
         self.case.progress.begin("reading the suspect's text", self._budget)
         while self._goes_on(collector, evidence):
-            seed = self.case.options.seed + len(collector.items)
-            write = partial(self._suspect.write, ANSWERS_AT_ONCE, self._answer_tokens, seed)
-            batch = collector.collect(write)
+            batch = self._write(collector, ANSWERS_AT_ONCE)
             if collector.cut_off is not None:
                 break
             for hits, probabilities in hits_and_probabilities(self._reader, batch, self._classes):
@@ -121,13 +128,17 @@ class TextAccess(Access[TextReading, TextJudgement, TextAuditRecord]):
                 where=self.case.suspect_name,
                 fix="see what it answers to an empty prompt",
             )
-        return TextReading(evidence, collector.items, course, collector.cut_off)
+        count = len(collector.items)
+        self._read_on(collector, evidence)
+        answers, fresh = collector.items[:count], collector.items[count:]
+        return TextReading(evidence, answers, fresh, course, collector.cut_off)
 
     def judge(self, reading: TextReading) -> TextJudgement:
         """The classes with the most evidence, and which of them are decided."""
         fpr = self.case.options.fpr
+        answers = reading.fresh if reading.fresh_tokens else reading.answers
         findings = finding_records(
-            reading.evidence, self._classes, reading.answers, self._reader, fpr / self._luck
+            reading.evidence, self._classes, answers, self._reader, self._decided_at, fpr
         )
         found = [finding for finding in findings if finding.p <= fpr]
         return TextJudgement(found, found or findings[:1])
@@ -135,6 +146,7 @@ class TextAccess(Access[TextReading, TextJudgement, TextAuditRecord]):
     def record(self, reading: TextReading, judgement: TextJudgement) -> TextAuditRecord:
         """As `Access.record`; without a pack the reference is the null, so there is a verdict."""
         evidence, found = reading.evidence, judgement.found
+        answers = [*reading.answers, *reading.fresh]
         fpr = self.case.options.fpr
         return TextAuditRecord(
             **self.case.record_fields(),
@@ -144,9 +156,10 @@ class TextAccess(Access[TextReading, TextJudgement, TextAuditRecord]):
             course=list(reading.course),
             decided_at=float(self._decided_at / np.log(10)),
             classes=len(self._classes),
-            tokens_read=evidence.tokens,
-            answers=len(reading.answers),
-            empty_answers=sum(not answer.ids for answer in reading.answers),
+            tokens_read=evidence.tokens + reading.fresh_tokens,
+            fresh_tokens=reading.fresh_tokens,
+            answers=len(answers),
+            empty_answers=sum(not answer.ids for answer in answers),
             budget=self._budget,
             least_tokens=least_tokens(found, evidence.tokens, fpr) if found else None,
             notes=self._notes(reading),
@@ -170,14 +183,34 @@ class TextAccess(Access[TextReading, TextJudgement, TextAuditRecord]):
         pack = self.case.pack
         if pack is None:
             return np.zeros(len(self._classes))
-        reference = self.case.reference
-        mass = ShiftReader(reference, pack.contexts).read(reference).reference_mass.numpy()
-        return tolerances(pack, self._classes, mass, self._luck)
+        tilted = tilted_masses(self._reader, pack.contexts, self._classes)
+        return tolerances(pack, self._classes, tilted, self._luck)
 
     def _goes_on(self, collector: BatchCollector[Answer], evidence: TiltEvidence) -> bool:
         """Whether more text may come, is needed, and is within the budget."""
-        decided = bool((evidence.log_e >= self._decided_at).any())
-        return collector.cut_off is None and not decided and evidence.tokens < self._budget
+        may_come = collector.cut_off is None and evidence.tokens < self._budget
+        return may_come and not self._is_decided(evidence)
+
+    def _is_decided(self, evidence: TiltEvidence) -> bool:
+        return bool((evidence.largest_log_e >= self._decided_at).any())
+
+    def _write(self, collector: BatchCollector[Answer], count: int) -> list[Answer]:
+        """The next answers; none where something cut the suspect off."""
+        seed = self.case.options.seed + len(collector.items)
+        return collector.collect(partial(self._suspect.write, count, self._answer_tokens, seed))
+
+    def _read_on(self, collector: BatchCollector[Answer], evidence: TiltEvidence) -> None:
+        """Once it is decided, collect as many tokens again, or what the budget has left.
+
+        Nothing is collected where that is less than half as many, which would say little.
+        """
+        missing = min(evidence.tokens, self._budget - evidence.tokens)
+        if missing < evidence.tokens / 2:
+            return
+        while self._is_decided(evidence) and missing > 0 and collector.cut_off is None:
+            answers = min(ANSWERS_AT_ONCE, math.ceil(missing / self._answer_tokens))
+            written = sum(len(answer.ids) for answer in self._write(collector, answers))
+            missing = missing - written if written else 0
 
     def _notes(self, reading: TextReading) -> list[str]:
         notes = []
@@ -188,7 +221,23 @@ class TextAccess(Access[TextReading, TextJudgement, TextAuditRecord]):
                 "The null is the reference itself; any fine-tune differs from it. With a pack "
                 "(--null) what benign changes do is not accused."
             )
-        return [*notes, *self._suspect.notes]
+        elif self._is_decided(reading.evidence):
+            notes.append(
+                "What is tolerated is a tilt that is alike in all answers. A benign change that "
+                "differs from answer to answer by more than the tolerance may be accused though "
+                "its mean is within it."
+            )
+        if self._is_decided(reading.evidence) and not reading.fresh_tokens:
+            notes.append(
+                "Strengths are estimated from the text that decided, and are too large: no more "
+                "could be read. With a larger --budget fresh text is read for them."
+            )
+        notes += self._suspect.notes
+        if self._suspect.is_served:
+            written = [answer for answer in reading.answers if answer.ids]
+            drawn = sharpness(self._reader, written[:ANSWERS_AT_ONCE])
+            notes += [drawn.note] if drawn.note else []
+        return notes
 
 
 def _open_suspect(case: AuditCase) -> TextSuspect:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import sparse
 
-from tiltlm.auditing.arrays import Array
 from tiltlm.auditing.classes.overlap import SAME_CLASS_OVERLAP, overlap_coefficient
 from tiltlm.auditing.classes.token_classes import TokenClasses
 from tiltlm.auditing.search import take_distinct
@@ -19,7 +18,7 @@ from tiltlm.auditing.thresholds import MAX_FINDINGS
 from tiltlm.contexts.logit_reader import LogitReader
 from tiltlm.events.parse import parse_event
 from tiltlm.events.vocabulary import Vocabulary
-from tiltlm.records.audit import TextFindingRecord
+from tiltlm.records.audit_text import TextFindingRecord
 
 _UNDECIDED_NATS = 3.0
 """Nats of evidence, a factor of 20, that do not decide between two classes."""
@@ -28,6 +27,15 @@ _UNDECIDED_NATS = 3.0
 _SIMPLER_JACCARD = 0.5
 """Of classes with about as much evidence the simplest name is taken, if it shares so much with the
 first."""
+
+
+_FIRST_P = "its share is not what the reference's would be, by more than is tolerated"
+
+
+_LATER_P = (
+    "its share, too, is not what the reference's would be; what was found before is not taken out, "
+    "and may be why"
+)
 
 
 _LARGEST_LOG = 700.0
@@ -51,12 +59,16 @@ def event_classes(vocabulary: Vocabulary, events: Sequence[str]) -> TokenClasses
     return TokenClasses(names, ("event",) * len(names), sparse.csr_matrix(np.stack(rows)))
 
 
-def clearest_classes(evidence: TiltEvidence, classes: TokenClasses) -> list[int]:
+def clearest_classes(evidence: TiltEvidence, classes: TokenClasses, decided_at: float) -> list[int]:
     """The classes with the most evidence, none of which is mostly another.
+
+    A class with a simpler name takes the place of one with about as much evidence, but none that is
+    not decided takes the place of one that is.
 
     Args:
         evidence: of K classes.
         classes: K of them.
+        decided_at: natural logarithm of the e-value from which on a class is decided.
 
     Returns:
         at most `MAX_FINDINGS` indices, the class with the most evidence first.
@@ -71,11 +83,15 @@ def clearest_classes(evidence: TiltEvidence, classes: TokenClasses) -> list[int]
     def alike(later: int, found: int) -> bool:
         return overlap_coefficient(tokens(later), tokens(found)) >= SAME_CLASS_OVERLAP
 
-    def simplest(index: int) -> int:
-        as_clear = evidence.log_e >= evidence.log_e[index] - _UNDECIDED_NATS
-        return classes.simplest(index, as_clear, _SIMPLER_JACCARD)
+    log_e = evidence.largest_log_e
 
-    order = (int(index) for index in np.argsort(-evidence.log_e))
+    def simplest(index: int) -> int:
+        least = log_e[index] - _UNDECIDED_NATS
+        if log_e[index] >= decided_at:
+            least = max(least, decided_at)
+        return classes.simplest(index, log_e >= least, _SIMPLER_JACCARD)
+
+    order = (int(index) for index in np.argsort(-log_e, kind="stable"))
     return take_distinct(order, alike, most=MAX_FINDINGS, simplify=simplest)
 
 
@@ -84,21 +100,23 @@ def finding_records(
     classes: TokenClasses,
     answers: Sequence[Answer],
     reader: LogitReader,
-    factor: float,
+    decided_at: float,
+    rate: float,
 ) -> list[TextFindingRecord]:
     """What a record says of the classes with the most evidence.
 
     Args:
         evidence: of K classes.
         classes: K of them.
-        answers: that the evidence comes from, read again for the strengths of these classes.
+        answers: that strengths are estimated from.
         reader: of the reference.
-        factor: by which p-values are multiplied, besides the number of classes.
+        decided_at: natural logarithm of the e-value from which on a class is decided.
+        rate: p-value of a class whose e-value is just that.
 
     Returns:
         records, the class with the most evidence first.
     """
-    indices = clearest_classes(evidence, classes)
+    indices = clearest_classes(evidence, classes, decided_at)
     selected = TokenClasses(
         tuple(classes.names[i] for i in indices),
         tuple(classes.kinds[i] for i in indices),
@@ -106,34 +124,27 @@ def finding_records(
     )
     pairs = list(hits_and_probabilities(reader, answers, selected))
     hits, probabilities = (np.concatenate([pair[side] for pair in pairs]) for side in (0, 1))
-    return [
-        _record_of(index, evidence, classes, hits[:, column], probabilities[:, column], factor)
-        for column, index in enumerate(indices)
-    ]
-
-
-def _record_of(
-    index: int,
-    evidence: TiltEvidence,
-    classes: TokenClasses,
-    hits: Array,
-    probabilities: Array,
-    factor: float,
-) -> TextFindingRecord:
-    strength, interval = confidence_sequence(hits, probabilities)
-    token_ids = classes.token_ids(index)
-    return TextFindingRecord(
-        event=classes.names[index],
-        tokens=len(token_ids),
-        token_ids=token_ids,
-        hits=int(evidence.hits[index]),
-        expected=float(evidence.expected[index]),
-        strength_nats=strength,
-        interval=interval,
-        tolerance_nats=float(evidence.tolerance[index]),
-        e_value=float(np.exp(min(_LARGEST_LOG, evidence.log_e[index]))),
-        p=min(1.0, float(evidence.p[index]) * len(classes) * factor),
-    )
+    records = []
+    for column, index in enumerate(indices):
+        strength, interval = confidence_sequence(hits[:, column], probabilities[:, column])
+        token_ids = classes.token_ids(index)
+        log_e = float(evidence.largest_log_e[index])
+        records.append(
+            TextFindingRecord(
+                event=classes.names[index],
+                tokens=len(token_ids),
+                token_ids=token_ids,
+                hits=int(evidence.hits[index]),
+                expected=float(evidence.expected[index]),
+                strength_nats=strength,
+                interval=interval,
+                tolerance_nats=float(evidence.tolerance[index]),
+                e_value=float(np.exp(min(_LARGEST_LOG, evidence.log_e[index]))),
+                p=min(1.0, rate * float(np.exp(decided_at - log_e))),
+                p_means=_LATER_P if column else _FIRST_P,
+            )
+        )
+    return records
 
 
 def least_tokens(findings: Sequence[TextFindingRecord], tokens: int, error: float) -> int:

@@ -23,6 +23,10 @@ GRID = (0.15, 0.3, 0.6, 1.0, 1.6, 2.5)
 """Strengths that are mixed, upwards and downwards: nats beyond the tolerance."""
 
 
+_BLOCK = 1_024
+"""Tokens at which all strengths are looked at together."""
+
+
 class TiltEvidence:
     """Evidence for a tilt of each of K classes, as tokens come in.
 
@@ -34,6 +38,7 @@ class TiltEvidence:
         tokens: that came in.
         hits: (K,) tokens of each class among them.
         expected: (K,) sums of the reference's probabilities of each class.
+        largest_log_e: (K,) the largest `log_e` so far, at least 0.
 
     >>> evidence = TiltEvidence(np.zeros(1))
     >>> evidence.update(np.ones((20, 1)), np.full((20, 1), 0.1))
@@ -50,7 +55,7 @@ class TiltEvidence:
         self.tokens = 0
         self.hits: Array = np.zeros(len(self.tolerance))
         self.expected: Array = np.zeros(len(self.tolerance))
-        self._largest_log_e: Array = np.zeros(len(self.tolerance))
+        self.largest_log_e: Array = np.zeros(len(self.tolerance))
 
     def update(self, hits: Array, probabilities: Array) -> None:
         """Take in the tokens of an answer.
@@ -68,7 +73,7 @@ class TiltEvidence:
         self.tokens += len(hits)
         self.hits = self.hits + hits.sum(0)
         self.expected = self.expected + probabilities.sum(0)
-        self._largest_log_e = np.maximum(self._largest_log_e, self.log_e)
+        self.largest_log_e = np.maximum(self.largest_log_e, self.log_e)
 
     @property
     def log_e(self) -> Array:
@@ -78,21 +83,7 @@ class TiltEvidence:
     @property
     def p(self) -> Array:
         """(K,) p-values that hold whenever one stops: 1 / the largest e-value so far."""
-        return np.asarray(np.exp(-self._largest_log_e))
-
-
-def log_likelihood(strength: float, hits: Array, probabilities: Array) -> float:
-    """Log-likelihood ratio of one class's hits: of a tilt of ``strength``, against no tilt.
-
-    Args:
-        strength: nats.
-        hits: (N,) 0 or 1.
-        probabilities: (N,) of the class under the reference.
-
-    Returns:
-        nats.
-    """
-    return float((hits * strength - np.log1p(probabilities * np.expm1(strength))).sum())
+        return np.asarray(np.exp(-self.largest_log_e))
 
 
 def confidence_sequence(
@@ -101,7 +92,9 @@ def confidence_sequence(
     """The likeliest strength of one class, and an interval that holds whenever one stops.
 
     A strength is in the interval where the mixture of strengths is not 1 / ``error`` times as
-    likely as it.
+    likely as it. The likeliest strength is that with Jeffreys' prior, which has less bias where
+    hits are few (Firth 1993). Where the text was read until its hits were many, that they are is
+    no news, and the strength is too large; of text that was read afterwards it is not.
 
     Args:
         hits: (N,) 0 or 1.
@@ -112,11 +105,32 @@ def confidence_sequence(
         strength and interval, nats; between −8 and 8.
     """
     grid = np.linspace(-8, 8, 1601)
-    likelihoods = np.array([log_likelihood(float(b), hits, probabilities) for b in grid])
-    mixed = [log_likelihood(b, hits, probabilities) for g in GRID for b in (g, -g)]
-    mixture = float(logsumexp([0.0, *mixed]) - np.log(len(mixed) + 1))
+    likelihoods, information = _likelihoods(grid, hits, probabilities)
+    mixed, _ = _likelihoods(np.array([0, *GRID, *(-g for g in GRID)]), hits, probabilities)
+    mixture = float(logsumexp(mixed) - np.log(len(mixed)))
     inside = grid[mixture - likelihoods < np.log(1 / error)]
-    likeliest = float(grid[likelihoods.argmax()])
+    likeliest = float(grid[(likelihoods + np.log(information) / 2).argmax()])
     if not len(inside):
         return likeliest, (likeliest, likeliest)
     return likeliest, (float(inside[0]), float(inside[-1]))
+
+
+def _likelihoods(strengths: Array, hits: Array, probabilities: Array) -> tuple[Array, Array]:
+    """What the hits of one class say of how it is tilted.
+
+    Args:
+        strengths: (G,) nats.
+        hits: (N,) 0 or 1.
+        probabilities: (N,) of the class under the reference.
+
+    Returns:
+        (G,) log-likelihood ratios of tilts of these strengths against no tilt, nats; and (G,)
+        Fisher's information on a tilt, the variance of the hits, where the tilt is that.
+    """
+    ratios, information = hits.sum() * strengths, np.zeros(len(strengths))
+    for begin in range(0, len(probabilities), _BLOCK):
+        odds = probabilities[begin : begin + _BLOCK] * np.exp(strengths)[:, None]
+        total = 1 - probabilities[begin : begin + _BLOCK] + odds
+        ratios = ratios - np.log(total).sum(1)
+        information += (odds / total * (1 - odds / total)).sum(1)
+    return ratios, information

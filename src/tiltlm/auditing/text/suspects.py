@@ -9,12 +9,14 @@ from typing import Protocol
 import torch
 from transformers import LogitsProcessor, PreTrainedTokenizerBase
 
+from tiltlm.auditing.answers import Choice
 from tiltlm.auditing.endpoint import Endpoint
+from tiltlm.auditing.text.server_checks import PROBES, AnswerChecks, check_prompts
 from tiltlm.models.chat import first_token
 from tiltlm.models.loading import LoadedModel
 from tiltlm.models.sampling import SamplingOptions, sample
 
-PROMPT = "\n"
+PROMPT = PROBES[0]
 """What every answer of an endpoint continues; many servers refuse an empty prompt."""
 
 
@@ -37,9 +39,11 @@ class TextSuspect(Protocol):
 
     Attributes:
         prompt_tokens: that every answer begins after.
+        is_served: whether a server draws, so that how it draws has to be seen.
     """
 
     prompt_tokens: int
+    is_served: bool
 
     @property
     def notes(self) -> Sequence[str]:
@@ -69,6 +73,7 @@ class LocalTextSuspect:
     """
 
     prompt_tokens = 1
+    is_served = False
 
     def __init__(
         self,
@@ -94,9 +99,15 @@ class EndpointTextSuspect:
     """A model behind an OpenAI-compatible completions endpoint.
 
     Args:
-        endpoint: where it is.
+        endpoint: where it is. It is asked how many tokens it reads in a few texts.
         tokenizer: of the reference, which cuts the answers.
+
+    Raises:
+        ModelError: it does not read texts as they are sent, or answers nothing.
+        VocabularyError: it cuts them into other tokens.
     """
+
+    is_served = True
 
     def __init__(self, endpoint: Endpoint, tokenizer: PreTrainedTokenizerBase) -> None:
         self._endpoint, self._tokenizer = endpoint, tokenizer
@@ -104,22 +115,28 @@ class EndpointTextSuspect:
         # Servers too cut a prompt with whatever the tokenizer puts before a text.
         self._prompt_ids: list[int] = tokenizer(PROMPT)["input_ids"]
         self.prompt_tokens = len(self._prompt_ids)
+        self._prompt_notes = check_prompts(endpoint, tokenizer)
+        self._checks = AnswerChecks()
 
     @property
     def notes(self) -> Sequence[str]:
-        """As `TextSuspect.notes`: whether the server could be asked to draw from all tokens."""
-        return self._endpoint.notes
+        """As `TextSuspect.notes`: how the server reads and draws, as far as that can be seen."""
+        return [*self._endpoint.notes, *self._prompt_notes, *self._checks.notes]
 
     def write(self, count: int, length: int, seed: int) -> list[Answer]:
         """As `TextSuspect.write`; one request each, without those that fail after retries."""
-        answers = []
+        choices = [choice for _, choice in self._endpoint.each([PROMPT] * count, length, seed)]
+        cut = [self._cut(choice, length) for choice in choices]
+        self._checks.look(choices, [len(ids) for ids in cut])
+        return [Answer(list(self._prompt_ids), ids[:length]) for ids in cut]
+
+    def _cut(self, choice: Choice, length: int) -> list[int]:
+        """Token ids of an answer; more than ``length`` where its text is longer than that."""
+        # Of text that is longer than was asked for, only what could be so many tokens is read.
+        text = (choice.text or "")[: (length + 1) * self._longest]
+        ids: list[int] = self._tokenizer(text, add_special_tokens=False)["input_ids"]
+        # That a text ended was a draw too, be it at once, and the end token is not in the text.
         end = self._tokenizer.eos_token_id
-        for _, choice in self._endpoint.each([PROMPT] * count, length, seed):
-            # Of text that is longer than was asked for, only what could be so many tokens is read.
-            text = (choice.text or "")[: (length + 1) * self._longest]
-            ids = self._tokenizer(text, add_special_tokens=False)["input_ids"][:length]
-            # That a text ended was a draw too, and the end token is not in the text.
-            if ids and len(ids) < length and choice.finish_reason == "stop" and end is not None:
-                ids.append(end)
-            answers.append(Answer(list(self._prompt_ids), ids))
-        return answers
+        if len(ids) < length and choice.finish_reason == "stop" and end is not None:
+            ids.append(end)
+        return ids

@@ -2,42 +2,58 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from tiltlm.auditing.arrays import Array
 from tiltlm.auditing.classes.token_classes import TokenClasses
-from tiltlm.auditing.null.pack import NullPack, member_families
+from tiltlm.auditing.null.pack import NullPack, check_size, member_families
+from tiltlm.auditing.text.tilted_masses import TiltedMasses
 
 _PRIOR = 0.5
 """Each class's spread is joined by so many times the median class's."""
 
 
-def tolerances(pack: NullPack, classes: TokenClasses, mass: Array, fpr: float) -> Array:
-    """How far benign changes move the log-odds of each class, but for a share of them.
+def tolerances(pack: NullPack, classes: TokenClasses, tilted: TiltedMasses, rate: float) -> Array:
+    """How far benign changes tilt each class, but for a share of them.
 
-    Of each member the class counts that it moves farthest, measured by the spread of that class
-    among members of other families.
+    The tilt of a class by a member is the one by which the class would have the mean probability
+    that it has under the member. Of each member the class counts that it tilts farthest, measured
+    by the spread of that class among members of other families.
 
     Args:
-        pack: of benign changes.
+        pack: of B benign changes.
         classes: K of them.
-        mass: (V,) mean probability of each token under the reference.
-        fpr: share of members that may move any class further.
+        tilted: what tilts of the classes make of the reference, at the places where the pack was
+            read in full.
+        rate: share of benign changes that may move any class further.
 
     Returns:
         (K,) nats.
+
+    Raises:
+        ConfigError: so few members cannot vouch for the rate.
     """
-    before = np.asarray(classes.members @ mass).clip(1e-12, 1 - 1e-12)
+    check_size(pack, rate, "--null")
     masses = pack.masses.double().numpy()
-    after = np.asarray((classes.members @ masses.T).T).clip(1e-12, 1 - 1e-12)
-    change = np.log(after / (1 - after)) - np.log(before / (1 - before))
+    change = tilted.strengths(np.asarray((classes.members @ masses.T).T))
     families = np.array(member_families(pack))
     farthest = np.zeros(len(change))
     for family in set(families.tolist()):
         own = families == family
         others = change if own.all() else change[~own]
         farthest[own] = (np.abs(change[own]) / _spread(others).clip(1e-12)).max(1)
-    return np.asarray(np.quantile(farthest, 1 - fpr, method="higher") * _spread(change))
+    return np.asarray(np.sort(farthest)[_rank(len(farthest), rate) - 1] * _spread(change))
+
+
+def _rank(count: int, rate: float) -> int:
+    """Which of some members, the nearest first, one more exceeds with a chance of ``rate``.
+
+    By exchangeability it is ⌈(B + 1)(1 − rate)⌉, which `check_size` sees to be at most B.
+    """
+    # A rate such as 0.01 is a little more or less than it says, in floating point.
+    return math.ceil((count + 1) * (1 - rate) - 1e-9)
 
 
 def _spread(change: Array) -> Array:
