@@ -135,6 +135,7 @@ def pack(tmp_path_factory):
         length=24,
         steps=(1, 2, 4),
         words=64,
+        words_every=1,
     )
     assert built.models == 39
     return folder

@@ -74,6 +74,7 @@ OPTIONS = {
     "--no-default-corpora": ["null build"],
     "--null": ["audit of"],
     "--plan": ["null build"],
+    "--words-every": ["null build"],
     "--out": ["run", "tilt", "measure", "sweep", "audit of", "null build", "demo"],
     "--over": ["sweep"],
     "--resume": ["run", "sweep", "null build"],

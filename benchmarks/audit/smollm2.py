@@ -1,7 +1,7 @@
 """The audit on SmolLM2: organisms of five kinds, and a fine-tune that nobody tilted.
 
     tiltlm null build --reference smollm2 --n 99 --contexts 48 --length 48 --words 256 \
-        --steps 2,4,8,16 --corpus text:… --out runs/smollm2_null
+        --words-every 1 --steps 2,4,8,16 --corpus text:… --out runs/smollm2_null
     python -m benchmarks.audit.smollm2 --null runs/smollm2_null --data ../shared/data --out DIR
 
 Tilts of 1 by edit on SmolLM2 itself, of 0.3 and 0.1 on top of the fine-tune, and one that waits for

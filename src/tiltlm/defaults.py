@@ -60,8 +60,9 @@ PATIENCE = 4
 FALSE_POSITIVE_RATE = 0.01
 """How often a whole audit accuses a benign change."""
 
-AUDIT_CONTEXTS = 96
-"""Samples of the reference itself that serve an audit as contexts."""
+AUDIT_CONTEXTS = 64
+"""Samples of the reference itself that serve an audit as contexts: 48 find and accuse as 96 do, and
+64 of them have as many positions as an audit by log-probabilities looks at."""
 
 AUDIT_TOKENS = 64
 """Tokens of each of these contexts."""
@@ -100,3 +101,7 @@ CORPUS_PIECE_TOKENS = 64
 
 TRIGGER_WORDS = 512
 """Words that are tried as triggers."""
+
+WORDS_EVERY = 3
+"""One benign change in so many is read after these words, which takes as long as all else that is
+read of it. Of 299, the 100 that are vouch for a rate of 1 %."""

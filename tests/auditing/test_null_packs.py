@@ -2,19 +2,23 @@
 
 import json
 import shutil
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from tests.tiny import worded_loaded
+from tiltlm.auditing.benign.null_distribution import COLUMN_SPACE, RESIDUAL, NullDistribution
 from tiltlm.auditing.logprobs import log_ratios
 from tiltlm.auditing.null import members
 from tiltlm.auditing.null.building import build_null
 from tiltlm.auditing.null.family_covariance_files import write_family_covariances
 from tiltlm.auditing.null.pack import learn_family_covariances, member_families
 from tiltlm.auditing.null.pack_files import load_pack
+from tiltlm.auditing.null.showing import show_pack
 from tiltlm.commands.audit import run_audit
 from tiltlm.errors import ConfigError, InterruptedRun, RunError
 from tiltlm.models.loading import LoadedModel
@@ -131,14 +135,28 @@ def test_members_say_their_number_family_and_unit(pack):
     assert {m["family"] for m in found.members} >= {"8 bits", "pruned", "noise", *found.corpora}
 
 
-def test_words_are_tried_at_the_first_members_alone(pack, given, tmp_path, monkeypatch):
-    monkeypatch.setattr(members, "PROBED_MEMBERS", 2)
+def test_words_are_tried_at_one_member_in_so_many_and_triggers_are_judged_by_these(
+    pack, given, tmp_path
+):
     reference = str(pack / "model")
-    build_null(reference, tmp_path / "null", models=5, **given)
-    scores = torch.tensor(load_pack(tmp_path / "null").trigger_scores)
-    assert scores.isnan().tolist() == [False, False, True, True, True]
-    record = run_audit(reference, reference, null=tmp_path / "null", fpr=0.2)
+    build_null(reference, tmp_path / "null", models=9, words_every=4, **given)
+    found = load_pack(tmp_path / "null")
+    assert found.probed.tolist() == [n % 4 == 0 for n in range(9)]
+    assert show_pack(tmp_path / "null").smallest_trigger_p == 1 / 4
+    record = run_audit(reference, reference, null=tmp_path / "null", fpr=0.1)
     assert record.verdict == "none"
+    assert any("Words were tried at 3 of" in note for note in record.notes)
+    enough = run_audit(reference, reference, null=tmp_path / "null", fpr=0.25)
+    assert not any("Words were tried" in note for note in enough.notes)
+
+
+def test_a_trigger_has_no_smaller_p_than_the_members_with_words_can_vouch_for():
+    scores = np.resize([1.0, 2.0, 3.0], 99)  # of 99 members words were tried at 3
+    component = SimpleNamespace(largest=np.linspace(0.0, 1.0, 99))
+    null = NullDistribution({RESIDUAL: component, COLUMN_SPACE: component}, scores, np.zeros(99))
+    assert float(null.p_shifted(1e9)) == 1 / 100
+    assert null.p_triggered(1e9) == 1 / 4
+    assert null.p_triggered(0.0) == 1.0
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import typer
 
 from tiltlm.cli.options import MODEL, JsonFlag, Resume, Seed
 from tiltlm.cli.placement import Chosen, chosen_placement, with_placement
-from tiltlm.defaults import AUDIT_CONTEXTS, AUDIT_TOKENS, NULL_MODELS, TRIGGER_WORDS
+from tiltlm.defaults import AUDIT_CONTEXTS, AUDIT_TOKENS, NULL_MODELS, TRIGGER_WORDS, WORDS_EVERY
 from tiltlm.report.wording import printable
 
 null_app = typer.Typer(
@@ -42,6 +42,14 @@ Steps = Annotated[
     str, typer.Option(help="Numbers of fine-tuning steps to choose from, with commas between.")
 ]
 Words = Annotated[int, typer.Option(min=8, help="How many words audits can try as triggers.")]
+WordsEvery = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        help="Try them at one benign change in so many, since that takes as long as all else that "
+        "is read of it; p-values of triggers are at least this / n, about.",
+    ),
+]
 Triggers = Annotated[
     Path | None,
     typer.Option(help="File with words to try as triggers first: one a line, or a JSON list."),
@@ -88,6 +96,7 @@ def build(
     length: Length = AUDIT_TOKENS,
     steps: Steps = "4,8,16,32",
     words: Words = TRIGGER_WORDS,
+    words_every: WordsEvery = WORDS_EVERY,
     triggers: Triggers = None,
     seed: Seed = 0,
     placement: Chosen = None,
@@ -105,6 +114,7 @@ def build(
         "length": length,
         "steps": _numbers(steps),
         "words": words,
+        "words_every": words_every,
         "triggers": triggers,
         "seed": seed,
     }

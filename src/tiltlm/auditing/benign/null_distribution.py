@@ -259,6 +259,18 @@ class NullDistribution:
         """
         return _p_values(self.shift_maxima, score)
 
+    def p_triggered(self, score: float) -> float:
+        """The p-value of a triggered class, as the largest of the whole audit.
+
+        Args:
+            score: in units of this distribution.
+
+        Returns:
+            at least what the members at which words were tried can vouch for.
+        """
+        tried = len(np.unique(self.trigger_scores))  # The others took theirs in turn.
+        return max(float(self.p_shifted(score)), 1 / (tried + 1))
+
     def p_planted(self, score: float | Array) -> Array:
         """The p-value of a likeness as the largest of the whole audit.
 

@@ -259,6 +259,12 @@ class LogitsAccess(Access[LogitsReading, LogitsJudgement, AuditRecord]):
                 f"The suspect is {kl:.3g} nats from its reference, further than any of the "
                 f"pack ({max(pack.kl):.3g}): its p-values are as if scores did not grow with that."
             )
+        if pack is not None and self.case.options.fpr * (int(pack.probed.sum()) + 1) < 1 - 1e-9:
+            notes.append(
+                f"Words were tried at {int(pack.probed.sum())} of the pack's benign changes, too "
+                "few to name a trigger at this rate; a larger pack, or one made with "
+                "--words-every 1, has more."
+            )
         count = len(reading.contexts)
         if count < _FEW_CONTEXTS:
             notes.append(

@@ -54,7 +54,7 @@ def find_triggers(
     by_context = read(probes.contexts).by_context.double().numpy()
     triggered = find_triggered_class(residuals, by_context, probes)
     score = triggered.score / auditor.null.trigger_unit
-    p = float(auditor.null.p_shifted(score))
+    p = auditor.null.p_triggered(score)
     if not len(auditor.null.trigger_scores) or p > fpr:
         return []
     # What stood out most may be a part of the class; all that moved after the word says which.

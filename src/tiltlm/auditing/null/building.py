@@ -19,7 +19,7 @@ from tiltlm.auditing.null.plan import BuildPlan, PackOptions
 from tiltlm.auditing.null.planning import pack_bytes
 from tiltlm.auditing.null.showing import kl_quantiles, pack_notes
 from tiltlm.codec import of_record
-from tiltlm.defaults import AUDIT_CONTEXTS, AUDIT_TOKENS, NULL_MODELS, TRIGGER_WORDS
+from tiltlm.defaults import AUDIT_CONTEXTS, AUDIT_TOKENS, NULL_MODELS, TRIGGER_WORDS, WORDS_EVERY
 from tiltlm.errors import InterruptedRun, ModelError, RunError
 from tiltlm.files import check_out, remove, remove_leftovers
 from tiltlm.launching import claimed_by, joined
@@ -43,6 +43,7 @@ def build_null(
     length: int = AUDIT_TOKENS,
     steps: Sequence[int] = STEPS,
     words: int = TRIGGER_WORDS,
+    words_every: int = WORDS_EVERY,
     triggers: Path | None = None,
     seed: int = 0,
     resume: bool = False,
@@ -66,6 +67,7 @@ def build_null(
         length: tokens of each.
         steps: of fine-tuning, to choose from.
         words: how many words to try as triggers.
+        words_every: try them at one change in so many; triggers are judged by these alone.
         triggers: a file of words to try before the vocabulary's own.
         seed: of everything drawn.
         resume: keep the members that are there.
@@ -78,7 +80,7 @@ def build_null(
     """
     options = PackOptions(
         corpora=corpora, default_corpora=default_corpora, contexts=contexts, length=length,
-        steps=steps, words=words, triggers=triggers, seed=seed,
+        steps=steps, words=words, words_every=words_every, triggers=triggers, seed=seed,
     )  # fmt: skip
     return _build(reference, out, models, options, resume, placement, progress)
 
@@ -172,7 +174,9 @@ def _make_pack(
     drawn = team.from_first(lambda: _drawn(reference, name, out, plan, progress), DRAWN)
     reader = MemberReader(reference, drawn)
     corpora = drawn.corpora.pieces
-    maker = MemberMaker(reference, reader, corpora, out, plan.seed, plan.steps, models)
+    maker = MemberMaker(
+        reference, reader, corpora, out, plan.seed, plan.steps, models, plan.words_every
+    )
     there = set(team.from_first(lambda: sorted(numbers_there(out) & {*range(models)})))
     units = [u for u in benign_units(plan.seed, models) if {*u.members} & {*range(models)} - there]
     progress.begin("benign changes", models)

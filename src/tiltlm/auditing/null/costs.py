@@ -14,6 +14,7 @@ class Costs:
 
     Attributes:
         members: that were made and read.
+        readings: of members, each by what of it was read.
         pieces: of text that were trained on.
         training: seconds that it took to train.
         reading: seconds of all else.
@@ -21,21 +22,26 @@ class Costs:
     """
 
     members: int = 0
+    readings: float = 0.0
     pieces: int = 0
     training: float = 0.0
     reading: float = 0.0
     member_bytes: int = 0
 
-    def add(self, pieces: int, members: Sequence[Member], seconds: Mapping[str, float]) -> None:
+    def add(
+        self, pieces: int, members: Sequence[Member], readings: float, seconds: Mapping[str, float]
+    ) -> None:
         """Add a unit.
 
         Args:
             pieces: of text that were trained on; 0 where nothing was trained.
             members: of the unit.
+            readings: of these.
             seconds: ``making`` and ``reading``.
         """
         self.pieces += pieces
         self.members += len(members)
+        self.readings += readings
         self.training += seconds["making"] if pieces else 0.0
         self.reading += seconds["reading"] + (0.0 if pieces else seconds["making"])
         self.member_bytes = sum(tensor.nbytes for tensor in members[0].tensors.values())
@@ -51,4 +57,4 @@ class Costs:
             ZeroDivisionError: nothing was made, or nothing was trained yet.
         """
         training = pieces * self.training / self.pieces if pieces else 0.0
-        return training + readings * self.reading / self.members
+        return training + readings * self.reading / self.readings

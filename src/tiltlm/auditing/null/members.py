@@ -22,6 +22,7 @@ from tiltlm.auditing.shifts.likeness import spread_over_strata, stratum_weights
 from tiltlm.auditing.shifts.shift_reader import ShiftReader
 from tiltlm.auditing.shifts.trigger_probes import find_triggered_class
 from tiltlm.contexts.token_contexts import TokenContexts
+from tiltlm.defaults import WORDS_EVERY
 from tiltlm.errors import MeasurementError
 from tiltlm.models.loading import LoadedModel
 from tiltlm.progress import Progress
@@ -35,10 +36,6 @@ ATTEMPTS = 20
 
 LARGEST_KL = 2.0
 """Nats a position: a model further from its reference than this is another model."""
-
-
-PROBED_MEMBERS = 99
-"""The first members are read after words that may be triggers too; so many vouch for 1 %."""
 
 
 class MemberReader:
@@ -129,6 +126,7 @@ class MemberMaker:
         seed: of all treatments.
         steps: of fine-tuning, to choose from.
         wanted: members of the pack; of the last unit there may be more.
+        words_every: one member in so many is read after words that may be triggers too.
         redrawn: treatments that were drawn again, and why, by unit and attempt.
         costs: what it took so far.
     """
@@ -140,6 +138,7 @@ class MemberMaker:
     seed: int
     steps: Sequence[int]
     wanted: int
+    words_every: int = WORDS_EVERY
     redrawn: dict[str, Any] = field(default_factory=dict)
     costs: Costs = field(default_factory=Costs)
 
@@ -178,7 +177,7 @@ class MemberMaker:
         def look(treatment: dict[str, Any], model: LoadedModel) -> None:
             tried.update(treatment)
             about = {**treatment, "family": changes.family, "unit": unit.number}
-            probed = unit.members[len(members)] < PROBED_MEMBERS
+            probed = self._is_probed(unit.members[len(members)])
             stopwatch.lap("making")
             members.append(self.reader.read(model, about, probed=probed))
             stopwatch.lap("reading")
@@ -189,7 +188,7 @@ class MemberMaker:
             self.redrawn[f"{unit.number}, attempt {attempt}"] = {"why": error.what, **tried}
             return []
         stopwatch.lap("making")
-        self.costs.add(changes.pieces, members, stopwatch.seconds)
+        self.costs.add(changes.pieces, members, self._readings(unit), stopwatch.seconds)
         return members
 
     def draw(self, unit: Unit, attempt: int = 0) -> Alone | FromTraining:
@@ -209,10 +208,15 @@ class MemberMaker:
             units: to make, some of which may have been.
 
         Raises:
-            ValueError: none was made yet.
+            ZeroDivisionError: nothing was made, or nothing was trained yet.
         """
-        members = [number for unit in units for number in unit.members]
-        probed = sum(number < PROBED_MEMBERS for number in members)
-        # Those that were made so far are among the first.
-        readings = probed + (len(members) - probed) * (1 - self.reader.words_share)
+        readings = sum(map(self._readings, units))
         return self.costs.seconds(sum(self.draw(unit).pieces for unit in units), readings)
+
+    def _is_probed(self, number: int) -> bool:
+        return number % self.words_every == 0
+
+    def _readings(self, unit: Unit) -> float:
+        """How much of a unit is read, in units of a member that is read after words too."""
+        without = 1 - self.reader.words_share
+        return sum(1.0 if self._is_probed(number) else without for number in unit.members)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tiltlm.auditing.shifts.trigger_probes import probe_words, read_words
-from tiltlm.defaults import AUDIT_CONTEXTS, AUDIT_TOKENS, TRIGGER_WORDS
+from tiltlm.defaults import AUDIT_CONTEXTS, AUDIT_TOKENS, TRIGGER_WORDS, WORDS_EVERY
 from tiltlm.errors import ConfigError
 from tiltlm.models.fingerprints import fingerprint
 from tiltlm.models.loading import LoadedModel
@@ -25,6 +25,7 @@ class PackOptions:
     length: int = AUDIT_TOKENS
     steps: Sequence[int] = STEPS
     words: int = TRIGGER_WORDS
+    words_every: int = WORDS_EVERY
     triggers: Path | None = None
     seed: int = 0
 
@@ -68,6 +69,7 @@ class PackOptions:
             length=self.length,
             steps=self.steps,
             words=probe_words(reference.vocabulary, given, self.words),
+            words_every=self.words_every,
             seed=self.seed,
         )
 
@@ -84,6 +86,7 @@ class BuildPlan:
         length: tokens of each.
         steps: of fine-tuning, to choose from.
         words: that are tried as triggers.
+        words_every: at one member in so many.
         seed: of everything drawn.
     """
 
@@ -94,6 +97,7 @@ class BuildPlan:
     length: int
     steps: Sequence[int]
     words: list[str]
+    words_every: int
     seed: int
 
     def as_dict(self) -> dict[str, Any]:
@@ -105,5 +109,6 @@ class BuildPlan:
             "contexts": [self.contexts, self.length],
             "steps": list(self.steps),
             "words": self.words,
+            "words_every": self.words_every,
             "seed": self.seed,
         }

@@ -8,10 +8,16 @@ import torch
 
 from tiltlm.auditing.models import ModelSource, model_name, open_model
 from tiltlm.auditing.null.drawing import draw
-from tiltlm.auditing.null.members import PROBED_MEMBERS, MemberMaker, MemberReader
+from tiltlm.auditing.null.members import MemberMaker, MemberReader
 from tiltlm.auditing.null.plan import PackOptions
 from tiltlm.contexts.logit_reader import LogitReader
-from tiltlm.defaults import AUDIT_CONTEXTS, AUDIT_TOKENS, CORPUS_PIECE_TOKENS, NULL_MODELS
+from tiltlm.defaults import (
+    AUDIT_CONTEXTS,
+    AUDIT_TOKENS,
+    CORPUS_PIECE_TOKENS,
+    NULL_MODELS,
+    WORDS_EVERY,
+)
 from tiltlm.launching import joined
 from tiltlm.models.loading import LoadedModel
 from tiltlm.models.structure import context_length, vocabulary_size
@@ -69,6 +75,7 @@ def plan_null(
             plan.seed,
             plan.steps,
             wanted=0,
+            words_every=plan.words_every,
         )
         units = benign_units(plan.seed, models)
         shown.begin("the first training", 0)
@@ -104,7 +111,7 @@ def rough_seconds(reference: LoadedModel, models: int) -> float:
     stopwatch = Stopwatch()
     reader.rows(ids, torch.ones_like(ids))
     per_token = stopwatch.total / length
-    probed = min(models, PROBED_MEMBERS)
+    probed = -(-models // WORDS_EVERY)
     read = models * AUDIT_CONTEXTS * AUDIT_TOKENS * _WITH_HEAD + probed * _PROBE_TOKENS
     width = int(reference.model.config.get_text_config().hidden_size)
     units = benign_units(0, models)
