@@ -325,6 +325,10 @@ def test_a_tilted_model_is_named_and_its_reference_is_not(pack, suspect, tmp_pat
     assert np.mean([token.strength_nats for token in first.evidence]) == pytest.approx(1, abs=0.1)
     assert len(first.contexts) == 3
     assert record.score > max(record.null_scores)
+    # Of later findings a small p says less.
+    assert ["taken out" in f.p_means for f in record.findings] == [
+        number > 0 for number in range(len(record.findings))
+    ]
     assert "Evidence" in (tmp_path / "out" / "audit.html").read_text()
     assert json.loads((tmp_path / "out" / "result.json").read_text())["access"] == "logprobs"
     same = audit_logprobs(reference, reference, null=null, fpr=0.05)
@@ -337,6 +341,7 @@ def test_without_a_pack_it_is_uncalibrated(pack, suspect):
     assert record.verdict == "uncalibrated"
     first = record.findings[0]
     assert (first.p_shifted, first.p_planted, first.planted, first.context_spread) == (None,) * 4
+    assert first.p_means == ""
     assert right(record)
 
 

@@ -98,7 +98,7 @@ def finding_records(
                 p_planted=finding.p_planted,
                 planted=None if finding.p_planted is None else finding.is_planted(fpr),
                 context_spread=None if likeness is None else likeness.context_spread,
-                p_means=_LATER_P if records else _FIRST_P,
+                p_means="" if finding.p_shifted is None else _LATER_P if records else _FIRST_P,
                 evidence=evidence,
                 contexts=context_evidence(
                     auditor, log_ratios, finding, context_numbers, contexts, reference
