@@ -154,9 +154,7 @@ class LogitsAccess(Access[LogitsReading, LogitsJudgement, AuditRecord]):
             findings=auditor.find(change, fpr),
             triggers=triggers,
             score=max([auditor.best(change).score, *(t.score for t in triggers)]),
-            token_shifts=largest_token_shifts(
-                filter_, residual, case.pack.shifts.double().numpy()
-            ),
+            token_shifts=largest_token_shifts(filter_, residual, case.pack.shifts.double().numpy()),
             residual=residual,
         )
 
