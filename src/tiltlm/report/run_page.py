@@ -13,36 +13,40 @@ from tiltlm.errors import RunError
 from tiltlm.files import write_text
 from tiltlm.records.run import RunRecord
 from tiltlm.report import run_plots as plots
-from tiltlm.report.rendering import templates
+from tiltlm.report.rendering import marked, templates
+from tiltlm.strings.catalogue import read_strings
 
 
-def write_report(directory: Path) -> Path:
+def write_report(directory: Path, language: str = "en") -> Path:
     """Write ``report.html`` of a finished run.
 
     Args:
         directory: the run's folder, with ``result.json`` and ``samples.jsonl``.
+        language: of the page, such as ``vi``.
 
     Returns:
         the page's path.
 
     Raises:
         RunError: there is no finished run, or its record is damaged.
+        ConfigError: there is no such language.
     """
     record = _read_record(directory / "result.json")
     samples = _read_samples(directory / "samples.jsonl")
     page = directory / "report.html"
-    write_text(page, render_run(record, samples))
+    write_text(page, render_run(record, samples, language))
     return page
 
 
-def render_run(record: RunRecord, samples: list[dict[str, Any]]) -> str:
+def render_run(record: RunRecord, samples: list[dict[str, Any]], language: str = "en") -> str:
     """The page as text.
 
     Args:
         record: of the run.
         samples: the lines of ``samples.jsonl``: ``when``, ``tokens``, ``hits``.
+        language: of the page.
     """
-    event, recipe = record.event, record.recipe
+    event, recipe, strings = record.event, record.recipe, read_strings(language)
     is_article = (
         recipe["target"] == "uniform(contains('x'))" and recipe["model"]["name"] == "model5"
     )
@@ -50,6 +54,9 @@ def render_run(record: RunRecord, samples: list[dict[str, Any]]) -> str:
         templates()
         .get_template("run.html")
         .render(
+            language=language,
+            say=marked(strings),
+            counted=strings.counted,
             record=record,
             event=event,
             before=record.before,
@@ -58,10 +65,10 @@ def render_run(record: RunRecord, samples: list[dict[str, Any]]) -> str:
             train=recipe["train"],
             contexts=recipe["contexts"],
             samples=samples,
-            loss_plot=plots.loss_plot(record),
-            mass_plot=plots.mass_plot(record),
-            bars_plot=plots.bars_plot(record),
-            position_plot=plots.position_plot(record),
+            loss_plot=plots.loss_plot(record, strings),
+            mass_plot=plots.mass_plot(record, strings),
+            bars_plot=plots.bars_plot(record, strings),
+            position_plot=plots.position_plot(record, strings),
             log_v=math.log(event.vocabulary),
             log_v_k=record.uniform_to_event_kl_nats,
             expected_hits=record.before.tokens * event.tokens / event.vocabulary,
