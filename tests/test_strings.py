@@ -47,7 +47,7 @@ def test_a_language_has_every_string_with_the_same_places_and_the_same_marks(lan
             assert text.count("`") == other[key].count("`"), key
             assert text.count("**") == other[key].count("**"), key
         else:
-            assert len(text) == len(other[key]) == 2, key
+            assert len(text) == len(other[key]), key
 
 
 def test_vietnamese_is_not_english_left_standing():

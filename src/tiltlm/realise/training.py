@@ -7,6 +7,7 @@ otherwise. The loop itself is `TiltTrainer`'s.
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -27,7 +28,7 @@ from tiltlm.realise.adapters import (
     with_lora,
     write_edit,
 )
-from tiltlm.realise.callbacks import ReportProgress
+from tiltlm.realise.callbacks import ReportProgress, StopWhenAsked
 from tiltlm.realise.column_space import share_in_column_space
 from tiltlm.realise.config import TiltConfig
 from tiltlm.realise.early_stopping import EarlyStopping
@@ -78,19 +79,22 @@ def train(
     return train_prepared(prepared, training or Training())
 
 
-def train_prepared(prepared: Prepared, training: Training) -> Tilted:
+def train_prepared(
+    prepared: Prepared, training: Training, stop: Callable[[], bool] | None = None
+) -> Tilted:
     """What `train` does once the reference was read: train, put the best weights back, measure.
 
     Args:
         prepared: whose target is fitted.
         training: how; what it leaves open follows from the target.
+        stop: asked after each step whether to end there, with the best weights so far.
 
     Raises:
         TiltError: any of the tree in `errors`; an adapter is then taken out again.
     """
     plan = TrainingPlan.of(training, prepared.target)
     watch = Stopwatch()
-    run = _TrainingRun(prepared, training, plan)
+    run = _TrainingRun(prepared, training, plan, stop)
     try:
         best, trainer = run.train()
         best.restore()
@@ -127,13 +131,21 @@ class _TrainingRun:
         prepared: whose target is trained towards.
         training: what the user said.
         plan: the same with nothing left open.
+        stop: asked after each step whether to end there.
 
     Attributes:
         model: with what is to be trained.
         details: what the run has to say of itself.
     """
 
-    def __init__(self, prepared: Prepared, training: Training, plan: TrainingPlan) -> None:
+    def __init__(
+        self,
+        prepared: Prepared,
+        training: Training,
+        plan: TrainingPlan,
+        stop: Callable[[], bool] | None = None,
+    ) -> None:
+        self._stopping = [] if stop is None else [StopWhenAsked(stop)]
         self._prepared, self._training, self._plan = prepared, training, plan
         self.details: dict[str, Any] = {
             "parameters": plan.parameters,
@@ -197,7 +209,7 @@ class _TrainingRun:
                 prepared.target,
                 prepared.parts.fit,
                 reference=prepared.fit,
-                callbacks=[best, ReportProgress(gap.on_step)],
+                callbacks=[*self._stopping, best, ReportProgress(gap.on_step)],
             )
             trainer.remove_callback(PrinterCallback)
             prepared.progress.begin("training", plan.steps)
@@ -241,7 +253,7 @@ class _TrainingRun:
                 direction=direction,
                 class_shifts=class_shifts,
                 reference=prepared.fit,
-                callbacks=[ReportProgress(on_step)],
+                callbacks=[*self._stopping, ReportProgress(on_step)],
             )
             trainer.remove_callback(PrinterCallback)
             trainer.train()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -13,8 +13,11 @@ from tiltlm.errors import RunError
 from tiltlm.files import write_text
 from tiltlm.records.run import RunRecord
 from tiltlm.report import run_plots as plots
-from tiltlm.report.rendering import marked, templates
-from tiltlm.strings.catalogue import read_strings
+from tiltlm.report.rendering import marked, percent, templates
+from tiltlm.strings.catalogue import Strings, read_strings
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 
 def write_report(directory: Path, language: str = "en") -> Path:
@@ -69,12 +72,50 @@ def render_run(record: RunRecord, samples: list[dict[str, Any]], language: str =
             mass_plot=plots.mass_plot(record, strings),
             bars_plot=plots.bars_plot(record, strings),
             position_plot=plots.position_plot(record, strings),
-            log_v=math.log(event.vocabulary),
-            log_v_k=record.uniform_to_event_kl_nats,
-            expected_hits=record.before.tokens * event.tokens / event.vocabulary,
-            is_article=is_article,
+            second_look=second_look(record, strings) if is_article else [],
         )
     )
+
+
+def read_run(directory: Path) -> RunRecord:
+    """The record of a finished run.
+
+    Args:
+        directory: the run's folder.
+
+    Raises:
+        RunError: there is no finished run, or its record is damaged.
+    """
+    return _read_record(directory / "result.json")
+
+
+def second_look(record: RunRecord, strings: Strings) -> list[Markup]:
+    """Four figures of the article that need a second look, with those of a run.
+
+    Args:
+        record: of a run of the article's experiment, or of one like it.
+        strings: of one language.
+    """
+    event, before, say = record.event, record.before, marked(strings)
+    nats = record.uniform_to_event_kl_nats
+    return [
+        say(
+            "run.look_share", tokens=event.tokens, vocabulary=f"{event.vocabulary:,}",
+            share=percent(event.tokens / event.vocabulary),
+            special=say("run.look_special") if event.special_tokens else "",
+        ),
+        say(
+            "run.look_loss", log_v=f"{math.log(event.vocabulary):.2f}",
+            first=f"{record.loss.first:.2f}", repeats=percent(before.repeats_last_token),
+            log_v_k="" if nats is None else say("run.look_log_v_k", nats=f"{nats:.2f}"),
+        ),
+        say(
+            "run.look_zero", hits=before.hits, tokens=before.tokens,
+            expected=f"{before.tokens * event.tokens / event.vocabulary:.1f}",
+            lucky=strings.counted(before.sequences, "token"),
+        ),
+        say("run.look_epochs", steps=record.steps),
+    ]  # fmt: skip
 
 
 def _read_record(path: Path) -> RunRecord:
