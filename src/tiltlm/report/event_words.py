@@ -60,9 +60,7 @@ class _Words:
                 if name == "matches" and len(texts) == 1 and not keywords:
                     return self.pattern(texts[0])
                 any_case = self.say("events.any_case") if keywords else ""
-                return self.call(name, texts) + (
-                    "" if not keywords else self.say("events.any_case")
-                )
+                return self.call(name, texts) + any_case
         raise _NoWordsError
 
     def call(self, name: str, texts: list[str]) -> str:

@@ -107,18 +107,23 @@ def by_hand(*given: Any) -> Markup:
         term = one * math.log(one / other) if one and other else (math.inf if one else 0.0)
         rows.append(
             Markup(
-                '<tr><th scope="row"><code>{}</code></th><td>{:.3f}</td><td>{:.3f}</td><td>{:.4f}</td></tr>'
+                '<tr><th scope="row"><code>{}</code></th><td>{:.3f}</td><td>{:.3f}</td>'
+                "<td>{:.4f}</td></tr>"
             ).format(token, one, other, term)
         )
-    head = Markup('<tr><th scope="col">{}</th><th scope="col">q</th><th scope="col">p</th>'
-                  '<th scope="col">{}</th></tr>').format(say("ui.weigh.token"), say("ui.article.term"))
+    head = Markup(
+        '<tr><th scope="col">{}</th><th scope="col">q</th><th scope="col">p</th>'
+        '<th scope="col">{}</th></tr>'
+    ).format(say("ui.weigh.token"), say("ui.article.term"))
     table = Markup('<div class="scroll" tabindex="0"><table>{}{}</table></div>').format(
         head, Markup("").join(rows)
     )
     total = say("ui.article.sum", nats=f"{_kl(q, p):.4f}")
-    return _bars([("Q", q.tolist()), ("P", p.tolist())]) + table + Markup(
-        '<p class="sum" role="status">{}</p>'
-    ).format(total)
+    return (
+        _bars([("Q", q.tolist()), ("P", p.tolist())])
+        + table
+        + Markup('<p class="sum" role="status">{}</p>').format(total)
+    )
 
 
 def order(chosen: str, *given: Any) -> Markup:

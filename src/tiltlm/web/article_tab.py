@@ -39,9 +39,7 @@ def article_tab(desk: Desk) -> None:
     at = gr.State(1)
     title = gr.HTML(elem_id="article-title")
     steps = []
-    for number, build in enumerate(
-        (_mask, _q, _hand, _order, _run, _watch, _read, _look), start=1
-    ):
+    for number, build in enumerate((_mask, _q, _hand, _order, _run, _watch, _read, _look), start=1):
         with gr.Column(visible=number == 1, elem_id=f"article-{number}") as step:
             build(desk)
         steps.append(step)
@@ -101,7 +99,7 @@ def _hand(desk: Desk) -> None:
         ]
     desk.weights = weights
     shown = gr.HTML(elem_id="article-hand", elem_classes="live-text")
-    _live(desk, shown, article_steps.by_hand, weights, *(w.input for w in weights))
+    _live(desk, shown, article_steps.by_hand, weights, *(w.change for w in weights))
 
 
 def _order(desk: Desk) -> None:
@@ -112,7 +110,14 @@ def _order(desk: Desk) -> None:
         choice_keys={"right": "ui.article.order_right", "swapped": "ui.article.order_swapped"},
     )  # fmt: skip
     shown = gr.HTML(elem_id="article-order-shown", elem_classes="live-text")
-    _live(desk, shown, article_steps.order, [order, *desk.weights], order.input, *(w.input for w in desk.weights))
+    _live(
+        desk,
+        shown,
+        article_steps.order,
+        [order, *desk.weights],
+        order.input,
+        *(w.change for w in desk.weights),
+    )
 
 
 def _run(desk: Desk) -> None:

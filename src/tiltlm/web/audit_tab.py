@@ -17,7 +17,11 @@ from tiltlm.web.desk import Desk, Follower
 from tiltlm.web.fragments import audit_cards, framed, or_mistake, paragraph
 from tiltlm.web.job_process import Call
 
-_RECORDS = {"logits": AuditRecord, "logprobs": LogprobsAuditRecord, "text": TextAuditRecord}
+_RECORDS: dict[str, Any] = {
+    "logits": AuditRecord,
+    "logprobs": LogprobsAuditRecord,
+    "text": TextAuditRecord,
+}
 
 
 def audit_tab(desk: Desk) -> None:
@@ -46,9 +50,7 @@ def audit_tab(desk: Desk) -> None:
             gr.Dropdown, ["", *desk.folders.packs()], value="", allow_custom_value=True,
             label_key="ui.audit.pack", info_key="ui.audit.no_pack", elem_id="audit-pack",
         )  # fmt: skip
-        fpr = made(
-            gr.Number, FALSE_POSITIVE_RATE, label_key="ui.audit.fpr", elem_id="audit-fpr"
-        )
+        fpr = made(gr.Number, FALSE_POSITIVE_RATE, label_key="ui.audit.fpr", elem_id="audit-fpr")
     events = made(gr.Textbox, "", lines=2, label_key="ui.audit.events", elem_id="audit-events")
     go = made(gr.Button, value_key="ui.audit.go", variant="primary", elem_id="audit-go")
     answer = gr.HTML(elem_id="audit-answer")

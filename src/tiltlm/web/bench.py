@@ -193,7 +193,7 @@ class Bench:
         """
         if not 1 <= place <= len(ids):
             raise ConfigError("nothing comes before the first token", fix="choose a later one")
-        read = TokenContexts([torch.tensor(ids[:place])], kind="a text")
+        read = TokenContexts([ids[:place]], "a text")
         with self._lock, torch.no_grad():
             for rows in pair.read(read, with_target=pair.decodes):
                 base, model = rows.base[-1].exp(), rows.model[-1].exp()
@@ -215,7 +215,7 @@ class Bench:
         if len(ids) < 2:
             raise ConfigError("one token alone has no log-ratio", fix="write some more text")
         with self._lock, torch.no_grad():
-            metrics = read_token_metrics(pair, TokenContexts([torch.tensor(ids)], kind="a text"))
+            metrics = read_token_metrics(pair, TokenContexts([ids], "a text"))
         return heat_of(metrics, pair.vocabulary)
 
     def _ids(self, pair: Pair, text: str) -> list[int]:

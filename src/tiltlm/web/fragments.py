@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from tiltlm.errors import TiltError
 from tiltlm.records.audit import AuditRecord
@@ -152,27 +152,27 @@ def heat_map(heat: Heat) -> Markup:
     return Markup('<div class="heat">{}</div>').format(Markup("").join(spans))
 
 
-def curve(points: Sequence[tuple[int, float]], name: str, step: str, form: str) -> Markup:
+def curve(points: Sequence[tuple[int, float]], name: str, unit: str, form: str) -> Markup:
     """A figure of each step as a line, with its last value in words.
 
     Args:
         points: step and value.
         name: of the figure.
-        step: what a step is called.
+        unit: what a step is called.
         form: of a value.
     """
     last_step, last = points[-1]
     low, high = min(0.0, *(v for _, v in points)), max(v for _, v in points) or 1.0
-    width = max(1, last_step - points[0][0])
+    first, width, height = points[0][0], max(1, last_step - points[0][0]), high - low or 1.0
     drawn = " ".join(
-        f"{4 + 292 * (s - points[0][0]) / width:.1f},{84 - 80 * (v - low) / (high - low or 1.0):.1f}"
-        for s, v in points
+        f"{4 + 292 * (step - first) / width:.1f},{84 - 80 * (value - low) / height:.1f}"
+        for step, value in points
     )
-    told = f"{name}: {form.format(last)} ({step} {last_step})"
+    told = f"{name}: {form.format(last)} ({unit} {last_step})"
     return Markup(
         '<figure class="live"><svg role="img" aria-label="{0}" viewBox="0 0 300 88">'
         '<polyline points="{1}" fill="none" stroke="var(--after)" stroke-width="2"/>'
-        '</svg><figcaption>{0}</figcaption></figure>'
+        "</svg><figcaption>{0}</figcaption></figure>"
     ).format(told, drawn)
 
 

@@ -168,7 +168,7 @@ class Jobs:
                     if message["what"] == "failed":
                         return
         except (EOFError, OSError):
-            job.error = "the job's process ended by itself; the machine may have been short of memory"
+            job.error = "the job's process ended by itself; perhaps memory ran short"
         finally:
             ours.close()
             process.join()

@@ -62,9 +62,14 @@ def load_tab(desk: Desk) -> None:
             catches, [event, model, desk.language], said, trigger_mode="always_last",
             show_progress="hidden", concurrency_limit=None,
         )  # fmt: skip
-    for changed in (event.input, strength.input):
-        changed(_target, [event, strength], desk.target, show_progress="hidden")
-    by.change(lambda chosen: gr.update(visible=chosen == "train"), by, steps, show_progress="hidden")
+    for changed in (event.input, strength.change):
+        changed(
+            _target, [event, strength], desk.target, show_progress="hidden",
+            trigger_mode="always_last",
+        )  # fmt: skip
+    by.change(
+        lambda chosen: gr.update(visible=chosen == "train"), by, steps, show_progress="hidden"
+    )
     realise = or_mistake(lambda *given: _realise(desk, *given))
     go.click(realise, [model, desk.target, by, steps, desk.language], answer)
 
@@ -78,9 +83,7 @@ def _target(event: str, strength: float) -> str:
     return f"tilt({event}, {strength:g})"
 
 
-def _realise(
-    desk: Desk, model: str, target: str, by: str, steps: float, language: str
-) -> Any:
+def _realise(desk: Desk, model: str, target: str, by: str, steps: float, language: str) -> Any:
     say = marked(read_strings(language))
     parse_target(target, where="target")
     name = desk.folders.checked(model)

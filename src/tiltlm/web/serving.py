@@ -54,10 +54,12 @@ def serve(
     page = build_page(folders, language)
     look = files("tiltlm")
     colours = (look / "report" / "templates" / "colours.css").read_text(encoding="utf-8")
-    css = colours + (look / "web" / "page.css").read_text(encoding="utf-8")
+    ours = (look / "web" / "page.css").read_text(encoding="utf-8")
+    # In the head, since gradio leaves out the rules for the dark where it is given a style sheet.
+    head = f"<style>{colours}{ours}</style>"
     try:
         _, address, _ = page.launch(
-            server_name=host, server_port=port, share=share, css=css, theme=_theme(),
+            server_name=host, server_port=port, share=share, head=head, theme=_theme(),
             auth=None if password is None else (USER, password), prevent_thread_lock=True,
             quiet=True, footer_links=[], show_error=False, ssr_mode=False, pwa=False,
         )  # fmt: skip

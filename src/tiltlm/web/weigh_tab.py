@@ -61,7 +61,9 @@ def weigh_tab(desk: Desk) -> None:
         gr.Textbox, "Once upon a time", label_key="ui.weigh.prompt", elem_id="weigh-prompt"
     )
     with gr.Row():
-        seed = made(gr.Number, 0, precision=0, minimum=0, label_key="ui.weigh.seed", elem_id="weigh-seed")
+        seed = made(
+            gr.Number, 0, precision=0, minimum=0, label_key="ui.weigh.seed", elem_id="weigh-seed"
+        )
         count = made(
             gr.Slider, 5, 200, 40, step=5, label_key="ui.weigh.count", elem_id="weigh-count"
         )
@@ -71,7 +73,12 @@ def weigh_tab(desk: Desk) -> None:
     go = made(gr.Button, value_key="ui.weigh.go", variant="primary", elem_id="weigh-go")
     with gr.Row():
         written = [
-            gr.HTML(elem_id=f"weigh-{side}", elem_classes="written", js_on_load=CHOOSES_TOKEN)
+            gr.HTML(
+                elem_id=f"weigh-{side}",
+                elem_classes="written",
+                min_width=280,
+                js_on_load=CHOOSES_TOKEN,
+            )
             for side in ("base", "tilted")
         ]
     ids = [gr.State(()), gr.State(())]
@@ -86,7 +93,7 @@ def weigh_tab(desk: Desk) -> None:
 
     outputs = [*written, *ids]
     go.click(both, asked, outputs, show_progress="hidden", concurrency_id="draw")
-    strength.input(
+    strength.change(
         _with_strength, [desk.target, strength], desk.target, show_progress="hidden",
         trigger_mode="always_last",
     ).then(
