@@ -80,7 +80,7 @@ def solve_divergence(
         divergence: as of `TiltConfig`.
         steps: at most.
         patience: steps without a new best after which to stop.
-        on_step: told of each.
+        on_step: told of each; may raise ``StopIteration`` to end there.
         device: that computes; None for the processor.
     """
     problem = _Problem(fit, edit.penalties, scale, divergence, device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -32,7 +33,11 @@ def can_be_solved(prepared: Prepared, plan: TrainingPlan) -> bool:
 
 
 def train_head(
-    prepared: Prepared, training: Training, plan: TrainingPlan, details: dict[str, Any]
+    prepared: Prepared,
+    training: Training,
+    plan: TrainingPlan,
+    details: dict[str, Any],
+    stop: Callable[[], bool] | None = None,
 ) -> Tilted:
     """Solve for the edit of the head with the least divergence, put it in, and measure.
 
@@ -41,6 +46,7 @@ def train_head(
         training: what a user said.
         plan: the same with nothing left open.
         details: what is known of the target before.
+        stop: asked after each step whether to end there.
 
     Returns:
         what was realised; the base itself where the interval of the gap closed, on contexts that
@@ -52,7 +58,7 @@ def train_head(
     tune = Reference(prepared.loaded.model, prepared.parts.tune, head=prepared.fit.head)
     fitted = ClassTargets.of(prepared.target, prepared.fit, classes)
     edit = edit_for(fitted, classes, prepared.fit)
-    solved = _solve(prepared, training, plan, edit, fitted, tune)
+    solved = _solve(prepared, training, plan, edit, fitted, tune, stop or (lambda: False))
     adapted = as_adapter(prepared.loaded.model, solved.edit)
     try:
         details = details | _details(plan, edit, solved)
@@ -75,6 +81,7 @@ def _solve(
     edit: HeadEdit,
     fitted: ClassTargets,
     tune: Reference,
+    stop: Callable[[], bool],
 ) -> Solved:
     """Go on from the edit, and tell of each step."""
     prepared.progress.begin("training", plan.steps)
@@ -82,6 +89,8 @@ def _solve(
     def on_step(step: int, objective: float, gap: float) -> None:
         text = f"loss {objective:.4f}, gap closed {gap:.3f}"
         prepared.progress.advance(step, text)
+        if stop():
+            raise StopIteration
 
     return solve_divergence(
         edit,

@@ -8,6 +8,7 @@ as such (`head_training`); else the loop is `TiltTrainer`'s.
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -28,7 +29,7 @@ from tiltlm.realise.adapters import (
     with_lora,
     write_edit,
 )
-from tiltlm.realise.callbacks import ReportProgress
+from tiltlm.realise.callbacks import ReportProgress, StopWhenAsked
 from tiltlm.realise.column_space import share_in_column_space
 from tiltlm.realise.config import TiltConfig
 from tiltlm.realise.early_stopping import EarlyStopping
@@ -80,12 +81,15 @@ def train(
     return train_prepared(prepared, training or Training())
 
 
-def train_prepared(prepared: Prepared, training: Training) -> Tilted:
+def train_prepared(
+    prepared: Prepared, training: Training, stop: Callable[[], bool] | None = None
+) -> Tilted:
     """What `train` does once the reference was read: train, put the best weights back, measure.
 
     Args:
         prepared: whose target is fitted.
         training: how; what it leaves open follows from the target.
+        stop: asked after each step whether to end there, with the best weights so far.
 
     Raises:
         TiltError: any of the tree in `errors`; an adapter is then taken out again.
@@ -93,9 +97,9 @@ def train_prepared(prepared: Prepared, training: Training) -> Tilted:
     plan = TrainingPlan.of(training, prepared.target)
     details = _column_space_details(prepared, plan.parameters)
     if can_be_solved(prepared, plan):
-        return train_head(prepared, training, plan, details)
+        return train_head(prepared, training, plan, details, stop)
     watch = Stopwatch()
-    run = _TrainingRun(prepared, training, plan, details)
+    run = _TrainingRun(prepared, training, plan, details, stop)
     try:
         best, trainer = run.train()
         best.restore()
@@ -133,6 +137,7 @@ class _TrainingRun:
         training: what the user said.
         plan: the same with nothing left open.
         details: what is known of the target before.
+        stop: asked after each step whether to end there.
 
     Attributes:
         model: with what is to be trained.
@@ -145,7 +150,9 @@ class _TrainingRun:
         training: Training,
         plan: TrainingPlan,
         details: dict[str, Any],
+        stop: Callable[[], bool] | None,
     ) -> None:
+        self._stopping = [] if stop is None else [StopWhenAsked(stop)]
         self._prepared, self._training, self._plan = prepared, training, plan
         self.details: dict[str, Any] = {
             "parameters": plan.parameters,
@@ -209,7 +216,7 @@ class _TrainingRun:
                 prepared.target,
                 prepared.parts.fit,
                 reference=prepared.fit,
-                callbacks=[best, ReportProgress(gap.on_step)],
+                callbacks=[*self._stopping, best, ReportProgress(gap.on_step)],
             )
             trainer.remove_callback(PrinterCallback)
             prepared.progress.begin("training", plan.steps)
@@ -253,7 +260,7 @@ class _TrainingRun:
                 direction=direction,
                 class_shifts=class_shifts,
                 reference=prepared.fit,
-                callbacks=[ReportProgress(on_step)],
+                callbacks=[*self._stopping, ReportProgress(on_step)],
             )
             trainer.remove_callback(PrinterCallback)
             trainer.train()

@@ -8,6 +8,7 @@ run_plots      figures of a run
 measure_plots  figures of a measurement
 audit_plots    figures of an audit
 plot_style     what all figures share: colours, style, SVG text
+event_words    classes of tokens in words
 rendering      the templates of the pages and their filters
 wording        numbers with their nouns
 
