@@ -11,6 +11,7 @@ sweep             `tiltlm sweep`
 audit             `tiltlm audit`, `tiltlm audit plan`
 null              `tiltlm null build`, `show`, `push`
 info              `tiltlm info`
+label             `tiltlm label show`, `verify`, `sign`, `key`; `tiltlm push`
 options           options that several commands share
 placement         --device, --dtype and the like, of every command that loads a model
 console           where text is printed as it is, whatever it holds
@@ -21,6 +22,7 @@ printing_info     what info prints
 printing_measure  what measure and sweep print
 printing_audit    what audit prints
 printing_null     what null prints
+printing_label    what label and push print
 
 The program is `tiltlm.cli.main.main`. `tiltlm --help` imports neither torch nor transformers,
 matplotlib or scipy.

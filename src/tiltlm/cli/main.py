@@ -17,6 +17,7 @@ import typer
 from tiltlm.cli.audit import audit_app
 from tiltlm.cli.info import info
 from tiltlm.cli.interrupts import Commands, cut_short, exit_code, listening, unfinished
+from tiltlm.cli.label import label_app, push
 from tiltlm.cli.measure import measure
 from tiltlm.cli.null import null_app
 from tiltlm.cli.run import demo, recipes_app, report, run
@@ -39,12 +40,13 @@ app = typer.Typer(
 )
 """All commands."""
 
-for _command in (demo, run, report, tilt, measure, sweep, sample, tokens, ui, info):
+for _command in (demo, run, report, tilt, measure, sweep, sample, tokens, push, ui, info):
     app.command()(_command)
 
 app.add_typer(recipes_app, name="recipes")
 app.add_typer(audit_app, name="audit")
 app.add_typer(null_app, name="null")
+app.add_typer(label_app, name="label")
 
 
 SHARED = ("null", "sweep")

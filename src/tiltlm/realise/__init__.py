@@ -28,6 +28,7 @@ callbacks           progress, and Ctrl-C
 held_out            measuring what came of a realisation
 result              `Tilted`: the model, its figures, and how it is saved
 merging             an adapter merged, and a tilt kept through the rounding of weights
+labelling           the steps that it adds to the label's chain
 saving              writing the folder
 opening             opening it again, ready to be sampled from
 

@@ -14,6 +14,7 @@ audit    ``result.json`` of ``tiltlm audit`` by logits
 audit_logprobs  the same by log-probabilities
 audit_text  the same by text
 null     what ``tiltlm null`` says of packs
+label    what ``tiltlm label`` and ``tiltlm push`` say
 claim    the part of it that a suspect's own label says
 """
 
@@ -35,6 +36,13 @@ from tiltlm.records.audit_logprobs import LogprobsAuditRecord, LogprobsFindingRe
 from tiltlm.records.audit_text import TextAuditRecord, TextFindingRecord
 from tiltlm.records.base import Estimate, Interval, Record
 from tiltlm.records.claim import ClaimedEvent, ClaimRecord
+from tiltlm.records.label import (
+    FaultRecord,
+    LabelRecord,
+    PushedRecord,
+    SignedRecord,
+    StepRecord,
+)
 from tiltlm.records.measure import (
     Bucket,
     Comparison,
@@ -74,11 +82,13 @@ __all__ = [
     "EventDetailRecord",
     "EventMassRecord",
     "EventRecord",
+    "FaultRecord",
     "FidelityRecord",
     "FindingRecord",
     "Heat",
     "Histogram",
     "Interval",
+    "LabelRecord",
     "LogprobsAuditRecord",
     "LogprobsFindingRecord",
     "LossRecord",
@@ -92,13 +102,16 @@ __all__ = [
     "NullRecord",
     "NullShown",
     "Plan",
+    "PushedRecord",
     "Record",
     "RunRecord",
     "SecondsRecord",
     "SeenToken",
     "ShiftedContext",
     "ShiftedToken",
+    "SignedRecord",
     "StateRecord",
+    "StepRecord",
     "Survival",
     "SweepPoint",
     "SweepRecord",
