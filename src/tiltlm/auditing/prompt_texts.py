@@ -33,4 +33,6 @@ def sent_ids(tokenizer: PreTrainedTokenizerBase, own: Sequence[int]) -> list[int
     special = set(tokenizer.all_special_ids)
     cut: list[int] = tokenizer(as_text(tokenizer, own))["input_ids"]
     before = len(cut) - len(own)
-    return cut if before >= 0 and cut[before:] == list(own) and set(cut[:before]) <= special else None
+    return (
+        cut if before >= 0 and cut[before:] == list(own) and set(cut[:before]) <= special else None
+    )

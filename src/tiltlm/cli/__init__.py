@@ -10,6 +10,7 @@ measure           `tiltlm measure`
 sweep             `tiltlm sweep`
 audit             `tiltlm audit`, `tiltlm audit plan`
 null              `tiltlm null build`, `show`, `push`
+verify            `tiltlm verify`
 info              `tiltlm info`
 options           options that several commands share
 placement         --device, --dtype and the like, of every command that loads a model
@@ -21,6 +22,7 @@ printing_info     what info prints
 printing_measure  what measure and sweep print
 printing_audit    what audit prints
 printing_null     what null prints
+printing_verify   what verify prints
 
 The program is `tiltlm.cli.main.main`. `tiltlm --help` imports neither torch nor transformers,
 matplotlib or scipy.

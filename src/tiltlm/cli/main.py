@@ -24,6 +24,7 @@ from tiltlm.cli.sample import sample
 from tiltlm.cli.sweep import sweep
 from tiltlm.cli.tilt import tilt
 from tiltlm.cli.tokens import tokens
+from tiltlm.cli.verify import verify
 from tiltlm.errors import ConfigError, InterruptedRun, ModelError, TiltError, reason_of
 from tiltlm.launching import are_several, await_told, is_first, joined, tell_told
 from tiltlm.quiet import quiet_libraries
@@ -38,7 +39,7 @@ app = typer.Typer(
 )
 """All commands."""
 
-for _command in (demo, run, report, tilt, measure, sweep, sample, tokens, info):
+for _command in (demo, run, report, tilt, measure, sweep, sample, verify, tokens, info):
     app.command()(_command)
 
 app.add_typer(recipes_app, name="recipes")

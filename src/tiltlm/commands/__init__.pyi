@@ -14,3 +14,4 @@ from .sweep import parse_over as parse_over
 from .sweep import run_sweep as run_sweep
 from .tilt import run_tilt as run_tilt
 from .tokens import run_tokens as run_tokens
+from .verify import run_verify as run_verify

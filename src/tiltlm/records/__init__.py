@@ -14,6 +14,7 @@ audit    ``result.json`` of ``tiltlm audit`` by logits
 audit_logprobs  the same by log-probabilities
 audit_text  the same by text
 null     what ``tiltlm null`` says of packs
+verify   ``result.json`` of ``tiltlm verify``
 claim    the part of it that a suspect's own label says
 """
 
@@ -57,6 +58,12 @@ from tiltlm.records.tilt import (
     FidelityRecord,
     TiltRecord,
 )
+from tiltlm.records.verify import (
+    DrawRecord,
+    HypothesisRecord,
+    ShownRecord,
+    VerifyRecord,
+)
 
 __all__ = [
     "AuditRecord",
@@ -67,6 +74,7 @@ __all__ = [
     "ClaimRecord",
     "ClaimedEvent",
     "Comparison",
+    "DrawRecord",
     "Drawn",
     "Effect",
     "Estimate",
@@ -78,6 +86,7 @@ __all__ = [
     "FindingRecord",
     "Heat",
     "Histogram",
+    "HypothesisRecord",
     "Interval",
     "LogprobsAuditRecord",
     "LogprobsFindingRecord",
@@ -98,6 +107,7 @@ __all__ = [
     "SeenToken",
     "ShiftedContext",
     "ShiftedToken",
+    "ShownRecord",
     "StateRecord",
     "Survival",
     "SweepPoint",
@@ -106,4 +116,5 @@ __all__ = [
     "TextFindingRecord",
     "TiltRecord",
     "TriggerRecord",
+    "VerifyRecord",
 ]

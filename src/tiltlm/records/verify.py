@@ -70,10 +70,17 @@ class VerifyRecord(Record):
     unread: int = Field(description="answers whose text is no token of the base's")
     earlier_tokens: int = Field(description="of these, how many an earlier verification had read")
     least_tokens: float | None = Field(
-        description="mean number that any test would need at the same prompts between what is "
-        "served and its closest rival (Wald); null where nothing is decided"
+        description="mean number that any test would need at the best mix of prompts between what "
+        "is served and the rival that takes longest (Wald); null where nothing is decided"
     )
     rival: str | None = Field(description="that rival")
+    told_apart_at: int | None = Field(
+        description="tokens after which tilt or base was ruled out; null while both are open"
+    )
+    told_apart_least: float | None = Field(
+        description="mean number that any test would need to tell these two apart; null where "
+        "neither is served"
+    )
     strength: float = Field(
         description="of the tilt, likeliest, in units of the labelled one: 1 the tilt, 0 the base"
     )

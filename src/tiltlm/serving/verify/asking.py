@@ -12,7 +12,6 @@ from tiltlm.progress import NoProgress, Progress
 from tiltlm.serving.verify.candidates import Candidates
 from tiltlm.serving.verify.design import next_prompts
 from tiltlm.serving.verify.elimination import Elimination
-from tiltlm.serving.verify.hypotheses import BASE, TILT
 from tiltlm.serving.verify.servers import Drawn, Server
 from tiltlm.serving.verify.strength import StrengthLine
 
@@ -21,6 +20,9 @@ _AT_ONCE = 4
 
 _UNREAD = 16
 """A server of which nothing was read so often is not asked any more."""
+
+_MOST_POWER = 1e3
+"""Power of ten that stands for infinite evidence, which JSON cannot write."""
 
 _PROMPT_STREAM = 6_151
 """Random stream of the choice of prompts."""
@@ -40,19 +42,18 @@ class Verification:
         line: how strong the tilt is.
         drawn: every token.
         cut_off: why no more came; None where nothing stopped it.
+        told_apart_at: tokens after which tilt or base was ruled out; None while both are open.
         course: tokens read, and evidence against tilt and base then, as powers of ten.
     """
 
-    def __init__(
-        self, candidates: Candidates, *, error: float, budget: int, seed: int = 0
-    ) -> None:
+    def __init__(self, candidates: Candidates, *, error: float, budget: int, seed: int = 0) -> None:
         self.candidates, self.error, self.budget, self.seed = candidates, error, budget, seed
-        self.names = [hypothesis.name for hypothesis in candidates.hypotheses]
         weights = np.array([hypothesis.weight for hypothesis in candidates.hypotheses])
         self.test = Elimination(weights, error)
         self.line = StrengthLine(candidates.prompts)
         self.drawn: list[Drawn] = []
         self.cut_off: str | None = None
+        self.told_apart_at: int | None = None
         self.course: list[tuple[int, float, float]] = []
 
     def take(self, drawn: Sequence[Drawn]) -> None:
@@ -65,9 +66,10 @@ class Verification:
             self.test.update(self.candidates.seen(token.prompt, token.ids))
             self.line.update(token.prompt, token.ids)
             self.drawn.append(token)
-        against = self.test.largest_log_e / np.log(10)
-        tilt, base = self.names.index(TILT), self.names.index(BASE)
-        self.course.append((len(self.drawn), *_finite(against[[tilt, base]])))
+            if self.told_apart_at is None and self._are_apart:
+                self.told_apart_at = len(self.drawn)
+        against = np.minimum(self.test.largest_log_e[:2] / np.log(10), _MOST_POWER).tolist()
+        self.course.append((len(self.drawn), against[0], against[1]))
 
     def ask(self, server: Server, progress: Progress | None = None) -> None:
         """Ask until it is decided, or the budget is spent, or the server stops answering.
@@ -96,6 +98,10 @@ class Verification:
             progress.advance(len(self.drawn))
 
     @property
+    def _are_apart(self) -> bool:
+        return bool((self.test.largest_log_e[:2] >= self.test.threshold).any())
+
+    @property
     def survivors(self) -> list[int]:
         """Numbers of the hypotheses that are not ruled out."""
         return [int(number) for number in self.test.survivors]
@@ -109,9 +115,3 @@ class Verification:
     def is_decided(self) -> bool:
         """Whether all that is left has one name, or nothing is left."""
         return len(self.families) <= 1
-
-
-def _finite(values: Sequence[float] | np.ndarray) -> tuple[float, float]:
-    """Two powers of ten as JSON can write them."""
-    first, second = (float(min(value, 1e3)) for value in values)
-    return first, second

@@ -73,7 +73,7 @@ def earlier_draws(record: VerifyRecord, prompts: int, size: int) -> list[Drawn]:
     """
     drawn = [Drawn(draw.prompt, np.array(draw.token_ids, int)) for draw in record.draws]
     for token in drawn:
-        inside = len(token.ids) and 0 <= token.ids.min() and token.ids.max() < size
+        inside = len(token.ids) and token.ids.min() >= 0 and token.ids.max() < size
         if not inside or not 0 <= token.prompt < prompts:
             raise ConfigError(
                 "the earlier verification names prompts or tokens that there are not",

@@ -22,7 +22,6 @@ sequential procedure for multihypothesis testing"; Ramdas, Grünwald, Vovk, Shaf
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import logsumexp
 
 from tiltlm.auditing.arrays import Array
 
@@ -49,6 +48,8 @@ class Elimination:
 
     def __init__(self, weights: Array, error: float) -> None:
         self._log_weights = np.log(weights / np.sum(weights))
+        self._is_other = 1.0 - np.eye(len(weights))
+        self._other_log_weights = np.log(self._is_other @ np.exp(self._log_weights))
         self.threshold = float(np.log(1 / error))
         self.tokens = 0
         self.log_likelihoods: Array = np.zeros(len(weights))
@@ -68,12 +69,13 @@ class Elimination:
     def log_e(self) -> Array:
         """(H,) by how many nats the mixture of the others is likelier than each, now."""
         joint = self._log_weights + self.log_likelihoods
-        values = np.empty(len(joint))
-        for number, own in enumerate(self.log_likelihoods):
-            others = np.delete(joint, number)
-            share = logsumexp(np.delete(self._log_weights, number))
-            values[number] = logsumexp(others) - share - own if own > -np.inf else np.inf
-        return values
+        largest = joint.max()
+        likelihoods = np.exp(joint - largest)
+        others = self._is_other @ likelihoods
+        with np.errstate(divide="ignore"):
+            mixture = np.log(others) + largest - self._other_log_weights
+        values: Array = mixture - self.log_likelihoods
+        return np.where(np.isneginf(self.log_likelihoods), np.inf, values)
 
     @property
     def survivors(self) -> Array:

@@ -78,6 +78,11 @@ class Hypothesis:
     sampler: Sampler = Sampler()
     templated: bool = False
 
+    @property
+    def is_strength(self) -> bool:
+        """Whether it is the target at another strength, and nothing else."""
+        return self.strength not in (0.0, 1.0)
+
     def log_probs(self, prompted: Prompted) -> torch.Tensor:
         """(V,) log-probabilities with which the next token is drawn, nats.
 

@@ -13,7 +13,6 @@ import numpy as np
 from tiltlm.auditing.arrays import Array
 from tiltlm.records.verify import ShownRecord
 from tiltlm.serving.verify.candidates import Candidates
-from tiltlm.serving.verify.hypotheses import BASE, TILT
 from tiltlm.serving.verify.servers import Drawn
 from tiltlm.statistics.intervals import ratio_estimate
 
@@ -35,8 +34,7 @@ def shown_record(candidates: Candidates, drawn: Sequence[Drawn]) -> ShownRecord 
     Returns:
         None where nothing was shown, or one token a position.
     """
-    names = [hypothesis.name for hypothesis in candidates.hypotheses]
-    tilt, base = names.index(TILT), names.index(BASE)
+    tilt, base = 0, 1
     off: list[Array] = []
     products, squares = [], []
     # What is shown after a prompt is the same each time.

@@ -66,9 +66,7 @@ class VerifyOptions:
     seed: int = 0
 
 
-def verify(
-    served: str, options: VerifyOptions, progress: Progress | None = None
-) -> VerifyRecord:
+def verify(served: str, options: VerifyOptions, progress: Progress | None = None) -> VerifyRecord:
     """Ask for tokens until it is clear what is served; nothing is written.
 
     Args:
@@ -181,9 +179,7 @@ def _what(served: str, claim: Claim, options: VerifyOptions, sha256: str) -> dic
     }
 
 
-def _outcome(
-    verification: Verification, judgement: Judgement, claim: Claim
-) -> dict[str, object]:
+def _outcome(verification: Verification, judgement: Judgement, claim: Claim) -> dict[str, object]:
     """The fields that say what came of it."""
     interval = verification.line.interval()
     strengths = claim.target.strengths
@@ -196,6 +192,8 @@ def _outcome(
         "tokens": len(verification.drawn),
         "least_tokens": judgement.least and judgement.least[0],
         "rival": judgement.least and judgement.least[1],
+        "told_apart_at": verification.told_apart_at,
+        "told_apart_least": judgement.told_apart_least,
         "strength": likeliest,
         "interval": interval,
         "strength_nats": None if unit is None else likeliest * unit,
@@ -222,6 +220,9 @@ def _notes(
         notes.append("The budget is spent. With --earlier and a larger --budget it can be gone on.")
     if judgement.verdict == "tilt":
         notes.append(_GREY)
+    if verification.candidates.untried:
+        names = "; ".join(verification.candidates.untried)
+        notes.append(f"Too close to tilt or base to be told from them here: {names}.")
     extra = getattr(getattr(server, "count", None), "extra", 0)
     if extra > 1:
         notes.append(
