@@ -16,6 +16,9 @@ Whose = Literal["tilt", "base"]
 TILT, BASE = "the tilt", "the base"
 """Names of the two that a verdict is about."""
 
+AS_IT_IS = Sampler()
+"""Draws from all tokens as they are."""
+
 _SAMPLERS = (
     ("temperature", "at temperature {}", [(t, Sampler(t)) for t in (0.5, 0.7, 0.8, 1.3)]),
     ("filter", "from the {} likeliest tokens", [(k, Sampler(top_k=k)) for k in (20, 40, 100)]),
@@ -75,7 +78,7 @@ class Hypothesis:
     weight: float
     whose: Whose
     strength: float
-    sampler: Sampler = Sampler()
+    sampler: Sampler = AS_IT_IS
     templated: bool = False
 
     @property
@@ -129,20 +132,19 @@ def hypotheses_for(*, templated: bool) -> list[Hypothesis]:
         Hypothesis("half the tilt", "strength", _HALF_WEIGHT, "tilt", 0.5),
         Hypothesis("the tilt twice", "twice", _TWICE_WEIGHT, "tilt", 2.0),
     ]
-    others = []
+    others: list[tuple[str, str, Whose, float, Sampler, bool]] = []
+    whose: Whose
     for whose, name, strength in (("tilt", TILT, 1.0), ("base", BASE, 0.0)):
         for family, said, values in _SAMPLERS:
             for value, sampler in values:
-                others.append(
-                    (f"{name}, drawn {said.format(value)}", f"{name}, {family}", whose, strength)
-                    + (sampler, False)
-                )
+                drawn = f"{name}, drawn {said.format(value)}"
+                others.append((drawn, f"{name}, {family}", whose, strength, sampler, False))
         if templated:
             wrapped = f"{name}, prompts put into the chat template"
-            others.append((wrapped, f"{name}, template", whose, strength, Sampler(), True))
+            others.append((wrapped, f"{name}, template", whose, strength, AS_IT_IS, True))
     share = (1 - sum(h.weight for h in leading)) / len(others)
     return leading + [
-        Hypothesis(name, family, share, whose, strength, sampler, wrapped)  # type: ignore[arg-type]
+        Hypothesis(name, family, share, whose, strength, sampler, wrapped)
         for name, family, whose, strength, sampler, wrapped in others
     ]
 

@@ -19,7 +19,7 @@ _HALF = "\ufffd"
 
 
 class Readout:
-    """From a text to the tokens that are written so.
+    r"""From a text to the tokens that are written so.
 
     Args:
         vocabulary: of the base.
@@ -27,7 +27,7 @@ class Readout:
     Attributes:
         strangers: texts that are no token's, with how often each came.
 
-    >>> readout = Readout(Vocabulary((b"a", b" b", b"a", b"\\xe2", b"<end>"), frozenset({4})))
+    >>> readout = Readout(Vocabulary((b"a", b" b", b"a", b"\xe2", b"<end>"), frozenset({4})))
     >>> readout.tokens("a").tolist(), readout.tokens("").tolist()
     ([0, 2], [3, 4])
     >>> readout.tokens("c") is None

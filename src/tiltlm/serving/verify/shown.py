@@ -1,7 +1,7 @@
 """What the log-probabilities say that a server shows beside the tokens that it draws.
 
-They are no proof of what is drawn: an engine may show those of the model and draw from others
-(vLLM does with logits processors, unless it is told otherwise). They tell how exact its numbers are.
+They are no proof of what is drawn: an engine may show those of the model and draw from others (vLLM
+does with logits processors, unless it is told otherwise). They tell how exact its numbers are.
 """
 
 from __future__ import annotations

@@ -69,7 +69,7 @@ class StrengthLine:
         return round(float(self.grid[self.log_likelihoods.argmax()]), 4)
 
     def interval(self, error: float = 0.05) -> Interval:
-        """A confidence sequence: strengths that the mixture of all is not 1 / error times as likely.
+        """A confidence sequence: strengths that the mixture is not 1 / error times as likely as.
 
         Args:
             error: chance that it misses the strength at any time, if that is one of the grid.

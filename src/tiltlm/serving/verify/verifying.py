@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tiltlm.auditing.endpoint import Endpoint
 from tiltlm.defaults import VERIFY_BUDGET, VERIFY_ERROR
@@ -158,15 +159,15 @@ def _check_tokens(server: Server, verification: Verification) -> None:
     if server.unread > len(verification.drawn):
         shown = ", ".join(map(repr, getattr(server, "strangers", [])))
         raise VocabularyError(
-            f"of {server.unread + len(verification.drawn)} answers of one token {server.unread} are "
-            f"no token of the base, such as {shown}",
+            f"of {server.unread + len(verification.drawn)} answers of one token {server.unread} "
+            f"are no token of the base, such as {shown}",
             where="--endpoint",
             fix="see which model it serves; it has another vocabulary, or answers with more than a "
             "token",
         )
 
 
-def _what(served: str, claim: Claim, options: VerifyOptions, sha256: str) -> dict[str, object]:
+def _what(served: str, claim: Claim, options: VerifyOptions, sha256: str) -> dict[str, Any]:
     """The fields that say what was verified, and how."""
     return {
         "served": served,
@@ -179,7 +180,7 @@ def _what(served: str, claim: Claim, options: VerifyOptions, sha256: str) -> dic
     }
 
 
-def _outcome(verification: Verification, judgement: Judgement, claim: Claim) -> dict[str, object]:
+def _outcome(verification: Verification, judgement: Judgement, claim: Claim) -> dict[str, Any]:
     """The fields that say what came of it."""
     interval = verification.line.interval()
     strengths = claim.target.strengths
