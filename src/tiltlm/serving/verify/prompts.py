@@ -178,7 +178,7 @@ def _differences(
 def _chosen(found: Sequence[Found]) -> list[Found]:
     """Those that differ most, few of each context."""
     taken: dict[int, int] = {}
-    chosen = []
+    chosen: list[Found] = []
     most = max(OF_ONE_CONTEXT, -(-PROMPTS // max(1, len({f.context for f in found}))))
     for prompt in sorted(found, key=lambda f: -f.nats):
         if taken.get(prompt.context, 0) < most and len(chosen) < PROMPTS:
