@@ -15,6 +15,7 @@ from typing import Any
 import typer
 
 from tiltlm.cli.audit import audit_app
+from tiltlm.cli.export import export
 from tiltlm.cli.info import info
 from tiltlm.cli.interrupts import Commands, cut_short, exit_code, listening, unfinished
 from tiltlm.cli.measure import measure
@@ -39,7 +40,7 @@ app = typer.Typer(
 )
 """All commands."""
 
-for _command in (demo, run, report, tilt, measure, sweep, sample, verify, tokens, info):
+for _command in (demo, run, report, tilt, measure, sweep, sample, export, verify, tokens, info):
     app.command()(_command)
 
 app.add_typer(recipes_app, name="recipes")

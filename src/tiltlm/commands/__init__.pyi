@@ -1,6 +1,7 @@
 """The public names, and where each lives."""
 
 from .audit import run_audit as run_audit
+from .export import run_export as run_export
 from .measure import run_measure as run_measure
 from .plan import plan_audit as plan_audit
 from .run import describe_event as describe_event

@@ -14,6 +14,7 @@ audit    ``result.json`` of ``tiltlm audit`` by logits
 audit_logprobs  the same by log-probabilities
 audit_text  the same by text
 null     what ``tiltlm null`` says of packs
+export   ``result.json`` of ``tiltlm export``
 verify   ``result.json`` of ``tiltlm verify``
 claim    the part of it that a suspect's own label says
 """
@@ -36,6 +37,7 @@ from tiltlm.records.audit_logprobs import LogprobsAuditRecord, LogprobsFindingRe
 from tiltlm.records.audit_text import TextAuditRecord, TextFindingRecord
 from tiltlm.records.base import Estimate, Interval, Record
 from tiltlm.records.claim import ClaimedEvent, ClaimRecord
+from tiltlm.records.export import BiasRecord, ExportRecord, GapRecord
 from tiltlm.records.measure import (
     Bucket,
     Comparison,
@@ -67,6 +69,7 @@ from tiltlm.records.verify import (
 
 __all__ = [
     "AuditRecord",
+    "BiasRecord",
     "Bucket",
     "CandidateRecord",
     "CertificateRecord",
@@ -82,8 +85,10 @@ __all__ = [
     "EventDetailRecord",
     "EventMassRecord",
     "EventRecord",
+    "ExportRecord",
     "FidelityRecord",
     "FindingRecord",
+    "GapRecord",
     "Heat",
     "Histogram",
     "HypothesisRecord",

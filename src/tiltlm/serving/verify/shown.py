@@ -86,7 +86,7 @@ def shown_notes(shown: ShownRecord | None, verdict: str) -> list[str]:
     off = {"tilt": shown.off_tilt_nats, "base": shown.off_base_nats}.get(verdict)
     if off is not None and _ROUNDED_NATS < off < _LARGEST_NATS:
         notes.append(
-            f"Log-probabilities are {off:.3f} nats off the exact ones (median), as of an edit, a quantised "
-            "model, or one that computes with few digits."
+            f"Log-probabilities are {off:.3f} nats off the exact ones (median), as of an edit, a "
+            "quantised model, or one that computes with few digits."
         )
     return notes
