@@ -10,6 +10,8 @@ measure           `tiltlm measure`
 sweep             `tiltlm sweep`
 audit             `tiltlm audit`, `tiltlm audit plan`
 null              `tiltlm null build`, `show`, `push`
+export            `tiltlm export`
+verify            `tiltlm verify`
 info              `tiltlm info`
 label             `tiltlm label show`, `verify`, `sign`, `key`; `tiltlm push`
 options           options that several commands share
@@ -23,6 +25,8 @@ printing_measure  what measure and sweep print
 printing_audit    what audit prints
 printing_null     what null prints
 printing_label    what label and push print
+printing_export   what export prints
+printing_verify   what verify prints
 
 The program is `tiltlm.cli.main.main`. `tiltlm --help` imports neither torch nor transformers,
 matplotlib or scipy.
