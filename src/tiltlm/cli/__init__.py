@@ -10,6 +10,7 @@ measure           `tiltlm measure`
 sweep             `tiltlm sweep`
 audit             `tiltlm audit`, `tiltlm audit plan`
 null              `tiltlm null build`, `show`, `push`
+undo              `tiltlm undo`
 info              `tiltlm info`
 label             `tiltlm label show`, `verify`, `sign`, `key`; `tiltlm push`
 options           options that several commands share
@@ -22,6 +23,7 @@ printing_info     what info prints
 printing_measure  what measure and sweep print
 printing_audit    what audit prints
 printing_null     what null prints
+printing_undo     what undo prints
 printing_label    what label and push print
 
 The program is `tiltlm.cli.main.main`. `tiltlm --help` imports neither torch nor transformers,

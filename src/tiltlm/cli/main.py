@@ -25,6 +25,7 @@ from tiltlm.cli.sample import sample
 from tiltlm.cli.sweep import sweep
 from tiltlm.cli.tilt import tilt
 from tiltlm.cli.tokens import tokens
+from tiltlm.cli.undo import undo
 from tiltlm.errors import ConfigError, InterruptedRun, ModelError, TiltError, reason_of
 from tiltlm.launching import are_several, await_told, is_first, joined, tell_told
 from tiltlm.quiet import quiet_libraries
@@ -39,7 +40,7 @@ app = typer.Typer(
 )
 """All commands."""
 
-for _command in (demo, run, report, tilt, measure, sweep, sample, tokens, info, push):
+for _command in (demo, run, report, tilt, measure, sweep, sample, tokens, info, undo, push):
     app.command()(_command)
 
 app.add_typer(recipes_app, name="recipes")

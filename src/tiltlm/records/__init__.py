@@ -13,6 +13,7 @@ info     what ``tiltlm info`` says
 audit    ``result.json`` of ``tiltlm audit`` by logits
 audit_logprobs  the same by log-probabilities
 audit_text  the same by text
+undo     ``result.json`` of ``tiltlm undo``
 null     what ``tiltlm null`` says of packs
 label    what ``tiltlm label`` and ``tiltlm push`` say
 claim    the part of it that a suspect's own label says
@@ -65,6 +66,13 @@ from tiltlm.records.tilt import (
     FidelityRecord,
     TiltRecord,
 )
+from tiltlm.records.undo import (
+    LeftRecord,
+    RelapsePoint,
+    RestoredRecord,
+    SharePoint,
+    UndoRecord,
+)
 
 __all__ = [
     "AuditRecord",
@@ -89,6 +97,7 @@ __all__ = [
     "Histogram",
     "Interval",
     "LabelRecord",
+    "LeftRecord",
     "LogprobsAuditRecord",
     "LogprobsFindingRecord",
     "LossRecord",
@@ -104,9 +113,12 @@ __all__ = [
     "Plan",
     "PushedRecord",
     "Record",
+    "RelapsePoint",
+    "RestoredRecord",
     "RunRecord",
     "SecondsRecord",
     "SeenToken",
+    "SharePoint",
     "ShiftedContext",
     "ShiftedToken",
     "SignedRecord",
@@ -119,4 +131,5 @@ __all__ = [
     "TextFindingRecord",
     "TiltRecord",
     "TriggerRecord",
+    "UndoRecord",
 ]
