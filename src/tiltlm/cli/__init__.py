@@ -11,6 +11,7 @@ sweep             `tiltlm sweep`
 audit             `tiltlm audit`, `tiltlm audit plan`
 null              `tiltlm null build`, `show`, `push`
 undo              `tiltlm undo`
+challenge         `tiltlm challenge make`, `score`
 info              `tiltlm info`
 label             `tiltlm label show`, `verify`, `sign`, `key`; `tiltlm push`
 options           options that several commands share
@@ -24,6 +25,7 @@ printing_measure  what measure and sweep print
 printing_audit    what audit prints
 printing_null     what null prints
 printing_undo     what undo prints
+printing_challenge  what challenge prints
 printing_label    what label and push print
 
 The program is `tiltlm.cli.main.main`. `tiltlm --help` imports neither torch nor transformers,

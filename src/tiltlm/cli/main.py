@@ -15,6 +15,7 @@ from typing import Any
 import typer
 
 from tiltlm.cli.audit import audit_app
+from tiltlm.cli.challenge import challenge_app
 from tiltlm.cli.info import info
 from tiltlm.cli.interrupts import Commands, cut_short, exit_code, listening, unfinished
 from tiltlm.cli.label import label_app, push
@@ -47,6 +48,7 @@ app.add_typer(recipes_app, name="recipes")
 app.add_typer(audit_app, name="audit")
 app.add_typer(null_app, name="null")
 app.add_typer(label_app, name="label")
+app.add_typer(challenge_app, name="challenge")
 
 
 SHARED = ("null", "sweep")

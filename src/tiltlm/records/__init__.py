@@ -16,6 +16,7 @@ audit_text  the same by text
 undo     ``result.json`` of ``tiltlm undo``
 null     what ``tiltlm null`` says of packs
 label    what ``tiltlm label`` and ``tiltlm push`` say
+challenge  what ``tiltlm challenge`` writes and says
 claim    the part of it that a suspect's own label says
 """
 
@@ -36,6 +37,12 @@ from tiltlm.records.audit import (
 from tiltlm.records.audit_logprobs import LogprobsAuditRecord, LogprobsFindingRecord, SeenToken
 from tiltlm.records.audit_text import TextAuditRecord, TextFindingRecord
 from tiltlm.records.base import Estimate, Interval, Record
+from tiltlm.records.challenge import (
+    AnswersRecord,
+    ChallengeKeyRecord,
+    ChallengeRecord,
+    ChallengeScoreRecord,
+)
 from tiltlm.records.claim import ClaimedEvent, ClaimRecord
 from tiltlm.records.label import (
     FaultRecord,
@@ -75,10 +82,14 @@ from tiltlm.records.undo import (
 )
 
 __all__ = [
+    "AnswersRecord",
     "AuditRecord",
     "Bucket",
     "CandidateRecord",
     "CertificateRecord",
+    "ChallengeKeyRecord",
+    "ChallengeRecord",
+    "ChallengeScoreRecord",
     "ChangedClassRecord",
     "ClaimRecord",
     "ClaimedEvent",
