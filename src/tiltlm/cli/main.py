@@ -15,6 +15,7 @@ from typing import Any
 import typer
 
 from tiltlm.cli.audit import audit_app
+from tiltlm.cli.challenge import challenge_app
 from tiltlm.cli.export import export
 from tiltlm.cli.info import info
 from tiltlm.cli.interrupts import Commands, cut_short, exit_code, listening, unfinished
@@ -27,6 +28,7 @@ from tiltlm.cli.sweep import sweep
 from tiltlm.cli.tilt import tilt
 from tiltlm.cli.tokens import tokens
 from tiltlm.cli.ui import ui
+from tiltlm.cli.undo import undo
 from tiltlm.cli.verify import verify
 from tiltlm.errors import ConfigError, InterruptedRun, ModelError, TiltError, reason_of
 from tiltlm.launching import are_several, await_told, is_first, joined, tell_told
@@ -43,7 +45,7 @@ app = typer.Typer(
 """All commands."""
 
 for _command in (
-    demo, run, report, tilt, measure, sweep, sample, export, verify, tokens, push, ui, info
+    demo, run, report, tilt, measure, sweep, undo, sample, export, verify, tokens, push, ui, info
 ):  # fmt: skip
     app.command()(_command)
 
@@ -51,6 +53,7 @@ app.add_typer(recipes_app, name="recipes")
 app.add_typer(audit_app, name="audit")
 app.add_typer(null_app, name="null")
 app.add_typer(label_app, name="label")
+app.add_typer(challenge_app, name="challenge")
 
 
 SHARED = ("null", "sweep")
