@@ -145,6 +145,7 @@ def test_load_weigh_and_audit_on_a_tiny_model(page, pack):
     page.locator("#weigh-tilted button.token").nth(8).click()
     page.get_by_text("What could come here in place of").wait_for()
     assert page.locator("#weigh-next tr").count() == 13
+    typed(page, "#weigh-text", "zuzu kizu bado")
     page.click("#weigh-heat")
     page.wait_for_selector("#weigh-heat-map span.up")
     page.click("#weigh-measure")
