@@ -15,7 +15,7 @@
 # neither a GPU nor the internet. On Colab, run the first cell; elsewhere it finds everything there.
 
 # %%
-# %pip install --quiet tiltlm 2> /dev/null || true
+# %pip install --quiet tiltlm
 
 # %% [markdown]
 # **1. The model.** GPT-2's shape, random weights, no language.

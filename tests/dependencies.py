@@ -21,7 +21,7 @@ _HEAD = """\
 
 
 _PEOPLE_HEAD = """\
-# What `make setup-people` installs: page, notebooks and documentation, in an environment of their own,
+# What `make setup-people` installs: page, notebooks, documentation, in an environment of their own,
 # since gradio does not go with all that constraints.txt pins. `make lock-people` writes it anew.
 """
 
