@@ -1,7 +1,7 @@
 """Peak memory of commands on a randomly initialised model, against the formula of docs/scaling.md.
 
 Each command runs in a process of its own, which says how much it held at most beyond what Python
-and its libraries take (`getrusage`), and which part of that are the model's weights.
+and its libraries take, and which part of that are the model's weights.
 
     python -m benchmarks.speed.memory                       # a small model, a minute
     python -m benchmarks.speed.memory --shape llama-1b      # Llama-3.2-1B's shape, bfloat16
@@ -148,8 +148,8 @@ def formula(task: str, shape: Shape) -> float:
     """Bytes that a command holds at most beyond libraries and weights: see docs/scaling.md."""
     vocabulary, width = shape.vocabulary, shape.width
     head = vocabulary * width
-    always = GIB / 5
-    phases = [7 * 4 * ROWS * vocabulary + 4 * TOKENS * (3 * shape.inner + 8 * width)]
+    always = 0.35 * GIB
+    phases = [6 * 4 * ROWS * vocabulary + 4 * TOKENS * (3 * shape.inner + 8 * width)]
     if task == "measure":
         always += 2 * 2 * head
     if task == "turns":
@@ -175,7 +175,11 @@ def run_task(task: str, folder: Path) -> None:
 
 def _peak() -> int:
     """Bytes that this process has held at most."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+    # A child of a large process begins with that one's `ru_maxrss`; Linux also counts from its own.
+    status = Path("/proc/self/status")
+    lines = status.read_text().splitlines() if status.is_file() else []
+    own = [int(line.split()[1]) for line in lines if line.startswith("VmHWM:")]
+    return (own[0] if own else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) << 10
 
 
 def measured(task: str, folder: Path) -> dict[str, int]:

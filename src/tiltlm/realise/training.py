@@ -1,7 +1,8 @@
 """`train` brings a model to a target by gradient descent, and measures it; never worse than before.
 
 Which parameters, how many steps and where to begin follow from the target; a `Training` says
-otherwise. The loop itself is `TiltTrainer`'s.
+otherwise. Where only the head is trained and whole classes move, the problem is convex and solved
+as such (`head_training`); else the loop is `TiltTrainer`'s.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from tiltlm.realise.column_space import share_in_column_space
 from tiltlm.realise.config import TiltConfig
 from tiltlm.realise.early_stopping import EarlyStopping
 from tiltlm.realise.head_edit import HeadEdit, solve_edit
+from tiltlm.realise.head_training import can_be_solved, train_head
 from tiltlm.realise.held_out import measure_realised
 from tiltlm.realise.preparation import Prepared, prepare
 from tiltlm.realise.result import Tilted
@@ -93,8 +95,11 @@ def train_prepared(
         TiltError: any of the tree in `errors`; an adapter is then taken out again.
     """
     plan = TrainingPlan.of(training, prepared.target)
+    details = _column_space_details(prepared, plan.parameters)
+    if can_be_solved(prepared, plan):
+        return train_head(prepared, training, plan, details, stop)
     watch = Stopwatch()
-    run = _TrainingRun(prepared, training, plan, stop)
+    run = _TrainingRun(prepared, training, plan, details, stop)
     try:
         best, trainer = run.train()
         best.restore()
@@ -131,6 +136,7 @@ class _TrainingRun:
         prepared: whose target is trained towards.
         training: what the user said.
         plan: the same with nothing left open.
+        details: what is known of the target before.
         stop: asked after each step whether to end there.
 
     Attributes:
@@ -143,7 +149,8 @@ class _TrainingRun:
         prepared: Prepared,
         training: Training,
         plan: TrainingPlan,
-        stop: Callable[[], bool] | None = None,
+        details: dict[str, Any],
+        stop: Callable[[], bool] | None,
     ) -> None:
         self._stopping = [] if stop is None else [StopWhenAsked(stop)]
         self._prepared, self._training, self._plan = prepared, training, plan
@@ -151,7 +158,7 @@ class _TrainingRun:
             "parameters": plan.parameters,
             "learning_rate": plan.learning_rate,
         }
-        self.details |= _column_space_details(prepared, plan.parameters)
+        self.details |= details
         # The reference is read at the contexts to stop by before adapters are put in.
         self._tune = Reference(prepared.loaded.model, prepared.parts.tune, head=prepared.fit.head)
         self.model = self._trainable_model()

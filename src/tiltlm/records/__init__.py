@@ -14,6 +14,9 @@ audit    ``result.json`` of ``tiltlm audit`` by logits
 audit_logprobs  the same by log-probabilities
 audit_text  the same by text
 null     what ``tiltlm null`` says of packs
+label    what ``tiltlm label`` and ``tiltlm push`` say
+export   ``result.json`` of ``tiltlm export``
+verify   ``result.json`` of ``tiltlm verify``
 claim    the part of it that a suspect's own label says
 """
 
@@ -35,6 +38,14 @@ from tiltlm.records.audit_logprobs import LogprobsAuditRecord, LogprobsFindingRe
 from tiltlm.records.audit_text import TextAuditRecord, TextFindingRecord
 from tiltlm.records.base import Estimate, Interval, Record
 from tiltlm.records.claim import ClaimedEvent, ClaimRecord
+from tiltlm.records.export import BiasRecord, ExportRecord, GapRecord
+from tiltlm.records.label import (
+    FaultRecord,
+    LabelRecord,
+    PushedRecord,
+    SignedRecord,
+    StepRecord,
+)
 from tiltlm.records.measure import (
     Bucket,
     Comparison,
@@ -57,9 +68,16 @@ from tiltlm.records.tilt import (
     FidelityRecord,
     TiltRecord,
 )
+from tiltlm.records.verify import (
+    DrawRecord,
+    HypothesisRecord,
+    ShownRecord,
+    VerifyRecord,
+)
 
 __all__ = [
     "AuditRecord",
+    "BiasRecord",
     "Bucket",
     "CandidateRecord",
     "CertificateRecord",
@@ -67,6 +85,7 @@ __all__ = [
     "ClaimRecord",
     "ClaimedEvent",
     "Comparison",
+    "DrawRecord",
     "Drawn",
     "Effect",
     "Estimate",
@@ -74,11 +93,16 @@ __all__ = [
     "EventDetailRecord",
     "EventMassRecord",
     "EventRecord",
+    "ExportRecord",
+    "FaultRecord",
     "FidelityRecord",
     "FindingRecord",
+    "GapRecord",
     "Heat",
     "Histogram",
+    "HypothesisRecord",
     "Interval",
+    "LabelRecord",
     "LogprobsAuditRecord",
     "LogprobsFindingRecord",
     "LossRecord",
@@ -92,13 +116,17 @@ __all__ = [
     "NullRecord",
     "NullShown",
     "Plan",
+    "PushedRecord",
     "Record",
     "RunRecord",
     "SecondsRecord",
     "SeenToken",
     "ShiftedContext",
     "ShiftedToken",
+    "ShownRecord",
+    "SignedRecord",
     "StateRecord",
+    "StepRecord",
     "Survival",
     "SweepPoint",
     "SweepRecord",
@@ -106,4 +134,5 @@ __all__ = [
     "TextFindingRecord",
     "TiltRecord",
     "TriggerRecord",
+    "VerifyRecord",
 ]
