@@ -12,6 +12,7 @@ audit             `tiltlm audit`, `tiltlm audit plan`
 null              `tiltlm null build`, `show`, `push`
 export            `tiltlm export`
 verify            `tiltlm verify`
+undo              `tiltlm undo`
 info              `tiltlm info`
 label             `tiltlm label show`, `verify`, `sign`, `key`; `tiltlm push`
 options           options that several commands share
@@ -24,6 +25,7 @@ printing_info     what info prints
 printing_measure  what measure and sweep print
 printing_audit    what audit prints
 printing_null     what null prints
+printing_undo     what undo prints
 printing_label    what label and push print
 printing_export   what export prints
 printing_verify   what verify prints

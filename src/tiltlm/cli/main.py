@@ -28,6 +28,7 @@ from tiltlm.cli.tilt import tilt
 from tiltlm.cli.tokens import tokens
 from tiltlm.cli.ui import ui
 from tiltlm.cli.verify import verify
+from tiltlm.cli.undo import undo
 from tiltlm.errors import ConfigError, InterruptedRun, ModelError, TiltError, reason_of
 from tiltlm.launching import are_several, await_told, is_first, joined, tell_told
 from tiltlm.quiet import quiet_libraries
@@ -43,7 +44,7 @@ app = typer.Typer(
 """All commands."""
 
 for _command in (
-    demo, run, report, tilt, measure, sweep, sample, export, verify, tokens, push, ui, info
+    demo, run, report, tilt, measure, sweep, sample, export, verify, tokens, undo, push, ui, info
 ):  # fmt: skip
     app.command()(_command)
 

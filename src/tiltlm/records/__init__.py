@@ -13,6 +13,7 @@ info     what ``tiltlm info`` says
 audit    ``result.json`` of ``tiltlm audit`` by logits
 audit_logprobs  the same by log-probabilities
 audit_text  the same by text
+undo     ``result.json`` of ``tiltlm undo``
 null     what ``tiltlm null`` says of packs
 label    what ``tiltlm label`` and ``tiltlm push`` say
 export   ``result.json`` of ``tiltlm export``
@@ -74,6 +75,13 @@ from tiltlm.records.verify import (
     ShownRecord,
     VerifyRecord,
 )
+from tiltlm.records.undo import (
+    LeftRecord,
+    RelapsePoint,
+    RestoredRecord,
+    SharePoint,
+    UndoRecord,
+)
 
 __all__ = [
     "AuditRecord",
@@ -103,6 +111,7 @@ __all__ = [
     "HypothesisRecord",
     "Interval",
     "LabelRecord",
+    "LeftRecord",
     "LogprobsAuditRecord",
     "LogprobsFindingRecord",
     "LossRecord",
@@ -118,9 +127,12 @@ __all__ = [
     "Plan",
     "PushedRecord",
     "Record",
+    "RelapsePoint",
+    "RestoredRecord",
     "RunRecord",
     "SecondsRecord",
     "SeenToken",
+    "SharePoint",
     "ShiftedContext",
     "ShiftedToken",
     "ShownRecord",
@@ -135,4 +147,5 @@ __all__ = [
     "TiltRecord",
     "TriggerRecord",
     "VerifyRecord",
+    "UndoRecord",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tiltlm.errors import ConfigError
 from tiltlm.undoing.case import Case
 from tiltlm.undoing.readers import ModelReader
-from tiltlm.undoing.strengths import estimate_strengths
+from tiltlm.undoing.strengths import joint_tilt
 from tiltlm.undoing.tilts import bound_tilt
 from tiltlm.undoing.undone import Undone
 
@@ -22,9 +22,9 @@ def undo_by_decode(case: Case) -> Undone:
     events = case.wanted.events
     if case.reference is not None:
         before, after = (case.class_masses_of(s) for s in (case.reference_fit, case.fit))
-        strengths = [float(s) for s in estimate_strengths(before, after, case.classes).values]
+        strengths = joint_tilt(after, before, case.classes)
     else:
-        strengths = [said.mean for said in case.wanted.said if said is not None]
+        strengths = [-said.mean for said in case.wanted.said if said is not None]
         if len(strengths) < len(events):
             raise ConfigError(
                 "nobody says how strongly the event is tilted, and there is no reference",
@@ -32,7 +32,7 @@ def undo_by_decode(case: Case) -> Undone:
                 fix='give --reference BASE, or the tilt itself: --target "tilt(EVENT, STRENGTH)"',
             )
     masses = _masses(case)
-    correction = bound_tilt(events, [-s for s in strengths], case.model.vocabulary, masses)
+    correction = bound_tilt(events, strengths, case.model.vocabulary, masses)
     sentence = "its logits are corrected while decoding; the weights are as they were"
     return Undone(
         "decode", case.model, sentence, correction, details={"strengths": correction.strengths}

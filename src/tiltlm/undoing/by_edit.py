@@ -12,11 +12,14 @@ from tiltlm.targets.match import match
 from tiltlm.targets.target import Target
 from tiltlm.undoing.case import Case
 from tiltlm.undoing.opposite_edit import opposite_edit, projecting_edit
+from tiltlm.undoing.row_edit import RowEdit, row_edit
 from tiltlm.undoing.undone import Undone, with_model
 
 
-def undo_by_edit(case: Case, mass: float | None = None) -> Undone:
-    """Lower every class in every context by what it rose against the reference.
+def undo_by_edit(case: Case, mass: float | None = None, *, whole: bool = False) -> Undone:
+    """Give the tokens of every class back what the reference gives them, in every context.
+
+    A head with a soft cap gets one shift a class instead, which lowers the class by what it rose.
 
     Without a reference the class is given a stated mass by a fitted edit, or, where none is stated,
     its direction is taken out of the head.
@@ -24,6 +27,7 @@ def undo_by_edit(case: Case, mass: float | None = None) -> Undone:
     Args:
         case: opened.
         mass: the mean probability that the one event should come to; only without a reference.
+        whole: edit the rows of all other tokens too.
 
     Raises:
         ConfigError: a mass for several events, or besides a reference.
@@ -36,17 +40,29 @@ def undo_by_edit(case: Case, mass: float | None = None) -> Undone:
                 where="--mass",
                 fix="leave out --mass, or --reference",
             )
-        solved = opposite_edit(
+        if case.fit.head.cap is None:
+            return _with_rows(
+                case, row_edit(case.fit, case.reference_fit, case.classes, whole=whole)
+            )
+        shifts = opposite_edit(
             case.fit,
             case.classes,
             case.class_masses_of(case.fit),
             case.class_masses_of(case.reference_fit),
         )
-        return _merged(case, solved, "the log-odds of its classes were lowered by what they rose")
+        return _merged(case, shifts, "the log-odds of its classes were lowered by what they rose")
     if mass is None:
         solved = projecting_edit(case.fit.head, case.classes)
         return _merged(case, solved, "the classes' direction was taken out of the head")
     return _matched(case, mass)
+
+
+def _with_rows(case: Case, solved: RowEdit) -> Undone:
+    """A copy of the model with the rows in its head."""
+    model = solved.put_into(case.model.model)
+    sentence = "each token of it was given back what the reference gives it, by its row of the head"
+    details = {"rows": len(solved.tokens), "r_squared": solved.r_squared}
+    return Undone("edit", with_model(case.model, model), sentence, details=details)
 
 
 def _merged(case: Case, solved: HeadEdit, sentence: str) -> Undone:

@@ -69,7 +69,7 @@ def undo_by_train(case: Case, training: Training | None = None) -> Undone:
     before = _KlFromReference(case)
     start = case.model.model
     if training.start != "base":
-        start = undo_by_edit(case).model.model
+        start = undo_by_edit(case, whole=True).model.model
     model = _trainable(case, start, parameters)
     gap = _Gap(before, before(case.model.model), model)
     stopping = EarlyStopping(

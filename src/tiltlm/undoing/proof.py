@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from tiltlm.auditing.auditing import audit
 from tiltlm.contexts.reference import Reference
@@ -19,7 +22,7 @@ from tiltlm.targets.bound import BoundTarget
 from tiltlm.undoing.case import Case
 from tiltlm.undoing.readers import ModelReader
 from tiltlm.undoing.relapse import Relapse, measure_relapse
-from tiltlm.undoing.strengths import Strengths, estimate_strengths
+from tiltlm.undoing.strengths import Strengths, estimate_strengths, joint_tilt
 from tiltlm.undoing.tilts import bound_tilt
 from tiltlm.undoing.undone import Undone
 
@@ -74,9 +77,10 @@ def prove(case: Case, undone: Undone, proof: Proof) -> Proved:
     else:
         after = ModelReader(case.held_out, undone.correction)
     own = reference.class_masses(case.classes)
-    was = estimate_strengths(own, before.class_masses(case.classes), case.classes)
+    tilted = before.class_masses(case.classes)
+    was = estimate_strengths(own, tilted, case.classes)
     left = estimate_strengths(own, after.class_masses(case.classes), case.classes)
-    tilt = tilt_found(case, was)
+    tilt = tilt_found(case, own, tilted)
     audits = [_audited(case, model, proof) for model in _both(case, undone)]
     measured = [_measured(case, model, tilt, proof) for model in _both(case, undone)]
     returns = []
@@ -95,22 +99,23 @@ def prove(case: Case, undone: Undone, proof: Proof) -> Proved:
     )
 
 
-def tilt_found(case: Case, found: Strengths) -> BoundTarget:
+def tilt_found(
+    case: Case, reference: Sequence[torch.Tensor], model: Sequence[torch.Tensor]
+) -> BoundTarget:
     """The tilt of the reference that the model was found to have.
 
     Args:
         case: opened, with a reference.
-        found: the strengths of its events.
+        reference: for each held-out context (n, A + 1) log-masses of the classes.
+        model: the same in the tilted model.
     """
     assert case.reference is not None
-    rows = ModelReader(case.held_out).class_masses(case.classes)
-    mean = sum(r[:, :-1].exp().sum(0) for r in rows) / sum(map(len, rows))
-    masses = case.classes.patterns.T.double() @ mean
+    mean = torch.cat(list(model))[:, :-1].exp().mean(0)
     return bound_tilt(
         case.wanted.events,
-        [float(v) for v in found.values],
+        joint_tilt(reference, model, case.classes),
         case.reference.vocabulary,
-        [float(m) for m in masses],
+        [float(mass) for mass in case.classes.patterns.T.double() @ mean],
     )
 
 

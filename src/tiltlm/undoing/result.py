@@ -6,13 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tiltlm.claims import claimed_new
-from tiltlm.files import remove
 from tiltlm.labels.label import Label
 from tiltlm.labels.step import LabelBase
 from tiltlm.models.loading import LoadedModel
 from tiltlm.records.undo import UndoRecord
-from tiltlm.undoing.by_label import restored
-from tiltlm.undoing.saving import save_undone
+from tiltlm.undoing.saving import Page, save_undone
 from tiltlm.undoing.undone import Undone
 
 
@@ -39,14 +37,14 @@ class UndoneModel:
         """What was done and proved; ``result.json`` of a saved folder holds the same."""
         return self._record
 
-    def save(self, folder: Path | str, page: str | None = None) -> UndoRecord:
+    def save(self, folder: Path | str, page: Page | None = None) -> UndoRecord:
         """Write a new folder, whole or not at all: record, and the model with its label.
 
         After an undo by label the weights are read back from disk and compared by SHA-256.
 
         Args:
             folder: a new or empty one.
-            page: ``undo.html`` as text; None for none.
+            page: makes the text of ``undo.html`` of the record; None for none.
 
         Returns:
             what ``result.json`` holds.
@@ -58,26 +56,14 @@ class UndoneModel:
         with claimed_new(Path(folder)) as out:
             return self.write(out, page)
 
-    def write(self, folder: Path, page: str | None = None) -> UndoRecord:
+    def write(self, folder: Path, page: Page | None = None) -> UndoRecord:
         """Do what `save` does, in a folder that is claimed already.
 
         Args:
             folder: of `claims.claimed_new`.
             page: as for `save`.
         """
-        if self.undone.by == "label" and self._record.restored is None:
-            self._prove_exact(folder)
-        save_undone(
+        self._record = save_undone(
             folder, self.undone, self._record, label=self._label, base=self._itself, page=page
         )
         return self._record
-
-    def _prove_exact(self, folder: Path) -> None:
-        """Write the weights once, read them back, and keep what their SHA-256 says."""
-        trial = folder.with_name(f".{folder.name}.trial")
-        try:
-            save_undone(trial, self.undone, self._record, label=self._label, base=self._itself)
-            found = restored(trial / "model", self.undone.model, self.undone)
-        finally:
-            remove(trial)
-        self._record = self._record.model_copy(update={"restored": found})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 from tiltlm.files import require_free, staged, write_json, write_text
@@ -15,8 +16,12 @@ from tiltlm.models.placement import placement_of
 from tiltlm.records.tilt import By
 from tiltlm.records.undo import UndoBy, UndoRecord
 from tiltlm.targets.logits_processor import logit_bias
+from tiltlm.undoing.by_label import restored
 from tiltlm.undoing.undone import Undone
 from tiltlm.versions import versions
+
+Page = Callable[[UndoRecord], str]
+"""Makes the text of a page of a record."""
 
 _WAYS: dict[UndoBy, By] = {"decode": "decode", "train": "train"}
 """What a label of a tilt has as ``by``, for a model that had none before; else an edit."""
@@ -29,8 +34,8 @@ def save_undone(
     *,
     label: Label | None,
     base: LabelBase,
-    page: str | None = None,
-) -> None:
+    page: Page | None = None,
+) -> UndoRecord:
     """Write a folder, whole or not at all: record, page, and the labelled model.
 
     Args:
@@ -39,7 +44,10 @@ def save_undone(
         record: of it.
         label: of the tilted model, where it had one.
         base: the tilted model as a label names it.
-        page: ``undo.html``; None for none.
+        page: makes ``undo.html`` of the record; None for none.
+
+    Returns:
+        the record as it was written; after an undo by label it says what was read back from disk.
 
     Raises:
         StorageError: there is no room for it.
@@ -50,18 +58,23 @@ def save_undone(
         require_free(out, 2 * size + size // 8, "a whole model")
     with staged(out) as folder:
         folder.mkdir(parents=True)
-        write_json(folder / "result.json", record.model_dump(mode="json"))
-        if page is not None:
-            write_text(folder / "undo.html", page)
+        made = undone_label(undone, record, label, base)
         if undone.correction is None:
             weights = folder / "model"
             as_gpt2(model).save_pretrained(weights)
             undone.model.tokenizer.save_pretrained(weights)
-            write_label(weights, undone_label(undone, record, label, base))
-            return
-        text = json.dumps(logit_bias(undone.correction), indent=1) + "\n"
-        write_text(folder / "logit_bias.json", text)
-        write_label(folder, undone_label(undone, record, label, base))
+            write_label(weights, made)
+            if undone.by == "label":
+                found = restored(weights, undone.model, undone)
+                record = record.model_copy(update={"restored": found})
+        write_json(folder / "result.json", record.model_dump(mode="json"))
+        if page is not None:
+            write_text(folder / "undo.html", page(record))
+        if undone.correction is not None:
+            text = json.dumps(logit_bias(undone.correction), indent=1) + "\n"
+            write_text(folder / "logit_bias.json", text)
+            write_label(folder, made)
+    return record
 
 
 def undone_label(undone: Undone, record: UndoRecord, label: Label | None, base: LabelBase) -> Label:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.optimize import root
 from scipy.stats import t as student_t
 
 from tiltlm.records.base import Estimate, Interval
@@ -71,3 +72,30 @@ def estimate_strengths(
     residuals = (np.array(sums) - values * totals) / mean
     covariance = residuals.T @ residuals / (count * max(count - 1, 1))
     return Strengths(values, covariance, count)
+
+
+def joint_tilt(
+    start: Sequence[torch.Tensor], goal: Sequence[torch.Tensor], classes: Classes
+) -> list[float]:
+    """The one tilt of all events together that leaves no strength between two models.
+
+    Where events overlap this is not each event's own strength: what one does to the tokens that
+    they share, the other need not.
+
+    Args:
+        start: for each context (n, A + 1) log-masses of the classes in the model to be tilted.
+        goal: the same in the model to be like.
+        classes: of the K events.
+
+    Returns:
+        a strength for each event, in nats.
+    """
+
+    def left(strengths: np.ndarray) -> np.ndarray:
+        shifts = classes.patterns.double() @ torch.from_numpy(strengths)
+        padded = torch.nn.functional.pad(shifts, (0, 1))
+        tilted = [(rows + padded).log_softmax(-1) for rows in start]
+        return estimate_strengths(goal, tilted, classes).values
+
+    first = -estimate_strengths(goal, start, classes).values
+    return [float(strength) for strength in root(left, first).x]

@@ -46,6 +46,7 @@ def undo(
     contexts: str | None = None,
     mass: float | None = None,
     share: float | None = None,
+    whole_head: bool = False,
     training: Training | None = None,
     proof: Proof | None = None,
     placement: Placement | None = None,
@@ -65,6 +66,8 @@ def undo(
         contexts: as for `make_contexts`; by default own samples of both models.
         mass: edit without a reference: the probability that the event should come to.
         share: interpolate: how much of the model is to be left; None for as much as may be.
+        whole_head: edit: give all tokens back what the reference gives them, instead of those of
+            the findings alone; takes back what the body's moves did to them as far as it is linear.
         training: train: how; what it leaves open follows from the findings.
         proof: what else is to be looked at.
         placement: of what is given by name, as for `load`.
@@ -89,7 +92,7 @@ def undo(
     wanted = wanted_of(finding, target, label, tilted, base)
     case = open_case(tilted, base, label, wanted, contexts, seed=seed, progress=progress)
     watch.lap("contexts")
-    undone = _undone(case, by, mass=mass, share=share, training=training)
+    undone = _undone(case, by, mass=mass, share=share, whole=whole_head, training=training)
     watch.lap("undo")
     proved = None if base is None else prove(case, undone, proof or Proof())
     watch.lap("prove")
@@ -104,6 +107,7 @@ def _undone(
     *,
     mass: float | None,
     share: float | None,
+    whole: bool,
     training: Training | None,
 ) -> Undone:
     """Take the tilt back by one of the ways."""
@@ -111,7 +115,7 @@ def _undone(
         assert case.reference is not None
         return undo_by_label(case.model, case.reference)
     if by == "edit":
-        return undo_by_edit(case, mass)
+        return undo_by_edit(case, mass, whole=whole)
     if by == "train":
         return undo_by_train(case, training)
     if by == "decode":

@@ -8,7 +8,7 @@ from typing import Any
 from transformers import PreTrainedModel
 
 from tiltlm.models.loading import LoadedModel
-from tiltlm.records.undo import RestoredRecord, SharePoint, UndoBy
+from tiltlm.records.undo import SharePoint, UndoBy
 from tiltlm.targets.bound import BoundTarget
 
 
@@ -24,7 +24,6 @@ class Undone:
         details: what the way says of itself, as JSON can write it.
         curve: for interpolate, every mixture that was looked at.
         changed: for label, the tensors that differed from the base's.
-        restored: for label, once it was saved and read back.
     """
 
     by: UndoBy
@@ -34,7 +33,6 @@ class Undone:
     details: dict[str, Any] = field(default_factory=dict)
     curve: tuple[SharePoint, ...] = ()
     changed: tuple[str, ...] = ()
-    restored: RestoredRecord | None = None
 
 
 def with_model(loaded: LoadedModel, model: PreTrainedModel) -> LoadedModel:
