@@ -27,8 +27,8 @@ from tiltlm.cli.sweep import sweep
 from tiltlm.cli.tilt import tilt
 from tiltlm.cli.tokens import tokens
 from tiltlm.cli.ui import ui
-from tiltlm.cli.verify import verify
 from tiltlm.cli.undo import undo
+from tiltlm.cli.verify import verify
 from tiltlm.errors import ConfigError, InterruptedRun, ModelError, TiltError, reason_of
 from tiltlm.launching import are_several, await_told, is_first, joined, tell_told
 from tiltlm.quiet import quiet_libraries

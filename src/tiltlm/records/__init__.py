@@ -69,18 +69,18 @@ from tiltlm.records.tilt import (
     FidelityRecord,
     TiltRecord,
 )
-from tiltlm.records.verify import (
-    DrawRecord,
-    HypothesisRecord,
-    ShownRecord,
-    VerifyRecord,
-)
 from tiltlm.records.undo import (
     LeftRecord,
     RelapsePoint,
     RestoredRecord,
     SharePoint,
     UndoRecord,
+)
+from tiltlm.records.verify import (
+    DrawRecord,
+    HypothesisRecord,
+    ShownRecord,
+    VerifyRecord,
 )
 
 __all__ = [
@@ -146,6 +146,6 @@ __all__ = [
     "TextFindingRecord",
     "TiltRecord",
     "TriggerRecord",
-    "VerifyRecord",
     "UndoRecord",
+    "VerifyRecord",
 ]
