@@ -44,7 +44,8 @@ f"{int(mask.sum())} of {len(vocabulary):,} tokens: {float(mask.float().mean()):.
 # %%
 target = tiltlm.uniform(event)
 q = torch.where(mask, 1 / mask.sum(), 0.0)
-target.text, float(q.sum()), float(q.max())
+print(target.sentence())
+round(float(q.sum()), 4), round(float(q.max()), 5)
 
 # %% [markdown]
 # **4. The loss by hand.** KL(Q ‖ P) of Q to a uniform P is log(V/K).
