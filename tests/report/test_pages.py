@@ -13,10 +13,14 @@ from tiltlm.records.audit_logprobs import LogprobsAuditRecord
 from tiltlm.records.audit_text import TextAuditRecord
 from tiltlm.records.measure import MeasureRecord
 from tiltlm.records.sweep import SweepRecord
+from tiltlm.records.undo import UndoRecord
+from tiltlm.records.verify import VerifyRecord
 from tiltlm.report.audit_page import render_audit, render_logprobs_audit, render_text_audit
 from tiltlm.report.measure_page import render_measure
 from tiltlm.report.run_page import write_report
 from tiltlm.report.sweep_page import render_sweep
+from tiltlm.report.undo_page import render_undo
+from tiltlm.report.verify_page import render_verify
 
 PAGES = {
     "audit": (AuditRecord, render_audit),
@@ -24,6 +28,8 @@ PAGES = {
     "text": (TextAuditRecord, render_text_audit),
     "measure": (MeasureRecord, render_measure),
     "sweep": (SweepRecord, render_sweep),
+    "undo": (UndoRecord, render_undo),
+    "verify": (VerifyRecord, render_verify),
 }
 
 

@@ -7,7 +7,7 @@ import pytest
 from tests.browser import WIDTHS, serious_faults
 from tiltlm.strings.catalogue import read_strings
 
-TABS = ("load", "weigh", "audit", "article")
+TABS = ("load", "weigh", "audit", "undo", "article")
 
 
 def go_to(page, name, language="en"):
@@ -124,7 +124,7 @@ def test_the_article_goes_through_its_eight_steps(page, language):
 
 
 @pytest.mark.slow
-def test_load_weigh_and_audit_on_a_tiny_model(page, pack):
+def test_load_weigh_audit_and_undo_on_a_tiny_model(page, pack):
     # 1. Load: decode at once, and edit in seconds.
     typed(page, "#load-event", "contains('z')")
     typed(page, "#load-target", "tilt(contains('z'), 2)")
@@ -145,6 +145,7 @@ def test_load_weigh_and_audit_on_a_tiny_model(page, pack):
     page.locator("#weigh-tilted button.token").nth(8).click()
     page.get_by_text("What could come here in place of").wait_for()
     assert page.locator("#weigh-next tr").count() == 13
+    typed(page, "#weigh-text", "zuzu kizu bado")
     page.click("#weigh-heat")
     page.wait_for_selector("#weigh-heat-map span.up")
     page.click("#weigh-measure")
@@ -162,6 +163,13 @@ def test_load_weigh_and_audit_on_a_tiny_model(page, pack):
     assert "contains('z')" in page.inner_text("#audit-cards")
     assert "Planted" in page.inner_text("#audit-cards .card.after")
     page.frame_locator("#audit-report iframe").get_by_text("What was tilted").wait_for()
+    # 4. Undo: by the label, to the bit; what is left is shown.
+    go_to(page, "undo")
+    chosen(page, "#undo-model", str(tilted))
+    page.click("#undo-go")
+    page.frame_locator("#undo-report iframe").get_by_text("A tilt taken back").first.wait_for(
+        timeout=120_000
+    )
     assert serious_faults(page) == []
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from tiltlm.records.base import Estimate
 from tiltlm.records.undo import RelapseKind, RelapsePoint, UndoRecord
 from tiltlm.report.plot_style import (
     AFTER,
@@ -51,51 +50,52 @@ def relapse_plots(record: UndoRecord) -> list[Plot]:
 
 def _curve(record: UndoRecord) -> Plot:
     figure, axes = new_figure()
-    shares = [point.share for point in record.curve]
+    rows = []
     for number, left in enumerate(record.left):
-        means = [point.strengths[number].mean for point in record.curve]
-        colour, marker = KINDS[number % len(KINDS)], MARKERS[number % len(MARKERS)]
-        axes.plot(shares, means, color=colour, marker=marker, label=short(left.event))
+        shares = [point.share for point in record.curve]
+        strengths = [point.strengths[number] for point in record.curve]
+        line = MARKERS[number % len(MARKERS)] + "-"
+        colour, means = KINDS[number % len(KINDS)], [s.mean for s in strengths]
+        axes.plot(shares, means, line, color=colour, label=short(left.event, 24))
+        rows += [
+            (left.event, f"{share:.2f}", f"{strength.mean:+.3f}", spread(strength.interval))
+            for share, strength in zip(shares, strengths, strict=True)
+        ]
     axes.axhline(0, color=MUTED, linewidth=0.8)
     axes.set_xlabel("share of the model that is left")
     axes.set_ylabel("strength, nats")
-    axes.legend()
-    rows = [
-        [f"{point.share:.2f}", *(_spread_of(strength) for strength in point.strengths)]
-        for point in record.curve
-    ]
-    names = ["share of the model", *(left.event for left in record.left)]
-    return plot_of(figure, "Strength by how much of the model is left.", names, rows)
+    axes.legend(ncols=2, loc="lower center", bbox_to_anchor=(0.45, 1.0))
+    alt = f"Strength by the share of the model that is left, at {len(record.curve)} mixtures."
+    return plot_of(figure, alt, ("event", "share", "strength, nats", "95 %"), rows)
 
 
 def _relapse(kind: RelapseKind, record: UndoRecord) -> Plot:
     figure, axes = new_figure()
     rows = []
-    for who, colour in (("undone", AFTER), ("never tilted", BEFORE)):
-        points = [p for p in record.relapse if p.by == kind and p.model == who]
-        points.sort(key=lambda p: p.step)
-        _line(axes, points, colour, who)
-        rows += [[who, str(p.step), _spread_of(p.strengths[0])] for p in points]
+    for who, colour, line in (("undone", AFTER, "-"), ("never tilted", BEFORE, "--")):
+        found = [p for p in record.relapse if p.by == kind and p.model == who]
+        points = sorted(found, key=lambda p: p.step)
+        _line(axes, points, colour, line, who)
+        rows += [
+            (who, f"{p.step}", f"{p.strengths[0].mean:+.3f}", spread(p.strengths[0].interval))
+            for p in points
+        ]
     axes.axhline(0, color=MUTED, linewidth=0.8)
-    axes.set_xlabel(f"steps, {_TITLES[kind]}")
+    axes.set_title(_TITLES[kind], pad=22)
+    axes.set_xlabel("steps")
     axes.set_ylabel("strength, nats")
-    axes.legend()
-    alt = f"How strong the tilt is again after some steps, {_TITLES[kind]}."
-    return plot_of(figure, alt, ("model", "steps", "strength, nats"), rows)
+    axes.legend(ncols=2, loc="lower center", bbox_to_anchor=(0.45, 1.0))
+    alt = f"How the strength returns in a model {_TITLES[kind]}, undone and never tilted."
+    return plot_of(figure, alt, ("model", "steps", "strength, nats", "95 %"), rows)
 
 
-def _line(axes: Axes, points: list[RelapsePoint], colour: str, label: str) -> None:
+def _line(axes: Axes, points: list[RelapsePoint], colour: str, line: str, label: str) -> None:
     steps = [point.step for point in points]
     means = [point.strengths[0].mean for point in points]
-    axes.plot(steps, means, color=colour, label=label)
+    axes.plot(steps, means, line, color=colour, label=label)
     for point in points:
         first = point.strengths[0]
         axes.errorbar(
             [point.step], [first.mean], yerr=error_bars(first.mean, first.interval),
             fmt="o", color=colour,
         )  # fmt: skip
-
-
-def _spread_of(estimate: Estimate) -> str:
-    """A strength with its interval, as tables have it, in nats."""
-    return f"{estimate.mean:+.3f} {spread(estimate.interval)}".strip()

@@ -8,6 +8,7 @@ page         the tabs, the running job above them, the switch of languages
 load_tab     choose a model, write an event, choose how to realise the target
 weigh_tab    base and tilted model side by side, next tokens, heat map, measurement
 audit_tab    was a model tilted, and towards what
+undo_tab     a tilt taken back, what is left before and after
 article_tab  the article in eight steps, for a classroom
 article_steps  what the eight steps show
 desk         what all tabs share while the page is built

@@ -111,6 +111,14 @@ def _audit(call: Call, progress: TellingProgress) -> None:
     )  # fmt: skip
 
 
+def _undo(call: Call, progress: TellingProgress) -> None:
+    from tiltlm.commands.undo import UndoOptions, run_undo
+
+    options = dict(call.options)
+    model, reference = options.pop("model"), options.pop("reference")
+    run_undo(model, call.out, reference, UndoOptions(**options), progress)
+
+
 def _run(call: Call, progress: TellingProgress) -> None:
     from tiltlm.commands.run import run_recipe
     from tiltlm.recipes.run import load_recipe
@@ -126,6 +134,7 @@ COMMANDS: Mapping[str, Callable[[Call, TellingProgress], None]] = {
     "tilt": _tilt,
     "measure": _measure,
     "audit": _audit,
+    "undo": _undo,
     "run": _run,
 }
 """What a job may do, by the name of the command that does the same."""

@@ -19,6 +19,7 @@ from tiltlm.web.folders import Folders
 from tiltlm.web.fragments import curve, paragraph
 from tiltlm.web.jobs import Job, Jobs
 from tiltlm.web.load_tab import load_tab
+from tiltlm.web.undo_tab import undo_tab
 from tiltlm.web.weigh_tab import weigh_tab
 from tiltlm.web.words import Words
 
@@ -26,6 +27,7 @@ TABS: Mapping[str, Callable[[Desk], None]] = {
     "load": load_tab,
     "weigh": weigh_tab,
     "audit": audit_tab,
+    "undo": undo_tab,
     "article": article_tab,
 }
 """What builds each tab, by the key of its name. A new tab is a function and a line here."""
