@@ -18,8 +18,8 @@ _HEAD = """\
 """
 
 
-_NOT_INSTALLED = {"gpu"}
-"""Extras that development does without: what they name is for machines with CUDA."""
+_NOT_INSTALLED = {"gpu", "vllm"}
+"""Extras that development does without: for machines with CUDA, or for an engine."""
 
 
 def direct() -> list[Requirement]:
