@@ -11,9 +11,11 @@ from tests.serving.conftest import TARGET
 from tiltlm.auditing import endpoint as endpoints
 from tiltlm.auditing import http
 from tiltlm.commands.verify import run_verify
+from tiltlm.contexts.sources import make_contexts
 from tiltlm.errors import ConfigError, MeasurementError, ModelError, VocabularyError
 from tiltlm.models.loading import load
-from tiltlm.serving.verify.hypotheses import between
+from tiltlm.serving.verify.hypotheses import between, hypotheses_for
+from tiltlm.serving.verify.prompts import find_prompts
 from tiltlm.serving.verify.samplers import Sampler
 from tiltlm.serving.verify.verifying import VerifyOptions
 from tiltlm.targets.parse import parse_target
@@ -120,8 +122,7 @@ def test_a_server_that_draws_from_the_tilt_and_shows_the_base_is_seen_through(la
 
 def test_text_before_every_prompt_is_told(lab):
     with Served(lab / "base", before="bado kilu menopi rusota ") as server:
-        record = verified(lab, server, budget=400)
-    assert record.verdict in ("neither", "undecided")
+        record = verified(lab, server, budget=16)
     assert any("tokens before every prompt" in note for note in record.notes)
 
 
@@ -151,15 +152,27 @@ def test_a_model_here_is_verified_without_a_server(lab, folder):
     assert base.verdict == "base"
 
 
-def test_where_target_and_base_hardly_differ_nothing_is_asked(lab, tmp_path):
-    (tmp_path / "text.txt").write_text("bado " * 400)
-    options = VerifyOptions(
-        target="when('zuzuzu', tilt(contains('o'), 1))",
-        base=str(lab / "base"),
-        contexts=f"text:{tmp_path / 'text.txt'}",
-    )
-    with pytest.raises((MeasurementError, ConfigError)):
+def test_where_target_and_base_hardly_differ_nothing_is_asked(lab):
+    options = VerifyOptions(target="tilt(contains('o'), 0.001)", base=str(lab / "base"))
+    with pytest.raises(MeasurementError, match="hardly differ"):
         run_verify(str(lab / "base"), options)
+
+
+def test_prompts_are_tried_in_the_tokenizer_s_chat_template_too(lab):
+    loaded = load(lab / "base")
+    loaded.tokenizer.chat_template = "{% for m in messages %}{{ m['content'] }} kilu{% endfor %}"
+    target = parse_target(TARGET).bind(loaded.vocabulary, loaded.tokenizer)
+    contexts = make_contexts("own", loaded, count=6, length=12, seed=0)
+    first = find_prompts(loaded, target, contexts, as_text=True)[0]
+    text = loaded.tokenizer.decode(first.ids, skip_special_tokens=True) + " kilu"
+    with torch.no_grad():
+        ids = torch.tensor([loaded.tokenizer(text, add_special_tokens=False)["input_ids"]])
+        base = loaded.model(ids).logits[0, -1]
+    torch.testing.assert_close(first.templated[0], base, atol=1e-4, rtol=1e-4)
+    wrapped = [h for h in hypotheses_for(templated=True) if h.templated]
+    assert [h.whose for h in wrapped] == ["tilt", "base"]
+    expected = base.log_softmax(-1)
+    torch.testing.assert_close(wrapped[1].log_probs(first), expected, atol=1e-4, rtol=1e-4)
 
 
 # Faults.
@@ -172,11 +185,12 @@ def hasty(monkeypatch):
     monkeypatch.setattr(http, "SILENCE_SECONDS", 0.5)
 
 
-def test_faults_by_turns_are_tried_again_and_change_no_verdict(lab, hasty):
+def test_faults_by_turns_are_tried_again_or_counted_and_change_no_verdict(lab, hasty):
     with Served(lab / "base", faults=(None, 429, None, "truncated", 500)) as server:
         record = verified(lab, server)
-    assert (record.verdict, record.failed_requests) == ("tilt", 0)
-    assert server.requests > record.tokens
+    assert record.verdict == "tilt"
+    # What is cut off on the way is not asked for again; statuses are.
+    assert 0 < record.failed_requests < server.requests - record.tokens
 
 
 def test_requests_that_fail_for_good_are_counted(lab, hasty, monkeypatch):
