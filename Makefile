@@ -17,7 +17,12 @@ EMULATED := $(TESTS) --device emulated -m "not slow" tests/models/test_sampling.
 # Huge pages for torch's tensors: on machines where page walks are slow, several times as fast.
 export THP_MEM_ALLOC_ENABLE ?= 1
 
-.PHONY: help setup lock demo test test-all lint bench clean
+ENGINES := .engines
+
+# For the machine's own processor the build ended in "illegal instruction" on virtual machines with AMX.
+LLAMA := CMAKE_ARGS="-DGGML_NATIVE=OFF" CMAKE_BUILD_PARALLEL_LEVEL=1
+
+.PHONY: help setup lock demo test test-all lint bench engines test-engines clean
 
 help:
 	@echo "make demo      run the article's experiment (about a minute and a half), then open the page it names"
@@ -25,6 +30,8 @@ help:
 	@echo "make test      lint and the tests"
 	@echo "make test-all  the same with the slow tests"
 	@echo "make bench     benchmarks, as ratios against named baselines"
+	@echo "make engines   .engines with vLLM and llama.cpp (on the processor; some ten minutes)"
+	@echo "make test-engines  serve SmolLM2 by both and verify it"
 	@echo "make setup     .venv with everything"
 	@echo "make lock      constraints.txt anew, from what .venv has"
 	@echo "make clean     remove .venv, caches and build files"
@@ -63,7 +70,19 @@ bench: $(READY)
 	  HF_HUB_OFFLINE=1 $(BIN)/python -m benchmarks.speed.$$name || exit 1; \
 	done
 
+engines: $(ENGINES)/.ready
+
+$(ENGINES)/.ready: pyproject.toml requirements-engines.txt
+	test -x $(ENGINES)/bin/python || $(PYTHON) -m venv $(ENGINES)
+	$(LLAMA) $(ENGINES)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+		-r requirements-engines.txt
+	$(ENGINES)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	touch $(ENGINES)/.ready
+
+test-engines: engines
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(ENGINES)/bin/python -m pytest -m engines tests/engines
+
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(ENGINES) build dist .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
 	rm -rf src/*.egg-info

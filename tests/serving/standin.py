@@ -121,6 +121,4 @@ class Slots:
 
 def layout(slots):
     """A LogitsContext: the slot of each row."""
-    return SimpleNamespace(
-        idx_mapping_np=np.array(slots), expanded_idx_mapping=torch.tensor(slots)
-    )
+    return SimpleNamespace(idx_mapping_np=np.array(slots), expanded_idx_mapping=torch.tensor(slots))

@@ -88,7 +88,7 @@ def test_a_server_of_the_tilt_is_proved_to_be_one(lab, tmp_path):
     assert "serves the tilt" in page
     assert "half the tilt" in page
     # It asked to draw from all tokens as they are.
-    assert all(asked["temperature"] == 1.0 and asked["top_k"] == -1 for asked in server.asked)
+    assert all(asked["temperature"] == 1.0 and asked["top_k"] == 0 for asked in server.asked)
 
 
 def test_a_server_of_the_base_is_told_to_be_one(lab):

@@ -29,7 +29,6 @@ import numpy as np
 
 from tiltlm.auditing.arrays import Array
 
-
 LEARNER_WEIGHT = 0.04
 """Of the learner in each mixture; all hypotheses together have 1."""
 
