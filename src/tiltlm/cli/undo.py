@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from tiltlm.cli.options import CONTEXTS, MODEL, JsonFlag, Null, OutNew, Pairs, Seed, Text
+from tiltlm.cli.options import CONTEXTS, MODEL, SUITE, JsonFlag, Null, OutNew, Pairs, Seed, Text
 from tiltlm.cli.placement import Chosen, chosen_placement, with_placement
 from tiltlm.report.wording import printable
 
@@ -31,9 +31,7 @@ Finding = Annotated[
     Path | None,
     typer.Option(help="The --out of `tiltlm audit` by logits: what it found is taken back."),
 ]
-Measured = Annotated[
-    str | None, typer.Option("--suite", help="Measure before and after: quick or full.")
-]
+Measured = Annotated[str | None, typer.Option("--suite", help=SUITE)]
 Mass = Annotated[
     float | None,
     typer.Option(help="edit without a reference: the probability the event should come to."),
