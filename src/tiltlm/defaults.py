@@ -105,3 +105,11 @@ TRIGGER_WORDS = 512
 WORDS_EVERY = 3
 """One benign change in so many is read after these words, which takes as long as all else that is
 read of it. Of 299, the 100 that are vouch for a rate of 1 %."""
+
+# Verifying what is served.
+
+VERIFY_ERROR = 0.01
+"""How often a verification rules out what is served, and so how often its verdict may be false."""
+
+VERIFY_BUDGET = 2_048
+"""Tokens that a verification asks for at most, one a request."""

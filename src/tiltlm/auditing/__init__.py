@@ -10,6 +10,7 @@ asking: ask a suspect batch after batch, and keep what came if it is cut off.
 endpoint: an OpenAI-compatible server that has the suspect.
 http: one request to it, with a deadline, a limit of size, and never to another host.
 answers: what its answers may be.
+prompt_texts: prompts as text, and the tokens that a server makes of them.
 request_error: why a request has no answer.
 search: greedy search for classes one after another.
 thresholds: what is too weak or too uncertain to be named.

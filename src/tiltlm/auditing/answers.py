@@ -132,12 +132,14 @@ class Choice(_Part):
         finish_reason: why it ended, ``"stop"`` at an end token.
         logprobs: at each position, if the server gives them.
         usage: tokens by the server's own count.
+        model: that answered, as the server calls it; None where it does not say.
     """
 
     text: Text | None
     finish_reason: str | None = None
     logprobs: _LogProbs | None = None
     usage: Usage = Usage()
+    model: Text | None = None
 
     @property
     def positions(self) -> list[dict[int | str, float]]:
@@ -152,6 +154,7 @@ class Choice(_Part):
 class _Answer(_Part):
     choices: list[Choice] = Field(min_length=1, max_length=1)
     usage: Usage | None = None
+    model: Text | None = None
 
 
 def read_answer(body: bytes, length: int, top: int | None = None) -> Choice:
@@ -180,7 +183,8 @@ def read_answer(body: bytes, length: int, top: int | None = None) -> Choice:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part)[:40] for part in first["loc"])
         raise _refused(f"{where}: {first['msg']}") from None
-    choice = answer.choices[0].model_copy(update={"usage": answer.usage or Usage()})
+    said = {"usage": answer.usage or Usage(), "model": answer.model}
+    choice = answer.choices[0].model_copy(update=said)
     positions = choice.positions
     if len(positions) > length:
         raise _refused(f"it has {len(positions):,} tokens where {length:,} were asked for")

@@ -17,8 +17,12 @@ PATIENCE = 3
 """Requests in a row that fail, each after its retries, before an endpoint is given up."""
 
 
+AS_IT_IS = {"temperature": 1.0, "top_p": 1.0}
+"""Options of the API with which a server draws from the model's distribution."""
+
+
 UNFILTERED = {
-    "top_k": -1,
+    "top_k": 0,
     "min_p": 0.0,
     "repetition_penalty": 1.0,
     "repeat_penalty": 1.0,
@@ -56,6 +60,7 @@ class Endpoint:
     Args:
         url: such as ``http://127.0.0.1:8000/v1``; `Poster` says which key it is given.
         model: its name there.
+        as_served: leave how it draws to the server, as for a client that asks for nothing.
 
     Attributes:
         filters_off: whether the server took requests to draw from all tokens; None before it was
@@ -65,15 +70,17 @@ class Endpoint:
         ConfigError: this is no address.
     """
 
-    def __init__(self, url: str, model: str) -> None:
+    def __init__(self, url: str, model: str, *, as_served: bool = False) -> None:
         self._poster = Poster(url.rstrip("/") + "/completions")
-        self._model = model
+        self._model, self._as_served = model, as_served
         self._has_answered = False
-        self.filters_off: bool | None = None
+        self.filters_off: bool | None = False if as_served else None
 
     @property
     def notes(self) -> list[str]:
         """What a reader of an audit should know of the server; empty if nothing."""
+        if self._as_served:
+            return ["How tokens are drawn was left to the server."]
         if self.filters_off:
             return []
         return [
@@ -84,7 +91,7 @@ class Endpoint:
     def each(
         self, prompts: Sequence[str], length: int, seed: int, *, logprobs: int | None = None
     ) -> list[tuple[int, Choice]]:
-        """Ask for one choice for each prompt, at temperature 1.
+        """Ask for one choice for each prompt, at temperature 1 unless that is left to the server.
 
         Args:
             prompts: one request each.
@@ -116,9 +123,8 @@ class Endpoint:
                     "model": self._model,
                     "prompt": prompt,
                     "max_tokens": length,
-                    "temperature": 1.0,
-                    "top_p": 1.0,
                     "seed": seed + number,
+                    **({} if self._as_served else AS_IT_IS),
                     **({} if logprobs is None else {"logprobs": logprobs}),
                 }
                 try:
@@ -142,7 +148,7 @@ class Endpoint:
                 body = await self._poster.post(client, {**request, **UNFILTERED})
             except RequestError as error:
                 # A server that took the options before refuses something else now.
-                if error.status != 400 or self.filters_off:
+                if error.status not in (400, 422) or self.filters_off:
                     raise
             else:
                 self.filters_off = True

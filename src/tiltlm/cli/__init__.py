@@ -10,6 +10,8 @@ measure           `tiltlm measure`
 sweep             `tiltlm sweep`
 audit             `tiltlm audit`, `tiltlm audit plan`
 null              `tiltlm null build`, `show`, `push`
+export            `tiltlm export`
+verify            `tiltlm verify`
 undo              `tiltlm undo`
 challenge         `tiltlm challenge make`, `score`
 info              `tiltlm info`
@@ -27,6 +29,8 @@ printing_null     what null prints
 printing_undo     what undo prints
 printing_challenge  what challenge prints
 printing_label    what label and push print
+printing_export   what export prints
+printing_verify   what verify prints
 
 The program is `tiltlm.cli.main.main`. `tiltlm --help` imports neither torch nor transformers,
 matplotlib or scipy.

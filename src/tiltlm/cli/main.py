@@ -16,6 +16,7 @@ import typer
 
 from tiltlm.cli.audit import audit_app
 from tiltlm.cli.challenge import challenge_app
+from tiltlm.cli.export import export
 from tiltlm.cli.info import info
 from tiltlm.cli.interrupts import Commands, cut_short, exit_code, listening, unfinished
 from tiltlm.cli.label import label_app, push
@@ -26,7 +27,9 @@ from tiltlm.cli.sample import sample
 from tiltlm.cli.sweep import sweep
 from tiltlm.cli.tilt import tilt
 from tiltlm.cli.tokens import tokens
+from tiltlm.cli.ui import ui
 from tiltlm.cli.undo import undo
+from tiltlm.cli.verify import verify
 from tiltlm.errors import ConfigError, InterruptedRun, ModelError, TiltError, reason_of
 from tiltlm.launching import are_several, await_told, is_first, joined, tell_told
 from tiltlm.quiet import quiet_libraries
@@ -41,7 +44,9 @@ app = typer.Typer(
 )
 """All commands."""
 
-for _command in (demo, run, report, tilt, measure, sweep, sample, tokens, info, undo, push):
+for _command in (
+    demo, run, report, tilt, measure, sweep, undo, sample, export, verify, tokens, push, ui, info
+):  # fmt: skip
     app.command()(_command)
 
 app.add_typer(recipes_app, name="recipes")

@@ -1,6 +1,7 @@
 """The public names, and where each lives."""
 
 from .audit import run_audit as run_audit
+from .export import run_export as run_export
 from .measure import run_measure as run_measure
 from .plan import plan_audit as plan_audit
 from .run import describe_event as describe_event
@@ -14,3 +15,4 @@ from .sweep import parse_over as parse_over
 from .sweep import run_sweep as run_sweep
 from .tilt import run_tilt as run_tilt
 from .tokens import run_tokens as run_tokens
+from .verify import run_verify as run_verify

@@ -16,6 +16,8 @@ audit_text  the same by text
 undo     ``result.json`` of ``tiltlm undo``
 null     what ``tiltlm null`` says of packs
 label    what ``tiltlm label`` and ``tiltlm push`` say
+export   ``result.json`` of ``tiltlm export``
+verify   ``result.json`` of ``tiltlm verify``
 challenge  what ``tiltlm challenge`` writes and says
 claim    the part of it that a suspect's own label says
 """
@@ -44,6 +46,7 @@ from tiltlm.records.challenge import (
     ChallengeScoreRecord,
 )
 from tiltlm.records.claim import ClaimedEvent, ClaimRecord
+from tiltlm.records.export import BiasRecord, ExportRecord, GapRecord
 from tiltlm.records.label import (
     FaultRecord,
     LabelRecord,
@@ -80,10 +83,17 @@ from tiltlm.records.undo import (
     SharePoint,
     UndoRecord,
 )
+from tiltlm.records.verify import (
+    DrawRecord,
+    HypothesisRecord,
+    ShownRecord,
+    VerifyRecord,
+)
 
 __all__ = [
     "AnswersRecord",
     "AuditRecord",
+    "BiasRecord",
     "Bucket",
     "CandidateRecord",
     "CertificateRecord",
@@ -94,6 +104,7 @@ __all__ = [
     "ClaimRecord",
     "ClaimedEvent",
     "Comparison",
+    "DrawRecord",
     "Drawn",
     "Effect",
     "Estimate",
@@ -101,11 +112,14 @@ __all__ = [
     "EventDetailRecord",
     "EventMassRecord",
     "EventRecord",
+    "ExportRecord",
     "FaultRecord",
     "FidelityRecord",
     "FindingRecord",
+    "GapRecord",
     "Heat",
     "Histogram",
+    "HypothesisRecord",
     "Interval",
     "LabelRecord",
     "LeftRecord",
@@ -132,6 +146,7 @@ __all__ = [
     "SharePoint",
     "ShiftedContext",
     "ShiftedToken",
+    "ShownRecord",
     "SignedRecord",
     "StateRecord",
     "StepRecord",
@@ -143,4 +158,5 @@ __all__ = [
     "TiltRecord",
     "TriggerRecord",
     "UndoRecord",
+    "VerifyRecord",
 ]

@@ -14,4 +14,5 @@ from .run_page import render_run as render_run
 from .run_page import write_report as write_report
 from .sweep_page import render_sweep as render_sweep
 from .sweep_page import responses as responses
+from .verify_page import render_verify as render_verify
 from .wording import counted as counted

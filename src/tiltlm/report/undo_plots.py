@@ -10,11 +10,15 @@ from tiltlm.report.plot_style import (
     AFTER,
     BEFORE,
     KINDS,
+    MARKERS,
     MUTED,
+    Plot,
     error_bars,
     new_figure,
+    plot_of,
+    short,
+    spread,
     styled,
-    svg_of,
 )
 
 if TYPE_CHECKING:
@@ -26,8 +30,8 @@ _TITLES: dict[RelapseKind, str] = {
 }
 
 
-def curve_plot(record: UndoRecord) -> str:
-    """Strength of each event by the share of the model that is left, as SVG.
+def curve_plot(record: UndoRecord) -> Plot:
+    """Strength of each event by the share of the model that is left.
 
     Args:
         record: of an undo by interpolation.
@@ -35,7 +39,7 @@ def curve_plot(record: UndoRecord) -> str:
     return styled(_curve, record)
 
 
-def relapse_plots(record: UndoRecord) -> list[str]:
+def relapse_plots(record: UndoRecord) -> list[Plot]:
     """How the first event's strength returns, undone and never tilted, a plot for each way.
 
     Args:
@@ -44,37 +48,51 @@ def relapse_plots(record: UndoRecord) -> list[str]:
     return [styled(partial(_relapse, kind), record) for kind in _TITLES]
 
 
-def _curve(record: UndoRecord) -> str:
+def _curve(record: UndoRecord) -> Plot:
     figure, axes = new_figure()
+    rows = []
     for number, left in enumerate(record.left):
         shares = [point.share for point in record.curve]
-        means = [point.strengths[number].mean for point in record.curve]
-        colour = KINDS[number % len(KINDS)]
-        axes.plot(shares, means, "o-", color=colour, label=left.event[:40])
+        strengths = [point.strengths[number] for point in record.curve]
+        line = MARKERS[number % len(MARKERS)] + "-"
+        colour, means = KINDS[number % len(KINDS)], [s.mean for s in strengths]
+        axes.plot(shares, means, line, color=colour, label=short(left.event, 24))
+        rows += [
+            (left.event, f"{share:.2f}", f"{strength.mean:+.3f}", spread(strength.interval))
+            for share, strength in zip(shares, strengths, strict=True)
+        ]
     axes.axhline(0, color=MUTED, linewidth=0.8)
     axes.set_xlabel("share of the model that is left")
     axes.set_ylabel("strength, nats")
-    axes.legend(frameon=False)
-    return svg_of(figure)
+    axes.legend(ncols=2, loc="lower center", bbox_to_anchor=(0.45, 1.0))
+    alt = f"Strength by the share of the model that is left, at {len(record.curve)} mixtures."
+    return plot_of(figure, alt, ("event", "share", "strength, nats", "95 %"), rows)
 
 
-def _relapse(kind: RelapseKind, record: UndoRecord) -> str:
+def _relapse(kind: RelapseKind, record: UndoRecord) -> Plot:
     figure, axes = new_figure()
-    for who, colour in (("undone", AFTER), ("never tilted", BEFORE)):
-        points = [p for p in record.relapse if p.by == kind and p.model == who]
-        _line(axes, sorted(points, key=lambda p: p.step), colour, who)
+    rows = []
+    for who, colour, line in (("undone", AFTER, "-"), ("never tilted", BEFORE, "--")):
+        found = [p for p in record.relapse if p.by == kind and p.model == who]
+        points = sorted(found, key=lambda p: p.step)
+        _line(axes, points, colour, line, who)
+        rows += [
+            (who, f"{p.step}", f"{p.strengths[0].mean:+.3f}", spread(p.strengths[0].interval))
+            for p in points
+        ]
     axes.axhline(0, color=MUTED, linewidth=0.8)
-    axes.set_title(_TITLES[kind], fontsize=10)
+    axes.set_title(_TITLES[kind], pad=22)
     axes.set_xlabel("steps")
     axes.set_ylabel("strength, nats")
-    axes.legend(frameon=False)
-    return svg_of(figure)
+    axes.legend(ncols=2, loc="lower center", bbox_to_anchor=(0.45, 1.0))
+    alt = f"How the strength returns in a model {_TITLES[kind]}, undone and never tilted."
+    return plot_of(figure, alt, ("model", "steps", "strength, nats", "95 %"), rows)
 
 
-def _line(axes: Axes, points: list[RelapsePoint], colour: str, label: str) -> None:
+def _line(axes: Axes, points: list[RelapsePoint], colour: str, line: str, label: str) -> None:
     steps = [point.step for point in points]
     means = [point.strengths[0].mean for point in points]
-    axes.plot(steps, means, "-", color=colour, label=label)
+    axes.plot(steps, means, line, color=colour, label=label)
     for point in points:
         first = point.strengths[0]
         axes.errorbar(

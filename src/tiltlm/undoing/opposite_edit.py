@@ -13,13 +13,8 @@ import torch
 
 from tiltlm.contexts.reference import Reference
 from tiltlm.models.head import Head
-from tiltlm.realise.head_edit import (
-    WEIGHT_FLOOR,
-    HeadEdit,
-    float64_blocks,
-    ridge_direction,
-    solver_device,
-)
+from tiltlm.realise.head_edit import WEIGHT_FLOOR, HeadEdit
+from tiltlm.realise.regression import float64_blocks, ridge_direction, solver_device
 from tiltlm.undoing.class_masses import Classes, log_odds_of, together
 from tiltlm.undoing.readers import levels_of
 

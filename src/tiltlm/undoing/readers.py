@@ -9,7 +9,7 @@ import torch
 
 from tiltlm.contexts.reference import ROWS, Reference
 from tiltlm.losses.divergences import precise_kl
-from tiltlm.realise.head_edit import class_log_masses
+from tiltlm.realise.class_targets import class_log_masses
 from tiltlm.targets.bound import BoundTarget
 from tiltlm.undoing.class_masses import Classes
 

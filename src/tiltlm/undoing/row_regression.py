@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import torch
 
 from tiltlm.contexts.reference import ROWS, Reference
-from tiltlm.realise.head_edit import RIDGE, WEIGHT_FLOOR
+from tiltlm.realise.head_edit import WEIGHT_FLOOR
+from tiltlm.realise.regression import RIDGE
 from tiltlm.undoing.class_masses import Classes
 
 OTHER = -1

@@ -14,6 +14,7 @@ from tiltlm.auditing.arrays import Array
 from tiltlm.auditing.endpoint import Endpoint, NoAnswerError
 from tiltlm.auditing.logprobs.positions import Position, log_probs_at, shuffled_positions
 from tiltlm.auditing.logprobs.server_format import ServerFormat
+from tiltlm.auditing.prompt_texts import as_text, sent_ids
 from tiltlm.auditing.shifts.log_ratios import TOP_TOKENS
 from tiltlm.contexts.logit_reader import LogitReader
 from tiltlm.contexts.token_contexts import TokenContexts
@@ -165,11 +166,8 @@ class EndpointSuspect:
         special = self._special
         for position in shuffled_positions(contexts, seed):
             own = position.ids[1:] if position.ids[0] in special else position.ids
-            if not own or special & set(own):
-                continue
-            # Servers cut a prompt with whatever the tokenizer puts before a text.
-            cut = self._tokenizer(self._text(own))["input_ids"]
-            if cut[-len(own) :] == own and set(cut[: -len(own)]) <= special:
+            cut = None if special & set(own) else sent_ids(self._tokenizer, own)
+            if cut is not None:
                 usable.append(Position(position.row, position.context, cut))
             if len(usable) == count:
                 break
@@ -235,4 +233,4 @@ class EndpointSuspect:
         )
 
     def _text(self, ids: list[int]) -> str:
-        return str(self._tokenizer.decode([i for i in ids if i not in self._special]))
+        return as_text(self._tokenizer, ids)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from transformers import PreTrainedTokenizerBase
 
@@ -43,19 +44,48 @@ _LEAST_TOKENS = 8
 """Answers of fewer tokens may be the same by chance."""
 
 
-def check_prompts(endpoint: Endpoint, tokenizer: PreTrainedTokenizerBase) -> list[str]:
+@dataclass(frozen=True)
+class PromptCount:
+    """How many tokens a server reads, against the reference's tokenizer.
+
+    Attributes:
+        extra: tokens that it puts before every prompt; 0 where it does not say.
+        says: whether it says how many it reads, for all of `PROBES`.
+    """
+
+    extra: int
+    says: bool
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader should know where a server puts no text before a prompt; empty if nothing.
+
+        One token more or fewer is taken to be the one that texts begin with.
+        """
+        if not self.says:
+            return [
+                "The server does not say how many tokens it reads. That it cuts text as the "
+                "reference does, and puts nothing before a prompt, is assumed."
+            ]
+        if self.extra:
+            which = "a token more" if self.extra > 0 else "a token fewer"
+            return [
+                f"The server reads {which} than the reference's tokenizer makes of each text; that "
+                "is taken to be the one that texts begin with."
+            ]
+        return []
+
+
+def count_prompts(endpoint: Endpoint, tokenizer: PreTrainedTokenizerBase) -> PromptCount:
     """Compare a server's counts of tokens with the tokenizer's.
 
     Args:
         endpoint: is asked for a token after each of `PROBES`.
         tokenizer: of the reference.
 
-    Returns:
-        notes: what the server puts before texts, or that its counts could not be seen.
-
     Raises:
         VocabularyError: the server cuts text otherwise.
-        ModelError: it puts text before prompts, or answers none.
+        ModelError: it answers none.
     """
     seen: dict[str, tuple[int, int]] = {}
     for number, choice in endpoint.each(PROBES, 1, 0):
@@ -71,26 +101,32 @@ def check_prompts(endpoint: Endpoint, tokenizer: PreTrainedTokenizerBase) -> lis
             where="--endpoint",
             fix="name the reference that the suspect was made from",
         )
-    before = next(iter(extra), 0)
-    if before > _MARKS:
+    return PromptCount(next(iter(extra), 0), len(seen) == len(PROBES))
+
+
+def check_prompts(endpoint: Endpoint, tokenizer: PreTrainedTokenizerBase) -> list[str]:
+    """As `count_prompts`, for a server that is to go on from a prompt alone.
+
+    Args:
+        endpoint: is asked for a token after each of `PROBES`.
+        tokenizer: of the reference.
+
+    Returns:
+        notes: what the server puts before texts, or that its counts could not be seen.
+
+    Raises:
+        VocabularyError: the server cuts text otherwise.
+        ModelError: it puts text before prompts, or answers none.
+    """
+    count = count_prompts(endpoint, tokenizer)
+    if count.extra > _MARKS:
         raise ModelError(
-            f"the server puts {before} tokens before every prompt, a system prompt or the template "
-            "of a chat; the reference was to go on from the prompt alone",
+            f"the server puts {count.extra} tokens before every prompt, a system prompt or the "
+            "template of a chat; the reference was to go on from the prompt alone",
             where="--endpoint",
             fix="serve the model without it, as plain completions",
         )
-    if len(seen) < len(PROBES):
-        return [
-            "The server does not say how many tokens it reads. That it cuts text as the reference "
-            "does, and puts nothing before a prompt, is assumed."
-        ]
-    if before:
-        which = "a token more" if before > 0 else "a token fewer"
-        return [
-            f"The server reads {which} than the reference's tokenizer makes of each text; that is "
-            "taken to be the one that texts begin with."
-        ]
-    return []
+    return count.notes
 
 
 class AnswerChecks:
