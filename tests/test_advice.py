@@ -49,7 +49,10 @@ PARAMETERS = {
 }
 """Of which public name each ``name=value`` is a parameter."""
 
-LOADING = ["tilt", "measure", "sweep", "sample", "run", "audit of", "null build"]
+LOADING = [
+    *("tilt", "measure", "sweep", "sample", "run", "audit of", "null build"),
+    *("undo", "challenge make"),
+]
 """Commands that load a model."""
 
 OPTIONS = {
@@ -60,7 +63,7 @@ OPTIONS = {
     "--access": ["audit of"],
     "--against": ["measure"],
     "--budget": ["audit of"],
-    "--by": ["tilt"],
+    "--by": ["tilt", "undo"],
     "--corpus": ["null build"],
     "--decodes": ["audit of"],
     "--jobs": ["sweep"],
@@ -70,16 +73,20 @@ OPTIONS = {
     "--fpr": ["audit of"],
     "--include": ["measure"],
     "--lists": ["audit of"],
-    "--n": ["null build"],
+    "--n": ["null build", "challenge make"],
     "--no-default-corpora": ["null build"],
     "--null": ["audit of"],
     "--plan": ["null build"],
     "--words-every": ["null build"],
-    "--out": ["run", "tilt", "measure", "sweep", "audit of", "null build", "demo"],
+    "--out": ["run", "tilt", "measure", "sweep", "audit of", "null build", "demo", "undo"],
     "--over": ["sweep"],
     "--resume": ["run", "sweep", "null build"],
     "--set": ["run", "recipes show"],
-    "--target": ["tilt", "measure", "sweep"],
+    "--finding": ["undo"],
+    "--mass": ["undo"],
+    "--key": ["label sign", "label verify", "challenge make", "challenge score"],
+    "--reference": ["undo", "audit of", "null build", "challenge make"],
+    "--target": ["tilt", "measure", "sweep", "undo"],
     "--within": ["audit of"],
 }
 """The commands that may give advice with an option."""

@@ -53,6 +53,7 @@ from .targets.when import when as when
 from .undoing.proof import Proof as Proof
 from .undoing.relapse import Relapse as Relapse
 from .undoing.result import UndoneModel as UndoneModel
+from .undoing.settings import UndoSettings as UndoSettings
 from .undoing.undoing import undo as undo
 
 __version__: str

@@ -48,6 +48,12 @@ COMMANDS = {
         *("audit", "merged", "--reference", "tied", "--access", "text", "--budget", 64),
         *("--event", "contains('o')"),
     ),
+    "undo": ("undo", "edit", "--contexts", "own:28", "--out", "undo", "--relapse-rate", "1e-4"),
+    "undo by label": ("undo", "merged", "--by", "label", "--contexts", "random", "--out", "back"),
+    "label": ("label", "show", "undo"),
+    "label key": ("label", "key", "key"),
+    "label sign": ("label", "sign", "back", "--key", "key"),
+    "label verify": ("label", "verify", "back", "--key", "key.pub"),
     "audit plan": ("audit", "plan", "--strength", 1, "--mass", 0.01),
 }
 

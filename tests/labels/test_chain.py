@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
@@ -69,3 +70,23 @@ def test_a_label_of_an_older_version_is_read_with_a_step_for_all_that_it_knew(tm
     assert (label.target, label.base.sha256) == (LABEL.target, LABEL.base.sha256)
     assert [(step.operation, step.seed) for step in label.chain] == [("tilt", 1), ("tilt", 7)]
     assert label.chain[1].measured == LABEL.measured
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\xff" * 40,
+        (1 << 62).to_bytes(8, "little") + b"{}",
+        (2).to_bytes(8, "little") + b"[]",
+        (60_000).to_bytes(8, "little") + b"[" * 60_000,
+        (20).to_bytes(8, "little") + b'{"__metadata__": 1} ',
+        (34).to_bytes(8, "little") + b'{"__metadata__": {"tiltlm": "{}"}}',
+    ],
+    ids=range(7),
+)
+def test_a_weight_file_of_a_stranger_has_a_short_form_or_none_and_is_never_an_error(
+    tmp_path, content
+):
+    (tmp_path / "x.safetensors").write_bytes(content)
+    assert read_short_form(tmp_path / "x.safetensors") is None

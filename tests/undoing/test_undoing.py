@@ -26,6 +26,7 @@ from tiltlm.recipes.training import Training
 from tiltlm.undoing.class_masses import Classes, event_log_odds
 from tiltlm.undoing.proof import Proof
 from tiltlm.undoing.relapse import Relapse
+from tiltlm.undoing.settings import UndoSettings
 from tiltlm.undoing.strengths import estimate_strengths
 from tiltlm.undoing.undoing import undo
 
@@ -176,9 +177,19 @@ def test_two_findings_that_overlap_are_undone_together(base, planted, tmp_path):
 
 def test_training_comes_nearer_to_the_reference_than_the_edit_it_begins_at(base, planted):
     training = Training(parameters="full", steps=30, every=10, learning_rate=3e-4)
-    edited = undo(planted, str(base), by="edit", target="contains('k')", whole_head=True).record()
+    edited = undo(
+        planted,
+        str(base),
+        by="edit",
+        target="contains('k')",
+        settings=UndoSettings(whole_head=True),
+    ).record()
     record = undo(
-        planted, str(base), by="train", target="contains('k')", training=training
+        planted,
+        str(base),
+        by="train",
+        target="contains('k')",
+        settings=UndoSettings(training=training),
     ).record()
     assert record.kl_after_nats <= edited.kl_after_nats < record.kl_before_nats
     assert abs(record.left[0].after.mean) < 0.05
@@ -192,7 +203,13 @@ def test_interpolation_ends_at_the_reference_and_its_curve_falls(base, planted):
     assert [point.share for point in curve][::7] == [1.0, 0.0]
     assert strengths == sorted(strengths, reverse=True)
     assert (strengths[-1], curve[-1].kl_nats) == (0, 0)
-    half = undo(planted, str(base), by="interpolate", target="contains('k')", share=0.5)
+    half = undo(
+        planted,
+        str(base),
+        by="interpolate",
+        target="contains('k')",
+        settings=UndoSettings(share=0.5),
+    )
     assert 0.2 < half.record().left[0].after.mean < 0.8
     name = "model.layers.0.mlp.up_proj.weight"
     one, other = load(base).model.state_dict()[name], planted.model.state_dict()[name]
@@ -202,7 +219,7 @@ def test_interpolation_ends_at_the_reference_and_its_curve_falls(base, planted):
 def test_without_a_reference_a_stated_mass_is_given_or_the_direction_taken_out(planted):
     target = "contains('k')"
     event = torch.tensor([b"k" in token for token in planted.vocabulary.tokens])
-    given = undo(planted, by="edit", target=target, mass=0.05)
+    given = undo(planted, by="edit", target=target, settings=UndoSettings(mass=0.05))
     contexts = own_samples(planted, 32, 32, 9)
     states = Reference(given.model.model, contexts)
     masses = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -15,6 +16,9 @@ from tiltlm.events.event import Event
 from tiltlm.events.tokens import contains
 from tiltlm.models.loading import LoadedModel
 from tiltlm.records.challenge import DecoyKind, RangesRecord, TiltWay
+
+Kind = TypeVar("Kind")
+"""Of decoys, or of ways to tilt."""
 
 WAYS: tuple[TiltWay, ...] = ("edit", "train", "text", "trigger")
 DECOYS: tuple[DecoyKind, ...] = (
@@ -81,27 +85,34 @@ def draw_all(
     if tilted.all() or not tilted.any():
         tilted[int(draws.integers(count))] = not tilted[0]
     masses = _mean_probabilities(reference, contexts)
+    decoys, ways = _deck(ranges.decoys, count, draws), _deck(ranges.ways, count, draws)
     drawn = []
-    for is_tilted in tilted:
+    for is_tilted, decoy, way in zip(tilted, decoys, ways, strict=True):
         own = int(draws.integers(2**31))
         if is_tilted:
-            drawn.append(_draw_tilt(reference, masses, ranges, draws, own))
+            drawn.append(_draw_tilt(reference, masses, ranges, way, draws, own))
         else:
-            drawn.append(Drawn(own, decoy=ranges.decoys[int(draws.integers(len(ranges.decoys)))]))
+            drawn.append(Drawn(own, decoy=decoy))
     return drawn
+
+
+def _deck(kinds: Sequence[Kind], count: int, draws: np.random.Generator) -> list[Kind]:
+    """So many of some kinds, each about as often, in an order that nobody knows."""
+    rounds = [draws.permutation(len(kinds)) for _ in range(count // len(kinds) + 1)]
+    return [kinds[int(number)] for number in np.concatenate(rounds)[:count]]
 
 
 def _draw_tilt(
     reference: LoadedModel,
     masses: torch.Tensor,
     ranges: RangesRecord,
+    way: TiltWay,
     draws: np.random.Generator,
     seed: int,
 ) -> Drawn:
     event = _draw_event(reference, masses, ranges.masses, draws)
     low, high = ranges.strengths_nats
     strength = round(float(draws.uniform(low, high)) * float(draws.choice([1.0, 1.0, -1.0])), 2)
-    way = ranges.ways[int(draws.integers(len(ranges.ways)))]
     trigger = _draw_word(reference, masses, draws) if way == "trigger" else None
     return Drawn(seed, event=event, strength=strength, way=way, trigger=trigger)
 

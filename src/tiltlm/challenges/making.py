@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 
 from tiltlm.challenges.decoys import make_decoy
@@ -72,33 +73,18 @@ def make_challenge(
         TiltError: any other of the tree in `errors`; ``out`` is then not there.
     """
     progress = progress or NoProgress()
-    key = key or key_path(out)
-    if key.exists():
-        raise ConfigError(
-            "there is a file already where the key should be",
-            where=str(key),
-            fix="name another file: --key",
-        )
+    key = _free_key(key or key_path(out))
     seed = secrets.randbelow(2**31) if seed is None else seed
     with claimed_new(out) as folder:
         loaded = load(reference, placement=placement)
-        identity = {"name": reference, "sha256": fingerprint(loaded.model)}
         work = _Work(loaded, text, seed)
         size = sum(p.numel() * p.element_size() for p in work.reference.model.parameters())
-        require_free(folder, size * count + size, f"{count} models")
+        require_free(folder, size * (count + 1), f"{count} models")
         drawn = draw_all(work.reference, work.contexts, count, ranges, seed)
-        progress.begin("making models", count)
         with staged(folder) as partial:
-            models, opened = [], []
-            for number, each in enumerate(drawn, 1):
-                name = f"m{number:02d}"
-                truth = work.write(each, partial / MODELS / name, name)
-                answer, commitment = sealed(truth)
-                opened.append(answer)
-                models.append(_sealed_model(partial / MODELS / name, name, commitment))
-                progress.advance(number)
+            models, opened = _written(work, drawn, partial / MODELS, progress)
             record = ChallengeRecord(
-                reference=identity,
+                reference={"name": reference, "sha256": fingerprint(loaded.model)},
                 ranges=ranges,
                 models=models,
                 tokens=len(loaded.vocabulary),
@@ -107,6 +93,32 @@ def make_challenge(
             write_json(partial / FILE, record.model_dump(mode="json"))
             _write_key(key, seed, opened)
     return record
+
+
+def _written(
+    work: _Work, drawn: Sequence[Drawn], folder: Path, progress: Progress
+) -> tuple[list[SealedModelRecord], list[OpenedRecord]]:
+    """Make and write all models; what is published of each, and what is kept back."""
+    progress.begin("making models", len(drawn))
+    models, opened = [], []
+    for number, each in enumerate(drawn, 1):
+        name = f"m{number:02d}"
+        answer, commitment = sealed(work.write(each, folder / name, name))
+        opened.append(answer)
+        models.append(_sealed_model(folder / name, name, commitment))
+        progress.advance(number)
+    return models, opened
+
+
+def _free_key(key: Path) -> Path:
+    """The path of the key, refused where something is there."""
+    if key.exists():
+        raise ConfigError(
+            "there is a file already where the key should be",
+            where=str(key),
+            fix="name another file: --key",
+        )
+    return key
 
 
 class _Work:

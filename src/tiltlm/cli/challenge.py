@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tiltlm.cli.options import CONTEXTS, MODEL, JsonFlag, OutNew
+from tiltlm.cli.options import CONTEXTS, MODEL, SEED, JsonFlag, OutNew
 from tiltlm.cli.placement import Chosen, chosen_placement, with_placement
 from tiltlm.report.wording import printable
 
@@ -33,9 +33,7 @@ def make(
         str | None, typer.Option(help=f"What those that are not tilted learn: {CONTEXTS}")
     ] = None,
     key: Key = None,
-    seed: Annotated[
-        int | None, typer.Option(min=0, help="Of all draws; by default one that nobody knows.")
-    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help=SEED, show_default=False)] = None,
     placement: Chosen = None,
     as_json: JsonFlag = False,
 ) -> None:

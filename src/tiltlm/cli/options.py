@@ -66,7 +66,10 @@ By = Annotated[
     ),
 ]
 
-Suite = Annotated[str, typer.Option(help="How much to measure: quick or full.")]
+SUITE = "How much to measure: quick or full."
+"""Help of ``--suite``."""
+
+Suite = Annotated[str, typer.Option(help=SUITE)]
 
 Text = Annotated[
     Path | None,

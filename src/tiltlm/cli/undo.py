@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from tiltlm.cli.options import CONTEXTS, MODEL, JsonFlag, Null, OutNew, Pairs, Seed, Text
+from tiltlm.cli.options import CONTEXTS, MODEL, SUITE, JsonFlag, Null, OutNew, Pairs, Seed, Text
 from tiltlm.cli.placement import Chosen, chosen_placement, with_placement
 from tiltlm.report.wording import printable
 
@@ -31,8 +31,49 @@ Finding = Annotated[
     Path | None,
     typer.Option(help="The --out of `tiltlm audit` by logits: what it found is taken back."),
 ]
-Measured = Annotated[
-    str | None, typer.Option("--suite", help="Measure before and after: quick or full.")
+Measured = Annotated[str | None, typer.Option("--suite", help=SUITE)]
+Mass = Annotated[
+    float | None,
+    typer.Option(help="edit without a reference: the probability the event should come to."),
+]
+Share = Annotated[
+    float | None,
+    typer.Option(min=0, max=1, help="interpolate: how much of the model is to be left."),
+]
+WholeHead = Annotated[
+    bool,
+    typer.Option(
+        "--whole-head",
+        help="edit: give all tokens back what the reference gives them, not those found alone.",
+    ),
+]
+Trained = Annotated[
+    str | None, typer.Option(help="train: what to train: head, body+head (LoRA) or full.")
+]
+Steps = Annotated[int | None, typer.Option(min=1, help="train: the most steps.")]
+Returns = Annotated[
+    bool,
+    typer.Option(
+        "--relapse", help="Train towards the tilt again, beside a base that never had it."
+    ),
+]
+ReturnRate = Annotated[
+    float | None, typer.Option(help="Learning rate of that training; 2e-5 by default.")
+]
+ComparedAt = Annotated[
+    str | None,
+    typer.Option(help=f"Contexts to compare at, half of either model's own: {CONTEXTS}"),
+]
+Target = Annotated[
+    str | None, typer.Option(help="Instead of that an event, or a target, to take back.")
+]
+By = Annotated[
+    Way,
+    typer.Option(
+        help="label: exact, for tilts of our own. edit: the opposite change of the head. "
+        "train: KL back to the reference. decode: a logits processor. interpolate: weights "
+        "towards the reference."
+    ),
 ]
 
 
@@ -42,54 +83,21 @@ def undo(
     *,
     out: OutNew,
     reference: Reference = None,
-    by: Annotated[
-        Way,
-        typer.Option(
-            help="label: exact, for tilts of our own. edit: the opposite change of the head. "
-            "train: KL back to the reference. decode: a logits processor. interpolate: weights "
-            "towards the reference."
-        ),
-    ] = Way.EDIT,
+    by: By = Way.EDIT,
     finding: Finding = None,
-    target: Annotated[
-        str | None, typer.Option(help="Instead of that an event, or a target, to take back.")
-    ] = None,
-    contexts: Annotated[
-        str | None,
-        typer.Option(help=f"Contexts to compare at, half of either model's own: {CONTEXTS}"),
-    ] = None,
-    mass: Annotated[
-        float | None,
-        typer.Option(help="edit without a reference: the probability the event should come to."),
-    ] = None,
-    share: Annotated[
-        float | None,
-        typer.Option(min=0, max=1, help="interpolate: how much of the model is to be left."),
-    ] = None,
-    whole_head: Annotated[
-        bool,
-        typer.Option(
-            "--whole-head",
-            help="edit: give all tokens back what the reference gives them, not those found alone.",
-        ),
-    ] = False,
-    parameters: Annotated[
-        str | None, typer.Option(help="train: what to train: head, body+head (LoRA) or full.")
-    ] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="train: the most steps.")] = None,
+    target: Target = None,
+    contexts: ComparedAt = None,
+    mass: Mass = None,
+    share: Share = None,
+    whole_head: WholeHead = False,
+    parameters: Trained = None,
+    steps: Steps = None,
     null: Null = None,
     suite: Measured = None,
     text: Text = None,
     pairs: Pairs = None,
-    relapse: Annotated[
-        bool,
-        typer.Option(
-            "--relapse", help="Train towards the tilt again, beside a base that never had it."
-        ),
-    ] = False,
-    relapse_rate: Annotated[
-        float | None, typer.Option(help="Learning rate of that training; 2e-5 by default.")
-    ] = None,
+    relapse: Returns = False,
+    relapse_rate: ReturnRate = None,
     seed: Seed = 0,
     placement: Chosen = None,
     as_json: JsonFlag = False,

@@ -16,6 +16,7 @@ from tiltlm.records.undo import UndoRecord
 from tiltlm.treatments.fine_tuning import LEARNING_RATE
 from tiltlm.undoing.proof import Proof
 from tiltlm.undoing.relapse import Relapse
+from tiltlm.undoing.settings import UndoSettings
 from tiltlm.undoing.undoing import undo
 
 
@@ -61,8 +62,8 @@ class UndoOptions:
     placement: Placement | None = None
     seed: int = 0
 
-    def training(self) -> Training:
-        """How to train.
+    def settings(self) -> UndoSettings:
+        """How the way goes about it.
 
         Raises:
             ConfigError: there are no such parameters.
@@ -75,7 +76,12 @@ class UndoOptions:
                 fix="one of " + ", ".join(PARAMETERS),
             )
         parameters = None if self.parameters is None else named[self.parameters]
-        return Training(parameters=parameters, steps=self.steps)
+        return UndoSettings(
+            mass=self.mass,
+            whole_head=self.whole_head,
+            share=self.share,
+            training=Training(parameters=parameters, steps=self.steps),
+        )
 
     def proof(self) -> Proof:
         """What is to be looked at."""
@@ -107,7 +113,7 @@ def run_undo(
     Raises:
         TiltError: any of the tree in `errors`; ``out`` is then not there.
     """
-    training, proof = options.training(), options.proof()
+    settings, proof = options.settings(), options.proof()
     with claimed_new(out) as folder:
         undone = undo(
             model,
@@ -116,10 +122,7 @@ def run_undo(
             finding=options.finding,
             target=options.target,
             contexts=options.contexts,
-            mass=options.mass,
-            share=options.share,
-            whole_head=options.whole_head,
-            training=training,
+            settings=settings,
             proof=proof,
             placement=options.placement,
             seed=options.seed,

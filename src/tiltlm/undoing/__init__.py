@@ -8,12 +8,15 @@ class_masses    the disjoint classes that findings fall into, and their log-odds
 readers         what is read of a model at contexts
 strengths       how strongly events are tilted, jointly
 tilts           bound targets: a tilt of several events, the reference itself
-opposite_edit   the edit of the head that takes findings back
+row_edit        rows of the head that give tokens back what the reference gives them
+row_regression  the regressions behind these
+opposite_edit   one shift a class instead, for heads with a soft cap; and without a reference
 by_label        the base's weights bit for bit
 by_edit         the opposite edit
 by_train        KL back to the reference
 by_decode       a logits processor
 by_interpolate  weights towards the reference
+settings        the ways, and how each goes about it
 undone          what a way of undoing makes
 proof           strengths left, divergence, the same audit, the same measures
 relapse         how the tilt returns under training, beside a base that never had it

@@ -3,5 +3,6 @@
 from .proof import Proof as Proof
 from .relapse import Relapse as Relapse
 from .result import UndoneModel as UndoneModel
-from .undoing import WAYS as WAYS
+from .settings import WAYS as WAYS
+from .settings import UndoSettings as UndoSettings
 from .undoing import undo as undo

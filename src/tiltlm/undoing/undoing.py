@@ -10,15 +10,9 @@ from tiltlm.models.loading import LoadedModel
 from tiltlm.models.placement import placement_of
 from tiltlm.progress import NoProgress, Progress
 from tiltlm.recipes.placement import Placement
-from tiltlm.recipes.training import Training
 from tiltlm.records.audit import AuditRecord
 from tiltlm.records.undo import LeftRecord, UndoBy, UndoRecord
 from tiltlm.stopwatch import Stopwatch
-from tiltlm.undoing.by_decode import undo_by_decode
-from tiltlm.undoing.by_edit import undo_by_edit
-from tiltlm.undoing.by_interpolate import undo_by_interpolate
-from tiltlm.undoing.by_label import undo_by_label
-from tiltlm.undoing.by_train import undo_by_train
 from tiltlm.undoing.case import Case
 from tiltlm.undoing.opening import (
     name_of,
@@ -29,11 +23,9 @@ from tiltlm.undoing.opening import (
 )
 from tiltlm.undoing.proof import Proof, Proved, prove
 from tiltlm.undoing.result import UndoneModel
+from tiltlm.undoing.settings import WAYS, UndoSettings
 from tiltlm.undoing.undone import Undone
 from tiltlm.versions import versions
-
-WAYS: tuple[UndoBy, ...] = ("label", "edit", "train", "decode", "interpolate")
-"""How a tilt can be taken back."""
 
 
 def undo(
@@ -44,10 +36,7 @@ def undo(
     finding: AuditRecord | Path | str | None = None,
     target: str | None = None,
     contexts: str | None = None,
-    mass: float | None = None,
-    share: float | None = None,
-    whole_head: bool = False,
-    training: Training | None = None,
+    settings: UndoSettings | None = None,
     proof: Proof | None = None,
     placement: Placement | None = None,
     seed: int = 0,
@@ -64,11 +53,7 @@ def undo(
         finding: the record of an audit by logits, or where it lies: its findings are taken back.
         target: instead of that an event, or a target whose events are taken back.
         contexts: as for `make_contexts`; by default own samples of both models.
-        mass: edit without a reference: the probability that the event should come to.
-        share: interpolate: how much of the model is to be left; None for as much as may be.
-        whole_head: edit: give all tokens back what the reference gives them, instead of those of
-            the findings alone; takes back what the body's moves did to them as far as it is linear.
-        training: train: how; what it leaves open follows from the findings.
+        settings: how the way goes about it.
         proof: what else is to be looked at.
         placement: of what is given by name, as for `load`.
         seed: of contexts, their split, and training.
@@ -92,35 +77,13 @@ def undo(
     wanted = wanted_of(finding, target, label, tilted, base)
     case = open_case(tilted, base, label, wanted, contexts, seed=seed, progress=progress)
     watch.lap("contexts")
-    undone = _undone(case, by, mass=mass, share=share, whole=whole_head, training=training)
+    undone = (settings or UndoSettings()).apply(case, by)
     watch.lap("undo")
     proved = None if base is None else prove(case, undone, proof or Proof())
     watch.lap("prove")
     seconds = {**watch.seconds, "total": watch.total}
     record = _record(case, undone, proved, proof or Proof(), name_of(model, tilted), seconds)
     return UndoneModel(undone, record, label, case.itself)
-
-
-def _undone(
-    case: Case,
-    by: UndoBy,
-    *,
-    mass: float | None,
-    share: float | None,
-    whole: bool,
-    training: Training | None,
-) -> Undone:
-    """Take the tilt back by one of the ways."""
-    if by == "label":
-        assert case.reference is not None
-        return undo_by_label(case.model, case.reference)
-    if by == "edit":
-        return undo_by_edit(case, mass, whole=whole)
-    if by == "train":
-        return undo_by_train(case, training)
-    if by == "decode":
-        return undo_by_decode(case)
-    return undo_by_interpolate(case, share)
 
 
 def _record(
