@@ -49,7 +49,7 @@ PARAMETERS = {
 }
 """Of which public name each ``name=value`` is a parameter."""
 
-LOADING = ["tilt", "measure", "sweep", "sample", "run", "audit of", "null build"]
+LOADING = ["tilt", "measure", "sweep", "sample", "run", "audit of", "null build", "verify"]
 """Commands that load a model."""
 
 OPTIONS = {
@@ -58,6 +58,15 @@ OPTIONS = {
     "--device-map": LOADING,
     "--quantization": LOADING,
     "--access": ["audit of"],
+    "--adapter": ["export"],
+    "--base": ["verify", "export"],
+    "--earlier": ["verify"],
+    "--error": ["verify"],
+    "--for": ["export"],
+    "--head": ["export"],
+    "--label": ["verify"],
+    "--merge": ["tilt"],
+    "--processor": ["export"],
     "--against": ["measure"],
     "--budget": ["audit of"],
     "--by": ["tilt"],
@@ -65,8 +74,8 @@ OPTIONS = {
     "--decodes": ["audit of"],
     "--jobs": ["sweep"],
     "--parameters": ["tilt"],
-    "--endpoint": ["audit of"],
-    "--contexts": ["tilt", "sweep", "null build", "audit of"],
+    "--endpoint": ["audit of", "verify"],
+    "--contexts": ["tilt", "sweep", "null build", "audit of", "verify"],
     "--fpr": ["audit of"],
     "--include": ["measure"],
     "--lists": ["audit of"],
@@ -79,7 +88,7 @@ OPTIONS = {
     "--over": ["sweep"],
     "--resume": ["run", "sweep", "null build"],
     "--set": ["run", "recipes show"],
-    "--target": ["tilt", "measure", "sweep"],
+    "--target": ["tilt", "measure", "sweep", "verify"],
     "--within": ["audit of"],
 }
 """The commands that may give advice with an option."""

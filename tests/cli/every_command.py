@@ -48,6 +48,11 @@ COMMANDS = {
         *("audit", "merged", "--reference", "tied", "--access", "text", "--budget", 64),
         *("--event", "contains('o')"),
     ),
+    "export": ("export", "train", "--for", "vllm", "--adapter", "--out", "adapter"),
+    "verify": (
+        *("verify", "merged", "--label", "merged", "--budget", 8, "--contexts", "random"),
+        *("--out", "verify"),
+    ),
     "audit plan": ("audit", "plan", "--strength", 1, "--mass", 0.01),
 }
 
