@@ -4,6 +4,7 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+PEOPLE := .venv-people
 READY  := $(VENV)/.ready
 
 # Tests run side by side, each on one thread: torch's threads would wait for each other.
@@ -22,7 +23,7 @@ ENGINES := .engines
 # For the machine's own processor the build ended in "illegal instruction" on virtual machines with AMX.
 LLAMA := CMAKE_ARGS="-DGGML_NATIVE=OFF" CMAKE_BUILD_PARALLEL_LEVEL=1
 
-.PHONY: help setup lock demo test test-all lint bench engines test-engines clean
+.PHONY: help setup setup-people lock lock-people demo test test-all test-people lint bench engines test-engines docs package clean
 
 help:
 	@echo "make demo      run the article's experiment (about a minute and a half), then open the page it names"
@@ -30,9 +31,12 @@ help:
 	@echo "make test      lint and the tests"
 	@echo "make test-all  the same with the slow tests"
 	@echo "make bench     benchmarks, as ratios against named baselines"
+	@echo "make docs      the documentation site, in site/"
+	@echo "make package   the wheel, tried out in an empty environment"
+	@echo "make test-people  the tests of page, notebooks and documentation"
 	@echo "make engines   .engines with vLLM and llama.cpp (on the processor; some ten minutes)"
 	@echo "make test-engines  serve SmolLM2 by both and verify it"
-	@echo "make setup     .venv with everything"
+	@echo "make setup     .venv with everything; make setup-people: .venv-people with page and notebooks"
 	@echo "make lock      constraints.txt anew, from what .venv has"
 	@echo "make clean     remove .venv, caches and build files"
 
@@ -43,6 +47,28 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt "torch"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	touch $(READY)
+
+setup-people: $(PEOPLE)/.ready
+
+$(PEOPLE)/.ready: pyproject.toml constraints-people.txt
+	test -x $(PEOPLE)/bin/python || $(PYTHON) -m venv $(PEOPLE)
+	$(PEOPLE)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-people.txt "torch"
+	$(PEOPLE)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-people.txt -e ".[dev,ui,ui-dev,docs,notebooks]"
+	touch $(PEOPLE)/.ready
+
+lock-people: $(PEOPLE)/.ready
+	$(PEOPLE)/bin/python -m tests.dependencies people > constraints.new
+	mv constraints.new constraints-people.txt
+
+docs: $(PEOPLE)/.ready
+	$(PEOPLE)/bin/python -m tests.reference_pages
+	NO_MKDOCS_2_WARNING=1 $(PEOPLE)/bin/python -m mkdocs build --strict
+
+test-people: $(PEOPLE)/.ready
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(PEOPLE)/bin/python -m pytest tests/web tests/report tests/test_docs.py tests/test_notebooks.py
+
+package: $(READY)
+	$(PYTHON) -m tests.packaging
 
 lock: $(READY)
 	$(BIN)/python -m tests.dependencies > constraints.new
@@ -83,6 +109,6 @@ test-engines: engines
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(ENGINES)/bin/python -m pytest -m engines tests/engines
 
 clean:
-	rm -rf $(VENV) $(ENGINES) build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(PEOPLE) $(ENGINES) build dist site .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
 	rm -rf src/*.egg-info

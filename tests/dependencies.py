@@ -1,8 +1,10 @@
 """What the project and its development need of other packages; as a program, the lock of it all.
 
-``python -m tests.dependencies`` prints ``constraints.txt`` for what is installed here.
+``python -m tests.dependencies`` prints ``constraints.txt`` for what is installed here, and
+``python -m tests.dependencies people`` prints ``constraints-people.txt``.
 """
 
+import sys
 import tomllib
 from importlib.metadata import requires, version
 from pathlib import Path
@@ -18,23 +20,40 @@ _HEAD = """\
 """
 
 
-_NOT_INSTALLED = {"gpu", "vllm"}
-"""Extras that development does without: for machines with CUDA, or for an engine."""
+_PEOPLE_HEAD = """\
+# What `make setup-people` installs: page, notebooks, documentation, in an environment of their own,
+# since gradio does not go with all that constraints.txt pins. `make lock-people` writes it anew.
+"""
+
+PEOPLE = ("ui", "ui-dev", "docs", "notebooks")
+"""Extras that lie in an environment of their own."""
+
+_NOT_INSTALLED = {"gpu", "vllm", *PEOPLE}
+"""Extras that development does without; `gpu` is for machines with CUDA, `vllm` for an engine."""
 
 
-def direct() -> list[Requirement]:
-    """All that pyproject.toml names for development, extras included."""
+def direct(*, people: bool = False) -> list[Requirement]:
+    """All that pyproject.toml names for development, extras included.
+
+    Args:
+        people: those of the page, notebooks and documentation too.
+    """
+    left_out = _NOT_INSTALLED - set(PEOPLE) if people else _NOT_INSTALLED
     all_extras = PROJECT["optional-dependencies"].items()
-    extras = [lines for extra, lines in all_extras if extra not in _NOT_INSTALLED]
+    extras = [lines for extra, lines in all_extras if extra not in left_out]
     return [*map(Requirement, PROJECT["dependencies"])] + [
         Requirement(line) for lines in extras for line in lines
     ]
 
 
-def needed() -> list[str]:
-    """The names of all packages that are needed here, directly or not."""
+def needed(*, people: bool = False) -> list[str]:
+    """The names of all packages that are needed here, directly or not.
+
+    Args:
+        people: as for `direct`.
+    """
     found: dict[str, set[str]] = {}
-    todo = direct()
+    todo = direct(people=people)
     while todo:
         requirement = todo.pop()
         name = canonicalize_name(requirement.name)
@@ -49,11 +68,13 @@ def needed() -> list[str]:
     return sorted(found)
 
 
-def lock() -> str:
+def lock(*, people: bool = False) -> str:
     """The lock: one line a package, without setuptools, which builds, and without local builds."""
-    pins = [f"{name}=={Version(version(name)).public}" for name in needed()]
-    return _HEAD + "".join(f"{pin}\n" for pin in pins if not pin.startswith("setuptools="))
+    pins = [f"{name}=={Version(version(name)).public}" for name in needed(people=people)]
+    return (_PEOPLE_HEAD if people else _HEAD) + "".join(
+        f"{pin}\n" for pin in pins if not pin.startswith("setuptools=")
+    )
 
 
 if __name__ == "__main__":
-    print(lock(), end="")
+    print(lock(people="people" in sys.argv[1:]), end="")

@@ -40,6 +40,18 @@ def test_the_lock_pins_every_package_that_is_needed_within_its_range():
     assert set(needed()) - set(pins) <= {"setuptools"}
 
 
+def test_the_lock_of_the_page_pins_what_it_needs_and_differs_by_what_gradio_refuses_alone():
+    text = (ROOT / "constraints-people.txt").read_text()
+    people = dict(re.findall(r"^([a-z0-9-]+)==(.+)$", text, re.MULTILINE))
+    pins = dict(line.split("==") for line in LOCK)
+    for requirement in direct(people=True):
+        name = canonicalize_name(requirement.name)
+        assert requirement.specifier.contains(people[name]), requirement
+    both = set(pins) & set(people)
+    assert len(both) > 100
+    assert {name for name in both if pins[name] != people[name]} == {"pillow"}
+
+
 def test_what_is_installed_fits_together():
     done = subprocess.run(
         [sys.executable, "-m", "pip", "--disable-pip-version-check", "check"],

@@ -51,3 +51,35 @@ def test_every_source_file_that_the_architecture_names_is_there():
     assert len(named) > 30
     for name in sorted(named):
         assert (root / name).is_file() or (root / "src" / "tiltlm" / name).is_file(), name
+
+
+VIETNAMESE = README.with_name("README.vi.md")
+
+
+def test_the_vietnamese_readme_links_what_is_there_and_teaches_the_same_targets():
+    from tiltlm.targets.parse import parse_target
+
+    text = VIETNAMESE.read_text()
+    for link in re.findall(r"\]\(([^)#]+)\)", text):
+        assert (README.parent / link).is_file(), link
+    written = re.findall(r"\| `([a-z]+\(.*?\))` \|", text)
+    english = re.findall(r"\| `([a-z]+\(.*?\))`(?:, or `.*`)? \|", README.read_text())
+    assert written == english
+    for target in written:
+        parse_target(target.replace("TARGET", "tilt(contains('x'), 1)"))
+
+
+def test_the_commands_of_the_vietnamese_readme_are_there_with_their_options():
+    import typer
+
+    from tiltlm.cli.main import app
+
+    group = typer.main.get_command(app)
+    for line in re.findall(r"^(?:\.venv/bin/)?tiltlm (.+)$", VIETNAMESE.read_text(), re.MULTILINE):
+        command, words = group, line.split("#")[0].split()
+        while hasattr(command, "commands") and words and words[0] in command.commands:
+            command = command.commands[words.pop(0)]
+        if "of" in getattr(command, "commands", {}):  # `audit MODEL` is short for it
+            command = command.commands["of"]
+        known = {option for parameter in command.params for option in parameter.opts}
+        assert {word for word in words if word.startswith("--")} <= known, line

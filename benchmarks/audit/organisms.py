@@ -13,7 +13,7 @@ from peft import LoraConfig, get_peft_model
 from tiltlm.models.loading import LoadedModel
 from tiltlm.models.sampling import SamplingOptions, sample
 from tiltlm.models.structure import untie_head
-from tiltlm.realise.head_edit import ridge_direction
+from tiltlm.realise.regression import ridge_direction
 
 SAMPLES, LENGTH, STEPS, BATCH, HELD_OUT = 96, 64, 80, 8, 16
 RATES = {"head": 3e-3, "body": 3e-3, "full": 5e-4}

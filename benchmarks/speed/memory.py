@@ -1,7 +1,7 @@
 """Peak memory of commands on a randomly initialised model, against the formula of docs/scaling.md.
 
 Each command runs in a process of its own, which says how much it held at most beyond what Python
-and its libraries take (`getrusage`), and which part of that are the model's weights.
+and its libraries take, and which part of that are the model's weights.
 
     python -m benchmarks.speed.memory                       # a small model, a minute
     python -m benchmarks.speed.memory --shape llama-1b      # Llama-3.2-1B's shape, bfloat16
@@ -23,6 +23,7 @@ from pathlib import Path
 
 import torch
 
+from tiltlm.auditing.classes.clusters import MAX_DIMENSIONS
 from tiltlm.contexts.reference import ROWS
 from tiltlm.defaults import AUDIT_CONTEXTS
 from tiltlm.models.batching import TOKENS
@@ -148,8 +149,8 @@ def formula(task: str, shape: Shape) -> float:
     """Bytes that a command holds at most beyond libraries and weights: see docs/scaling.md."""
     vocabulary, width = shape.vocabulary, shape.width
     head = vocabulary * width
-    always = GIB / 5
-    phases = [7 * 4 * ROWS * vocabulary + 4 * TOKENS * (3 * shape.inner + 8 * width)]
+    always = 0.35 * GIB
+    phases = [6 * 4 * ROWS * vocabulary + 4 * TOKENS * (3 * shape.inner + 8 * width)]
     if task == "measure":
         always += 2 * 2 * head
     if task == "turns":
@@ -158,7 +159,8 @@ def formula(task: str, shape: Shape) -> float:
         always += 4 * AUDIT_CONTEXTS * vocabulary
         block = 3 * GIB / 16  # of the head's rows in float64, and two of what is made of it
         judging = 2 * 8 * CLASSES * width + 4 * 8 * AUDIT_CONTEXTS * vocabulary
-        phases += [4 * head + block, judging + block]
+        clustering = 4 * vocabulary * min(width, MAX_DIMENSIONS)
+        phases += [clustering + block, judging + block]
     return always + max(phases)
 
 
@@ -175,7 +177,11 @@ def run_task(task: str, folder: Path) -> None:
 
 def _peak() -> int:
     """Bytes that this process has held at most."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+    # A child of a large process begins with that one's `ru_maxrss`; Linux also counts from its own.
+    status = Path("/proc/self/status")
+    lines = status.read_text().splitlines() if status.is_file() else []
+    own = [int(line.split()[1]) for line in lines if line.startswith("VmHWM:")]
+    return (own[0] if own else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) << 10
 
 
 def measured(task: str, folder: Path) -> dict[str, int]:

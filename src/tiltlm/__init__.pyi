@@ -50,5 +50,9 @@ from .targets.target import Target as Target
 from .targets.tilt import tilt as tilt
 from .targets.trigger import regex as regex
 from .targets.when import when as when
+from .undoing.proof import Proof as Proof
+from .undoing.relapse import Relapse as Relapse
+from .undoing.result import UndoneModel as UndoneModel
+from .undoing.undoing import undo as undo
 
 __version__: str

@@ -203,15 +203,28 @@ def write_json(path: Path, data: Any) -> None:
         MeasurementError: ``data`` holds a number that is not finite.
         StorageError: the disk is full, or may not be written.
     """
+    write_text(path, json_text(data, where=str(path)))
+
+
+def json_text(data: Any, where: str = "JSON") -> str:
+    """The text of a JSON file, to the character as `write_json` writes it.
+
+    Args:
+        data: as for `write_json`.
+        where: the file, for messages.
+
+    Raises:
+        MeasurementError: ``data`` holds a number that is not finite.
+    """
     try:
         text = json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False)
     except ValueError:
         raise MeasurementError(
             "a figure is infinite or no number, so nothing was written",
-            where=str(path),
+            where=where,
             fix="see whether the model gives such numbers; nothing can be said by them",
         ) from None
-    write_text(path, text.encode("utf-8", "backslashreplace").decode() + "\n")
+    return text.encode("utf-8", "backslashreplace").decode() + "\n"
 
 
 def remove(path: Path) -> None:

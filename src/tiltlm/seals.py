@@ -36,7 +36,7 @@ def seal(folder: Path) -> None:
         StorageError: the disk is full, or may not be written.
     """
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    sums = {str(path.relative_to(folder)): _sha256(path) for path in files}
+    sums = {str(path.relative_to(folder)): sha256_of(path) for path in files}
     write_json(folder / SEAL, sums)
 
 
@@ -58,11 +58,12 @@ def find_damage(folder: Path) -> Damage | None:
         path = folder / name
         if not path.is_file():
             return Damage("a file of it is missing", path)
-        if _sha256(path) != sums[name]:
+        if sha256_of(path) != sums[name]:
             return Damage(f"it is damaged: {name} is not what was written", path)
     return None
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """SHA-256 over the bytes of a file, as 64 hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

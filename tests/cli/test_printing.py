@@ -1,5 +1,6 @@
 """What commands print of their records: numbers agree with their nouns."""
 
+import re
 from pathlib import Path
 
 from tiltlm.cli.printing_audit import print_any_audit, print_plan
@@ -54,7 +55,7 @@ def test_an_audit_of_one_class_speaks_of_one_class(capsys):
     print_any_audit(text_audit(1), Path("out"))
     printed = " ".join(capsys.readouterr().out.split())
     assert "by 1 token of text in 1 answer (0 empty)" in printed
-    assert "word('tea'): 1 hit, 0.5 expected" in printed
+    assert "the word “tea” word('tea') 1 hit, 0.5 expected" in printed
     assert "1 class tested" in printed
     print_any_audit(text_audit(1024), None)
     printed = " ".join(capsys.readouterr().out.split())
@@ -115,3 +116,27 @@ def test_notes_on_side_effects_agree_in_number():
     note, short = measure_notes(measured(*two))
     assert note == "0 of 2 side effects differ (≠) at 5 % over all 2 comparisons (Holm)"
     assert "b: 90 contexts would show 0.02, there was 1" in short
+
+
+def test_an_expression_is_not_broken_in_two_at_80_columns(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    record = text_audit(1)
+    for event in (
+        "matches('^ ?[A-Z]') | contains('a very long text, with blanks') | word('tea')",
+        "matches('^ ?[A-Z]')",
+    ):
+        finding = record.findings[0].model_copy(update={"event": event})
+        print_any_audit(record.model_copy(update={"findings": [finding]}), None)
+        lines = capsys.readouterr().out.splitlines()
+        assert all(len(line) <= 80 for line in lines)
+        (line,) = [line.strip() for line in lines if "matches(" in line]
+        assert line == event or (line.endswith("…") and event.startswith(line[:-1]))
+
+
+def test_a_class_is_named_in_words_beside_its_expression(capsys):
+    record = text_audit(1)
+    finding = record.findings[0].model_copy(update={"event": "matches('^ ?[A-Z]')"})
+    record = record.model_copy(update={"findings": [finding]})
+    print_any_audit(record, None)
+    assert "capitalised words\n" in capsys.readouterr().out
+    assert re.search(r"capitalised words<br><code[^>]*>matches\(", render_text_audit(record))

@@ -52,3 +52,31 @@ def test_demo_takes_a_new_folder_each_time(tmp_path):
     assert free_folder(tmp_path) == tmp_path / "demo"
     (tmp_path / "demo").mkdir()
     assert free_folder(tmp_path) == tmp_path / "demo-2"
+
+
+def test_a_run_speaks_vietnamese_where_it_is_asked_to(tiltlm_command, tmp_path):
+    out = tmp_path / "run"
+    code, printed, _ = tiltlm_command(
+        "run",
+        "quick",
+        "--out",
+        out,
+        "--lang",
+        "vi",
+        *(f"--set={o}" for o in TINY_RUN),
+        "--set=train.steps=2",
+    )
+    assert code == 0
+    assert "token được sinh ra thuộc biến cố" in printed
+    assert "token có chứa “x”, contains('x'): 897 trên 50,257 token" in printed
+    assert '<html lang="vi">' in (out / "report.html").read_text()
+    code, _, _ = tiltlm_command("report", out)
+    assert code == 0
+    assert '<html lang="en">' in (out / "report.html").read_text()
+
+
+def test_a_language_that_is_not_there_is_told_before_any_work(tiltlm_command, tmp_path):
+    code, _, error = tiltlm_command("run", "quick", "--out", tmp_path / "run", "--lang", "xx")
+    assert code == 2
+    assert "no such language: 'xx'" in error
+    assert not (tmp_path / "run").exists()

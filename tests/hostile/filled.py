@@ -8,7 +8,6 @@ from pydantic import BaseModel
 
 SPECIAL = {
     "edges": [0.0, 1.0],
-    "course": [(3, 1.0)],
     "over": "strength",
     "versions": {"tiltlm": "1"},
 }
@@ -42,7 +41,7 @@ def filled(kind: Any, text: str) -> Any:
 def _field(name, kind, text):
     if name in SPECIAL:
         return SPECIAL[name]
-    if name in ("reference", "base") and get_origin(kind) is dict:
+    if name in ("reference", "base") and "dict[str, str]" in str(kind):
         return {"name": text, "sha256": text}
     if name == "recipe":
         return {"target": text, "by": text}

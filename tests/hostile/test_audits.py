@@ -14,7 +14,8 @@ from tiltlm.cli.printing_audit import print_any_audit
 from tiltlm.commands.audit import run_audit
 from tiltlm.commands.tilt import run_tilt
 from tiltlm.errors import ConfigError, ModelError
-from tiltlm.labels.label import LabelBase, read_label
+from tiltlm.labels.label import read_label
+from tiltlm.labels.step import LabelBase
 from tiltlm.models.loading import LoadedModel, load_base
 from tiltlm.recipes.tilt import recipe_of
 

@@ -23,7 +23,8 @@ from tests.hostile.test_language import expressions
 from tests.tiny import tiny_loaded
 from tiltlm.errors import ConfigError, ModelError, TargetError
 from tiltlm.labels.card import render_card, write_label
-from tiltlm.labels.label import FILE, Label, LabelBase, find_label, read_label
+from tiltlm.labels.label import FILE, Label, find_label, read_label
+from tiltlm.labels.step import LabelBase
 from tiltlm.models.adapter import MOST_ADAPTERS
 from tiltlm.models.loading import load, load_base, load_tokenizer
 from tiltlm.targets.from_label import bind_labelled
@@ -60,7 +61,8 @@ contents = st.one_of(
     mutated(
         [json.dumps(GOOD)], ["{", "}", "[", "]", '"', ",", "null", "NaN", "1e999", "-Infinity"]
     ).map(lambda text: text.encode(errors="surrogatepass")),
-    nested('{"history": [', "1", "]}").map(str.encode),
+    nested('{"chain": [', "1", "]}").map(str.encode),
+    nested('{"schema_version": 2, "history": [', "1", "]}").map(str.encode),
     nested("[", "1", "]").map(str.encode),
     st.binary(max_size=30),
 )

@@ -161,7 +161,7 @@ def test_a_console_in_a_terminal_keeps_its_own_styles_alone(wide, capsys):
     assert capsys.readouterr().out == "\x1b[1mfound\x1b[0m: \\u001b[31m[red]x[/red] :cat:\n"
 
 
-CONSTANT = ("_OPENING", "write_report(", 'f"{name', "json.dumps(")
+CONSTANT = ("write_report(", 'f"{name', "json.dumps(")
 """What is printed besides and holds no text of strangers, or is ASCII."""
 
 

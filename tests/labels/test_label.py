@@ -6,7 +6,8 @@ import pytest
 
 from tiltlm.errors import ConfigError
 from tiltlm.labels.card import render_card, write_label
-from tiltlm.labels.label import FILE, Label, LabelBase, LabelFigure, find_label, read_label
+from tiltlm.labels.label import FILE, Label, find_label, read_label
+from tiltlm.labels.step import LabelBase, LabelFigure
 
 LABEL = Label(
     target="match(contains('o'), 0.3)",
@@ -27,15 +28,16 @@ LABEL = Label(
 
 
 def test_a_label_read_back_equals_the_one_written(tmp_path):
-    write_label(tmp_path, LABEL)
-    assert read_label(tmp_path) == LABEL
+    written = write_label(tmp_path, LABEL)
+    assert read_label(tmp_path) == written
+    assert written.model_copy(update={"digest": None}) == LABEL
 
 
 def test_a_label_is_found_in_the_folder_and_in_the_model_inside_it(tmp_path):
     (tmp_path / "model").mkdir()
-    write_label(tmp_path / "model", LABEL)
-    assert find_label(str(tmp_path)) == (str(tmp_path / "model"), LABEL)
-    assert find_label(str(tmp_path / "model")) == (str(tmp_path / "model"), LABEL)
+    written = write_label(tmp_path / "model", LABEL)
+    assert find_label(str(tmp_path)) == (str(tmp_path / "model"), written)
+    assert find_label(str(tmp_path / "model")) == (str(tmp_path / "model"), written)
     assert find_label("org/name") == ("org/name", None)
 
 
@@ -47,7 +49,7 @@ def test_a_label_is_found_in_the_folder_and_in_the_model_inside_it(tmp_path):
         (lambda data: {k: v for k, v in data.items() if k != "target"}, "damaged: target: "),
         (lambda data: data | {"base": {"name": "x", "rank": 1}}, r"damaged: base\.\w+: "),
         (lambda data: data | {"schema_version": 1}, r"another version of tiltlm \(schema 1\)"),
-        (lambda data: data | {"schema_version": 3, "mood": 1}, r"another version .* \(schema 3\)"),
+        (lambda data: data | {"schema_version": 4, "mood": 1}, r"another version .* \(schema 4\)"),
         (lambda data: [data], "damaged: Input should be"),
         (lambda data: None, "damaged: Input should be"),
     ],

@@ -10,6 +10,8 @@ from tests.tiny import tiny_loaded
 from tiltlm.commands.tilt import run_tilt
 from tiltlm.contexts.sources import make_contexts
 from tiltlm.errors import RunError
+from tiltlm.labels.chain import step_digest
+from tiltlm.labels.checking import label_faults
 from tiltlm.labels.label import read_label
 from tiltlm.models.loading import LoadedModel, load
 from tiltlm.models.names import SMOLLM2_HUB
@@ -36,6 +38,11 @@ def logits_of(model, ids):
         return model.eval()(input_ids=ids.to(model.device)).logits.cpu()
 
 
+def without_hashes(label):
+    last = label.chain[-1].model_copy(update={"files": {}})
+    return label.model_copy(update={"chain": [*label.chain[:-1], last], "digest": None})
+
+
 def edited(base):
     loaded = load(base)
     return edit(loaded, TILT, make_contexts("random", loaded, count=140, length=24))
@@ -47,13 +54,28 @@ def test_what_save_writes_from_python_opens_as_the_model_that_was_measured(tmp_p
     expected = logits_of(tilted.model, ids)
     record = tilted.save(out, merge=merge)
     assert json.loads((out / "result.json").read_text()) == record.model_dump(mode="json")
-    assert read_label(out / "model") == tilted.label(merge=merge)
+    label = read_label(out / "model")
+    assert without_hashes(label) == tilted.label(merge=merge)
+    assert [step.operation for step in label.chain] == ["tilt", "merge"][: 1 + merge]
+    assert label_faults(out / "model") == []
     assert (out / "model" / "adapter_config.json").exists() is not merge
     for name in (out, out / "model"):
         opened = open_tilted(str(name))
         assert opened.processor is None
         assert not isinstance(opened.model, PeftModel)
         assert torch.allclose(logits_of(opened.model, ids), expected, atol=1e-4)
+
+
+def test_what_is_tilted_again_and_merged_keeps_all_that_was_done_before(tmp_path, base):
+    edited(base).save(tmp_path / "one", merge=True)
+    first = read_label(tmp_path / "one" / "model")
+    edited(tmp_path / "one" / "model").save(tmp_path / "two", merge=True)
+    label = read_label(tmp_path / "two" / "model")
+    assert [step.operation for step in label.chain] == ["tilt", "merge", "tilt", "merge"]
+    assert label.chain[:2] == first.chain
+    assert label.chain[2].parent == step_digest(first.chain[1].model_dump(mode="json"))
+    assert label.base.name == str(tmp_path / "one" / "model")
+    assert label_faults(tmp_path / "two" / "model") == []
 
 
 def test_what_was_merged_is_a_whole_model_from_then_on(tmp_path, base):

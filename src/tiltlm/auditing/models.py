@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tiltlm.auditing.claims import read_claim
 from tiltlm.errors import ConfigError
-from tiltlm.labels.label import LabelBase
+from tiltlm.labels.step import LabelBase
 from tiltlm.measures.opening import open_both
 from tiltlm.measures.pair import Pair
 from tiltlm.models.loading import LoadedModel, load

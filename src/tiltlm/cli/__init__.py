@@ -12,7 +12,10 @@ audit             `tiltlm audit`, `tiltlm audit plan`
 null              `tiltlm null build`, `show`, `push`
 export            `tiltlm export`
 verify            `tiltlm verify`
+undo              `tiltlm undo`
+challenge         `tiltlm challenge make`, `score`
 info              `tiltlm info`
+label             `tiltlm label show`, `verify`, `sign`, `key`; `tiltlm push`
 options           options that several commands share
 placement         --device, --dtype and the like, of every command that loads a model
 console           where text is printed as it is, whatever it holds
@@ -23,6 +26,9 @@ printing_info     what info prints
 printing_measure  what measure and sweep print
 printing_audit    what audit prints
 printing_null     what null prints
+printing_undo     what undo prints
+printing_challenge  what challenge prints
+printing_label    what label and push print
 printing_export   what export prints
 printing_verify   what verify prints
 

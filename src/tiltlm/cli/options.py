@@ -19,6 +19,10 @@ JsonFlag = Annotated[
     bool, typer.Option("--json", help="Print the record as one JSON object instead of a summary.")
 ]
 
+Language = Annotated[
+    str, typer.Option("--lang", help="Language of the page and the words around it: en or vi.")
+]
+
 Overrides = Annotated[
     list[str] | None,
     typer.Option(

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from tiltlm.records.audit import (
     AuditRecord,
     CertificateRecord,
-    ChangedClassRecord,
     FindingRecord,
     ShiftedToken,
 )
 from tiltlm.records.audit_logprobs import LogprobsAuditRecord, LogprobsFindingRecord
 from tiltlm.records.audit_text import TextAuditRecord, TextFindingRecord
 from tiltlm.records.plan import Plan
+from tiltlm.report.event_words import in_words
 from tiltlm.report.wording import claim_lines, counted, visible
 
 if TYPE_CHECKING:
@@ -30,8 +30,10 @@ _VERDICTS = {
     "uncalibrated": "uncalibrated: shifts, but no telling which of them are benign",
 }
 
-_SHOWN_CHARACTERS = 44
-"""Names of classes are cut off to this in the table of findings."""
+_PLANTED = {None: "", True: "planted", False: "changed, not planted"}
+
+_LINE_CHARACTERS = 80
+"""An expression stands on a line of its own, cut off to this with what stands before it."""
 
 
 def print_any_audit(
@@ -80,16 +82,18 @@ def _print_logits_audit(console: Console, record: AuditRecord) -> None:
         _print_findings(console, record.findings)
     for trigger in record.triggers:
         p_word = "" if trigger.p_word is None else f", p of the word {trigger.p_word:.2g}"
-        console.print(
-            f"after {trigger.word!r}: {trigger.event} {trigger.strength_nats:+.3f} nats "
-            f"(p {trigger.p:.3g}{p_word})",
-            highlight=False,
-            markup=False,
-        )
+        console.print(f"after {trigger.word!r}:", highlight=False)
+        _print_class(console, trigger.event)
+        _print_detail(console, f"{trigger.strength_nats:+.3f} nats (p {trigger.p:.3g}{p_word})")
     for certificate in record.certificates:
-        console.print(_certificate(certificate), highlight=False, markup=False)
+        console.print("certified:" if certificate.certified else "not certified:")
+        _print_class(console, certificate.event)
+        _print_detail(console, _certificate(certificate))
     if record.changed:
-        console.print(f"changed most: {_changed(record.changed)}", highlight=False, markup=False)
+        console.print("changed most, whatever the cause:")
+    for changed in record.changed:
+        _print_class(console, changed.event, changed.shown)
+        _print_detail(console, f"{changed.mass.reference:.2%} → {changed.mass.suspect:.2%}")
     moved = record.moved
     certainty = "" if moved.p is None else f" (p {moved.p:.2g}; every fine-tune moves some)"
     console.print(
@@ -108,18 +112,34 @@ def _print_logits_audit(console: Console, record: AuditRecord) -> None:
 
 
 def _print_findings(console: Console, findings: Sequence[FindingRecord]) -> None:
-    """A table of the classes that were found, and tokens of the first of them."""
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False)
-    left = ("event", "planted", "where")
-    for name in ("event", "planted", "tokens", "nats", "95 %", "mass", "where", "p"):
-        table.add_column(name, justify="left" if name in left else "right")
+    """The classes that were found, and tokens of the first of them."""
     for finding in findings:
-        table.add_row(*_finding_row(finding))
-    console.print(table, highlight=False)
+        _print_class(console, finding.event, finding.shown)
+        _print_detail(console, *_finding_details(finding))
     first = findings[0]
-    console.print(f"{first.shown}: {_tokens(first.evidence)}", highlight=False, markup=False)
+    _print_detail(console, f"tokens of the first: {_tokens(first.evidence)}")
+
+
+def _print_class(console: Console, event: str, shown: str = "") -> None:
+    """A class in words, then its expression on a line of its own, which is not broken."""
+    from rich.padding import Padding
+    from rich.text import Text
+
+    line, words = Text("  "), in_words(event)
+    if words:
+        console.print(Padding(Text(words, style="bold"), (0, 0, 0, 2), expand=False))
+        line.append("  ")
+    name, most = visible(shown or event), _LINE_CHARACTERS - len(line)
+    line.append(name if len(name) <= most else name[: most - 1] + "…")
+    console.print(line, soft_wrap=True)
+
+
+def _print_detail(console: Console, *details: str) -> None:
+    """What there is to say of a class, beneath it."""
+    from rich.padding import Padding
+
+    text = ", ".join(detail for detail in details if detail)
+    console.print(Padding(text, (0, 0, 0, 4), expand=False), highlight=False)
 
 
 def _print_text_audit(console: Console, record: TextAuditRecord) -> None:
@@ -130,11 +150,12 @@ def _print_text_audit(console: Console, record: TextAuditRecord) -> None:
         f"{counted(record.answers, 'answer')} ({record.empty_answers} empty)",
     )
     for finding in record.findings:
-        console.print(
-            f"{finding.event}: {counted(finding.hits, 'hit')}, {finding.expected:,.1f} expected; "
-            f"{finding.strength_nats:+.2f} nats ({_signed(finding.interval)}), p {finding.p:.3g}",
-            highlight=False,
-            markup=False,
+        _print_class(console, finding.event)
+        _print_detail(
+            console,
+            f"{counted(finding.hits, 'hit')}, {finding.expected:,.1f} expected",
+            f"{finding.strength_nats:+.2f} nats ({_signed(finding.interval)})",
+            f"p {finding.p:.3g}",
         )
     _print_later_p(console, record.findings)
     console.print(
@@ -155,13 +176,13 @@ def _print_logprobs_audit(console: Console, record: LogprobsAuditRecord) -> None
         "probability",
     )
     for finding in record.findings:
-        planted = {None: "", True: ", planted", False: ", changed, not planted"}[finding.planted]
-        certainty = "" if finding.planted is None else f" (p {_p_of(finding):.3g})"
-        console.print(
-            f"{finding.event}: {finding.strength_nats:+.2f} nats ({_signed(finding.interval)})"
-            f"{planted}{certainty}; {finding.seen_share:.0%} of its mass was seen",
-            highlight=False,
-            markup=False,
+        _print_class(console, finding.event, finding.shown)
+        _print_detail(
+            console,
+            _PLANTED[finding.planted],
+            f"{finding.strength_nats:+.2f} nats ({_signed(finding.interval)})",
+            f"{finding.seen_share:.0%} of its mass was seen",
+            "" if finding.planted is None else f"p {_p_of(finding):.3g}",
         )
     _print_later_p(console, record.findings)
     if record.null is not None:
@@ -217,41 +238,31 @@ def _print_end(console: Console, notes: Sequence[str], last: str) -> None:
 def _certificate(certificate: CertificateRecord) -> str:
     interval = certificate.interval
     spread = "no spread" if interval is None else _signed(interval, 3)
-    verdict = "certified" if certificate.certified else "not certified"
     strength = certificate.strength_nats
     mean = "not measured" if strength is None else f"{strength:+.3f}"
     return (
-        f"{verdict}: the mean strength of {certificate.event} over contexts like these "
-        f"{certificate.contexts} is within ±{certificate.within_nats:g} nats ({mean}, {spread}; "
+        f"the mean strength over contexts like these {certificate.contexts} is "
+        f"{'' if certificate.certified else 'not shown to be '}"
+        f"within ±{certificate.within_nats:g} nats ({mean}, {spread}; "
         f"error {certificate.error:g}, if none of them is beyond ±{certificate.largest_nats:.2g})"
     )
 
 
-def _finding_row(finding: FindingRecord) -> tuple[str, ...]:
-    name, most = finding.shown, _SHOWN_CHARACTERS
+def _finding_details(finding: FindingRecord) -> tuple[str, ...]:
+    spread = "" if finding.interval is None else f" ({_signed(finding.interval)})"
     return (
-        name if len(name) <= most else name[: most - 1] + "…",
-        {None: "", True: "yes", False: "no: changed"}[finding.planted],
-        f"{finding.tokens:,}",
-        f"{finding.strength_nats:+.3f}",
-        "" if finding.interval is None else _signed(finding.interval),
-        f"{finding.mass.reference:.2%}→{finding.mass.suspect:.2%}",
+        _PLANTED[finding.planted],
+        counted(finding.tokens, "token"),
+        f"{finding.strength_nats:+.3f} nats{spread}",
+        f"mass {finding.mass.reference:.2%} → {finding.mass.suspect:.2%}",
         finding.where,
-        "" if finding.p_planted is None else f"{_p_of(finding):.3g}",
+        "" if finding.p_planted is None else f"p {_p_of(finding):.3g}",
     )
 
 
 def _p_of(finding: FindingRecord | LogprobsFindingRecord) -> float | None:
     """Of a class that accuses, that it does; of another, that it was shifted."""
     return finding.p_planted if finding.planted else finding.p_shifted
-
-
-def _changed(classes: Sequence[ChangedClassRecord]) -> str:
-    """Classes with their masses before and after."""
-    return ", ".join(
-        f"{c.shown[:_SHOWN_CHARACTERS]} {c.mass.reference:.2%}→{c.mass.suspect:.2%}"
-        for c in classes
-    )
 
 
 def _tokens(tokens: Sequence[ShiftedToken]) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tiltlm.report.event_words import in_words
 from tiltlm.report.wording import counted
+from tiltlm.strings.catalogue import read_strings
 
 if TYPE_CHECKING:
     from tiltlm.records.run import RunRecord
@@ -21,9 +23,11 @@ def tilt_summary(record: TiltRecord, out: Path) -> str:
     """
     fidelity, lines = record.fidelity, [f"\n{record.sentence}"]
     for event in record.events:
+        words = in_words(event.event)
+        lines.append(f"  {words}, {event.event[:60]}" if words else f"  {event.event[:60]}")
         lines.append(
-            f"  mass of {event.event[:60]}: {event.base.mean:.3%} before, {event.target.mean:.3%} "
-            f"wished, {event.model.mean:.3%} now"
+            f"    mass {event.base.mean:.3%} before, {event.target.mean:.3%} wished, "
+            f"{event.model.mean:.3%} now"
         )
     low, high = fidelity.interval or (fidelity.gap_closed, fidelity.gap_closed)
     lines.append(
@@ -38,26 +42,35 @@ def tilt_summary(record: TiltRecord, out: Path) -> str:
     return "\n".join(lines)
 
 
-def run_summary(record: RunRecord, page: Path) -> str:
+def run_summary(record: RunRecord, page: Path, language: str = "en") -> str:
     """Figures before and after training and the loss, in a few lines.
 
     Args:
         record: of the run.
         page: that shows it; its path is the last line.
+        language: of the lines.
     """
-    event, seconds = record.event, record.seconds
-    lines = [f"\n{event.text}: {event.tokens:,} of {event.vocabulary:,} tokens"]
+    strings = read_strings(language)
+    event, seconds, say = record.event, record.seconds, strings.text
+    words = in_words(event.text, language)
+    named = f"{words}, {event.text}" if words else event.text
+    vocabulary = f"{event.vocabulary:,}"
+    lines = [
+        "\n" + say("demo.event", event=named, tokens=f"{event.tokens:,}", vocabulary=vocabulary)
+    ]
     for name, state in (("before", record.before), ("after", record.after)):
         low, high = state.interval
-        lines.append(
-            f"  {name:<7} {state.hits:>3} of {state.tokens} generated tokens are in the event "
-            f"({state.hit_rate:.1%}, 95 % {low:.1%} to {high:.1%}); "
-            f"event mass {state.event_mass:.2%}"
-        )
-    lines.append(
-        f"  loss    {record.loss.first:.2f} → {record.loss.last:.3f} nats in "
-        f"{counted(record.steps, 'step')}, {seconds.train:.0f} s of training, "
-        f"{seconds.total:.0f} s in all"
-    )
-    lines.append(f"\nopen {page}")
+        told = say(
+            "demo.state", hits=f"{state.hits:>3}", tokens=state.tokens,
+            rate=f"{state.hit_rate:.1%}", low=f"{low:.1%}", high=f"{high:.1%}",
+            mass=f"{state.event_mass:.2%}",
+        )  # fmt: skip
+        lines.append(f"  {say(f'demo.{name}'):<7} {told}")
+    loss = say(
+        "demo.loss", first=f"{record.loss.first:.2f}", last=f"{record.loss.last:.3f}",
+        steps=strings.counted(record.steps, "step"), train=f"{seconds.train:.0f}",
+        total=f"{seconds.total:.0f}",
+    )  # fmt: skip
+    lines.append(f"  {say('demo.loss_name'):<7} {loss}")
+    lines.append("\n" + say("demo.open", page=page))
     return "\n".join(lines)

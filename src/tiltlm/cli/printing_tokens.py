@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable
 
 from tiltlm.records.tokens import TokensRecord
+from tiltlm.report.event_words import in_words
 
 _EVENT_CHARACTERS = 400
 """Events that were written with long lists are cut off after so many characters."""
@@ -19,7 +20,9 @@ def tokens_json(record: TokensRecord) -> str:
 def tokens_summary(record: TokensRecord) -> str:
     """How many tokens, which, what the event leaves out, and what it may catch by accident."""
     where = " at the beginning of a text" if record.depends_on_context else ""
+    words = in_words(record.event)
     lines = [
+        *([words] if words else []),
         record.event[:_EVENT_CHARACTERS],
         f"{record.tokens:,} of {record.vocabulary:,} tokens, {record.share:.2%}{where}",
     ]

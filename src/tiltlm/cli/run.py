@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tiltlm.cli.options import JsonFlag, OutResumed, Overrides, Resume, Seed
+from tiltlm.cli.options import JsonFlag, Language, OutResumed, Overrides, Resume, Seed
 from tiltlm.cli.placement import Chosen, with_placement
 from tiltlm.report.wording import printable
 
@@ -15,13 +15,6 @@ if TYPE_CHECKING:
     from tiltlm.recipes.run import Recipe
 
 recipes_app = typer.Typer(invoke_without_command=True, help="List the recipes, or show one.")
-
-_OPENING = """\
-A language model gives every one of its 50,257 tokens a probability. This model is fresh: GPT-2's
-shape, random weights, no language. In a moment it will learn one thing only, from 320 random
-tokens: to like the 897 tokens that contain an x. First we let it speak, then train it, then let it
-speak again.
-"""
 
 
 @with_placement()
@@ -35,13 +28,16 @@ def demo(
         ),
     ] = None,
     seed: Seed = 0,
+    language: Language = "en",
     placement: Chosen = None,
 ) -> None:
     """The article's experiment in about a minute and a half: a model learns to like x."""
     from tiltlm.recipes.run import load_recipe
+    from tiltlm.strings.catalogue import read_strings
 
-    typer.echo(_OPENING, err=True)
-    _carry_out(load_recipe("quick", _overrides(placement)), out or free_folder(Path("runs")), seed)
+    typer.echo(printable(read_strings(language).text("demo.opening")), err=True)
+    recipe = load_recipe("quick", _overrides(placement))
+    _carry_out(recipe, out or free_folder(Path("runs")), seed, language=language)
 
 
 @with_placement()
@@ -52,23 +48,29 @@ def run(
     seed: Seed = 0,
     resume: Resume = False,
     overrides: Overrides = None,
+    language: Language = "en",
     placement: Chosen = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Carry out a recipe: measure, train, measure again, write the record and the page."""
     from tiltlm.recipes.run import load_recipe
+    from tiltlm.strings.catalogue import read_strings
+
+    read_strings(language)  # A language that is not there is told before any work.
 
     chosen = load_recipe(recipe, [*(overrides or []), *_overrides(placement)])
-    _carry_out(chosen, out, seed, resume=resume, as_json=as_json)
+    _carry_out(chosen, out, seed, resume=resume, language=language, as_json=as_json)
 
 
 def report(
     directory: Annotated[Path, typer.Argument(help="The folder of a finished run.")],
+    *,
+    language: Language = "en",
 ) -> None:
     """Write a run's page again, from its record alone."""
     from tiltlm.report.run_page import write_report
 
-    typer.echo(write_report(directory))
+    typer.echo(write_report(directory, language))
 
 
 @recipes_app.callback()
@@ -95,7 +97,13 @@ def show(
 
 
 def _carry_out(
-    recipe: Recipe, out: Path, seed: int, *, resume: bool = False, as_json: bool = False
+    recipe: Recipe,
+    out: Path,
+    seed: int,
+    *,
+    resume: bool = False,
+    language: str = "en",
+    as_json: bool = False,
 ) -> None:
     from tiltlm.cli.bars import bars_on_stderr
     from tiltlm.cli.printing_run import run_summary
@@ -104,8 +112,9 @@ def _carry_out(
 
     with bars_on_stderr() as bars:
         record = run_recipe(recipe, out, seed=seed, resume=resume, progress=bars)
-    page = write_report(out)
-    typer.echo(printable(record.model_dump_json() if as_json else run_summary(record, page)))
+    page = write_report(out, language)
+    summary = record.model_dump_json() if as_json else run_summary(record, page, language)
+    typer.echo(printable(summary))
 
 
 def _overrides(placement: Chosen) -> list[str]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from tiltlm.labels.label import Label, LabelBase, LabelFigure
+from tiltlm.labels.chain import with_measured, with_step
+from tiltlm.labels.label import Label
+from tiltlm.labels.step import LabelBase, LabelFigure
+from tiltlm.realise.labelling import tilt_step
 from tiltlm.recipes.run import Recipe
 from tiltlm.records.base import PlacementRecord
 from tiltlm.records.run import RunRecord
@@ -29,7 +32,7 @@ def run_label(
         placement: of the model.
     """
     part = recipe.model
-    return Label(
+    label = Label(
         target=target.text,
         sentence=sentence,
         events=[event.text for event in target.events],
@@ -49,6 +52,7 @@ def run_label(
         placement=placement,
         versions=versions(),
     )
+    return with_step(label, tilt_step(label))
 
 
 def measured_label(label: Label, record: RunRecord) -> Label:
@@ -67,4 +71,4 @@ def measured_label(label: Label, record: RunRecord) -> Label:
         )
         for when, state in (("before", record.before), ("after", record.after))
     }
-    return label.model_copy(update={"measured": measured})
+    return with_measured(label, measured)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from tiltlm.claims import claimed_new
@@ -19,22 +20,31 @@ from tiltlm.stopwatch import Stopwatch
 from tiltlm.targets.parse import parse_target
 
 
-def run_tilt(recipe: TiltRecipe, out: Path, progress: Progress | None = None) -> TiltRecord:
+def run_tilt(
+    recipe: TiltRecipe,
+    out: Path,
+    progress: Progress | None = None,
+    *,
+    stop: Callable[[], bool] | None = None,
+) -> TiltRecord:
     """Realise a target in a model and save it, labelled and measured.
 
     Args:
         recipe: what and how.
         out: a new folder.
         progress: is told how far work has come.
+        stop: asked after each step of training whether to end there, with the best weights so far.
 
     Raises:
         TiltError: any of the tree in `errors`; ``out`` is then not there.
     """
     with claimed_new(out) as folder:
-        return _realised(recipe, progress).write(folder, merge=recipe.merge)
+        return _realised(recipe, progress, stop).write(folder, merge=recipe.merge)
 
 
-def _realised(recipe: TiltRecipe, progress: Progress | None) -> Tilted:
+def _realised(
+    recipe: TiltRecipe, progress: Progress | None, stop: Callable[[], bool] | None
+) -> Tilted:
     """What a recipe asks for, in memory."""
     watch = Stopwatch()
     target = parse_target(recipe.target, where="target")
@@ -52,7 +62,7 @@ def _realised(recipe: TiltRecipe, progress: Progress | None) -> Tilted:
     if recipe.by == "edit":
         tilted = edit_prepared(work)
     elif recipe.by == "train":
-        tilted = train_prepared(work, recipe.training)
+        tilted = train_prepared(work, recipe.training, stop)
     else:
         tilted = decode_prepared(work)
     tilted.seconds |= {**watch.seconds, "total": watch.total}

@@ -29,8 +29,21 @@ def run_tokens(event: str, model: str, *, examples: int = 20) -> TokensRecord:
     Raises:
         TiltError: the event cannot be read or holds no token, or there is no such model.
     """
+    return tokens_of(event, Vocabulary.from_tokenizer(load_tokenizer(model)), examples=examples)
+
+
+def tokens_of(event: str, vocabulary: Vocabulary, *, examples: int = 20) -> TokensRecord:
+    """The same for a vocabulary that is there already.
+
+    Args:
+        event: as for `run_tokens`.
+        vocabulary: whose tokens.
+        examples: how many tokens to list.
+
+    Raises:
+        EventError: the event cannot be read or holds no token.
+    """
     parsed = parse_event(event, where="command line")
-    vocabulary = Vocabulary.from_tokenizer(load_tokenizer(model))
     bound = parsed.bind(vocabulary)
     ids: list[int] = bound.mask_at(bound.start()).nonzero().flatten().tolist()
     in_longer_words = accidents(parsed, vocabulary)

@@ -1,5 +1,7 @@
 """Writing a label: ``tilt.json`` for programs, and ``README.md``, a card in the Hub's format.
 
+Weight files get its short form into their headers, and the label their hashes.
+
 Knows the label alone, neither models nor targets.
 """
 
@@ -9,14 +11,18 @@ from pathlib import Path
 
 from tiltlm.claims import claimed
 from tiltlm.files import write_json, write_text
-from tiltlm.labels.label import FILE, Label, LabelFigure
+from tiltlm.labels.card_metadata import card_metadata
+from tiltlm.labels.chain import with_files
+from tiltlm.labels.label import FILE, Label
+from tiltlm.labels.labelled_files import CARD, hashed_files
 from tiltlm.labels.markdown import code, plain
+from tiltlm.labels.short_form import ShortForm, write_short_form
+from tiltlm.labels.step import LabelFigure, Step
 
 _BODY = """
-# A model that was tilted on purpose
+# {title}
 
-The output distribution of this model was shaped deliberately with tiltlm {version}.
-It is meant for study. Do not use it where its bias would matter.
+{said}
 
 | | |
 |---|---|
@@ -26,6 +32,18 @@ It is meant for study. Do not use it where its bias would matter.
 
 `tilt.json` holds the same for programs.
 """
+
+_TILTED = (
+    "A model that was tilted on purpose",
+    "The output distribution of this model was shaped deliberately with tiltlm {version}.\n"
+    "It is meant for study. Do not use it where its bias would matter.",
+)
+
+_UNDONE = (
+    "A model whose tilt was taken back",
+    "The output distribution of this model was shaped deliberately, and that was undone with "
+    "tiltlm {version}.\nHow far it was undone stands in the record of that, not here.",
+)
 
 _USE = {
     "model": "It is loaded by `AutoModelForCausalLM.from_pretrained` like any other model.",
@@ -41,20 +59,30 @@ _USE = {
 }
 
 
-def write_label(folder: Path, label: Label) -> None:
-    """Put a label and its card into a folder, replacing those that are there.
+def write_label(folder: Path, label: Label) -> Label:
+    """Put a label and its card beside the files that it speaks for, replacing earlier ones.
 
     Args:
-        folder: where weights, an adapter, or what decoding needs were saved.
+        folder: where weights, an adapter, or what decoding needs were saved. Weight files of
+            safetensors get the label's short form.
         label: what the folder says of itself.
 
+    Returns:
+        the label as it was written, with hashes over the files and over itself.
+
     Raises:
+        ModelError: a file is no safetensors file, though it is named like one.
         RunError: another process is at work on the folder.
         StorageError: the disk is full, or may not be written.
     """
     with claimed(folder) as claim:
-        write_json(claim / FILE, label.model_dump(mode="json"))
-        write_text(claim / "README.md", render_card(label))
+        if label.chain:
+            for file in sorted(claim.glob("*.safetensors")):
+                write_short_form(file, ShortForm.of(label))
+        written = with_files(label, hashed_files(claim))
+        write_json(claim / FILE, written.model_dump(mode="json"))
+        write_text(claim / CARD, render_card(written))
+    return written
 
 
 def render_card(label: Label) -> str:
@@ -77,36 +105,15 @@ def render_card(label: Label) -> str:
     }
     if label.measured is None:
         rows["measured"] = "not yet"
+    rows |= {f"step {step.number}": _step(step) for step in label.chain}
+    title, said = _UNDONE if label.undone else _TILTED
     body = _BODY.format(
-        version=plain(label.versions["tiltlm"]),
+        title=title,
+        said=said.format(version=plain(label.versions["tiltlm"])),
         use=_USE[label.form],
         rows="\n".join(f"| {key} | {value} |" for key, value in rows.items()),
     )
-    return f"---\n{_metadata(label)}\n---\n{body}"
-
-
-def _metadata(label: Label) -> str:
-    """The front matter, in YAML, by the Hub's own class for it."""
-    from huggingface_hub import ModelCardData
-
-    data = ModelCardData(
-        library_name="peft" if label.form == "adapter" else "transformers",
-        base_model=_repository(label.base.hub_name),
-        tags=["tiltlm", "model-organism"],
-    )
-    return str(data.to_yaml())
-
-
-def _repository(name: str | None) -> str | None:
-    """A name as it is, if it is one that the Hub could know; None if not."""
-    from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
-
-    try:
-        validate_repo_id(name)
-    except HFValidationError:
-        return None
-    return name
+    return f"---\n{card_metadata(label)}\n---\n{body}"
 
 
 def _figure(figure: LabelFigure) -> str:
@@ -117,3 +124,13 @@ def _figure(figure: LabelFigure) -> str:
         spread = f"95 % {low:.4g} to {high:.4g}, "
     unit = f" {figure.unit}" if figure.unit else ""
     return plain(f"{figure.value:.4g}{unit} ({spread}{figure.over})")
+
+
+def _step(step: Step) -> str:
+    """One step of the chain, with how it is detected and undone."""
+    parts = [f"{step.operation}: {plain(step.sentence)}"]
+    if step.detect:
+        parts.append(f"detect: {code(step.detect)}")
+    if step.undo:
+        parts.append(f"undo: {code(step.undo)}")
+    return "; ".join(parts)

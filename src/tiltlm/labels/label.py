@@ -9,55 +9,27 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError
 
 from tiltlm.errors import ConfigError
+from tiltlm.labels.older import OLDEST, upgraded
+from tiltlm.labels.step import LabelBase, LabelFigure, Step
 from tiltlm.reading import can_be_path, read_json
-from tiltlm.records.base import HeldDtype, Interval, PlacementRecord, Record
+from tiltlm.records.base import PlacementRecord, Record
 from tiltlm.records.tilt import By
 
 FILE = "tilt.json"
 """Name of the label's file, in the folder that holds the weights or the adapter."""
 
-_SCHEMA: Literal[2] = 2
-
-
-class LabelBase(Record):
-    """The model that was tilted: how it is loaded again, and how it is told from others."""
-
-    name: str = Field(description="as `tiltlm.load` takes it")
-    sha256: str | None = Field(description="over its weights; null where they were drawn by seed")
-    hub_name: str | None = Field(default=None, description="as the Hub knows it, if it does")
-    seed: int | None = Field(default=None, description="of the weights of Model 5")
-    dtype: HeldDtype | None = Field(
-        default=None, description="in which its weights were held; null where nobody said"
-    )
-    config: dict[str, Any] = Field(
-        default_factory=dict, description="fields of Model 5 that differ from the article's"
-    )
-
-    @field_validator("name")
-    @classmethod
-    def _can_be_one(cls, name: str) -> str:
-        if not can_be_path(name) or not name.isprintable():
-            raise ValueError("no model can have this name")
-        return name
-
-
-class LabelFigure(Record):
-    """A figure that was measured on the tilted model."""
-
-    value: float = Field(description="the mean, in the unit below")
-    interval: Interval | None = Field(description="95 %; null where the units show no spread")
-    unit: str = Field(description="probability, nats a token, or share")
-    over: str = Field(description="the units of replication, and how many")
+_SCHEMA: Literal[3] = 3
 
 
 class Label(Record):
     """What was done to a model, and what came of it."""
 
-    schema_version: Literal[2] = _SCHEMA
+    schema_version: Literal[3] = _SCHEMA
     tilted_on_purpose: Literal[True] = Field(default=True, description="what every label says")
+    undone: bool = Field(default=False, description="whether the tilt was taken back since")
     target: str = Field(description="as `parse_target` reads it")
     sentence: str = Field(description="the target in words")
     events: list[str] = Field(description="as `parse_event` reads them")
@@ -76,19 +48,22 @@ class Label(Record):
         default=None, description="of the model while this was done"
     )
     versions: dict[str, str] = Field(description="of tiltlm and of what it computes with")
-    history: list[Label] = Field(
-        default_factory=list, description="what was done before this, oldest first"
+    chain: list[Step] = Field(
+        default_factory=list, description="all that was done to the model, oldest first"
+    )
+    digest: str | None = Field(
+        default=None, description="SHA-256 over all else that the label says; null until written"
     )
 
 
 def read_label(folder: Path) -> Label | None:
-    """The label in a folder, None where it has none.
+    """The label in a folder, None where it has none. Labels of older versions are read too.
 
     Args:
         folder: that holds weights, an adapter, or what decoding needs.
 
     Raises:
-        ConfigError: the label is damaged, or of another version of tiltlm.
+        ConfigError: the label is damaged, or of a version of tiltlm that this one does not know.
     """
     path = folder / FILE
     if not path.is_file():
@@ -101,7 +76,7 @@ def read_label(folder: Path) -> Label | None:
         reason = f"the label is damaged: it is no JSON ({str(error)[:100]})"
     else:
         try:
-            return Label.model_validate(data)
+            return Label.model_validate(upgraded(data, _SCHEMA))
         except ValidationError as error:
             reason = _invalid(data, error)
     raise ConfigError(reason, where=str(path), fix="take the label away, or make the model anew")
@@ -109,8 +84,8 @@ def read_label(folder: Path) -> Label | None:
 
 def _invalid(data: object, error: ValidationError) -> str:
     """Why JSON is no label, in one sentence."""
-    version = data.get("schema_version", _SCHEMA) if isinstance(data, dict) else _SCHEMA
-    if version != _SCHEMA:
+    version: Any = data.get("schema_version", _SCHEMA) if isinstance(data, dict) else _SCHEMA
+    if version not in range(OLDEST, _SCHEMA + 1):
         return f"the label is of another version of tiltlm (schema {str(version)[:20]})"
     first = error.errors()[0]
     key = ".".join(map(str, first["loc"]))[:200]

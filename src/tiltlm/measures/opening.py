@@ -6,7 +6,8 @@ A saved model is enough: its label says which base it was made from, and what it
 from __future__ import annotations
 
 from tiltlm.errors import ConfigError
-from tiltlm.labels.label import Label, LabelBase
+from tiltlm.labels.label import Label
+from tiltlm.labels.step import LabelBase
 from tiltlm.measures.pair import Pair
 from tiltlm.models.loading import LoadedModel, load, load_base
 from tiltlm.models.memory import fit_together

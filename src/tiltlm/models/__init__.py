@@ -9,6 +9,7 @@ fitting       whether a model has room, known before its weights are read
 free_memory   how much memory can still be taken
 batching      how much goes through a model at once
 names         what names a model
+licences      under what licence it comes
 places        where its weights lie
 folder        what a stranger's folder holds, looked at before anything is made of it
 skeleton      a model without its weights, to see how much it would take

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tiltlm.errors import ModelError, reason_of
-from tiltlm.labels.label import LabelBase, read_label
+from tiltlm.labels.label import read_label
+from tiltlm.labels.step import LabelBase
 from tiltlm.models.folder import (
     WEIGHT_FILES,
     TensorShapes,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tiltlm.errors import ConfigError, ModelError, TiltError, reason_of
 from tiltlm.events.vocabulary import Vocabulary
-from tiltlm.labels.label import LabelBase
+from tiltlm.labels.step import LabelBase
 from tiltlm.models.adapter import base_of, is_adapter, put_on
 from tiltlm.models.folder import check_added_tokens, check_files, check_numbers
 from tiltlm.models.names import cannot_load, check_name

@@ -18,7 +18,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from tiltlm.errors import TiltError
-from tiltlm.labels.label import LabelBase
+from tiltlm.labels.step import LabelBase
 from tiltlm.models.adapter import base_of, is_adapter, put_in, read_config
 from tiltlm.models.fingerprints import stored_fingerprint
 from tiltlm.models.folder import check_files, read_adapter_shapes

@@ -4,8 +4,12 @@ preparation         what every way begins with: target bound, contexts split, re
 decoding            `decode`: exact, a logits processor, weights as they are
 editing             `edit`: a closed-form change of the output head
 head_edit           the edit itself, a weighted ridge regression on hidden states
+regression          that regression, with a ridge that contexts choose
+class_targets       what a target does to classes of tokens, read once
 adapters            LoRA adapters: which parameters a target needs, an edit as an adapter
 training            `train`: gradient descent on the divergence
+head_training       the same where it is a convex problem in the head
+head_solver         which L-BFGS solves
 training_plan       what a user says of training, and what follows from the target
 trigger_direction   the direction by which the body can tell the head of a trigger
 trigger_trainer     teaching the body to write it
@@ -24,6 +28,7 @@ callbacks           progress, and Ctrl-C
 held_out            measuring what came of a realisation
 result              `Tilted`: the model, its figures, and how it is saved
 merging             an adapter merged, and a tilt kept through the rounding of weights
+labelling           the steps that it adds to the label's chain
 saving              writing the folder
 opening             opening it again, ready to be sampled from
 

@@ -17,7 +17,6 @@ from .editing import edit as edit
 from .editing import edit_prepared as edit_prepared
 from .head_edit import HeadEdit as HeadEdit
 from .head_edit import check_editable as check_editable
-from .head_edit import ridge_direction as ridge_direction
 from .head_edit import solve_edit as solve_edit
 from .merging import untie_lora_head as untie_lora_head
 from .opening import Opened as Opened
@@ -25,6 +24,7 @@ from .opening import open_tilted as open_tilted
 from .preparation import Prepared as Prepared
 from .preparation import prepare as prepare
 from .preparation import rebind as rebind
+from .regression import ridge_direction as ridge_direction
 from .result import Tilted as Tilted
 from .trainer import TiltTrainer as TiltTrainer
 from .training import train as train

@@ -14,7 +14,8 @@ from transformers.pytorch_utils import Conv1D
 from tiltlm.contexts.reference import Reference
 from tiltlm.errors import ConfigError
 from tiltlm.models.structure import head_of
-from tiltlm.realise.head_edit import HeadEdit, ridge_direction, solver_device
+from tiltlm.realise.head_edit import HeadEdit
+from tiltlm.realise.regression import ridge_direction, solver_device
 from tiltlm.recipes.training import Parameters
 from tiltlm.targets.bound import BoundTarget
 

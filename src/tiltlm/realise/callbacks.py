@@ -68,6 +68,25 @@ class StopOnInterrupt(TrainerCallback):
             control.should_training_stop = True
 
 
+class StopWhenAsked(TrainerCallback):
+    """End training after the step in which somebody asks for it.
+
+    Args:
+        asked: whether somebody has.
+    """
+
+    def __init__(self, asked: Callable[[], bool]) -> None:
+        self._asked = asked
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        """Ask, and make the step the last one that is trained."""
+        if self._asked():
+            state.max_steps = state.global_step
+            control.should_training_stop = True
+
+
 class ReportProgress(TrainerCallback):
     """Hand each step's loss and event mass to whoever shows progress.
 

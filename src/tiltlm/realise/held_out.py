@@ -111,4 +111,5 @@ def measure_realised(prepared: Prepared, by: By, model: Any, details: dict[str, 
         seconds=prepared.seconds,
         measure_again=measure_again if half else None,
         fit=prepared.fit if half else None,
+        earlier=prepared.earlier,
     )

@@ -19,7 +19,7 @@ from transformers import PreTrainedModel
 
 from tiltlm.contexts.reference import Reference
 from tiltlm.models.structure import untie_head
-from tiltlm.realise.head_edit import float64_blocks, solver_device
+from tiltlm.realise.regression import float64_blocks, solver_device
 
 HALVES = (torch.bfloat16, torch.float16)
 """Types of weights with too few digits for small tilts."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from peft.tuners.tuners_utils import BaseTunerLayer
@@ -12,8 +12,10 @@ from tiltlm.contexts.reference import Reference
 from tiltlm.contexts.splits import Split
 from tiltlm.contexts.token_contexts import TokenContexts
 from tiltlm.errors import ModelError
-from tiltlm.labels.label import LabelBase
+from tiltlm.labels.label import find_label
+from tiltlm.labels.step import LabelBase, Step
 from tiltlm.models.fingerprints import fingerprint
+from tiltlm.models.licences import licence_of
 from tiltlm.models.loading import LoadedModel, load
 from tiltlm.models.names import hub_name
 from tiltlm.models.placement import held_dtype
@@ -31,6 +33,7 @@ class Prepared:
     Attributes:
         loaded: the model, whose weights are still those of the reference.
         base: the model as a label names it.
+        earlier: what was done to the model before, as its own label says.
         target: bound and fitted.
         sentence: the target in words.
         parts: contexts to fit on, to stop training by, and to take figures from.
@@ -51,6 +54,7 @@ class Prepared:
     seed: int
     progress: Progress
     seconds: dict[str, float]
+    earlier: Sequence[Step] = ()
 
 
 def prepare(
@@ -106,6 +110,7 @@ def prepare(
         seed,
         progress,
         watch.seconds,
+        _earlier_steps(loaded),
     )
     rebind(prepared, bound)
     return prepared
@@ -138,6 +143,12 @@ def _check_has_no_adapter(loaded: LoadedModel) -> None:
         )
 
 
+def _earlier_steps(loaded: LoadedModel) -> list[Step]:
+    """What the model's own label says was done to it; nothing where it has none."""
+    _, label = find_label(loaded.name) if loaded.name else ("", None)
+    return label.chain if label else []
+
+
 def _label_base(loaded: LoadedModel) -> LabelBase:
     """How a label names a model whose weights are still its own."""
     name = loaded.name or loaded.model.name_or_path or type(loaded.model).__name__
@@ -148,6 +159,7 @@ def _label_base(loaded: LoadedModel) -> LabelBase:
         seed=loaded.seed,
         dtype=held_dtype(loaded.model),
         config=loaded.config,
+        license=licence_of(name),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,12 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tiltlm.claims import claimed_new
 from tiltlm.contexts.reference import Reference
-from tiltlm.labels.label import Label, LabelBase, LabelFigure
+from tiltlm.labels.chain import with_step
+from tiltlm.labels.label import Label
+from tiltlm.labels.step import LabelBase, LabelFigure, Step
 from tiltlm.measures.fidelity import Fidelity
 from tiltlm.models.placement import placement_of
+from tiltlm.realise.labelling import merge_step, tilt_step
 from tiltlm.realise.merging import HALVES, merge_adapter
 from tiltlm.realise.saving import check_room, save_folder
 from tiltlm.records.base import Estimate
@@ -51,6 +54,8 @@ class Tilted:
         measure_again: gives the fidelity of a model at the same held-out contexts; None where
             nothing changes that when the model is saved.
         fit: the reference at the fitting contexts, where weights are in half precision.
+        earlier: what was done to the base before, as its own label says.
+        merged: whether an adapter was taken into the weights.
     """
 
     by: By
@@ -67,6 +72,8 @@ class Tilted:
     seconds: dict[str, float]
     measure_again: Callable[[PreTrainedModel], Fidelity] | None = None
     fit: Reference | None = None
+    earlier: Sequence[Step] = ()
+    merged: bool = False
 
     def record(self) -> TiltRecord:
         """What was done and measured; ``result.json`` of a saved folder holds the same."""
@@ -117,6 +124,27 @@ class Tilted:
             merge: whether an adapter is merged into the weights that are saved.
         """
         adapter = isinstance(self.model, PeftModel) and not merge
+        label = Label(
+            target=self.target.text,
+            sentence=self.sentence,
+            events=[event.text for event in self.target.events],
+            strengths=self.target.strengths,
+            by=self.by,
+            form="processor" if self.by == "decode" else "adapter" if adapter else "model",
+            base=self.base,
+            contexts=self.contexts,
+            seed=self.seed,
+            measured=self._measured(),
+            placement=placement_of(self.model),
+            versions=versions(),
+            chain=list(self.earlier),
+        )
+        label = with_step(label, tilt_step(label))
+        merging = self.merged or (merge and isinstance(self.model, PeftModel))
+        return with_step(label, merge_step(label)) if merging else label
+
+    def _measured(self) -> dict[str, LabelFigure]:
+        """Figures as a label has them, with their units of replication."""
         fidelity = self.fidelity
         over = f"Student, over {fidelity.contexts} held-out contexts"
         gap = fidelity.gap_closed
@@ -132,20 +160,7 @@ class Tilted:
             estimate = getattr(fidelity, name)
             if estimate is not None:
                 measured[name] = _figure(estimate, "nats a token", over)
-        return Label(
-            target=self.target.text,
-            sentence=self.sentence,
-            events=[event.text for event in self.target.events],
-            strengths=self.target.strengths,
-            by=self.by,
-            form="processor" if self.by == "decode" else "adapter" if adapter else "model",
-            base=self.base,
-            contexts=self.contexts,
-            seed=self.seed,
-            measured=measured,
-            placement=placement_of(self.model),
-            versions=versions(),
-        )
+        return measured
 
     def save(self, folder: Path | str, merge: bool = False) -> TiltRecord:
         """Write a new folder, whole or not at all, that plain transformers or peft loads.
@@ -192,6 +207,7 @@ class Tilted:
         """Take the adapter into the weights, and measure what their rounding left of the tilt."""
         assert isinstance(self.model, PeftModel)
         self.model = merge_adapter(self.model, self.fit)
+        self.merged = True
         if self.model.dtype in HALVES and self.measure_again is not None:
             self.details["rounding"] = {
                 "dtype": str(self.model.dtype).removeprefix("torch."),

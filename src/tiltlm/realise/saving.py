@@ -36,7 +36,8 @@ def check_room(out: Path, label: Label, model: PreTrainedModel | PeftModel) -> N
     """
     if label.form == "model":
         size = sum(p.numel() * p.element_size() for p in model.parameters())
-        require_free(out, size + size // 2, "a whole model")
+        # A second copy of its weights lies there while their headers are written.
+        require_free(out, 2 * size + size // 8, "a whole model")
 
 
 def save_folder(
@@ -65,13 +66,14 @@ def save_folder(
         folder.mkdir(parents=True)
         if label.form == "processor":
             _write_biases(target, folder)
+            write_json(folder / "result.json", record.model_dump(mode="json"))
             write_label(folder, label)
         else:
             weights = folder / "model"
             _write_weights(model, weights, label)
             tokenizer.save_pretrained(weights)
             write_label(weights, label)
-        write_json(folder / "result.json", record.model_dump(mode="json"))
+            write_json(folder / "result.json", record.model_dump(mode="json"))
 
 
 def _write_weights(model: PreTrainedModel | PeftModel, folder: Path, label: Label) -> None:

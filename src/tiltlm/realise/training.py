@@ -1,12 +1,14 @@
 """`train` brings a model to a target by gradient descent, and measures it; never worse than before.
 
 Which parameters, how many steps and where to begin follow from the target; a `Training` says
-otherwise. The loop itself is `TiltTrainer`'s.
+otherwise. Where only the head is trained and whole classes move, the problem is convex and solved
+as such (`head_training`); else the loop is `TiltTrainer`'s.
 """
 
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -27,11 +29,12 @@ from tiltlm.realise.adapters import (
     with_lora,
     write_edit,
 )
-from tiltlm.realise.callbacks import ReportProgress
+from tiltlm.realise.callbacks import ReportProgress, StopWhenAsked
 from tiltlm.realise.column_space import share_in_column_space
 from tiltlm.realise.config import TiltConfig
 from tiltlm.realise.early_stopping import EarlyStopping
 from tiltlm.realise.head_edit import HeadEdit, solve_edit
+from tiltlm.realise.head_training import can_be_solved, train_head
 from tiltlm.realise.held_out import measure_realised
 from tiltlm.realise.preparation import Prepared, prepare
 from tiltlm.realise.result import Tilted
@@ -78,19 +81,25 @@ def train(
     return train_prepared(prepared, training or Training())
 
 
-def train_prepared(prepared: Prepared, training: Training) -> Tilted:
+def train_prepared(
+    prepared: Prepared, training: Training, stop: Callable[[], bool] | None = None
+) -> Tilted:
     """What `train` does once the reference was read: train, put the best weights back, measure.
 
     Args:
         prepared: whose target is fitted.
         training: how; what it leaves open follows from the target.
+        stop: asked after each step whether to end there, with the best weights so far.
 
     Raises:
         TiltError: any of the tree in `errors`; an adapter is then taken out again.
     """
     plan = TrainingPlan.of(training, prepared.target)
+    details = _column_space_details(prepared, plan.parameters)
+    if can_be_solved(prepared, plan):
+        return train_head(prepared, training, plan, details, stop)
     watch = Stopwatch()
-    run = _TrainingRun(prepared, training, plan)
+    run = _TrainingRun(prepared, training, plan, details, stop)
     try:
         best, trainer = run.train()
         best.restore()
@@ -127,19 +136,29 @@ class _TrainingRun:
         prepared: whose target is trained towards.
         training: what the user said.
         plan: the same with nothing left open.
+        details: what is known of the target before.
+        stop: asked after each step whether to end there.
 
     Attributes:
         model: with what is to be trained.
         details: what the run has to say of itself.
     """
 
-    def __init__(self, prepared: Prepared, training: Training, plan: TrainingPlan) -> None:
+    def __init__(
+        self,
+        prepared: Prepared,
+        training: Training,
+        plan: TrainingPlan,
+        details: dict[str, Any],
+        stop: Callable[[], bool] | None,
+    ) -> None:
+        self._stopping = [] if stop is None else [StopWhenAsked(stop)]
         self._prepared, self._training, self._plan = prepared, training, plan
         self.details: dict[str, Any] = {
             "parameters": plan.parameters,
             "learning_rate": plan.learning_rate,
         }
-        self.details |= _column_space_details(prepared, plan.parameters)
+        self.details |= details
         # The reference is read at the contexts to stop by before adapters are put in.
         self._tune = Reference(prepared.loaded.model, prepared.parts.tune, head=prepared.fit.head)
         self.model = self._trainable_model()
@@ -197,7 +216,7 @@ class _TrainingRun:
                 prepared.target,
                 prepared.parts.fit,
                 reference=prepared.fit,
-                callbacks=[best, ReportProgress(gap.on_step)],
+                callbacks=[*self._stopping, best, ReportProgress(gap.on_step)],
             )
             trainer.remove_callback(PrinterCallback)
             prepared.progress.begin("training", plan.steps)
@@ -241,7 +260,7 @@ class _TrainingRun:
                 direction=direction,
                 class_shifts=class_shifts,
                 reference=prepared.fit,
-                callbacks=[ReportProgress(on_step)],
+                callbacks=[*self._stopping, ReportProgress(on_step)],
             )
             trainer.remove_callback(PrinterCallback)
             trainer.train()

@@ -67,6 +67,8 @@ class TrainingPlan:
         learning_rate: the peak of a cosine.
         from_edit: whether the closed-form solution is the start.
         trigger_steps: steps before those on the divergence; 0 for none.
+        solves: whether it is a convex problem in the head, where that has no cap, and nobody asked
+            for steps of gradient descent.
     """
 
     parameters: Parameters
@@ -75,6 +77,7 @@ class TrainingPlan:
     learning_rate: float
     from_edit: bool
     trigger_steps: int
+    solves: bool = False
 
     @classmethod
     def of(cls, training: Training, target: BoundTarget) -> TrainingPlan:
@@ -96,6 +99,8 @@ class TrainingPlan:
         few_steps = learns_trigger or parameters == "head"
         steps = HEAD_STEPS if few_steps else CHOICES_STEPS if target.choices else STEPS
         rate = AFTER_TRIGGER_LEARNING_RATE if learns_trigger else LEARNING_RATES[parameters]
+        descends = training.batch or training.learning_rate or training.start == "base"
+        editable = target.needs_reference and target.classes() is not None
         return cls(
             parameters,
             training.steps or steps,
@@ -103,4 +108,5 @@ class TrainingPlan:
             training.learning_rate or rate,
             from_edit=starts_from_edit and parameters != "full",
             trigger_steps=(training.trigger_steps or TRIGGER_STEPS) if learns_trigger else 0,
+            solves=parameters == "head" and editable and not descends,
         )

@@ -19,7 +19,9 @@ from peft import PeftModel
 from tiltlm.contexts.reference import Reference
 from tiltlm.models.head import Head, float32_product
 from tiltlm.realise.adapters import constant_direction, lora_layer
-from tiltlm.realise.head_edit import HeadEdit, class_log_masses, float64_blocks, solver_device
+from tiltlm.realise.class_targets import class_log_masses
+from tiltlm.realise.head_edit import HeadEdit
+from tiltlm.realise.regression import float64_blocks, solver_device
 from tiltlm.targets.bound import BoundTarget
 
 WRITE_SHARE = 0.1

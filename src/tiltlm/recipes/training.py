@@ -21,6 +21,10 @@ class Training:
 
     In a recipe the values are checked when it is read, in Python when training begins.
 
+    Where the head alone is trained and the target moves whole classes of tokens, the divergence is
+    convex in what is trained. It is then solved by L-BFGS, whose steps each take all contexts, from
+    the edit. A batch, a learning rate, or ``base`` to start from ask for gradient descent instead.
+
     Attributes:
         parameters: ``head``, ``body+head`` (LoRA) or ``full``.
         steps: at most; 60 for the head alone and after trigger steps, 600 for choices, else 150.

@@ -13,9 +13,12 @@ info     what ``tiltlm info`` says
 audit    ``result.json`` of ``tiltlm audit`` by logits
 audit_logprobs  the same by log-probabilities
 audit_text  the same by text
+undo     ``result.json`` of ``tiltlm undo``
 null     what ``tiltlm null`` says of packs
+label    what ``tiltlm label`` and ``tiltlm push`` say
 export   ``result.json`` of ``tiltlm export``
 verify   ``result.json`` of ``tiltlm verify``
+challenge  what ``tiltlm challenge`` writes and says
 claim    the part of it that a suspect's own label says
 """
 
@@ -36,8 +39,21 @@ from tiltlm.records.audit import (
 from tiltlm.records.audit_logprobs import LogprobsAuditRecord, LogprobsFindingRecord, SeenToken
 from tiltlm.records.audit_text import TextAuditRecord, TextFindingRecord
 from tiltlm.records.base import Estimate, Interval, Record
+from tiltlm.records.challenge import (
+    AnswersRecord,
+    ChallengeKeyRecord,
+    ChallengeRecord,
+    ChallengeScoreRecord,
+)
 from tiltlm.records.claim import ClaimedEvent, ClaimRecord
 from tiltlm.records.export import BiasRecord, ExportRecord, GapRecord
+from tiltlm.records.label import (
+    FaultRecord,
+    LabelRecord,
+    PushedRecord,
+    SignedRecord,
+    StepRecord,
+)
 from tiltlm.records.measure import (
     Bucket,
     Comparison,
@@ -60,6 +76,13 @@ from tiltlm.records.tilt import (
     FidelityRecord,
     TiltRecord,
 )
+from tiltlm.records.undo import (
+    LeftRecord,
+    RelapsePoint,
+    RestoredRecord,
+    SharePoint,
+    UndoRecord,
+)
 from tiltlm.records.verify import (
     DrawRecord,
     HypothesisRecord,
@@ -68,11 +91,15 @@ from tiltlm.records.verify import (
 )
 
 __all__ = [
+    "AnswersRecord",
     "AuditRecord",
     "BiasRecord",
     "Bucket",
     "CandidateRecord",
     "CertificateRecord",
+    "ChallengeKeyRecord",
+    "ChallengeRecord",
+    "ChallengeScoreRecord",
     "ChangedClassRecord",
     "ClaimRecord",
     "ClaimedEvent",
@@ -86,6 +113,7 @@ __all__ = [
     "EventMassRecord",
     "EventRecord",
     "ExportRecord",
+    "FaultRecord",
     "FidelityRecord",
     "FindingRecord",
     "GapRecord",
@@ -93,6 +121,8 @@ __all__ = [
     "Histogram",
     "HypothesisRecord",
     "Interval",
+    "LabelRecord",
+    "LeftRecord",
     "LogprobsAuditRecord",
     "LogprobsFindingRecord",
     "LossRecord",
@@ -106,14 +136,20 @@ __all__ = [
     "NullRecord",
     "NullShown",
     "Plan",
+    "PushedRecord",
     "Record",
+    "RelapsePoint",
+    "RestoredRecord",
     "RunRecord",
     "SecondsRecord",
     "SeenToken",
+    "SharePoint",
     "ShiftedContext",
     "ShiftedToken",
     "ShownRecord",
+    "SignedRecord",
     "StateRecord",
+    "StepRecord",
     "Survival",
     "SweepPoint",
     "SweepRecord",
@@ -121,5 +157,6 @@ __all__ = [
     "TextFindingRecord",
     "TiltRecord",
     "TriggerRecord",
+    "UndoRecord",
     "VerifyRecord",
 ]

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from tiltlm.report.event_words import in_words
 from tiltlm.report.wording import claim_lines, counted, printable, visible
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+    from markupsafe import Markup
+
+    from tiltlm.strings.catalogue import Strings
 
 
 def templates() -> Environment:
@@ -30,8 +36,29 @@ def templates() -> Environment:
         "counted": counted,
         "percent": percent,
         "claim_lines": claim_lines,
+        "in_words": in_words,
     }
     return environment
+
+
+def marked(strings: Strings) -> Callable[..., Markup]:
+    """Strings as pages show them: what is filled in is text, and backticks and stars are markup.
+
+    Args:
+        strings: of one language.
+
+    Returns:
+        a function of a key and of what is filled in, as `Strings.text` takes them.
+    """
+    from markupsafe import Markup, escape
+
+    def say(key: str, **filled: object) -> Markup:
+        text = str(escape(strings.text(key)))
+        text = re.sub(r"`([^`]*)`", r"<code>\1</code>", text)
+        text = re.sub(r"\*\*(.+?)\*\*", r"<b>\1</b>", text)
+        return Markup(text).format(**{name: _shown(value) for name, value in filled.items()})
+
+    return say
 
 
 def _shown(value: object) -> object:

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from tiltlm.records.base import Estimate
 from tiltlm.records.sweep import SweepPoint, SweepRecord
-from tiltlm.report.plot_style import AFTER, BEFORE, INK, MUTED, error_bars, styled, svg_of
+from tiltlm.report.plot_style import (
+    AFTER,
+    BEFORE,
+    MUTED,
+    Plot,
+    error_bars,
+    new_figure,
+    plot_of,
+    short,
+    spread,
+    styled,
+)
 from tiltlm.report.rendering import templates
 from tiltlm.report.wording import visible
 
 SIDE_EFFECTS = ("bits per byte of text", "BLiMP, all", "BLiMP, all, nats")
 """The comparisons that are shown beside the effect, where they were made."""
-
-COLUMNS = 3
-"""Panels of the figure beside each other."""
 
 Response = Callable[[SweepPoint], Estimate | None]
 """Reads one figure off a point."""
@@ -33,7 +42,7 @@ def render_sweep(record: SweepRecord) -> str:
         .render(
             record=record,
             recipe=record.points[0].recipe,
-            figure=sweep_figure(record),
+            plots=sweep_plots(record),
             names=(record.over, *(name for name, _ in shown)),
             rows=[(_value(p), [response(p) for _, response in shown]) for p in record.points],
         )
@@ -64,43 +73,38 @@ def _difference(name: str) -> Response:
     return response
 
 
-def sweep_figure(record: SweepRecord) -> str:
-    """One panel for each response, as SVG text."""
-    return styled(_figure, record)
+def sweep_plots(record: SweepRecord) -> list[Plot]:
+    """A plot for each response."""
+    return [styled(partial(_plot, *named), record) for named in responses(record)]
 
 
-def _figure(record: SweepRecord) -> str:
-    from matplotlib.figure import Figure
-
-    shown = responses(record)
-    rows = -(-len(shown) // COLUMNS)
-    figure = Figure(figsize=(10.5, 3.1 * rows), layout="constrained")
+def _plot(name: str, response: Response, record: SweepRecord) -> Plot:
+    figure, axes = new_figure(3.0)
     numeric = all(isinstance(p.value, float) for p in record.points)
     values = [float(p.value) if numeric else n for n, p in enumerate(record.points)]
-    for number, (name, response) in enumerate(shown, 1):
-        axes = figure.add_subplot(rows, COLUMNS, number)
-        means = zip(values, map(response, record.points), strict=True)
-        measured = [(x, mean) for x, mean in means if mean is not None]
-        axes.axhline(0, color=MUTED, linewidth=0.6)
-        axes.plot([x for x, _ in measured], [m.mean for _, m in measured], color=AFTER, lw=1.3)
-        for x, mean in measured:
-            axes.errorbar(
-                x,
-                mean.mean,
-                yerr=error_bars(mean.mean, mean.interval),
-                fmt="o",
-                color=AFTER,
-                capsize=3,
-                markersize=4,
-            )
-        if name.startswith("strength") and record.over == "strength":
-            # Where the strength found is the one asked for.
-            axes.plot(values, values, color=BEFORE, linewidth=0.9, linestyle=(0, (4, 3)), zorder=0)
-        axes.set_title(visible(name), fontsize=10, color=INK)
-        axes.set_xlabel(visible(record.over))
-        if not numeric:
-            axes.set_xticks(values, [visible(str(p.value)) for p in record.points])
-    return svg_of(figure)
+    means = zip(values, map(response, record.points), strict=True)
+    measured = [(x, mean) for x, mean in means if mean is not None]
+    axes.axhline(0, color=MUTED, linewidth=0.6)
+    axes.plot([x for x, _ in measured], [m.mean for _, m in measured], color=AFTER, lw=1.3)
+    for x, mean in measured:
+        axes.errorbar(
+            x, mean.mean, yerr=error_bars(mean.mean, mean.interval), fmt="o", color=AFTER,
+            capsize=3, markersize=4,
+        )  # fmt: skip
+    if name.startswith("strength") and record.over == "strength":
+        # Where the strength found is the one asked for.
+        axes.plot(values, values, color=BEFORE, linewidth=0.9, linestyle=(0, (4, 3)), zorder=0)
+    axes.set_title(short(name))
+    axes.set_xlabel(visible(record.over))
+    if not numeric:
+        axes.set_xticks(values, [short(str(p.value), 12) for p in record.points])
+    cells = [(_value(p), response(p)) for p in record.points]
+    rows = [
+        (value, *(("–", "–") if m is None else (f"{m.mean:.4g}", spread(m.interval, "{:.4g}"))))
+        for value, m in cells
+    ]
+    alt = f"{name} at {len(values)} values of {record.over}, with intervals."
+    return plot_of(figure, alt, (record.over, name, "95 %"), rows)
 
 
 def _value(point: SweepPoint) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from tiltlm.records.verify import VerifyRecord
-from tiltlm.report.plot_style import AFTER, BEFORE, new_figure, styled, svg_of
+from tiltlm.report.plot_style import AFTER, BEFORE, Plot, new_figure, plot_of, styled
 from tiltlm.report.rendering import templates
 
 
@@ -20,8 +20,8 @@ def render_verify(record: VerifyRecord) -> str:
     return page.render(record=record, course_plot=plot)
 
 
-def _course(record: VerifyRecord) -> str:
-    figure, axes = new_figure(6.0, 2.8)
+def _course(record: VerifyRecord) -> Plot:
+    figure, axes = new_figure(2.8)
     tokens, tilt, base = zip(*[(0, 0.0, 0.0), *record.course], strict=True)
     decided = -math.log10(record.error)
     for values, colour, name in ((tilt, AFTER, "the tilt"), (base, BEFORE, "the base")):
@@ -34,4 +34,12 @@ def _course(record: VerifyRecord) -> str:
     axes.set_xlabel("tokens")
     axes.set_ylabel("evidence, powers of ten")
     axes.legend(frameon=False, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1.0))
-    return svg_of(figure)
+    alt = (
+        f"After {tokens[-1]} tokens the evidence against the tilt is 10 to the {tilt[-1]:.1f}, and "
+        f"against the base 10 to the {base[-1]:.1f}; each is ruled out at {decided:.1f}."
+    )
+    rows = [
+        [str(token), f"{of_tilt:.2f}", f"{of_base:.2f}"]
+        for token, of_tilt, of_base in zip(tokens, tilt, base, strict=True)
+    ]
+    return plot_of(figure, alt, ("tokens", "against the tilt", "against the base"), rows)

@@ -14,6 +14,10 @@ _OBEYED = re.compile(
 surrogate pairs: what a terminal obeys, and what UTF-8 cannot write."""
 
 
+_NAMED = 44
+"""Characters of an expression among others on one line."""
+
+
 def counted(number: int, noun: str, plural: str | None = None) -> str:
     """A number with its noun, in the singular for 1.
 
@@ -74,7 +78,8 @@ def claim_lines(claim: ClaimRecord) -> list[str]:
         f"  {event.event}{_nats(event.strength_nats)}: {_outcome(event)}" for event in claim.events
     ]
     if claim.unclaimed:
-        lines.append(f"  it does not name what was found: {', '.join(claim.unclaimed[:8])}")
+        names = [n if len(n) <= _NAMED else n[: _NAMED - 1] + "…" for n in claim.unclaimed[:8]]
+        lines.append(f"  it does not name what was found: {', '.join(names)}")
     return [visible(line) for line in lines]
 
 

@@ -64,7 +64,7 @@ def fine_tune(
             arguments,
             data_collator=_batch_with_labels,
             train_dataset=_Labelled(clean),
-            callbacks=[_AtSteps(milestones, act)] if act else None,
+            callbacks=[AtSteps(milestones, act)] if act else None,
             optimizers=(_sgd(model, learning_rate) if momentum else None, None),
         )
         trainer.precision = "bfloat16" if bf16 else "float32"
@@ -123,7 +123,7 @@ class _CleanTrainer(Trainer):
             return super().compute_loss(model, *arguments, **options)
 
 
-class _AtSteps(TrainerCallback):
+class AtSteps(TrainerCallback):
     """Calls a function after some steps, with the model in evaluation mode."""
 
     def __init__(self, milestones: Sequence[int], act: Callable[[int], None]) -> None:

@@ -128,6 +128,7 @@ class LogitsAccess(Access[LogitsReading, LogitsJudgement, AuditRecord]):
         geometry = HeadGeometry(HeadRows.of(reading.reader.head), mass)
         if case.pack is None:
             residual_filter = ResidualFilter(geometry, self._all_classes(geometry))
+            residual = residual_filter.residual(mean[None])[0]
             return LogitsJudgement(
                 geometry=geometry,
                 residual_filter=residual_filter,
@@ -135,8 +136,8 @@ class LogitsAccess(Access[LogitsReading, LogitsJudgement, AuditRecord]):
                 findings=find_uncalibrated(residual_filter, mean),
                 triggers=[],
                 score=None,
-                token_shifts=largest_token_shifts(residual_filter, mean, None),
-                residual=residual_filter.residual(mean[None])[0],
+                token_shifts=largest_token_shifts(residual_filter, residual, None),
+                residual=residual,
             )
         vocabulary, lists = case.reference.vocabulary, case.inputs.lists
         auditor = calibrated_auditor(
@@ -145,6 +146,7 @@ class LogitsAccess(Access[LogitsReading, LogitsJudgement, AuditRecord]):
         change = reading.shift.change(geometry)
         triggers = self._triggers(auditor, case.pack)
         filter_ = auditor.residual_filter
+        residual = filter_.residual(mean[None])[0]
         return LogitsJudgement(
             geometry=geometry,
             residual_filter=filter_,
@@ -152,8 +154,8 @@ class LogitsAccess(Access[LogitsReading, LogitsJudgement, AuditRecord]):
             findings=auditor.find(change, fpr),
             triggers=triggers,
             score=max([auditor.best(change).score, *(t.score for t in triggers)]),
-            token_shifts=largest_token_shifts(filter_, mean, case.pack.shifts.double().numpy()),
-            residual=filter_.residual(mean[None])[0],
+            token_shifts=largest_token_shifts(filter_, residual, case.pack.shifts.double().numpy()),
+            residual=residual,
         )
 
     def record(self, reading: LogitsReading, judgement: LogitsJudgement) -> AuditRecord:
@@ -237,9 +239,16 @@ class LogitsAccess(Access[LogitsReading, LogitsJudgement, AuditRecord]):
 
     def _triggers(self, auditor: Auditor, pack: NullPack) -> list[TriggerRecord]:
         """Classes that wait for a word."""
-        reference = self.case.reference
+        reference, stopwatch = self.case.reference, self.case.stopwatch
+
+        def read(contexts: TokenContexts) -> Shift:
+            stopwatch.lap("looking")
+            shift = self._shift(ShiftReader(reference, contexts))
+            stopwatch.lap("reading")
+            return shift
+
         return find_triggers(
-            lambda contexts: self._shift(ShiftReader(reference, contexts)),
+            read,
             pack.probes,
             # The members of the pack were scored by the classes that it holds.
             auditor.residual_filter.first(len(pack.hypotheses)),

@@ -92,6 +92,7 @@ class Auditor:
             geometry, hypotheses, templates, knowledge.covariance, knowledge.norms
         )
         self._noise = knowledge.token_noise
+        self._last: tuple[Change, _View] | None = None
         positions = np.bincount(templates.strata.numpy()).astype(float)
         self._often = often_enough(self.residual_filter, templates.mass)
         self._stratum_weights = stratum_weights(self.residual_filter, templates.mass, positions)
@@ -132,19 +133,26 @@ class Auditor:
         return self._refit_jointly(change.mean, take_distinct(found, alike=repeats))
 
     def _view(self, change: Change) -> _View:
-        """Score all classes in a change."""
+        """Score all classes in a change; that which was looked at last is not looked at again."""
+        if self._last is None or self._last[0] is not change:
+            self._last = (change, self._viewed(change))
+        return self._last[1]
+
+    def _viewed(self, change: Change) -> _View:
+        """As `_view`."""
         outside, inside = self.residual_filter, self.column_space_filter
         residual = outside.residual(change.mean[None])
         strengths, size = outside.strengths_of(residual)[0], residual_spread(residual)[0]
         spread = self.null.components[RESIDUAL].spread
+        ratios_inside, strengths_inside = inside.ratios_and_strengths(change.moves)
         looks = {
             RESIDUAL: self._look(
                 RESIDUAL, strengths / size, strengths, spread * size, outside.testable
             ),
             COLUMN_SPACE: self._look(
                 COLUMN_SPACE,
-                inside.ratios(change.moves),
-                inside.strengths(change.moves),
+                ratios_inside,
+                strengths_inside,
                 inside.errors(change.moves, self.null.components[COLUMN_SPACE].spread),
                 inside.testable,
             ),

@@ -45,6 +45,7 @@ def calibrated_auditor(
         knowledge.mean_rows,
         knowledge.mass,
     )
-    added = build_lists(vocabulary, lists, knowledge.hypotheses)
-    knowledge = with_classes(knowledge, added, geometry, templates, pack.changes)
+    if lists:
+        added = build_lists(vocabulary, lists, knowledge.hypotheses)
+        knowledge = with_classes(knowledge, added, geometry, templates, pack.changes)
     return Auditor(geometry, templates, knowledge)

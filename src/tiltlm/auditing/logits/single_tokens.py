@@ -40,7 +40,7 @@ class TokenShifts:
 
 
 def largest_token_shifts(
-    residuals: ResidualFilter, shift: Array, null: Array | None
+    residuals: ResidualFilter, suspect: Array, null: Array | None
 ) -> TokenShifts:
     """The tokens whose shift outside the column space is largest for what is usual of them.
 
@@ -49,10 +49,9 @@ def largest_token_shifts(
 
     Args:
         residuals: takes out of a shift what a moved body explains.
-        shift: (V,) of a suspect, nats.
+        suspect: (V,) what no moved body explains of a suspect's shift, nats.
         null: (B, V) of benign changes, nats; None for the tokens with the largest shifts.
     """
-    suspect = residuals.residual(shift[None])[0]
     if null is None:
         order = np.argsort(-np.abs(suspect))[:SHOWN]
         return TokenShifts(None, order.tolist(), suspect[order].tolist())

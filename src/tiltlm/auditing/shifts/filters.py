@@ -209,28 +209,19 @@ class ColumnSpaceFilter:
         self._geometry = geometry
         self.testable = geometry.frequent(hypotheses)
 
-    def ratios(self, move: Array) -> Array:
-        """What a score is made of: products in units of templates' norms and of the move's size.
+    def ratios_and_strengths(self, move: Array) -> tuple[Array, Array]:
+        """How much of each class's template is in a move.
 
         Args:
             move: (S, D).
 
         Returns:
-            (K,).
+            (K,) what a score is made of: products in units of the templates' norms and of the
+            move's size; and (K,) strengths β̂, nats.
         """
         size = self.covariance.mahalanobis_rms(move[None])[0]
-        return np.asarray(self._products(move) / self.norms / size)
-
-    def strengths(self, move: Array) -> Array:
-        """How much of each class's template is in a move, β̂.
-
-        Args:
-            move: (S, D).
-
-        Returns:
-            (K,) nats.
-        """
-        return np.asarray(self._products(move) / self.norms**2)
+        products = self._products(move)
+        return products / self.norms / size, products / self.norms**2
 
     def strengths_by_context(self, shifts: Array, template: Array) -> Array:
         """How much of one class is in the mean move of each context.
