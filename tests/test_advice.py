@@ -51,7 +51,7 @@ PARAMETERS = {
 
 LOADING = [
     *("tilt", "measure", "sweep", "sample", "run", "audit of", "null build"),
-    *("undo", "challenge make"),
+    *("undo", "challenge make", "verify"),
 ]
 """Commands that load a model."""
 
@@ -61,6 +61,15 @@ OPTIONS = {
     "--device-map": LOADING,
     "--quantization": LOADING,
     "--access": ["audit of"],
+    "--adapter": ["export"],
+    "--base": ["verify", "export"],
+    "--earlier": ["verify"],
+    "--error": ["verify"],
+    "--for": ["export"],
+    "--head": ["export"],
+    "--label": ["verify"],
+    "--merge": ["tilt"],
+    "--processor": ["export"],
     "--against": ["measure"],
     "--budget": ["audit of"],
     "--by": ["tilt", "undo"],
@@ -68,8 +77,8 @@ OPTIONS = {
     "--decodes": ["audit of"],
     "--jobs": ["sweep"],
     "--parameters": ["tilt"],
-    "--endpoint": ["audit of"],
-    "--contexts": ["tilt", "sweep", "null build", "audit of"],
+    "--endpoint": ["audit of", "verify"],
+    "--contexts": ["tilt", "sweep", "null build", "audit of", "verify"],
     "--fpr": ["audit of"],
     "--include": ["measure"],
     "--lists": ["audit of"],
@@ -86,7 +95,7 @@ OPTIONS = {
     "--mass": ["undo"],
     "--key": ["label sign", "label verify", "challenge make", "challenge score"],
     "--reference": ["undo", "audit of", "null build", "challenge make"],
-    "--target": ["tilt", "measure", "sweep", "undo"],
+    "--target": ["tilt", "measure", "sweep", "undo", "verify"],
     "--within": ["audit of"],
 }
 """The commands that may give advice with an option."""

@@ -36,7 +36,5 @@ def test_a_projection_keeps_distances_between_wide_directions():
     exact = centred / np.linalg.norm(centred, axis=1, keepdims=True)
     pairs = np.random.default_rng(0).integers(0, len(rows), (500, 2))
     pairs = pairs[pairs[:, 0] // OF_EACH != pairs[:, 1] // OF_EACH]
-    lengths = [
-        np.linalg.norm(of[pairs[:, 0]] - of[pairs[:, 1]], axis=1) for of in (found, exact)
-    ]
+    lengths = [np.linalg.norm(of[pairs[:, 0]] - of[pairs[:, 1]], axis=1) for of in (found, exact)]
     assert lengths[0] == pytest.approx(lengths[1], rel=0.15)

@@ -54,6 +54,11 @@ COMMANDS = {
     "label key": ("label", "key", "key"),
     "label sign": ("label", "sign", "back", "--key", "key"),
     "label verify": ("label", "verify", "back", "--key", "key.pub"),
+    "export": ("export", "train", "--for", "vllm", "--adapter", "--out", "adapter"),
+    "verify": (
+        *("verify", "merged", "--label", "merged", "--budget", 8, "--contexts", "random"),
+        *("--out", "verify"),
+    ),
     "audit plan": ("audit", "plan", "--strength", 1, "--mass", 0.01),
 }
 

@@ -43,7 +43,7 @@ class Older(ABC):
 
 class Newer(ABC):
     def __init__(self, vllm_config, req_states):
-        pass
+        self.vllm_config, self.req_states = vllm_config, req_states
 
     @classmethod
     def validate_params(cls, sampling_params):
@@ -53,7 +53,7 @@ class Newer(ABC):
         return True
 
     def apply_staged_writes(self):
-        pass
+        return None
 
     @abstractmethod
     def apply(self, logits, ctx):

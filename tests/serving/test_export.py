@@ -45,7 +45,10 @@ def test_a_whole_model_is_the_tilt_in_plain_transformers_its_head_untied(lab, tm
     target = parse_target(TARGET).bind(base.vocabulary, base.tokenizer)
     wanted = target.logits(before[None], [None])[0].log_softmax(-1)
     assert (own.log_softmax(-1) - wanted).abs().max() < 0.3 * (own - before).abs().max()
-    assert find_label(str(tmp_path / "out"))[1].form == "model"
+    label = find_label(str(tmp_path / "out"))[1]
+    assert label.form == "model"
+    assert [step.operation for step in label.chain][-2:] == ["tilt", "export"]
+    assert label.chain[-1].by == "transformers"
     assert record.files == [f for f in files_of(tmp_path / "out") if f != "result.json"]
     assert (tmp_path / "out/model/README.md").read_text().count("tilted on purpose")
 

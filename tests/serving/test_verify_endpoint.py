@@ -13,6 +13,8 @@ from tiltlm.auditing import http
 from tiltlm.commands.verify import run_verify
 from tiltlm.contexts.sources import make_contexts
 from tiltlm.errors import ConfigError, MeasurementError, ModelError, VocabularyError
+from tiltlm.labels.card import write_label
+from tiltlm.labels.label import find_label
 from tiltlm.models.loading import load
 from tiltlm.serving.verify.hypotheses import between, hypotheses_for
 from tiltlm.serving.verify.prompts import find_prompts
@@ -142,6 +144,14 @@ def test_a_target_without_a_label_takes_its_base(lab):
             verified(lab, server, label=None, target=TARGET)
         with pytest.raises(ConfigError, match="not both"):
             verified(lab, server, target=TARGET)
+
+
+def test_the_label_of_a_tilt_that_was_taken_back_is_refused(lab, tmp_path):
+    label = find_label(str(lab / "decode"))[1]
+    (tmp_path / "undone").mkdir()
+    write_label(tmp_path / "undone", label.model_copy(update={"undone": True}))
+    with pytest.raises(ConfigError, match="taken back"):
+        run_verify(str(lab / "base"), VerifyOptions(label=tmp_path / "undone"))
 
 
 @pytest.mark.parametrize("folder", ["edit", "decode"])

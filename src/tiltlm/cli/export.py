@@ -13,7 +13,7 @@ from tiltlm.report.wording import printable
 
 
 class Engine(StrEnum):
-    """For which engine."""
+    """The engines that something is written for."""
 
     TRANSFORMERS = "transformers"
     VLLM = "vllm"

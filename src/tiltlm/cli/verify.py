@@ -15,6 +15,47 @@ from tiltlm.report.wording import printable
 EXIT_CODES = {"tilt": 0, "base": 1, "neither": 1, "undecided": 3}
 """What the command ends with, by its verdict; 2 is a mistake, as everywhere."""
 
+Endpoint = Annotated[
+    str | None,
+    typer.Option(help="Address of an OpenAI-compatible server, such as http://127.0.0.1:8000/v1."),
+]
+Label = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder with the label that says what should be served: of `tiltlm tilt` or "
+        "`tiltlm export`."
+    ),
+]
+TargetText = Annotated[
+    str | None, typer.Option(help="What should be served, instead of a label's target.")
+]
+Base = Annotated[
+    str | None,
+    typer.Option(help=f"The base, with --target; with --label, where it lies now. {MODEL}"),
+]
+Error = Annotated[
+    float, typer.Option(help="Probability of ruling out what is served, so of a false verdict.")
+]
+Budget = Annotated[int, typer.Option(min=1, help="The most tokens to ask for, one a request.")]
+Prompts = Annotated[
+    str | None, typer.Option("--contexts", help=f"Where prompts are taken from: {CONTEXTS}")
+]
+AsServed = Annotated[
+    bool,
+    typer.Option(
+        "--as-served",
+        help="Leave temperature and filters to the server, as for a client that asks for nothing, "
+        "instead of asking it to draw from the model as it is.",
+    ),
+]
+Earlier = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder of an earlier verification of the same server: its tokens are counted, and "
+        "asking goes on."
+    ),
+]
+
 
 @with_placement()
 def verify(
@@ -26,50 +67,15 @@ def verify(
         ),
     ],
     *,
-    endpoint: Annotated[
-        str | None,
-        typer.Option(
-            help="Address of an OpenAI-compatible server, such as http://127.0.0.1:8000/v1."
-        ),
-    ] = None,
-    label: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder with the label that says what should be served: of `tiltlm tilt` "
-            "or `tiltlm export`."
-        ),
-    ] = None,
-    target: Annotated[
-        str | None, typer.Option(help="What should be served, instead of a label's target.")
-    ] = None,
-    base: Annotated[
-        str | None,
-        typer.Option(help=f"The base, with --target; with --label, where it lies now. {MODEL}"),
-    ] = None,
-    error: Annotated[
-        float, typer.Option(help="Probability of ruling out what is served: of a false verdict.")
-    ] = VERIFY_ERROR,
-    budget: Annotated[
-        int, typer.Option(min=1, help="The most tokens to ask for, one a request.")
-    ] = VERIFY_BUDGET,
-    contexts: Annotated[
-        str | None, typer.Option(help=f"Where prompts are taken from: {CONTEXTS}")
-    ] = None,
-    as_served: Annotated[
-        bool,
-        typer.Option(
-            "--as-served",
-            help="Leave temperature and filters to the server, as for a "
-            "client that asks for nothing, instead of asking it to draw from the model.",
-        ),
-    ] = False,
-    earlier: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder of an earlier verification of the same server: its tokens are "
-            "counted, and asking goes on."
-        ),
-    ] = None,
+    endpoint: Endpoint = None,
+    label: Label = None,
+    target: TargetText = None,
+    base: Base = None,
+    error: Error = VERIFY_ERROR,
+    budget: Budget = VERIFY_BUDGET,
+    contexts: Prompts = None,
+    as_served: AsServed = False,
+    earlier: Earlier = None,
     out: OutOptional = None,
     seed: Seed = 0,
     placement: Chosen = None,

@@ -144,12 +144,17 @@ def export(
 
 
 def _for_transformers(
-    source: Source, folder: Path, out: Path, options: ExportOptions, progress: Progress
+    source: Source,
+    folder: Path,
+    out: Path,
+    options: ExportOptions,
+    progress: Progress,
+    engine: Engine = "transformers",
 ) -> _Written:
     """A whole model in ``model/``."""
     whole = source.whole
     write_whole(whole, folder / "model")
-    write_exported_label(folder / "model", source.label, "model")
+    write_exported_label(folder / "model", source.label, "model", engine)
     written = _Written("a whole model", f"tiltlm sample {out / 'model'}")
     if whole.model.dtype in HALVES and is_adapter(source.folder):
         meter = GapMeter(source, options.seed, progress)
@@ -168,7 +173,7 @@ def _for_vllm(
     if not (options.adapter or options.processor):
         model = source.whole.model
         check_vllm_head((model.config.architectures or [type(model).__name__])[0])
-        written = _for_transformers(source, folder, out, options, progress)
+        written = _for_transformers(source, folder, out, options, progress, "vllm")
         written.command = (
             f"vllm serve {out / 'model'} --served-model-name tilted --generation-config vllm"
         )
@@ -183,14 +188,14 @@ def _for_vllm(
     )
     if options.adapter:
         write_adapter(source, folder / "adapter")
-        write_exported_label(folder / "adapter", source.label, "adapter")
+        write_exported_label(folder / "adapter", source.label, "adapter", "vllm")
         command = adapter_command(base, out / "adapter", rank)
         notes.append("Requests name the model 'tilted'; those that name the base get the base.")
         return _Written("an adapter on the head", command, notes=notes)
     # It is bound once here, so that what makes no sense is refused before a server starts.
     target = source.target
     (folder / "target").mkdir()
-    write_exported_label(folder / "target", source.label, "processor")
+    write_exported_label(folder / "target", source.label, "processor", "vllm")
     if target.depends_on_context:
         notes.append("The target follows the text, token by token, on the host.")
     command = processor_command(base, out / "target")
@@ -198,11 +203,16 @@ def _for_vllm(
 
 
 def _for_llama_cpp(
-    source: Source, folder: Path, out: Path, options: ExportOptions, progress: Progress
+    source: Source,
+    folder: Path,
+    out: Path,
+    options: ExportOptions,
+    progress: Progress,
+    engine: Engine = "llama.cpp",
 ) -> _Written:
     """A GGUF file ``model.gguf`` from a GGUF base; from any other the model, to be converted."""
     if source.gguf is None:
-        written = _for_transformers(source, folder, out, options, progress)
+        written = _for_transformers(source, folder, out, options, progress, engine)
         kind = "q8_0" if options.head == "q8_0" else "f16"
         written.command = _CONVERTER.format(model=out / "model", file=out / "model.gguf", kind=kind)
         written.notes.append(
@@ -218,9 +228,9 @@ def _for_llama_cpp(
         meter.of_head("the head as it was tilted", exact),
         meter.of_head(f"the head as {options.head}", rounded),
     ]
-    values = gguf_values(source.label)
+    values = gguf_values(source.label, engine)
     identical = copy_with_head(base, folder / "model.gguf", head, options.head, values)
-    write_exported_label(folder, source.label, "model")
+    write_exported_label(folder, source.label, "model", engine)
     command = (
         f"llama-server -m {out / 'model.gguf'} --temp 1 --top-k 0 --top-p 1 --min-p 0 "
         "--repeat-penalty 1"
@@ -232,7 +242,7 @@ def _for_ollama(
     source: Source, folder: Path, out: Path, options: ExportOptions, progress: Progress
 ) -> _Written:
     """What llama.cpp is given, and a ``Modelfile``."""
-    written = _for_llama_cpp(source, folder, out, options, progress)
+    written = _for_llama_cpp(source, folder, out, options, progress, "ollama")
     write_text(folder / "Modelfile", _MODELFILE)
     create = f"ollama create tilted -f {out / 'Modelfile'} && ollama run tilted"
     if source.gguf is None:
@@ -249,7 +259,7 @@ def _for_openai(
     meter = GapMeter(source, options.seed, progress)
     chosen, biases = choose_biases(source.target, meter, options.limit)
     write_text(folder / "logit_bias.json", json.dumps(chosen, indent=1) + "\n")
-    write_exported_label(folder, source.label, "processor")
+    write_exported_label(folder, source.label, "processor", "openai")
     notes = [
         f"Send it as logit_bias with each request. OpenAI takes {OPENAI_BIASES} entries, vLLM "
         f"{VLLM_BIASES:,} (--limit).",

@@ -166,8 +166,8 @@ class TiltLogitsProcessor(OlderProcessor, NewerProcessor):  # type: ignore[misc]
         if target.depends_on_context and not self._sees_answers:
             raise ConfigError(
                 f"{target.text[:200]} depends on the text so far, which vLLM with asynchronous "
-                "scheduling tells only to processors that are named when it is started",
-                fix=f"start it with --logits-processors {NAME}",
+                "scheduling tells only to processors that are named by --logits-processors",
+                fix=f"name {NAME} there when it is started",
             )
         return target
 

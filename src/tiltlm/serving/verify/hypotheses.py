@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -33,6 +34,9 @@ _SAMPLERS = (
 )
 """How servers draw where they do not draw from all tokens as they are: a family, how it is said,
 and its values. Between the values of one family nothing is told apart."""
+
+_EDGE = 0.01
+"""Share of draws that a filter is taken to let through whatever the token is."""
 
 _TILT_WEIGHT, _BASE_WEIGHT, _HALF_WEIGHT, _TWICE_WEIGHT = 0.38, 0.38, 0.08, 0.06
 """Weights in the mixtures; all others share the rest. The first two are what is asked about, and
@@ -102,7 +106,12 @@ class Hypothesis:
             logits = tilt if self.strength else base
         else:
             logits = between(base, tilt, self.strength)
-        return self.sampler.apply(logits, prompted.ids).log_softmax(-1)
+        drawn = self.sampler.apply(logits, prompted.ids).log_softmax(-1)
+        if not self.sampler.filters:
+            return drawn
+        # An engine's numbers differ a little, so at the edge of a filter it lets others through.
+        edge = (logits / self.sampler.temperature).log_softmax(-1)
+        return torch.logaddexp(drawn + math.log1p(-_EDGE), edge + math.log(_EDGE))
 
 
 def between(base: torch.Tensor, tilt: torch.Tensor, strength: float) -> torch.Tensor:

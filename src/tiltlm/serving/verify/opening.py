@@ -96,4 +96,11 @@ def _label_in(folder: Path) -> Label:
             fix="name a folder that `tiltlm tilt` wrote, or say what should be served: --target "
             "with --base",
         )
+    if label.undone:
+        raise ConfigError(
+            "the label says that the tilt was taken back since, so it does not say what should be "
+            "served",
+            where=str(folder),
+            fix="say it: --target with --base",
+        )
     return label

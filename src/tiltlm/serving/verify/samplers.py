@@ -29,6 +29,11 @@ class Sampler:
     penalty: float = 1.0
     filters_first: bool = False
 
+    @property
+    def filters(self) -> bool:
+        """Whether some tokens are never drawn."""
+        return bool(self.top_k or self.top_p < 1.0 or self.min_p)
+
     def apply(self, logits: torch.Tensor, before: Sequence[int]) -> torch.Tensor:
         """The logits that are drawn from.
 
