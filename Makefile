@@ -18,7 +18,7 @@ EMULATED := $(TESTS) --device emulated -m "not slow" tests/models/test_sampling.
 # Huge pages for torch's tensors: on machines where page walks are slow, several times as fast.
 export THP_MEM_ALLOC_ENABLE ?= 1
 
-.PHONY: help setup setup-people lock lock-people demo test test-all test-people lint bench docs package clean
+.PHONY: help setup setup-people lock lock-people demo test test-all test-people lint bench docs notebooks package clean
 
 help:
 	@echo "make demo      run the article's experiment (about a minute and a half), then open the page it names"
@@ -52,6 +52,9 @@ $(PEOPLE)/.ready: pyproject.toml constraints-people.txt
 lock-people: $(PEOPLE)/.ready
 	$(PEOPLE)/bin/python -m tests.dependencies people > constraints.new
 	mv constraints.new constraints-people.txt
+
+notebooks: $(PEOPLE)/.ready
+	$(PEOPLE)/bin/python -m tests.notebooks
 
 docs: $(PEOPLE)/.ready
 	$(PEOPLE)/bin/python -m tests.reference_pages
