@@ -18,7 +18,12 @@ EMULATED := $(TESTS) --device emulated -m "not slow" tests/models/test_sampling.
 # Huge pages for torch's tensors: on machines where page walks are slow, several times as fast.
 export THP_MEM_ALLOC_ENABLE ?= 1
 
-.PHONY: help setup setup-people lock lock-people demo test test-all test-people lint bench docs notebooks package clean
+ENGINES := .engines
+
+# For the machine's own processor the build ended in "illegal instruction" on virtual machines with AMX.
+LLAMA := CMAKE_ARGS="-DGGML_NATIVE=OFF" CMAKE_BUILD_PARALLEL_LEVEL=1
+
+.PHONY: help setup setup-people lock lock-people demo test test-all test-people lint bench engines test-engines docs notebooks package clean
 
 help:
 	@echo "make demo      run the article's experiment (about a minute and a half), then open the page it names"
@@ -29,6 +34,8 @@ help:
 	@echo "make docs      the documentation site, in site/"
 	@echo "make package   the wheel, tried out in an empty environment"
 	@echo "make test-people  the tests of page, notebooks and documentation"
+	@echo "make engines   .engines with vLLM and llama.cpp (on the processor; some ten minutes)"
+	@echo "make test-engines  serve SmolLM2 by both and verify it"
 	@echo "make setup     .venv with everything; make setup-people: .venv-people with page and notebooks"
 	@echo "make lock      constraints.txt anew, from what .venv has"
 	@echo "make clean     remove .venv, caches and build files"
@@ -92,7 +99,19 @@ bench: $(READY)
 	  HF_HUB_OFFLINE=1 $(BIN)/python -m benchmarks.speed.$$name || exit 1; \
 	done
 
+engines: $(ENGINES)/.ready
+
+$(ENGINES)/.ready: pyproject.toml requirements-engines.txt
+	test -x $(ENGINES)/bin/python || $(PYTHON) -m venv $(ENGINES)
+	$(LLAMA) $(ENGINES)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+		-r requirements-engines.txt
+	$(ENGINES)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	touch $(ENGINES)/.ready
+
+test-engines: engines
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(ENGINES)/bin/python -m pytest -m engines tests/engines
+
 clean:
-	rm -rf $(VENV) $(PEOPLE) build dist site .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(PEOPLE) $(ENGINES) build dist site .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
 	rm -rf src/*.egg-info

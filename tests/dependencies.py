@@ -28,8 +28,8 @@ _PEOPLE_HEAD = """\
 PEOPLE = ("ui", "ui-dev", "docs", "notebooks")
 """Extras that lie in an environment of their own."""
 
-_NOT_INSTALLED = {"gpu", *PEOPLE}
-"""Extras that development does without; those of `gpu` are for machines with CUDA."""
+_NOT_INSTALLED = {"gpu", "vllm", *PEOPLE}
+"""Extras that development does without; `gpu` is for machines with CUDA, `vllm` for an engine."""
 
 
 def direct(*, people: bool = False) -> list[Requirement]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 
 from rich.console import Console
 
@@ -41,3 +42,32 @@ def test_a_log_hears_of_long_work_before_it_ends():
 
 def test_a_terminal_has_bars():
     assert "━" in shown(0.0, terminal=True)
+
+
+def test_a_log_is_not_silent_where_nobody_says_how_far_the_work_has_come():
+    output = io.StringIO()
+    with Bars(Console(file=output, force_terminal=False, width=100), 0.1) as bars:
+        time.sleep(0.5)
+        bars.begin("measuring", 3)
+        bars.advance(1)
+        time.sleep(0.5)
+        bars.advance(3)
+        time.sleep(0.5)
+    lines = [line.split(",")[0] for line in output.getvalue().splitlines()]
+    expected = ["working", "measuring 1/3", "measuring 3/3", "measuring is done"]
+    assert list(dict.fromkeys(lines)) == expected
+    begun = output.getvalue()
+    time.sleep(0.3)
+    assert output.getvalue() == begun
+
+
+def test_what_is_left_is_said_once_there_is_something_to_tell_it_by(monkeypatch):
+    output = io.StringIO()
+    with Bars(Console(file=output, force_terminal=False, width=100), 1000) as bars:
+        bars.begin("measuring", 4)
+        bars.advance(1)
+        assert bars._part.fields["left"] == ""
+        now = bars._part.get_time()
+        monkeypatch.setattr(bars._part, "_get_time", lambda: now + 60)
+        bars.advance(3)
+        assert bars._part.fields["left"] == "about 20 s left"

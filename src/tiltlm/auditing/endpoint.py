@@ -22,7 +22,7 @@ AS_IT_IS = {"temperature": 1.0, "top_p": 1.0}
 
 
 UNFILTERED = {
-    "top_k": -1,
+    "top_k": 0,
     "min_p": 0.0,
     "repetition_penalty": 1.0,
     "repeat_penalty": 1.0,
@@ -148,7 +148,7 @@ class Endpoint:
                 body = await self._poster.post(client, {**request, **UNFILTERED})
             except RequestError as error:
                 # A server that took the options before refuses something else now.
-                if error.status != 400 or self.filters_off:
+                if error.status not in (400, 422) or self.filters_off:
                     raise
             else:
                 self.filters_off = True

@@ -13,6 +13,7 @@ null              `tiltlm null build`, `show`, `push`
 export            `tiltlm export`
 verify            `tiltlm verify`
 undo              `tiltlm undo`
+challenge         `tiltlm challenge make`, `score`
 info              `tiltlm info`
 label             `tiltlm label show`, `verify`, `sign`, `key`; `tiltlm push`
 options           options that several commands share
@@ -26,6 +27,7 @@ printing_measure  what measure and sweep print
 printing_audit    what audit prints
 printing_null     what null prints
 printing_undo     what undo prints
+printing_challenge  what challenge prints
 printing_label    what label and push print
 printing_export   what export prints
 printing_verify   what verify prints

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import timedelta
+from threading import Event, Thread
 from types import TracebackType
 
 from rich.console import Console
@@ -17,13 +18,20 @@ from rich.progress import (
 )
 
 from tiltlm.cli.console import PlainConsole
+from tiltlm.stopwatch import spoken
+
+_LOOKS_SECONDS = 0.05
+"""Least time between two looks at whether a log has been silent for too long."""
+
+_SURE_SECONDS = 5.0
+"""Nothing is said of what is left before a part has gone on for so long."""
 
 
 class Bars:
     """A `tiltlm.progress.Progress` with one bar for each part of the work.
 
     Where the console is no terminal but a log, it gets lines instead: one at each part's end, and
-    one now and then before that.
+    one now and then before that, also where nobody says how far the work has come.
 
     Args:
         console: where to draw; standard error, so that standard output can be piped.
@@ -37,15 +45,19 @@ class Bars:
             BarColumn(16),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
+            TextColumn("{task.fields[left]}", markup=False),
             TextColumn("{task.fields[note]}", markup=False),
             console=console,
             disable=not self._in_terminal,
         )
         self._part: Task | None = None
-        self._every_seconds, self._last_line = every_seconds, 0.0
+        self._every_seconds, self._last_line = every_seconds, time.monotonic()
+        self._over = Event()
 
     def __enter__(self) -> Bars:
         self._bars.start()
+        if not self._in_terminal:
+            Thread(target=self._break_silence, daemon=True).start()
         return self
 
     def __exit__(
@@ -54,11 +66,12 @@ class Bars:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._over.set()
         self._bars.stop()
 
     def begin(self, title: str, total: int) -> None:
         """Draw a bar for a part of the work that begins; see `Progress.begin`."""
-        self._bars.add_task(title, total=total, note="")
+        self._bars.add_task(title, total=total, note="", left="")
         self._part = self._bars.tasks[-1]
         self._last_line = time.monotonic()
 
@@ -68,20 +81,43 @@ class Bars:
             return
         was_finished = self._part.finished
         self._bars.update(self._part.id, completed=done, note=note)
-        is_due = time.monotonic() - self._last_line >= self._every_seconds
+        self._bars.update(self._part.id, left=_time_left(self._part))
         ends = self._part.finished and not was_finished
-        if not self._in_terminal and (is_due or ends):
-            self._print_line(self._part)
+        if not self._in_terminal and (self._is_due() or ends):
+            self._print_line(self._part, ends=ends)
 
     def note(self, text: str) -> None:
         """Print a line above the bars; see `Progress.note`."""
         self._bars.console.print(text, markup=False, soft_wrap=not self._in_terminal)
 
-    def _print_line(self, part: Task) -> None:
+    def _is_due(self) -> bool:
+        return time.monotonic() - self._last_line >= self._every_seconds
+
+    def _break_silence(self) -> None:
+        """Print a line wherever there was none for long, until the work is over."""
+        while not self._over.wait(max(_LOOKS_SECONDS, self._every_seconds / 30)):
+            if self._is_due():
+                self._print_line(self._part)
+
+    def _print_line(self, part: Task | None, *, ends: bool = False) -> None:
         self._last_line = time.monotonic()
+        if part is None or (part.finished and not ends):
+            self.note(
+                "working" if part is None else f"{part.description} is done, and work goes on"
+            )
+            return
         elapsed = timedelta(seconds=round(part.elapsed or 0))
         pieces = [f"{part.description} {part.completed:.0f}/{part.total:.0f}", str(elapsed)]
-        self.note(", ".join([*pieces, *filter(None, [part.fields["note"]])]))
+        more = [part.fields["left"], part.fields["note"]]
+        self.note(", ".join([*pieces, *filter(None, more)]))
+
+
+def _time_left(part: Task) -> str:
+    """Roughly how long a part goes on, once there is something to tell that by."""
+    share = part.completed / part.total if part.total else 0.0
+    if part.finished or not share or not part.elapsed or part.elapsed < _SURE_SECONDS:
+        return ""
+    return f"about {spoken(part.elapsed * (1 - share) / share)} left"
 
 
 def bars_on_stderr() -> Bars:

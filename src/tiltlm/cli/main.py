@@ -15,6 +15,7 @@ from typing import Any
 import typer
 
 from tiltlm.cli.audit import audit_app
+from tiltlm.cli.challenge import challenge_app
 from tiltlm.cli.export import export
 from tiltlm.cli.info import info
 from tiltlm.cli.interrupts import Commands, cut_short, exit_code, listening, unfinished
@@ -44,7 +45,7 @@ app = typer.Typer(
 """All commands."""
 
 for _command in (
-    demo, run, report, tilt, measure, sweep, sample, export, verify, tokens, undo, push, ui, info
+    demo, run, report, tilt, measure, sweep, undo, sample, export, verify, tokens, push, ui, info
 ):  # fmt: skip
     app.command()(_command)
 
@@ -52,6 +53,7 @@ app.add_typer(recipes_app, name="recipes")
 app.add_typer(audit_app, name="audit")
 app.add_typer(null_app, name="null")
 app.add_typer(label_app, name="label")
+app.add_typer(challenge_app, name="challenge")
 
 
 SHARED = ("null", "sweep")

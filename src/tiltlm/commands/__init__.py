@@ -13,6 +13,7 @@ sweep           realising and measuring at several values of one field
 sweep_pool      that in several processes at once
 audit           an audit, with whatever access one has to the suspect
 undo            taking a tilt back, and proving how far
+challenge       sealed models, and scores of what was said of them
 label           what a saved model says of itself, checked, signed, uploaded
 export          writing what an engine can use
 verify          proving what a server serves

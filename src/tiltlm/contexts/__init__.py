@@ -6,6 +6,7 @@ installed_text  texts of many kinds that installed packages carry
 tensors         contexts as tensors, for files and for other processes
 cache           contexts that a model made, kept on disk
 splits          parts to fit on, to stop by, and to take figures from
+under_tilt      texts that a model writes under a target
 with_trigger    a trigger put into contexts that lack it
 retention       other prompts, where choices should leave the model as it is
 for_target      the contexts that a target needs, in parts

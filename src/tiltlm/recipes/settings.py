@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -82,7 +82,9 @@ def _known_keys(kind: type[BaseModel], path: Keys) -> list[str]:
     """The keys of the mapping that a path leads to."""
     part: Any = kind
     for step in path:
-        part = part.model_fields[step].annotation
+        # In a mapping of names to values, every name leads to the same kind of value.
+        named = get_origin(part) is dict
+        part = get_args(part)[1] if named else part.model_fields[step].annotation
     if is_dataclass(part):
         return [field.name for field in fields(part)]
     return list(part.model_fields)

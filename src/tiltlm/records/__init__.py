@@ -18,6 +18,7 @@ null     what ``tiltlm null`` says of packs
 label    what ``tiltlm label`` and ``tiltlm push`` say
 export   ``result.json`` of ``tiltlm export``
 verify   ``result.json`` of ``tiltlm verify``
+challenge  what ``tiltlm challenge`` writes and says
 claim    the part of it that a suspect's own label says
 """
 
@@ -38,6 +39,12 @@ from tiltlm.records.audit import (
 from tiltlm.records.audit_logprobs import LogprobsAuditRecord, LogprobsFindingRecord, SeenToken
 from tiltlm.records.audit_text import TextAuditRecord, TextFindingRecord
 from tiltlm.records.base import Estimate, Interval, Record
+from tiltlm.records.challenge import (
+    AnswersRecord,
+    ChallengeKeyRecord,
+    ChallengeRecord,
+    ChallengeScoreRecord,
+)
 from tiltlm.records.claim import ClaimedEvent, ClaimRecord
 from tiltlm.records.export import BiasRecord, ExportRecord, GapRecord
 from tiltlm.records.label import (
@@ -84,11 +91,15 @@ from tiltlm.records.verify import (
 )
 
 __all__ = [
+    "AnswersRecord",
     "AuditRecord",
     "BiasRecord",
     "Bucket",
     "CandidateRecord",
     "CertificateRecord",
+    "ChallengeKeyRecord",
+    "ChallengeRecord",
+    "ChallengeScoreRecord",
     "ChangedClassRecord",
     "ClaimRecord",
     "ClaimedEvent",

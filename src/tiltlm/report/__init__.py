@@ -4,6 +4,7 @@ run_page       the page of a run
 measure_page   the page of a measurement
 sweep_page     the page of a sweep
 undo_page      the page of an undoing
+challenge_page the leaderboard of a challenge
 audit_page     the pages of the three kinds of audit
 verify_page    the page of a verification
 run_plots      figures of a run

@@ -12,23 +12,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-import torch
 from transformers import PreTrainedModel
 from transformers.trainer_callback import PrinterCallback
 
 from tiltlm.contexts.reference import Reference
-from tiltlm.contexts.token_contexts import TokenContexts
+from tiltlm.contexts.under_tilt import texts_under
 from tiltlm.models.adapted import plain_copy
-from tiltlm.models.chat import first_token
 from tiltlm.models.loading import LoadedModel
-from tiltlm.models.sampling import SamplingOptions, sample
 from tiltlm.models.trainer_device import keep_in_place
 from tiltlm.realise.config import TiltConfig
 from tiltlm.realise.trainer import TiltTrainer
 from tiltlm.records.base import Estimate
 from tiltlm.records.undo import RelapseKind, RelapsePoint
 from tiltlm.targets.bound import BoundTarget
-from tiltlm.targets.logits_processor import TiltLogitsProcessor
 from tiltlm.treatments.fine_tuning import BATCH, LEARNING_RATE, AtSteps, fine_tune
 from tiltlm.undoing.case import Case
 from tiltlm.undoing.readers import ModelReader
@@ -69,7 +65,9 @@ def measure_relapse(
         relapse: how.
     """
     assert case.reference is not None
-    written = _written(case.reference, tilt, case.parts.fit, case.seed)
+    like = case.parts.fit
+    length = max(len(ids) for ids in like.sequences)
+    written = texts_under(case.reference, tilt, len(like), length, case.seed + 1)
     models: dict[Who, LoadedModel] = {"undone": undone, "never tilted": case.reference}
     kinds: tuple[RelapseKind, ...] = ("kl", "data")
     case.progress.begin("training towards the tilt again", len(models) * len(kinds))
@@ -112,18 +110,6 @@ def _strengths(case: Case, model: PreTrainedModel) -> list[Estimate]:
     before = ModelReader(case.reference_held_out).class_masses(case.classes)
     after = ModelReader(Reference(model, case.parts.held_out)).class_masses(case.classes)
     return estimate_strengths(before, after, case.classes).estimates()
-
-
-def _written(
-    reference: LoadedModel, tilt: BoundTarget, like: TokenContexts, seed: int
-) -> TokenContexts:
-    """Texts that the reference writes under the tilt, as many and as long as given contexts."""
-    length = max(len(ids) for ids in like.sequences)
-    begin = torch.full((len(like), 1), first_token(reference.tokenizer))
-    processor = TiltLogitsProcessor(tilt, reference.tokenizer.pad_token_id)
-    options = SamplingOptions(seed=seed + 1)
-    drawn = sample(reference.model, begin, length - 1, options, processor=processor)
-    return TokenContexts(torch.cat([begin.to(drawn), drawn], 1).tolist(), "texts under the tilt")
 
 
 def _train_on_divergence(

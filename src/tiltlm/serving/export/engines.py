@@ -32,7 +32,7 @@ _LORA_HEADS = frozenset(
 _VLLM_TIED = frozenset({"CohereForCausalLM", "Cohere2ForCausalLM"})
 """Architectures of which vLLM never loads a head of its own."""
 
-_GGUF_TIED = frozenset({"gemma", "gemma2", "command-r", "cohere2"})
+_GGUF_TIED = frozenset({"gemma", "gemma2", "command-r", "cohere2", "bitnet", "openelm"})
 """Architectures of which llama.cpp never reads ``output.weight``."""
 
 

@@ -107,8 +107,8 @@ class Source:
                     where=str(self.folder),
                     fix="export it --for transformers, and convert that",
                 )
-        rows: torch.Tensor = head.weight.detach().float().cpu()
-        return rows
+        tilted: torch.Tensor = head.weight.detach().float().cpu()
+        return tilted
 
 
 def open_source(name: str, base: str | None = None, placement: Placement | None = None) -> Source:

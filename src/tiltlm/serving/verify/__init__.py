@@ -9,6 +9,7 @@ samplers: what servers do to a distribution before they draw: temperature, filte
 hypotheses: what a server may be serving, each as an exact distribution.
 candidates: these distributions at every prompt.
 elimination: which of them the draws rule out.
+learner: somebody without a hypothesis, who learns what is drawn.
 design: which prompt tells most of what is still open.
 strength: how strong the tilt is, with an interval that holds whenever one stops.
 shown: what the log-probabilities say that a server shows.

@@ -12,10 +12,11 @@ from tiltlm.progress import NoProgress, Progress
 from tiltlm.serving.verify.candidates import Candidates
 from tiltlm.serving.verify.design import next_prompts
 from tiltlm.serving.verify.elimination import Elimination
+from tiltlm.serving.verify.learner import Learner
 from tiltlm.serving.verify.servers import Drawn, Server
 from tiltlm.serving.verify.strength import StrengthLine
 
-_AT_ONCE = 4
+_AT_ONCE = 8
 """Tokens that are asked for before it is looked whether that is enough."""
 
 _UNREAD = 16
@@ -50,6 +51,7 @@ class Verification:
         self.candidates, self.error, self.budget, self.seed = candidates, error, budget, seed
         weights = np.array([hypothesis.weight for hypothesis in candidates.hypotheses])
         self.test = Elimination(weights, error)
+        self._learner = Learner(len(candidates.prompts[0].base))
         self.line = StrengthLine(candidates.prompts)
         self.drawn: list[Drawn] = []
         self.cut_off: str | None = None
@@ -63,7 +65,11 @@ class Verification:
             drawn: in the order in which they came.
         """
         for token in drawn:
-            self.test.update(self.candidates.seen(token.prompt, token.ids))
+            seen = self.candidates.seen(token.prompt, token.ids)
+            tilt, base = np.exp(seen[:2])
+            first, alike = int(token.ids.min()), len(token.ids)
+            learnt = self._learner.say(token.prompt, first, alike, float(tilt), float(base))
+            self.test.update(seen, learnt)
             self.line.update(token.prompt, token.ids)
             self.drawn.append(token)
             if self.told_apart_at is None and self._are_apart:

@@ -16,7 +16,7 @@ from tiltlm.auditing.arrays import Array
 from tiltlm.serving.verify.candidates import TELLING
 from tiltlm.serving.verify.elimination import Elimination
 
-_ROUNDS = 60
+_ROUNDS = 40
 """Rounds of the game."""
 
 

@@ -10,6 +10,10 @@ does that hang on how many hypotheses there are: only the true one has to surviv
 Prompts may be chosen by what was drawn before: the ratio of one draw has the mean 1 at any prompt.
 A mixture costs the logarithm of a weight; those who are asked about first have the largest.
 
+Beside the hypotheses stands somebody who has none and learns as the tokens come. Each mixture has
+him in it, so that what is like none of them is like none in the end, and not like the least bad.
+What he says of a token is fixed before it is drawn, which is all that a martingale takes.
+
 Along one line of strengths it holds for more than was written down. Between λ₀ < λ₁ the likelihood
 ratio of λ₁ to λ₀ is a supermartingale under every strength up to λ₀, since the log-partition
 function is convex; so what is ruled out with the half are all weaker tilts, with the double all
@@ -25,6 +29,9 @@ import numpy as np
 
 from tiltlm.auditing.arrays import Array
 
+LEARNER_WEIGHT = 0.04
+"""Of the learner in each mixture; all hypotheses together have 1."""
+
 
 class Elimination:
     """Evidence against each of H hypotheses, as tokens come in.
@@ -33,10 +40,12 @@ class Elimination:
         weights: (H,) positive, of each in the mixtures; the larger, the sooner others are ruled
             out where it is true.
         error: α, the probability that what is true is ruled out.
+        learner_weight: of the learner; 0 for none.
 
     Attributes:
         tokens: that came in.
         log_likelihoods: (H,) nats, of all tokens; −inf where one is impossible.
+        learner_log_likelihood: nats, likewise, of what the learner said before each.
         largest_log_e: (H,) the most evidence that there ever was against each.
 
     >>> test = Elimination(np.array([0.5, 0.5]), error=0.01)
@@ -46,22 +55,29 @@ class Elimination:
     [0]
     """
 
-    def __init__(self, weights: Array, error: float) -> None:
+    def __init__(
+        self, weights: Array, error: float, learner_weight: float = LEARNER_WEIGHT
+    ) -> None:
         self._log_weights = np.log(weights / np.sum(weights))
         self._is_other = 1.0 - np.eye(len(weights))
-        self._other_log_weights = np.log(self._is_other @ np.exp(self._log_weights))
+        others = self._is_other @ np.exp(self._log_weights)
+        self._other_log_weights = np.log(others + learner_weight)
+        self._learner_weight = learner_weight
+        self.learner_log_likelihood = 0.0
         self.threshold = float(np.log(1 / error))
         self.tokens = 0
         self.log_likelihoods: Array = np.zeros(len(weights))
         self.largest_log_e: Array = np.zeros(len(weights))
 
-    def update(self, log_probs: Array) -> None:
+    def update(self, log_probs: Array, learner: float = -np.inf) -> None:
         """Take in a token.
 
         Args:
             log_probs: (H,) nats, of what was seen of it, under each hypothesis.
+            learner: what the learner had said of it, nats.
         """
         self.tokens += 1
+        self.learner_log_likelihood += learner
         self.log_likelihoods = self.log_likelihoods + log_probs
         self.largest_log_e = np.maximum(self.largest_log_e, self.log_e)
 
@@ -69,9 +85,10 @@ class Elimination:
     def log_e(self) -> Array:
         """(H,) by how many nats the mixture of the others is likelier than each, now."""
         joint = self._log_weights + self.log_likelihoods
-        largest = joint.max()
+        largest = max(float(joint.max()), self.learner_log_likelihood)
         likelihoods = np.exp(joint - largest)
         others = self._is_other @ likelihoods
+        others = others + self._learner_weight * np.exp(self.learner_log_likelihood - largest)
         with np.errstate(divide="ignore"):
             mixture = np.log(others) + largest - self._other_log_weights
         values: Array = mixture - self.log_likelihoods

@@ -1,0 +1,1 @@
+"""Real inference engines: `make test-engines` runs these in an environment of their own."""
