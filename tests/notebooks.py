@@ -1,8 +1,8 @@
 """The notebooks, run from their text.
 
-``python -m tests.notebooks`` writes each ``notebooks/*.ipynb`` anew from the text beside it, with what
-its cells print. The cell that installs, for Colab, is left out of the run, and what libraries say of
-themselves out of what is kept.
+``python -m tests.notebooks`` writes each ``notebooks/*.ipynb`` anew from the text beside it, with
+what its cells print. The cell that installs, for Colab, is left out of the run, and what libraries
+say of themselves out of what is kept.
 """
 
 from __future__ import annotations

@@ -95,12 +95,11 @@ def _writing_part(desk: Desk, which: Any, strength: Any, drawing: list[Any]) -> 
         yield from _written(desk, (True,), *given)
 
     quiet: dict[str, Any] = {"show_progress": "hidden"}
-    latest: dict[str, Any] = {**quiet, "trigger_mode": "always_last"}
-    go.click(both, asked, outputs, **quiet, concurrency_id="draw")
-    # The text follows the slider that somebody moves, and no other change of it.
-    strength.release(
-        _with_strength, [desk.target, strength], desk.target, **latest
-    ).then(only_tilted, asked, outputs, **latest, concurrency_id="draw")  # fmt: skip
+    # Whoever draws anew takes the turn, so that all may begin at once and only the last goes on.
+    at_once: dict[str, Any] = {**quiet, "trigger_mode": "multiple", "concurrency_limit": None}
+    go.click(both, asked, outputs, **at_once)
+    moved = strength.change(_with_strength, [desk.target, strength], desk.target, **at_once)
+    moved.then(only_tilted, asked, outputs, **at_once)
     for component, kept in zip(written, ids, strict=True):
         inputs = [desk.model, desk.target, which, kept, desk.language]
         component.select(_chooser(desk), inputs, coming, **quiet)
@@ -130,10 +129,17 @@ def _written(
     strings = read_strings(language)
     try:
         pair = _pair(desk, model, target, which)
-        for tilted in sides:
+        turn = desk.bench.take_turn()
+        for tilted in filter(lambda _: desk.bench.has_turn(turn), sides):
             shown: list[Any] = [gr.skip()] * 4
             drawing = desk.bench.draw(
-                pair, prompt, int(count), tilted=tilted, seed=int(seed), temperature=temperature
+                pair,
+                prompt,
+                int(count),
+                turn=turn,
+                tilted=tilted,
+                seed=int(seed),
+                temperature=temperature,
             )
             for drawn in drawing:
                 shown[tilted], shown[2 + tilted] = _row(drawn, tilted, strings), drawn.ids
