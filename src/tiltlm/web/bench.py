@@ -29,6 +29,7 @@ from tiltlm.models.structure import context_length
 from tiltlm.realise.decoding import decode
 from tiltlm.records.measure import Heat, MovedToken
 from tiltlm.web.folders import Folders
+from tiltlm.web.heap import give_back
 
 LIKELIEST = 12
 """Next tokens that are shown."""
@@ -104,7 +105,9 @@ class Bench:
                 if label is not None:
                     self.folders.checked(label.base.name)
                 self._loaded = self._pair = None
+                give_back()
                 pair, _, _ = open_pair(name)
+                give_back()
                 self._keep(pair, (name, ""))
             assert self._pair is not None
             return self._pair
@@ -122,7 +125,9 @@ class Bench:
             name = self.folders.checked(model)
             if self._loaded is None or self._loaded.name != name:
                 self._loaded = self._pair = None
+                give_back()
                 self._loaded = load(name)
+                give_back()
             return self._loaded
 
     def vocabulary(self, model: str) -> Vocabulary:
