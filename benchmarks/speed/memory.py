@@ -23,6 +23,7 @@ from pathlib import Path
 
 import torch
 
+from tiltlm.auditing.classes.clusters import MAX_DIMENSIONS
 from tiltlm.contexts.reference import ROWS
 from tiltlm.defaults import AUDIT_CONTEXTS
 from tiltlm.models.batching import TOKENS
@@ -158,7 +159,8 @@ def formula(task: str, shape: Shape) -> float:
         always += 4 * AUDIT_CONTEXTS * vocabulary
         block = 3 * GIB / 16  # of the head's rows in float64, and two of what is made of it
         judging = 2 * 8 * CLASSES * width + 4 * 8 * AUDIT_CONTEXTS * vocabulary
-        phases += [4 * head + block, judging + block]
+        clustering = 4 * vocabulary * min(width, MAX_DIMENSIONS)
+        phases += [clustering + block, judging + block]
     return always + max(phases)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from tiltlm.auditing.arrays import Array
 from tiltlm.auditing.head_rows import HeadRows
 
 TOKENS_PER_CLUSTER = (256, 64)
@@ -16,6 +17,12 @@ TOKENS_PER_CLUSTER = (256, 64)
 
 MAX_CLUSTERS = 512
 """Clusters of each clustering at most."""
+
+
+MAX_DIMENSIONS = 1024
+"""Of directions that are clustered; wider ones are projected to so many at random, which keeps
+distances to a few percent. All directions of a wide head at once would take as much memory as the
+head in float32."""
 
 
 def cluster_tokens(rows: HeadRows) -> list[list[int]]:
@@ -27,14 +34,11 @@ def cluster_tokens(rows: HeadRows) -> list[list[int]]:
     Returns:
         token ids of each cluster, ascending, coarse clusters first; the same for the same rows.
 
-    Source: Sculley 2010, mini-batch k-means.
+    Source: Sculley 2010, mini-batch k-means; Johnson & Lindenstrauss 1984.
     """
     from sklearn.cluster import MiniBatchKMeans
 
-    directions = np.empty((len(rows), rows.width), np.float32)
-    for tokens, centred in rows.centred().blocks():
-        lengths = np.linalg.norm(centred, axis=1, keepdims=True)
-        directions[tokens] = centred / np.maximum(lengths, 1e-9)
+    directions = _directions(rows)
     clusters: list[list[int]] = []
     for size in TOKENS_PER_CLUSTER:
         count = min(MAX_CLUSTERS, max(2, len(rows) // size))
@@ -42,3 +46,17 @@ def cluster_tokens(rows: HeadRows) -> list[list[int]]:
         labels = k_means.fit_predict(directions)
         clusters += [np.flatnonzero(labels == label).tolist() for label in range(count)]
     return [ids for ids in clusters if ids]
+
+
+def _directions(rows: HeadRows) -> Array:
+    """(V, at most `MAX_DIMENSIONS`) float32 directions of the rows from their mean."""
+    width, projection = rows.width, None
+    if width > MAX_DIMENSIONS:
+        draws = np.random.default_rng(0).standard_normal((width, MAX_DIMENSIONS))
+        width, projection = MAX_DIMENSIONS, draws / np.sqrt(MAX_DIMENSIONS)
+    directions = np.empty((len(rows), width), np.float32)
+    for tokens, centred in rows.centred().blocks():
+        lengths = np.linalg.norm(centred, axis=1, keepdims=True)
+        unit = centred / np.maximum(lengths, 1e-9)
+        directions[tokens] = unit if projection is None else unit @ projection
+    return directions
