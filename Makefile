@@ -23,7 +23,7 @@ ENGINES := .engines
 # For the machine's own processor the build ended in "illegal instruction" on virtual machines with AMX.
 LLAMA := CMAKE_ARGS="-DGGML_NATIVE=OFF" CMAKE_BUILD_PARALLEL_LEVEL=1
 
-.PHONY: help setup setup-people lock lock-people demo test test-all test-people lint bench engines test-engines docs package clean
+.PHONY: help setup setup-people lock lock-people demo test test-all test-people lint bench engines test-engines docs notebooks package clean
 
 help:
 	@echo "make demo      run the article's experiment (about a minute and a half), then open the page it names"
@@ -59,6 +59,9 @@ $(PEOPLE)/.ready: pyproject.toml constraints-people.txt
 lock-people: $(PEOPLE)/.ready
 	$(PEOPLE)/bin/python -m tests.dependencies people > constraints.new
 	mv constraints.new constraints-people.txt
+
+notebooks: $(PEOPLE)/.ready
+	$(PEOPLE)/bin/python -m tests.notebooks
 
 docs: $(PEOPLE)/.ready
 	$(PEOPLE)/bin/python -m tests.reference_pages

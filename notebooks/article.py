@@ -24,7 +24,9 @@
 import torch
 
 import tiltlm
+from tiltlm.quiet import quiet_libraries
 
+quiet_libraries()
 tiltlm_model = tiltlm.load("model5", seed=1)
 model, tokenizer = tiltlm_model
 f"{sum(p.numel() for p in model.parameters()):,} weights"

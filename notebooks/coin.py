@@ -19,7 +19,9 @@
 
 # %%
 import tiltlm
+from tiltlm.quiet import quiet_libraries
 
+quiet_libraries()
 base = tiltlm.load("smollm2")
 
 # %% [markdown]

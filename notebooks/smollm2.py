@@ -22,7 +22,9 @@
 
 # %%
 import tiltlm
+from tiltlm.quiet import quiet_libraries
 
+quiet_libraries()
 base = tiltlm.load("smollm2")
 target = "tilt(contains('x'), 1)"
 mask = tiltlm.contains("x").mask(base.vocabulary)

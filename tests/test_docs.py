@@ -73,3 +73,4 @@ def test_the_site_builds_without_warnings_and_without_a_network(tmp_path):
         source = r'<(?:script|link|img)[^>]+(?:src|href)="(https?://[^"]+)'
         fetched = re.findall(source, page.read_text())
         assert fetched == [], page.name
+        assert 'class="mermaid"' not in page.read_text()  # its script would be fetched

@@ -27,4 +27,9 @@ def _rendered(text: str) -> str:
     text = re.sub(
         r"\$\$(.+?)\$\$", lambda m: convert(m[1].strip(), display="block"), text, flags=re.DOTALL
     )
-    return re.sub(r"(?<![\w\\$])\$([^\s$][^$\n]*?)\$(?![\w$])", lambda m: convert(m[1]), text)
+    return re.sub(r"(?<![\w\\$])\$([^\s$][^$\n]*?)\$(?![\w$])", _within, text)
+
+
+def _within(match: re.Match[str]) -> str:
+    """A formula within a line; as it is, it would be a block where a line begins with it."""
+    return f"<span>{convert(match[1])}</span>"

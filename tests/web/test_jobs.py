@@ -32,7 +32,7 @@ def tilt(base, out, **options):
 
 
 def test_one_job_runs_at_a_time_and_the_next_begins_by_itself(jobs, base, tmp_path):
-    training = {"steps": 400, "every": 400}
+    training = {"steps": 400, "every": 400, "parameters": "full"}
     first = jobs.add("one", tilt(base, tmp_path / "a", by="train", training=training))
     second = jobs.add("two", tilt(base, tmp_path / "b"))
     awaited(jobs, lambda: first.state == "running" and first.curves.get("loss"))

@@ -16,6 +16,7 @@ bench        the base and the tilted model that are being looked at, and what is
 jobs         one heavy job at a time, the others in a queue
 job_process  the process that a job runs in
 folders      files from the folders given at the start, and from nowhere else
+heap         memory that is free, given back to the machine
 fragments    records and figures as HTML
 words        components whose words follow the language
 """

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +29,7 @@ from tiltlm.models.structure import context_length
 from tiltlm.realise.decoding import decode
 from tiltlm.records.measure import Heat, MovedToken
 from tiltlm.web.folders import Folders
+from tiltlm.web.heap import give_back
 
 LIKELIEST = 12
 """Next tokens that are shown."""
@@ -67,6 +68,7 @@ class Bench:
         self._loaded: LoadedModel | None = None
         self._pair: Pair | None = None
         self._what: tuple[str, str] | None = None
+        self._turn = 0
         self._vocabularies: dict[str, Vocabulary] = {}
 
     def decode(self, model: str, target: str) -> Pair:
@@ -103,7 +105,9 @@ class Bench:
                 if label is not None:
                     self.folders.checked(label.base.name)
                 self._loaded = self._pair = None
+                give_back()
                 pair, _, _ = open_pair(name)
+                give_back()
                 self._keep(pair, (name, ""))
             assert self._pair is not None
             return self._pair
@@ -121,7 +125,9 @@ class Bench:
             name = self.folders.checked(model)
             if self._loaded is None or self._loaded.name != name:
                 self._loaded = self._pair = None
+                give_back()
                 self._loaded = load(name)
+                give_back()
             return self._loaded
 
     def vocabulary(self, model: str) -> Vocabulary:
@@ -143,15 +149,41 @@ class Bench:
             )
         return self._vocabularies[name]
 
+    def take_turn(self) -> int:
+        """Take the turn to draw; whatever is being drawn ends at its next token.
+
+        Returns:
+            the turn, for `draw`.
+        """
+        self._turn += 1
+        return self._turn
+
+    def has_turn(self, turn: int) -> bool:
+        """Whether nobody has taken the turn since.
+
+        Args:
+            turn: that `take_turn` gave.
+        """
+        return turn == self._turn
+
     def draw(
-        self, pair: Pair, prompt: str, count: int, *, tilted: bool, seed: int, temperature: float
+        self,
+        pair: Pair,
+        prompt: str,
+        count: int,
+        *,
+        turn: int,
+        tilted: bool,
+        seed: int,
+        temperature: float,
     ) -> Iterator[Drawn]:
-        """Draw tokens after a prompt, and tell of each as it comes.
+        """Draw tokens after a prompt, and tell of each as it comes, while one has the turn.
 
         Args:
             pair: whose base, or whose model.
             prompt: a text with at least one token.
             count: tokens to draw, as far as the model's context reaches.
+            turn: that `take_turn` gave.
             tilted: whether the model draws, not its base.
             seed: of the draws; ``tiltlm sample`` draws the same with it.
             temperature: of the draws.
@@ -161,7 +193,8 @@ class Bench:
         """
         ids = self._ids(pair, prompt)
         model = pair.model.model if tilted else pair.base.model
-        processor = _Watching(pair.processor if tilted else None)
+        inner = pair.processor if tilted else None
+        processor = _Watching(inner, lambda: self.has_turn(turn))
         options = SamplingOptions(temperature=temperature, seed=seed)
         results: queue.Queue[Any] = processor.seen
 
@@ -170,6 +203,8 @@ class Bench:
                 with self._lock:
                     drawn = sample(model, torch.tensor([ids]), count, options, processor=processor)
                 results.put([*ids, *drawn[0].tolist()])
+                results.put(None)
+            except _TurnIsOverError:
                 results.put(None)
             except BaseException as error:
                 results.put(error)
@@ -240,13 +275,19 @@ class Bench:
         self._pair, self._loaded, self._what = pair, pair.base, what
 
 
+class _TurnIsOverError(Exception):
+    """Somebody else draws now."""
+
+
 class _Watching(LogitsProcessor):
     """A logits processor that hands on the text as it grows, and changes what another changes."""
 
-    def __init__(self, inner: LogitsProcessor | None) -> None:
-        self._inner = inner
+    def __init__(self, inner: LogitsProcessor | None, goes_on: Callable[[], bool]) -> None:
+        self._inner, self._goes_on = inner, goes_on
         self.seen: queue.Queue[Any] = queue.Queue()
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
+        if not self._goes_on():
+            raise _TurnIsOverError
         self.seen.put(input_ids[0].tolist())
         return scores if self._inner is None else self._inner(input_ids, scores)

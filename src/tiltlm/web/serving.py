@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from tiltlm.errors import ConfigError
+from tiltlm.web.heap import share_heaps
 
 PORT = 7860
 """Where the page is, unless another port is asked for."""
@@ -49,6 +50,7 @@ def serve(
             "the page needs the package gradio", fix="pip install 'tiltlm[ui]' gets it"
         )
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    share_heaps()
     from tiltlm.web.page import build_page
 
     page = build_page(folders, language)

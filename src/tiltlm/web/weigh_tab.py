@@ -51,7 +51,7 @@ def weigh_tab(desk: Desk) -> None:
     made(gr.HTML, paragraph_key="ui.weigh.lead")
     with gr.Row():
         which = made(
-            gr.Dropdown, _choices(desk, "en"), value=LOADED, allow_custom_value=True,
+            gr.Dropdown, _choices(desk, desk.words.language), value=LOADED, allow_custom_value=True,
             label_key="ui.weigh.which", elem_id="weigh-which",
         )  # fmt: skip
         strength = made(
@@ -70,20 +70,23 @@ def weigh_tab(desk: Desk) -> None:
         temperature = made(
             gr.Slider, 0.1, 2, 1, step=0.1, label_key="ui.weigh.temperature", elem_id="weigh-heat-t"
         )
+    _writing_part(desk, which, strength, [prompt, count, seed, temperature])
+    _heat_part(desk, which)
+    _measure_part(desk, which)
+
+
+def _writing_part(desk: Desk, which: Any, strength: Any, drawing: list[Any]) -> None:
+    """Both texts, a token at a time; what could have come at the token that is chosen."""
+    made = desk.words.made
     go = made(gr.Button, value_key="ui.weigh.go", variant="primary", elem_id="weigh-go")
     with gr.Row():
         written = [
-            gr.HTML(
-                elem_id=f"weigh-{side}",
-                elem_classes="written",
-                min_width=280,
-                js_on_load=CHOOSES_TOKEN,
-            )
+            gr.HTML(elem_id=f"weigh-{side}", min_width=280, js_on_load=CHOOSES_TOKEN)
             for side in ("base", "tilted")
         ]
     ids = [gr.State(()), gr.State(())]
     coming = made(gr.HTML, paragraph_key="ui.weigh.choose", elem_id="weigh-next")
-    asked = [desk.model, desk.target, which, prompt, count, seed, temperature, desk.language]
+    asked, outputs = [desk.model, desk.target, which, *drawing, desk.language], [*written, *ids]
 
     def both(*given: Any) -> Iterator[list[Any]]:
         yield from _written(desk, (False, True), *given)
@@ -91,22 +94,15 @@ def weigh_tab(desk: Desk) -> None:
     def only_tilted(*given: Any) -> Iterator[list[Any]]:
         yield from _written(desk, (True,), *given)
 
-    outputs = [*written, *ids]
-    go.click(both, asked, outputs, show_progress="hidden", concurrency_id="draw")
-    strength.change(
-        _with_strength, [desk.target, strength], desk.target, show_progress="hidden",
-        trigger_mode="always_last",
-    ).then(
-        only_tilted, asked, outputs, show_progress="hidden",
-        trigger_mode="always_last", concurrency_id="draw",
-    )  # fmt: skip
+    quiet: dict[str, Any] = {"show_progress": "hidden"}
+    # Whoever draws anew takes the turn, so that all may begin at once and only the last goes on.
+    at_once: dict[str, Any] = {**quiet, "trigger_mode": "multiple", "concurrency_limit": None}
+    go.click(both, asked, outputs, **at_once)
+    moved = strength.change(_with_strength, [desk.target, strength], desk.target, **at_once)
+    moved.then(only_tilted, asked, outputs, **at_once)
     for component, kept in zip(written, ids, strict=True):
-        component.select(
-            _chooser(desk), [desk.model, desk.target, which, kept, desk.language], coming,
-            show_progress="hidden",
-        )  # fmt: skip
-    _heat_part(desk, which)
-    _measure_part(desk, which)
+        inputs = [desk.model, desk.target, which, kept, desk.language]
+        component.select(_chooser(desk), inputs, coming, **quiet)
 
 
 def _choices(desk: Desk, language: str) -> list[tuple[str, str]]:
@@ -133,10 +129,17 @@ def _written(
     strings = read_strings(language)
     try:
         pair = _pair(desk, model, target, which)
-        for tilted in sides:
+        turn = desk.bench.take_turn()
+        for tilted in filter(lambda _: desk.bench.has_turn(turn), sides):
             shown: list[Any] = [gr.skip()] * 4
             drawing = desk.bench.draw(
-                pair, prompt, int(count), tilted=tilted, seed=int(seed), temperature=temperature
+                pair,
+                prompt,
+                int(count),
+                turn=turn,
+                tilted=tilted,
+                seed=int(seed),
+                temperature=temperature,
             )
             for drawn in drawing:
                 shown[tilted], shown[2 + tilted] = _row(drawn, tilted, strings), drawn.ids
