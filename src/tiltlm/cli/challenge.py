@@ -30,7 +30,8 @@ def make(
     out: OutNew,
     count: Annotated[int, typer.Option("--n", min=2, help="How many models.")] = 12,
     text: Annotated[
-        str | None, typer.Option(help=f"What those that are not tilted learn: {CONTEXTS}")
+        str | None,
+        typer.Option("--decoy-text", help=f"What those that are not tilted learn: {CONTEXTS}"),
     ] = None,
     key: Key = None,
     seed: Annotated[int | None, typer.Option(min=0, help=SEED, show_default=False)] = None,
