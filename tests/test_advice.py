@@ -89,6 +89,7 @@ OPTIONS = {
     "--words-every": ["null build"],
     "--out": ["run", "tilt", "measure", "sweep", "audit of", "null build", "demo", "undo"],
     "--over": ["sweep"],
+    "--password": ["ui"],
     "--port": ["ui"],
     "--resume": ["run", "sweep", "null build"],
     "--set": ["run", "recipes show"],
