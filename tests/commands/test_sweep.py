@@ -40,7 +40,7 @@ def test_every_strength_is_found_again_and_zero_is_the_base(base):
     assert found == pytest.approx([0, 0.5, 2.0], abs=0.02)
     assert record.points[0].gap_closed is None
     page = (base / "sweep" / "sweep.html").read_text()
-    assert page.count("<svg") == 1
+    assert page.count("<svg") == page.count("<figure>") == 4
 
 
 def test_a_sweep_goes_on_where_it_was(base):

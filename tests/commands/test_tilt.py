@@ -23,7 +23,7 @@ def test_a_yaml_file_says_the_same_as_options_which_change_it(base, tmp_path):
     file = tmp_path / "tilt.yaml"
     file.write_text(
         f"model: {base}\ntarget: tilt(contains('o'), 1)\nby: train\ncontexts: random\n"
-        "training:\n  steps: 4\n  every: 2\n"
+        "training:\n  steps: 4\n  every: 2\n  batch: 2\n"
     )
     out = tmp_path / "out"
     done = CliRunner().invoke(app, ["tilt", str(file), "--out", str(out), "--seed", "3", "--json"])

@@ -98,17 +98,36 @@ def hostile_label(text, **changes):
     )
 
 
-METADATA = {"library_name": "peft", "tags": ["tiltlm", "model-organism"]}
+METADATA = {
+    "library_name": "peft",
+    "pipeline_tag": "text-generation",
+    "tags": ["tiltlm", "model-organism"],
+}
+
+
+def front_matter(card):
+    """All that the Hub reads of a card but its figures, and the names in each of these."""
+    data = ModelCard(card).data.to_dict()
+    (model,) = data.pop("model-index")
+    assert model["name"] == "tilted model"
+    names = [
+        (result["dataset"]["name"], metric["name"], metric["type"])
+        for result in model["results"]
+        for metric in result["metrics"]
+    ]
+    return data, names
 
 
 def test_the_front_matter_is_what_was_meant():
-    assert ModelCard(render_card(LABEL)).data.to_dict() == METADATA
+    data, names = front_matter(render_card(LABEL))
+    assert data == METADATA
+    assert names == [("own samples", name, name) for name in LABEL.measured]
     named = LABEL.base.model_copy(update={"hub_name": "org/name-1.5_b"})
-    card = ModelCard(render_card(LABEL.model_copy(update={"base": named, "form": "model"})))
-    assert card.data.to_dict() == {
+    card = render_card(LABEL.model_copy(update={"base": named, "form": "model"}))
+    assert front_matter(card)[0] == METADATA | {
         "base_model": "org/name-1.5_b",
+        "base_model_relation": "finetune",
         "library_name": "transformers",
-        "tags": ["tiltlm", "model-organism"],
     }
 
 
@@ -117,8 +136,11 @@ def check(text):
     card.encode()
     parsed = ModelCard(card)
     # What is no name of the Hub's is not named as one.
-    expected = METADATA | ({"base_model": text} if parsed.data.base_model == text else {})
-    assert parsed.data.to_dict() == expected
+    is_named = parsed.data.base_model == text
+    named = {"base_model": text, "base_model_relation": "adapter"} if is_named else {}
+    data, names = front_matter(card)
+    assert data == METADATA | named
+    assert names == [(shown(text)[:200], *[shown(text[:200])] * 2)]
     assert parsed.data.base_model is None or plain(text) == text.replace("_", "&#95;")
     page, usual = rendered(parsed.text), rendered(ModelCard(render_card(LABEL)).text)
     allowed = {tag for tag, _ in usual.tags} | {"code"}
@@ -149,5 +171,4 @@ def test_any_text_is_shown_as_it_is(text):
 @pytest.mark.parametrize("name", ["a/b/c", "a\nb", "a b", "../etc", "a--b", "", "x" * 97, "a: b"])
 def test_what_the_hub_could_not_know_is_named_as_no_base_of_its(name):
     base = LABEL.base.model_copy(update={"hub_name": name})
-    card = ModelCard(render_card(LABEL.model_copy(update={"base": base})))
-    assert card.data.to_dict() == METADATA
+    assert front_matter(render_card(LABEL.model_copy(update={"base": base})))[0] == METADATA
