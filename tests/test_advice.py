@@ -79,7 +79,7 @@ OPTIONS = {
     "--parameters": ["tilt"],
     "--endpoint": ["audit of", "verify"],
     "--contexts": ["tilt", "sweep", "null build", "audit of", "verify"],
-    "--fpr": ["audit of"],
+    "--fpr": ["audit of", "undo"],
     "--include": ["measure"],
     "--lists": ["audit of"],
     "--n": ["null build", "challenge make"],

@@ -327,3 +327,17 @@ def test_the_command_writes_record_page_and_a_model_that_opens(base, merged, tmp
     assert "A tilt taken back" in (tmp_path / "out" / "undo.html").read_text()
     assert open_tilted(str(tmp_path / "out")).processor is None
     assert read_label(tmp_path / "out" / "model").base.name == str(base)
+
+
+def test_a_pack_that_cannot_vouch_for_the_rate_is_refused_before_anything_is_loaded(monkeypatch):
+    from tiltlm.auditing.inputs import AuditInputs
+    from tiltlm.undoing import proof, undoing
+
+    def refuses(self, rate):
+        raise ConfigError(f"too few for {rate}")
+
+    monkeypatch.setattr(proof, "read_inputs", lambda *_: AuditInputs({}, None, "pack"))
+    monkeypatch.setattr(AuditInputs, "check_rate", refuses)
+    monkeypatch.setattr(undoing, "open_tilted_model", lambda *_: pytest.fail("it was loaded"))
+    with pytest.raises(ConfigError, match=r"too few for 0\.02"):
+        undo("nobody", target="contains('k')", proof=Proof(null="pack", fpr=0.02))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tiltlm.records.base import Estimate
 from tiltlm.records.undo import RelapsePoint, UndoRecord
+from tiltlm.report.wording import counted
 
 
 def undo_summary(record: UndoRecord, out: Path) -> str:
@@ -26,8 +27,8 @@ def undo_summary(record: UndoRecord, out: Path) -> str:
         )
     if record.restored is not None:
         lines.append(
-            f"  every weight is the base's, bit for bit; {len(record.restored.changed)} tensors "
-            "had been changed"
+            "  every weight is the base's, bit for bit; "
+            f"{counted(len(record.restored.changed), 'tensor')} had been changed"
         )
     audits = [a.verdict for a in (record.audit_before, record.audit_after) if a is not None]
     if audits:

@@ -8,8 +8,20 @@ from typing import Annotated
 
 import typer
 
-from tiltlm.cli.options import CONTEXTS, MODEL, SUITE, JsonFlag, Null, OutNew, Pairs, Seed, Text
+from tiltlm.cli.options import (
+    CONTEXTS,
+    MODEL,
+    SUITE,
+    FalsePositiveRate,
+    JsonFlag,
+    Null,
+    OutNew,
+    Pairs,
+    Seed,
+    Text,
+)
 from tiltlm.cli.placement import Chosen, chosen_placement, with_placement
+from tiltlm.defaults import FALSE_POSITIVE_RATE
 from tiltlm.report.wording import printable
 
 
@@ -93,6 +105,7 @@ def undo(
     parameters: Trained = None,
     steps: Steps = None,
     null: Null = None,
+    fpr: FalsePositiveRate = FALSE_POSITIVE_RATE,
     suite: Measured = None,
     text: Text = None,
     pairs: Pairs = None,
@@ -118,6 +131,7 @@ def undo(
         parameters=parameters,
         steps=steps,
         null=null,
+        fpr=fpr,
         suite=suite,
         text=text,
         pairs=pairs,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tiltlm.claims import claimed_new
+from tiltlm.defaults import FALSE_POSITIVE_RATE
 from tiltlm.errors import ConfigError
 from tiltlm.measures.suite_sizes import Sources
 from tiltlm.progress import Progress
@@ -35,6 +36,7 @@ class UndoOptions:
         parameters: train: what to train.
         steps: train: the most steps.
         null: a pack, to audit before and after.
+        fpr: false-positive rate of these audits.
         suite: to measure before and after.
         text: a file to measure on.
         pairs: a folder with minimal pairs.
@@ -54,6 +56,7 @@ class UndoOptions:
     parameters: str | None = None
     steps: int | None = None
     null: Path | None = None
+    fpr: float = FALSE_POSITIVE_RATE
     suite: str | None = None
     text: Path | None = None
     pairs: Path | None = None
@@ -88,6 +91,7 @@ class UndoOptions:
         rate = self.relapse_rate or LEARNING_RATE
         return Proof(
             null=self.null,
+            fpr=self.fpr,
             suite=self.suite,
             sources=Sources(text=self.text, pairs=self.pairs),
             relapse=Relapse(learning_rate=rate) if self.relapse else None,

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from tiltlm.auditing.auditing import audit
+from tiltlm.auditing.inputs import read_inputs
 from tiltlm.contexts.reference import Reference
+from tiltlm.defaults import FALSE_POSITIVE_RATE
 from tiltlm.measures.measuring import measure
 from tiltlm.measures.suite_sizes import Sizes, Sources
 from tiltlm.models.loading import LoadedModel
@@ -36,14 +37,23 @@ class Proof:
         suite: ``quick``, ``full`` or sizes: measure before and after; None not to.
         sources: local files to measure on.
         relapse: how the tilt is to return; None not to try.
-        fpr: false-positive rate of the audits; None for the auditor's own.
+        fpr: false-positive rate of the audits.
     """
 
     null: Path | None = None
     suite: str | Sizes | None = None
     sources: Sources = field(default_factory=Sources)
     relapse: Relapse | None = None
-    fpr: float | None = None
+    fpr: float = FALSE_POSITIVE_RATE
+
+    def check(self) -> None:
+        """Refuse a pack that cannot be read or cannot vouch for the rate, before all else.
+
+        Raises:
+            ConfigError: there is no such pack, or it has too few members.
+        """
+        if self.null is not None:
+            read_inputs(self.fpr, None, self.null).check_rate(self.fpr)
 
 
 @dataclass(frozen=True)
@@ -137,14 +147,13 @@ def _audited(case: Case, model: LoadedModel | None, proof: Proof) -> AuditRecord
     if proof.null is None or model is None:
         return None
     assert case.reference is not None
-    options: dict[str, Any] = {} if proof.fpr is None else {"fpr": proof.fpr}
     record = audit(
         model,
         case.reference,
         null=proof.null,
+        fpr=proof.fpr,
         seed=case.seed,
         progress=case.progress,
-        **options,
     )
     assert isinstance(record, AuditRecord)
     return record

@@ -69,7 +69,8 @@ def undo(
         raise ConfigError(
             "what to take back is said twice", fix="give either --finding or --target"
         )
-    watch = Stopwatch()
+    watch, proof = Stopwatch(), proof or Proof()
+    proof.check()
     progress = progress or NoProgress()
     tilted, label = open_tilted_model(model, placement)
     base = open_reference(reference, label, by, placement)
@@ -79,10 +80,10 @@ def undo(
     watch.lap("contexts")
     undone = (settings or UndoSettings()).apply(case, by)
     watch.lap("undo")
-    proved = None if base is None else prove(case, undone, proof or Proof())
+    proved = None if base is None else prove(case, undone, proof)
     watch.lap("prove")
     seconds = {**watch.seconds, "total": watch.total}
-    record = _record(case, undone, proved, proof or Proof(), name_of(model, tilted), seconds)
+    record = _record(case, undone, proved, proof, name_of(model, tilted), seconds)
     return UndoneModel(undone, record, label, case.itself)
 
 
