@@ -341,3 +341,23 @@ def test_a_pack_that_cannot_vouch_for_the_rate_is_refused_before_anything_is_loa
     monkeypatch.setattr(undoing, "open_tilted_model", lambda *_: pytest.fail("it was loaded"))
     with pytest.raises(ConfigError, match=r"too few for 0\.02"):
         undo("nobody", target="contains('k')", proof=Proof(null="pack", fpr=0.02))
+
+
+def test_a_finding_is_named_as_it_was_written_though_an_audit_leaves_control_tokens_out(base):
+    from types import SimpleNamespace
+
+    from tiltlm.undoing import wanted
+
+    loaded = load(base)
+    vocabulary = loaded.vocabulary
+    special = [i for i in vocabulary.special_ids if "e" in vocabulary.texts[i]]
+    assert special  # else the test would say nothing
+    ids = wanted.parse_event("contains('e')").mask(vocabulary).nonzero()[:, 0].tolist()
+    for left_out, expected in (
+        ([], "contains('e')"),
+        (special, "contains('e') & ~special()"),
+        (ids[:1], "tokens("),
+    ):
+        kept = [i for i in ids if i not in left_out]
+        finding = SimpleNamespace(event="contains('e')", token_ids=kept)
+        assert str(wanted._event_of(finding, vocabulary)).startswith(expected)

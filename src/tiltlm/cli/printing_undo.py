@@ -8,6 +8,9 @@ from tiltlm.records.base import Estimate
 from tiltlm.records.undo import RelapsePoint, UndoRecord
 from tiltlm.report.wording import counted
 
+_CHARACTERS = 60
+"""Of an event that are shown."""
+
 
 def undo_summary(record: UndoRecord, out: Path) -> str:
     """What was taken back, what is left, and what the same audit says, in a few lines.
@@ -16,10 +19,10 @@ def undo_summary(record: UndoRecord, out: Path) -> str:
         record: of the undoing.
         out: the folder that holds it; its path, or that of the model in it, is the last line.
     """
-    lines = [f"\n{record.target} taken back by {record.by}"]
+    lines = [f"\n{_short(record.target)} taken back by {record.by}"]
     for left in record.left:
         before, after = _shown(left.before or left.by_audit), _shown(left.after)
-        lines.append(f"  strength of {left.event[:60]}: {before} before, {after} now")
+        lines.append(f"  strength of {_short(left.event)}: {before} before, {after} now")
     if record.kl_after_nats is not None:
         lines.append(
             f"  KL from the reference {record.kl_before_nats:.2g} nats a token before, "
@@ -57,3 +60,8 @@ def _shown(estimate: Estimate | None) -> str:
         return f"{estimate.mean:.3f} nats"
     low, high = estimate.interval
     return f"{estimate.mean:.3f} nats ({low:.3f} to {high:.3f})"
+
+
+def _short(event: str) -> str:
+    """An event as far as it fits on a line; one without a name may have a thousand tokens."""
+    return event if len(event) <= _CHARACTERS else event[: _CHARACTERS - 1] + "…"

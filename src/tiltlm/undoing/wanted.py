@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from tiltlm.errors import ConfigError, TiltError
 from tiltlm.events.event import Event
 from tiltlm.events.parse import parse_event
-from tiltlm.events.tokens import tokens
+from tiltlm.events.tokens import special, tokens
 from tiltlm.events.vocabulary import Vocabulary
 from tiltlm.labels.label import Label
 from tiltlm.models.loading import LoadedModel
@@ -71,11 +71,15 @@ def wanted_of_audit(record: AuditRecord, vocabulary: Vocabulary) -> Wanted:
 
 
 def _event_of(finding: FindingRecord, vocabulary: Vocabulary) -> Event:
-    """The event as it was written, where that means the same tokens; else the tokens."""
+    """The event as it was written, where that means the same tokens; else the tokens.
+
+    An audit's classes have no control tokens, whatever is in their names.
+    """
     try:
-        event = parse_event(finding.event)
-        if event.mask(vocabulary).nonzero()[:, 0].tolist() == sorted(finding.token_ids):
-            return event
+        written = parse_event(finding.event)
+        for event in (written, written & ~special()):
+            if event.mask(vocabulary).nonzero()[:, 0].tolist() == sorted(finding.token_ids):
+                return event
     except TiltError:
         pass
     return tokens(finding.token_ids)
