@@ -52,6 +52,7 @@ def test_a_strong_tilt_changes_answers_and_is_paired_by_question(folder):
     assert 0 <= found.base <= 1
 
 
+@pytest.mark.slow
 def test_the_same_model_twice_gives_no_difference(folder):
     loaded = tiny_loaded()
     pair = Pair(loaded, loaded)

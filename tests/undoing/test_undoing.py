@@ -96,6 +96,7 @@ def test_an_adapter_is_dropped_and_the_tied_base_comes_back_to_the_bit(tmp_path)
     assert fingerprint(again) == fingerprint(loaded.model)
 
 
+@pytest.mark.slow
 def test_model_5_comes_back_to_the_bit_through_plain_gpt_2(tmp_path):
     config = {"n_layer": 1, "n_head": 2, "n_embd": 32, "n_positions": 32}
     loaded = load("model5", seed=3, config=config)

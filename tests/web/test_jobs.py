@@ -31,6 +31,7 @@ def tilt(base, out, **options):
     return Call("tilt", {"model": str(base), "by": "edit", **OPTIONS, **options}, out)
 
 
+@pytest.mark.slow
 def test_one_job_runs_at_a_time_and_the_next_begins_by_itself(jobs, base, tmp_path):
     training = {"steps": 400, "every": 400, "parameters": "full"}
     first = jobs.add("one", tilt(base, tmp_path / "a", by="train", training=training))
