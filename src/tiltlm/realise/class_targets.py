@@ -56,7 +56,7 @@ class ClassTargets:
             weights = target_masses * (1 - target_masses)
             levels = shifts
             if reference.head.cap is not None:
-                levels = _levels(reference.logits(index, positions), classes)
+                levels = class_levels(reference.logits(index, positions), classes)
             raw = reference.head.raw_shift(levels, shifts)
             for a, tokens in enumerate(classes):
                 within = log_probs[:, tokens].softmax(1).T.double().cpu()
@@ -106,10 +106,17 @@ def class_log_masses(log_probs: torch.Tensor, classes: torch.Tensor) -> torch.Te
     return torch.cat([masses, outside], 1).log()
 
 
-def _levels(logits: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
-    """(N, A) where the logits of each class stand, which matters where a cap bends them.
+def class_levels(logits: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
+    """Where the logits of each class stand, which matters where a cap bends them.
 
     They are averaged with the class's own probabilities, since its likeliest tokens matter most.
+
+    Args:
+        logits: (N, V).
+        classes: (A, V) boolean.
+
+    Returns:
+        (N, A) float64 on the processor.
     """
     levels = [(logits[:, m] * logits[:, m].softmax(-1)).sum(-1) for m in classes]
     return torch.stack(levels, 1).cpu().double()

@@ -92,7 +92,7 @@ def prepare(
     bound = target.bind(loaded.vocabulary, loaded.tokenizer)
     if check is not None:
         check(bound)
-    base = _label_base(loaded)
+    base = label_base(loaded)
     watch = Stopwatch()
     maker = ContextMaker(loaded, seed, base.sha256, progress)
     parts = maker.parts(bound, contexts, retention=retention)
@@ -149,8 +149,12 @@ def _earlier_steps(loaded: LoadedModel) -> list[Step]:
     return label.chain if label else []
 
 
-def _label_base(loaded: LoadedModel) -> LabelBase:
-    """How a label names a model whose weights are still its own."""
+def label_base(loaded: LoadedModel) -> LabelBase:
+    """How a label names a model.
+
+    Args:
+        loaded: whose weights are its own.
+    """
     name = loaded.name or loaded.model.name_or_path or type(loaded.model).__name__
     return LabelBase(
         name=name,

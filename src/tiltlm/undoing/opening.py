@@ -6,14 +6,10 @@ from pathlib import Path
 
 from tiltlm.errors import ConfigError, ModelError
 from tiltlm.labels.label import Label, find_label
-from tiltlm.labels.step import LabelBase
-from tiltlm.models.fingerprints import fingerprint
-from tiltlm.models.licences import licence_of
 from tiltlm.models.loading import LoadedModel, load, load_base
-from tiltlm.models.names import hub_name
-from tiltlm.models.placement import held_dtype
 from tiltlm.models.places import locate
 from tiltlm.progress import Progress
+from tiltlm.realise.preparation import label_base
 from tiltlm.recipes.placement import Placement
 from tiltlm.records.audit import AuditRecord
 from tiltlm.records.undo import UndoBy
@@ -143,29 +139,11 @@ def open_case(
         seed: of contexts, their split, and training.
         progress: told how far work has come.
     """
-    itself = as_label_base(tilted)
-    reference = None if base is None else as_label_base(base)
+    itself = label_base(tilted)
+    reference = None if base is None else label_base(base)
     keys = (itself.sha256, None if reference is None else reference.sha256)
     parts = contexts_of_both(tilted, base, contexts, seed=seed, keys=keys, progress=progress)
     return Case(tilted, base, reference, itself, label, wanted, parts, seed, progress)
-
-
-def as_label_base(loaded: LoadedModel) -> LabelBase:
-    """How a label names a model.
-
-    Args:
-        loaded: whose weights are its own.
-    """
-    name = name_of(loaded, loaded)
-    return LabelBase(
-        name=name,
-        sha256=fingerprint(loaded.model),
-        hub_name=hub_name(name),
-        seed=loaded.seed,
-        dtype=held_dtype(loaded.model),
-        config=loaded.config,
-        license=licence_of(name),
-    )
 
 
 def name_of(given: LoadedModel | str | Path, loaded: LoadedModel) -> str:

@@ -9,7 +9,7 @@ import torch
 
 from tiltlm.contexts.reference import ROWS, Reference
 from tiltlm.losses.divergences import precise_kl
-from tiltlm.realise.class_targets import class_log_masses
+from tiltlm.realise.class_targets import class_levels, class_log_masses
 from tiltlm.targets.bound import BoundTarget
 from tiltlm.undoing.class_masses import Classes
 
@@ -91,9 +91,6 @@ def levels_of(states: Reference, classes: Classes) -> torch.Tensor | None:
     """
     if states.head.cap is None:
         return None
-    masks, rows = classes.masks, []
-    for index, positions in ModelReader(states).blocks():
-        logits = states.logits(index, positions)
-        parts = [(logits[:, m] * logits[:, m].softmax(-1)).sum(-1) for m in masks.to(logits.device)]
-        rows.append(torch.stack(parts, 1).cpu().double())
-    return torch.cat(rows)
+    masks = classes.masks.to(states.head.weight.device)
+    blocks = ModelReader(states).blocks()
+    return torch.cat([class_levels(states.logits(*block), masks) for block in blocks])
