@@ -11,7 +11,7 @@ from tiltlm.challenges.sealing import MODELS, key_path, read_challenge, read_key
 from tiltlm.commands.challenge import SCORE
 from tiltlm.commands.tokens import tokens_of
 from tiltlm.defaults import FALSE_POSITIVE_RATE
-from tiltlm.errors import ConfigError
+from tiltlm.errors import ConfigError, TiltError
 from tiltlm.measures.pair import Pair
 from tiltlm.records.challenge import ChallengeScoreRecord
 from tiltlm.report.rendering import marked
@@ -58,9 +58,15 @@ def challenge_tab(desk: Desk) -> None:
     def chosen(folder: str | None, guesses: Guesses, language: str) -> list[Any]:
         return _chosen(desk, folder, guesses, language)
 
-    outputs, quiet = [told, model, shown], {"show_progress": "hidden"}
-    for changed in (folder.change, desk.page.load, desk.language.change):
-        changed(chosen, [folder, guesses, desk.language], outputs, **quiet)
+    def said_again(folder: str | None, guesses: Guesses, language: str) -> list[Any]:
+        told, _, shown = _chosen(desk, folder, guesses, language)
+        return [told, shown]
+
+    asked = [folder, guesses, desk.language]
+    quiet: dict[str, Any] = {"show_progress": "hidden"}
+    folder.change(chosen, asked, [told, model, shown], **quiet)
+    desk.page.load(chosen, asked, [told, model, shown], **quiet)
+    desk.language.change(said_again, asked, [told, shown], **quiet)
     desk.page.load(lambda: gr.update(choices=desk.folders.challenges()), None, folder, **quiet)
 
 
@@ -71,7 +77,7 @@ def _chosen(desk: Desk, folder: str | None, guesses: Guesses, language: str) -> 
         return [paragraph(marked(strings)("ui.challenge.none")), gr.update(choices=[]), ""]
     try:
         record = read_challenge(Path(desk.folders.checked(folder)))
-    except ConfigError as error:
+    except TiltError as error:
         return [mistake(error), gr.update(choices=[], value=None), ""]
     names = [model.name for model in record.models]
     guessed = guesses_table(record, guesses.get(folder, {}), strings)
@@ -143,7 +149,7 @@ def _guess_part(desk: Desk, folder: Any, model: Any, guesses: Any) -> Any:
             if event.strip():
                 tokens_of(event, desk.bench.vocabulary(path))
             record = read_challenge(Path(desk.folders.checked(folder or "")))
-        except ConfigError as error:
+        except TiltError as error:
             return [gr.skip(), mistake(error), gr.skip()]
         guess = {"tilted": said, "event": event.strip() or None}
         ours = {**guesses.get(folder or "", {}), model or "": guess}

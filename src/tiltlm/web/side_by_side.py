@@ -166,7 +166,7 @@ def _chooser(desk: Desk, sides: Sides) -> Any:
         except TiltError as error:
             return mistake(error)
         token = pair.vocabulary.text(ids[place])
-        head = (say("ui.weigh.token"), *(say(name) for name in sides.names))
+        head = (say("ui.weigh.token"), say(sides.names[0]), say(sides.names[1]))
         return paragraph(say("ui.weigh.next", token=repr(token))) + bars(rows, head)
 
     return chosen
