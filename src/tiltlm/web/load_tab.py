@@ -17,6 +17,9 @@ from tiltlm.web.job_process import Call
 STEPS = 60
 """Steps of training, where the page is not told otherwise."""
 
+FILLS_TARGET = "(event, strength) => `tilt(${event}, ${strength})`"
+"""In the browser, so that whoever is quick at the button realises what stands there."""
+
 
 def load_tab(desk: Desk) -> None:
     """Put the parts of the tab into the page that is being built.
@@ -63,10 +66,7 @@ def load_tab(desk: Desk) -> None:
             show_progress="hidden", concurrency_limit=None,
         )  # fmt: skip
     for changed in (event.input, strength.change):
-        changed(
-            _target, [event, strength], desk.target, show_progress="hidden",
-            trigger_mode="always_last",
-        )  # fmt: skip
+        changed(None, [event, strength], desk.target, js=FILLS_TARGET)
     by.change(
         lambda chosen: gr.update(visible=chosen == "train"), by, steps, show_progress="hidden"
     )
@@ -77,10 +77,6 @@ def load_tab(desk: Desk) -> None:
 def _caught(desk: Desk, event: str, model: str, language: str) -> Any:
     record = tokens_of(event, desk.bench.vocabulary(model), examples=16)
     return caught(record, read_strings(language))
-
-
-def _target(event: str, strength: float) -> str:
-    return f"tilt({event}, {strength:g})"
 
 
 def _realise(desk: Desk, model: str, target: str, by: str, steps: float, language: str) -> Any:
