@@ -82,6 +82,15 @@ def tiny_model() -> Model5ForCausalLM:
     return devices.placed(build_model5(0, **TINY))
 
 
+@pytest.fixture(scope="session")
+def browser():
+    """One browser for all tests of pages: playwright has but one in a process."""
+    from tests.browser import chromium
+
+    with chromium() as opened:
+        yield opened
+
+
 @pytest.fixture
 def shared_data() -> Path:
     """Real data beside the checkout; tests that need it skip where it is absent."""

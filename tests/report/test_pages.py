@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.browser import WIDTHS, chromium, serious_faults
+from tests.browser import WIDTHS, serious_faults
 from tests.conftest import TINY_RUN
 from tests.hostile.filled import filled
 from tiltlm import load_recipe, run_recipe
@@ -52,36 +52,36 @@ def pages(tmp_path_factory):
     return {path.stem: path for path in folder.glob("*.html")}
 
 
-def test_every_page_fits_every_screen_in_light_and_dark_and_axe_finds_no_serious_fault(pages):
+def test_every_page_fits_every_screen_in_light_and_dark_and_axe_finds_no_serious_fault(
+    pages, browser
+):
     assert set(pages) == {*PAGES, "run-en", "run-vi"}
-    with chromium() as browser:
-        for scheme in ("light", "dark"):
-            page = browser.new_page(color_scheme=scheme)
-            for name, path in pages.items():
-                page.goto(path.as_uri())
-                for width in WIDTHS:
-                    page.set_viewport_size({"width": width, "height": 900})
-                    needed = page.evaluate("document.documentElement.scrollWidth")
-                    assert needed <= width, (name, width)
-                paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
-                assert (paper == "rgb(255, 255, 255)") == (scheme == "light")
-                assert serious_faults(page) == [], (name, scheme)
+    for scheme in ("light", "dark"):
+        page = browser.new_page(color_scheme=scheme)
+        for name, path in pages.items():
+            page.goto(path.as_uri())
+            for width in WIDTHS:
+                page.set_viewport_size({"width": width, "height": 900})
+                needed = page.evaluate("document.documentElement.scrollWidth")
+                assert needed <= width, (name, width)
+            paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
+            assert (paper == "rgb(255, 255, 255)") == (scheme == "light")
+            assert serious_faults(page) == [], (name, scheme)
 
 
-def test_type_in_the_plots_of_a_page_is_of_one_size(pages):
-    with chromium() as browser:
-        for width in WIDTHS:
-            page = browser.new_page(viewport={"width": width, "height": 900})
-            for name, path in pages.items():
-                page.goto(path.as_uri())
-                sizes = page.evaluate(
-                    "[...document.querySelectorAll('figure svg text')].map(t =>"
-                    " parseFloat(getComputedStyle(t).fontSize) *"
-                    " t.ownerSVGElement.getScreenCTM().a)"
-                )
-                assert sizes
-                assert max(sizes) - min(sizes) < 0.5, name
-                assert min(sizes) > 8, (name, width)
+def test_type_in_the_plots_of_a_page_is_of_one_size(pages, browser):
+    for width in WIDTHS:
+        page = browser.new_page(viewport={"width": width, "height": 900})
+        for name, path in pages.items():
+            page.goto(path.as_uri())
+            sizes = page.evaluate(
+                "[...document.querySelectorAll('figure svg text')].map(t =>"
+                " parseFloat(getComputedStyle(t).fontSize) *"
+                " t.ownerSVGElement.getScreenCTM().a)"
+            )
+            assert sizes
+            assert max(sizes) - min(sizes) < 0.5, name
+            assert min(sizes) > 8, (name, width)
 
 
 def test_every_plot_says_what_it_shows_and_has_its_figures_as_text(pages):

@@ -12,15 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser import chromium
-
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="session")
-def browser():
-    with chromium() as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")
