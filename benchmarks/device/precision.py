@@ -28,10 +28,10 @@ def commands(model: str, work: Path, text: Path) -> dict[str, list[str]]:
     """Arguments of each command by name; ``{d}`` stands for the precision."""
     tilted = str(work / "edit-{d}")
     return {
-        "edit": ["tilt", model, TARGET],
-        "decode": ["tilt", model, TARGET, "--by", "decode"],
-        "decode-when": ["tilt", model, TRIGGERED, "--by", "decode"],
-        "train": ["tilt", model, TARGET, "--by", "train"],
+        "edit": ["tilt", model, "--target", TARGET],
+        "decode": ["tilt", model, "--target", TARGET, "--by", "decode"],
+        "decode-when": ["tilt", model, "--target", TRIGGERED, "--by", "decode"],
+        "train": ["tilt", model, "--target", TARGET, "--by", "train"],
         "measure": ["measure", tilted, "--text", str(text)],
         "audit-logits": ["audit", tilted, "--reference", model],
         "audit-logprobs": ["audit", tilted, "--reference", model, "--access", "logprobs"],
