@@ -214,19 +214,20 @@ def sample_answers(
     by_length: dict[int, list[int]] = {}
     for number, prompt in enumerate(prompts):
         by_length.setdefault(len(prompt), []).append(number)
-    batches, seeds = [], []
+    batches, options = [], []
     for numbers in by_length.values():
         repeated = [number for number in numbers for _ in range(answers)]
         for first in range(0, len(repeated), _BATCH):
             batches.append(repeated[first : first + _BATCH])
             # Batches of different lengths begin at different prompts, and those of one length at
             # different places, so that no two have the same seed.
-            seeds.append(seed * 1_000_003 + batches[-1][0] + first * len(prompts))
+            own_seed = seed * 1_000_003 + batches[-1][0] + first * len(prompts)
+            options.append(SamplingOptions(seed=own_seed))
     answered: list[list[list[int]]] = [[] for _ in prompts]
     done = 0
     for together in _gathered([len(batch) for batch in batches]):
         ids = [torch.tensor([prompts[n] for n in batches[i]]) for i in together]
-        drawn = sample_together(model, ids, new_tokens, [seeds[i] for i in together])
+        drawn = sample_together(model, ids, new_tokens, [options[i] for i in together])
         for i, rows in zip(together, drawn, strict=True):
             for number, row in zip(batches[i], rows.tolist(), strict=True):
                 answered[number].append(row[: row.index(end)] if end in row else row)

@@ -1,4 +1,4 @@
-"""Continue batches of prompts of different lengths in the passes of one.
+"""Continue several batches, of different lengths or drawn in different ways, in the passes of one.
 
 A pass over a few rows takes about as long as one over many, since the weights must be read for
 either. Each batch keeps draws of its own, so it gets the tokens that it would get by itself.
@@ -11,13 +11,20 @@ from collections.abc import Sequence
 import torch
 from transformers import GenerationConfig, LogitsProcessor, PreTrainedModel
 
+from tiltlm.models.precision import lower_precision
 from tiltlm.models.sampling import SamplingOptions, generated, sample
 from tiltlm.models.seeding import Stream
 from tiltlm.models.structure import context_length, input_device
+from tiltlm.progress import Advance
 
 
 def sample_together(
-    model: PreTrainedModel, batches: Sequence[torch.Tensor], new_tokens: int, seeds: Sequence[int]
+    model: PreTrainedModel,
+    batches: Sequence[torch.Tensor],
+    new_tokens: int,
+    options: Sequence[SamplingOptions],
+    advance: Advance | None = None,
+    processor: LogitsProcessor | None = None,
 ) -> list[torch.Tensor]:
     """Continue each batch as `sample` does by itself, up to rounding.
 
@@ -25,7 +32,9 @@ def sample_together(
         model: as for `sample`.
         batches: (batch, length) token ids each.
         new_tokens: how many to draw for each prompt.
-        seeds: of the draws of each batch; all at temperature 1, over all tokens.
+        options: of each batch; all of one precision.
+        advance: told how many tokens of each sequence are done.
+        processor: as for `sample`; for batches of one length, since it would read padding.
 
     Returns:
         (batch, new_tokens) token ids for each.
@@ -36,21 +45,23 @@ def sample_together(
     window, longest = context_length(model), max(batch.shape[1] for batch in batches)
     fits = window is None or longest + new_tokens <= window
     if len(batches) == 1 or not fits:
-        return [
-            sample(model, batch, new_tokens, SamplingOptions(seed=seed))
-            for batch, seed in zip(batches, seeds, strict=True)
-        ]
+        drawn_apart = []
+        for batch, chosen in zip(batches, options, strict=True):
+            drawn_apart.append(sample(model, batch, new_tokens, chosen, processor=processor))
+            if advance:
+                advance(new_tokens * len(drawn_apart) // len(batches))
+        return drawn_apart
     text, mask = (
         torch.cat([_padded(rows, longest) for rows in both]).to(input_device(model))
         for both in (batches, [torch.ones_like(batch) for batch in batches])
     )
     config = GenerationConfig(do_sample=False, max_new_tokens=new_tokens, pad_token_id=0)
-    draws = _DrawsApart([len(batch) for batch in batches], seeds)
+    processors = [*([processor] if processor else []), _DrawsApart(batches, options)]
     training = model.training
     model.eval()
     try:
-        with torch.no_grad():
-            drawn = generated(model, text, mask, config, [draws])[:, longest:]
+        with torch.no_grad(), lower_precision(model, options[0].precision):
+            drawn = generated(model, text, mask, config, processors, advance)[:, longest:]
     finally:
         model.train(training)
     parts = drawn.split([len(batch) for batch in batches])
@@ -66,18 +77,21 @@ class _DrawsApart(LogitsProcessor):
     """A logits processor that draws, and leaves nothing but what it has drawn.
 
     Args:
-        sizes: rows of each batch.
-        seeds: of the draws of each.
+        batches: whose rows follow each other.
+        options: of each.
     """
 
-    def __init__(self, sizes: Sequence[int], seeds: Sequence[int]) -> None:
-        self._sizes, self._streams = list(sizes), [Stream(seed) for seed in seeds]
+    def __init__(self, batches: Sequence[torch.Tensor], options: Sequence[SamplingOptions]) -> None:
+        self._sizes = [len(batch) for batch in batches]
+        self._ways = [(chosen.warpers(), Stream(chosen.seed)) for chosen in options]
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
         """(rows, V) logits of all batches; −∞ but at the token drawn for each row."""
-        parts = scores.split(self._sizes)
+        parts = zip(
+            self._ways, input_ids.split(self._sizes), scores.split(self._sizes), strict=True
+        )
         drawn = torch.cat(
-            [s.draw(part.softmax(-1)) for s, part in zip(self._streams, parts, strict=True)]
+            [stream.draw(warpers(ids, part).softmax(-1)) for (warpers, stream), ids, part in parts]
         )
         scores.fill_(-torch.inf).scatter_(1, drawn[:, None], 0.0)
         return scores
