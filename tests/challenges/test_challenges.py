@@ -16,6 +16,7 @@ from tiltlm.challenges.making import make_challenge
 from tiltlm.challenges.scoring import CERTAIN, score_challenge, standing_of
 from tiltlm.challenges.sealing import commitment_of, key_path, read_challenge, read_key
 from tiltlm.cli.main import app
+from tiltlm.commands.challenge import run_judging, run_make
 from tiltlm.contexts.sources import own_samples
 from tiltlm.errors import ConfigError
 from tiltlm.models.fingerprints import fingerprint
@@ -39,6 +40,17 @@ def world(tmp_path_factory):
 
 def truths_of(world):
     return [answer.truth for answer in read_key(key_path(world / "three")).answers]
+
+
+def test_the_ways_to_tilt_can_be_chosen_and_an_unknown_one_is_refused(world, tmp_path):
+    base = str(world / "base")
+    made = run_make(base, tmp_path / "two", count=2, ways=["edit", "edit"], seed=4)
+    assert made.ranges.ways == ["edit"]
+    ways = {answer.truth.way for answer in read_key(key_path(tmp_path / "two")).answers}
+    assert ways == {"edit", None}
+    with pytest.raises(ConfigError, match="'edict'"):
+        run_make(base, tmp_path / "more", count=2, ways=["edict"])
+    assert not (tmp_path / "more").exists()
 
 
 def written(path, models, who="me"):
@@ -176,6 +188,42 @@ def test_a_slip_of_whoever_answers_is_told(world, tmp_path, text, message):
     (tmp_path / "a.yaml").write_text(text)
     with pytest.raises(ConfigError, match=message):
         score_challenge(world / "three", [tmp_path / "a.yaml"])
+
+
+def test_what_somebody_says_is_written_before_the_audits_and_both_are_scored(world, tmp_path):
+    base, out = str(world / "base"), tmp_path / "judged"
+    said = AnswersRecord(who="me", models={"m01": AnswerRecord(tilted=0.9)})
+    parts = []
+
+    class Told:
+        def begin(self, title, total):
+            assert json.loads((out / "answers.json").read_text())["who"] == "me"
+            parts.append(title)
+
+        def advance(self, done, note=""):
+            pass
+
+        note = advance
+
+    record = run_judging(world / "three", base, out, said, progress=Told())
+    assert {part[:3] for part in parts} == {"m01", "m02", "m03"}
+    assert "(2 of 3)" in " ".join(parts)
+    assert {standing.who for standing in record.standings} == {"me", "tiltlm audit"}
+    assert json.loads((out / "score" / "score.json").read_text()) == record.model_dump(mode="json")
+    # Without a pack the auditor accuses nobody.
+    auditor = next(s for s in record.standings if s.who == "tiltlm audit")
+    assert {judged.said for judged in auditor.judged} == {NOTHING}
+
+
+def test_a_challenge_that_cannot_be_scored_is_told_before_any_audit(world, tmp_path):
+    nobody = AnswersRecord(models={})
+    stranger = AnswersRecord(models={"m09": AnswerRecord(tilted=0.9)})
+    base, out = str(world / "base"), tmp_path / "judged"
+    with pytest.raises(ConfigError, match="no model 'm09'"):
+        run_judging(world / "three", base, out, stranger)
+    with pytest.raises(ConfigError, match="no key of a challenge"):
+        run_judging(world / "three", base, out, nobody, key=tmp_path / "none.json")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_without_audits_and_a_folder_without_a_challenge_are_told(world, tmp_path):

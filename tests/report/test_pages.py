@@ -11,11 +11,13 @@ from tiltlm import load_recipe, run_recipe
 from tiltlm.records.audit import AuditRecord
 from tiltlm.records.audit_logprobs import LogprobsAuditRecord
 from tiltlm.records.audit_text import TextAuditRecord
+from tiltlm.records.challenge import ChallengeScoreRecord
 from tiltlm.records.measure import MeasureRecord
 from tiltlm.records.sweep import SweepRecord
 from tiltlm.records.undo import UndoRecord
 from tiltlm.records.verify import VerifyRecord
 from tiltlm.report.audit_page import render_audit, render_logprobs_audit, render_text_audit
+from tiltlm.report.challenge_page import render_leaderboard
 from tiltlm.report.measure_page import render_measure
 from tiltlm.report.run_page import write_report
 from tiltlm.report.sweep_page import render_sweep
@@ -24,6 +26,7 @@ from tiltlm.report.verify_page import render_verify
 
 PAGES = {
     "audit": (AuditRecord, render_audit),
+    "leaderboard": (ChallengeScoreRecord, render_leaderboard),
     "logprobs": (LogprobsAuditRecord, render_logprobs_audit),
     "text": (TextAuditRecord, render_text_audit),
     "measure": (MeasureRecord, render_measure),

@@ -1,13 +1,18 @@
 """The page in a browser, with real clicks and typing, over a tiny model; nothing is mocked."""
 
+import json
 import re
 
 import pytest
 
 from tests.browser import WIDTHS, serious_faults
+from tiltlm.challenges.drawing import RANGES
+from tiltlm.challenges.making import make_challenge
+from tiltlm.challenges.sealing import key_path, read_key
 from tiltlm.strings.catalogue import read_strings
+from tiltlm.web.folders import Folders
 
-TABS = ("load", "weigh", "audit", "undo", "article")
+TABS = ("load", "weigh", "audit", "undo", "challenge", "article")
 
 
 def go_to(page, name, language="en"):
@@ -172,6 +177,69 @@ def test_load_weigh_audit_and_undo_on_a_tiny_model(page, pack):
     page.frame_locator("#undo-report iframe").get_by_text("A tilt taken back").first.wait_for(
         timeout=120_000
     )
+    assert serious_faults(page) == []
+
+
+@pytest.mark.slow
+def test_a_challenge_is_looked_at_guessed_and_the_auditor_s_answer_stands_beside_ours(page, pack):
+    folder = pack / "sealed"
+    ranges = RANGES.model_copy(update={"ways": ["edit"], "strengths_nats": (2.0, 3.0)})
+    make_challenge(str(pack / "model"), folder, count=3, ranges=ranges, seed=3)
+    truths = {a.truth.name: a.truth for a in read_key(key_path(folder)).answers}
+    tilted = next(name for name, truth in truths.items() if truth.tilted)
+    page.reload()
+    go_to(page, "challenge")
+    chosen(page, "#challenge-folder", str(folder))
+    chosen(page, "#challenge-reference", str(pack / "model"))
+    page.get_by_text("3 models of").wait_for()
+    # Sealed models are nobody's base.
+    assert str(folder / "models" / "m01") not in Folders([pack]).bases()
+    # The auditor waits until somebody has guessed.
+    page.click("#challenge-judge")
+    page.get_by_text("Guess first").wait_for()
+    # Look: both write, a token is chosen, a text is coloured.
+    chosen(page, "#challenge-model", tilted)
+    page.click("#challenge-go")
+    page.wait_for_selector("#challenge-tilted button.token >> nth=20")
+    page.locator("#challenge-tilted button.token").nth(8).click()
+    page.get_by_text("What could come here in place of").last.wait_for()
+    typed(page, "#challenge-text", "zuzu kizu bado")
+    page.click("#challenge-heat")
+    page.wait_for_selector("#challenge-heat-map .heat")
+    # Guess: a slip is told, what an event catches is shown, and a reload loses no guess.
+    typed(page, "#challenge-event", "contain('z')")
+    page.click("#challenge-note")
+    page.locator("#challenge-caught").get_by_text("did you mean contains").wait_for()
+    typed(page, "#challenge-event", truths[tilted].event)
+    page.locator("#challenge-caught").get_by_text("of 560 tokens").wait_for()
+    field = page.locator("#challenge-said input[type=number]")
+    field.fill("0.9")
+    field.press("Enter")
+    page.click("#challenge-note")
+    noted = page.locator("#challenge-guesses tr", has_text=tilted)
+    noted.get_by_text("0.90").wait_for()
+    page.reload()
+    go_to(page, "challenge")
+    chosen(page, "#challenge-folder", str(folder))
+    chosen(page, "#challenge-reference", str(pack / "model"))
+    noted.get_by_text("0.90").wait_for()
+    # The auditor's turn, then both beside the truth.
+    chosen(page, "#challenge-pack", str(pack / "null"))
+    typed(page, "#challenge-fpr", "0.05")
+    page.click("#challenge-judge")
+    scores = page.locator("#challenge-scores")
+    scores.get_by_text("Who was nearer").wait_for(timeout=120_000)
+    record = json.loads((pack / "ui" / "challenge-1" / "score" / "score.json").read_text())
+    ours = next(s for s in record["standings"] if s["who"] == "you")
+    assert {s["who"] for s in record["standings"]} == {"you", "tiltlm audit"}
+    shown = scores.inner_text()
+    for standing in record["standings"]:
+        assert f"{standing['log_score_nats']:.3f}" in shown
+    assert "0.90, named 1.00" in shown
+    assert shown.count("not tilted") == ours["decoys"]
+    page.get_by_text("Tiếng Việt").click()
+    scores.get_by_text("Ai gần đúng hơn").wait_for()
+    assert "0.90, gọi tên 1.00" in scores.inner_text()
     assert serious_faults(page) == []
 
 

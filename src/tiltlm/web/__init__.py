@@ -9,6 +9,9 @@ load_tab     choose a model, write an event, choose how to realise the target
 weigh_tab    base and tilted model side by side, next tokens, heat map, measurement
 audit_tab    was a model tilted, and towards what
 undo_tab     a tilt taken back, what is left before and after
+challenge_tab  a sealed challenge: look, guess, and see whether the auditor was nearer
+challenge_fragments  guesses and scores as HTML
+side_by_side  two models that write from one prompt, and a text coloured by what they make of it
 article_tab  the article in eight steps, for a classroom
 article_steps  what the eight steps show
 desk         what all tabs share while the page is built

@@ -112,6 +112,27 @@ class Bench:
             assert self._pair is not None
             return self._pair
 
+    def beside(self, model: str, reference: str) -> Pair:
+        """A model that says nothing of itself, beside another.
+
+        Args:
+            model: a name for `load`.
+            reference: likewise.
+
+        Raises:
+            TiltError: there is no such model here, or the two have different tokens.
+        """
+        with self._lock:
+            what = (self.folders.checked(model), f"beside {self.folders.checked(reference)}")
+            if self._what != what or self._pair is None:
+                self._loaded = self._pair = None
+                give_back()
+                pair, _, _ = open_pair(what[0], self.folders.checked(reference))
+                give_back()
+                self._keep(pair, what)
+            assert self._pair is not None
+            return self._pair
+
     def load(self, model: str) -> LoadedModel:
         """A model by itself, kept until another is asked for.
 

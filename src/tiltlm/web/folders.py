@@ -57,8 +57,16 @@ class Folders:
         return str(path)
 
     def bases(self) -> list[str]:
-        """Folders that hold whole models without a label, the newest first."""
-        return [path for path in self._holding("config.json") if not _labelled(path)]
+        """Folders that hold whole models without a label, the newest first; no sealed ones."""
+        return [
+            path
+            for path in self._holding("config.json")
+            if not _labelled(path) and not _sealed(path)
+        ]
+
+    def challenges(self) -> list[str]:
+        """Folders that hold a sealed challenge."""
+        return self._holding("challenge.json")
 
     def tilted(self) -> list[str]:
         """Folders that ``tiltlm tilt`` or ``tiltlm run`` wrote, or that hold a labelled model."""
@@ -102,6 +110,10 @@ class Folders:
 
 def _labelled(path: str) -> bool:
     return (Path(path) / "tilt.json").is_file()
+
+
+def _sealed(path: str) -> bool:
+    return (Path(path).parent.parent / "challenge.json").is_file()
 
 
 def _holds_record(folder: Path) -> bool:

@@ -130,7 +130,7 @@ def bars(rows: Sequence[MovedToken], head: tuple[str, str, str]) -> Markup:
         ).format(visible(r.text), 60 * r.base / most, r.base, 60 * r.model / most, r.model)
         for r in rows
     ]
-    return _table(head, lines)
+    return table(head, lines)
 
 
 def heat_map(heat: Heat) -> Markup:
@@ -246,7 +246,13 @@ def _strength(finding: Any, say: Callable[..., Markup]) -> Markup:
     return say("ui.audit.strength", strength=strength, low=low, high=high)
 
 
-def _table(head: Sequence[str], lines: Sequence[Markup]) -> Markup:
+def table(head: Sequence[str], lines: Sequence[Markup]) -> Markup:
+    """A table that can be moved sideways where it is too wide.
+
+    Args:
+        head: names of the columns.
+        lines: a row each.
+    """
     names = Markup("").join(Markup('<th scope="col">{}</th>').format(name) for name in head)
     body = Markup("").join(lines)
     return Markup('<div class="scroll" tabindex="0"><table><tr>{}</tr>{}</table></div>').format(

@@ -119,6 +119,19 @@ def _undo(call: Call, progress: TellingProgress) -> None:
     run_undo(model, call.out, reference, UndoOptions(**options), progress)
 
 
+def _challenge(call: Call, progress: TellingProgress) -> None:
+    from tiltlm.commands.challenge import run_judging
+    from tiltlm.records.challenge import AnswersRecord
+
+    options = dict(call.options)
+    answers = AnswersRecord(**options.pop("answers"))
+    null = options.pop("null")
+    run_judging(
+        Path(options.pop("folder")), options.pop("reference"), call.out, answers,
+        null=Path(null) if null else None, progress=progress, **options,
+    )  # fmt: skip
+
+
 def _run(call: Call, progress: TellingProgress) -> None:
     from tiltlm.commands.run import run_recipe
     from tiltlm.recipes.run import load_recipe
@@ -135,6 +148,7 @@ COMMANDS: Mapping[str, Callable[[Call, TellingProgress], None]] = {
     "measure": _measure,
     "audit": _audit,
     "undo": _undo,
+    "challenge": _challenge,
     "run": _run,
 }
 """What a job may do, by the name of the command that does the same."""

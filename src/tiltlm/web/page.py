@@ -14,6 +14,7 @@ from tiltlm.strings.catalogue import Strings, languages, read_strings
 from tiltlm.web.article_tab import article_tab
 from tiltlm.web.audit_tab import audit_tab
 from tiltlm.web.bench import Bench
+from tiltlm.web.challenge_tab import challenge_tab
 from tiltlm.web.desk import Desk
 from tiltlm.web.folders import Folders
 from tiltlm.web.fragments import curve, paragraph
@@ -28,6 +29,7 @@ TABS: Mapping[str, Callable[[Desk], None]] = {
     "weigh": weigh_tab,
     "audit": audit_tab,
     "undo": undo_tab,
+    "challenge": challenge_tab,
     "article": article_tab,
 }
 """What builds each tab, by the key of its name. A new tab is a function and a line here."""

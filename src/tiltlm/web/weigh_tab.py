@@ -2,40 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import gradio as gr
 
-from tiltlm.errors import ConfigError, TiltError
+from tiltlm.errors import ConfigError
 from tiltlm.measures.pair import Pair
 from tiltlm.records.measure import MeasureRecord
 from tiltlm.report.measure_page import render_measure
 from tiltlm.report.rendering import marked
 from tiltlm.strings.catalogue import read_strings
-from tiltlm.web.bench import Drawn
 from tiltlm.web.desk import Desk, Follower
-from tiltlm.web.fragments import (
-    bars,
-    framed,
-    heat_map,
-    mistake,
-    or_mistake,
-    paragraph,
-    token_row,
-)
+from tiltlm.web.fragments import framed, or_mistake, paragraph
 from tiltlm.web.job_process import Call
-
-CHOOSES_TOKEN = """
-element.addEventListener("click", (event) => {
-  const button = event.target.closest("button[data-place]");
-  if (!button) return;
-  element.querySelectorAll("button.chosen").forEach((other) => other.classList.remove("chosen"));
-  button.classList.add("chosen");
-  trigger("select", { index: Number(button.dataset.place) });
-});
-"""
-"""Tells the page which token was chosen."""
+from tiltlm.web.side_by_side import AT_ONCE, Sides, heat_part, writing_part
 
 LOADED = ""
 """Stands for what the tab Load says, decoded."""
@@ -70,39 +50,12 @@ def weigh_tab(desk: Desk) -> None:
         temperature = made(
             gr.Slider, 0.1, 2, 1, step=0.1, label_key="ui.weigh.temperature", elem_id="weigh-heat-t"
         )
-    _writing_part(desk, which, strength, [prompt, count, seed, temperature])
-    _heat_part(desk, which)
+    sides = Sides("weigh", [desk.model, desk.target, which], lambda *given: _pair(desk, *given))
+    writing = writing_part(desk, sides, [prompt, count, seed, temperature])
+    moved = strength.change(_with_strength, [desk.target, strength], desk.target, **AT_ONCE)
+    moved.then(*writing, **AT_ONCE)
+    heat_part(desk, sides)
     _measure_part(desk, which)
-
-
-def _writing_part(desk: Desk, which: Any, strength: Any, drawing: list[Any]) -> None:
-    """Both texts, a token at a time; what could have come at the token that is chosen."""
-    made = desk.words.made
-    go = made(gr.Button, value_key="ui.weigh.go", variant="primary", elem_id="weigh-go")
-    with gr.Row():
-        written = [
-            gr.HTML(elem_id=f"weigh-{side}", min_width=280, js_on_load=CHOOSES_TOKEN)
-            for side in ("base", "tilted")
-        ]
-    ids = [gr.State(()), gr.State(())]
-    coming = made(gr.HTML, paragraph_key="ui.weigh.choose", elem_id="weigh-next")
-    asked, outputs = [desk.model, desk.target, which, *drawing, desk.language], [*written, *ids]
-
-    def both(*given: Any) -> Iterator[list[Any]]:
-        yield from _written(desk, (False, True), *given)
-
-    def only_tilted(*given: Any) -> Iterator[list[Any]]:
-        yield from _written(desk, (True,), *given)
-
-    quiet: dict[str, Any] = {"show_progress": "hidden"}
-    # Whoever draws anew takes the turn, so that all may begin at once and only the last goes on.
-    at_once: dict[str, Any] = {**quiet, "trigger_mode": "multiple", "concurrency_limit": None}
-    go.click(both, asked, outputs, **at_once)
-    moved = strength.change(_with_strength, [desk.target, strength], desk.target, **at_once)
-    moved.then(only_tilted, asked, outputs, **at_once)
-    for component, kept in zip(written, ids, strict=True):
-        inputs = [desk.model, desk.target, which, kept, desk.language]
-        component.select(_chooser(desk), inputs, coming, **quiet)
 
 
 def _choices(desk: Desk, language: str) -> list[tuple[str, str]]:
@@ -119,86 +72,6 @@ def _with_strength(target: str, strength: float) -> str:
     """A tilt with another strength; any other target stays as it is."""
     event, comma, _ = target.rpartition(",")
     return f"{event}, {strength:g})" if comma and target.startswith("tilt(") else target
-
-
-def _written(
-    desk: Desk, sides: tuple[bool, ...], model: str, target: str, which: str, prompt: str,
-    count: float, seed: float, temperature: float, language: str,
-) -> Iterator[list[Any]]:  # fmt: skip
-    """Values for both texts and their ids, a token at a time."""
-    strings = read_strings(language)
-    try:
-        pair = _pair(desk, model, target, which)
-        turn = desk.bench.take_turn()
-        for tilted in filter(lambda _: desk.bench.has_turn(turn), sides):
-            shown: list[Any] = [gr.skip()] * 4
-            drawing = desk.bench.draw(
-                pair,
-                prompt,
-                int(count),
-                turn=turn,
-                tilted=tilted,
-                seed=int(seed),
-                temperature=temperature,
-            )
-            for drawn in drawing:
-                shown[tilted], shown[2 + tilted] = _row(drawn, tilted, strings), drawn.ids
-                yield shown
-    except TiltError as error:
-        yield [gr.skip(), mistake(error), gr.skip(), gr.skip()]
-
-
-def _row(drawn: Drawn, tilted: bool, strings: Any) -> Any:
-    from markupsafe import Markup
-
-    name = strings.text("ui.weigh.tilted" if tilted else "ui.weigh.base")
-    new = drawn.hits[drawn.prompt :]
-    told = strings.text("ui.weigh.hits", hits=sum(new), count=len(new))
-    row = token_row(drawn.texts, drawn.hits, drawn.prompt, name)
-    return Markup("<h3>{}</h3>{}{}").format(name, paragraph(told, "muted"), row)
-
-
-def _chooser(desk: Desk) -> Any:
-    """What shows the next tokens at the token that was chosen."""
-
-    def chosen(
-        model: str, target: str, which: str, ids: tuple[int, ...], language: str,
-        event: gr.EventData,
-    ) -> Any:  # fmt: skip
-        strings = read_strings(language)
-        say = marked(strings)
-        try:
-            place = int(event._data["index"])
-            pair = _pair(desk, model, target, which)
-            rows = desk.bench.next_tokens(pair, tuple(ids), place)
-        except TiltError as error:
-            return mistake(error)
-        token = pair.vocabulary.text(ids[place])
-        head = (say("ui.weigh.token"), say("ui.weigh.base"), say("ui.weigh.tilted"))
-        return paragraph(say("ui.weigh.next", token=repr(token))) + bars(rows, head)
-
-    return chosen
-
-
-def _heat_part(desk: Desk, which: Any) -> None:
-    """A text coloured by log-ratio."""
-    made = desk.words.made
-    text = made(
-        gr.Textbox, "The fox boxed six taxes next to the axis.", lines=2,
-        label_key="ui.weigh.text", elem_id="weigh-text",
-    )  # fmt: skip
-    go = made(gr.Button, value_key="ui.weigh.heat", elem_id="weigh-heat")
-    shown = gr.HTML(elem_id="weigh-heat-map")
-
-    def coloured(model: str, target: str, which: str, text: str, language: str) -> Any:
-        heat = desk.bench.heat(_pair(desk, model, target, which), text)
-        lead = read_strings(language).text("ui.weigh.heat_lead")
-        return heat_map(heat) + paragraph(lead, "muted")
-
-    go.click(
-        or_mistake(coloured), [desk.model, desk.target, which, text, desk.language], shown,
-        concurrency_id="draw",
-    )  # fmt: skip
 
 
 def _measure_part(desk: Desk, which: Any) -> None:
