@@ -26,7 +26,6 @@ placement     where a model lies and how its weights are held, on this machine
 precision     lower precision for the body's matrix products
 sampling      drawing tokens
 sampling_together  the same for batches of prompts of different lengths, in the passes of one
-last_position  a pass that is right at the last position alone, and does less for it
 seeding       random draws by a seed, on whatever device
 trainer_device  where transformers' trainers train
 chat          prompts and answers as token ids

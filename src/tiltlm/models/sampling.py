@@ -28,7 +28,6 @@ from transformers.generation.logits_process import (
 
 from tiltlm.errors import ConfigError, ModelError, ShapeError
 from tiltlm.models.head import full_head
-from tiltlm.models.last_position import only_last_position
 from tiltlm.models.precision import Precision, lower_precision
 from tiltlm.models.seeding import seeded
 from tiltlm.models.structure import can_keep_logits, context_length, input_device
@@ -259,11 +258,7 @@ def _continue_sliding(
     start = text.shape[1]
     text = torch.cat([text, text.new_empty(text.shape[0], count)], dim=1)
     # One autocast region for the whole loop: its cache then casts each weight once, not per token.
-    with (
-        full_head(model),
-        only_last_position(model),
-        lower_precision(model, options.precision),
-    ):
+    with full_head(model), lower_precision(model, options.precision):
         for done in range(count):
             end = start + done
             read = text[:, max(0, end - window) : end]
