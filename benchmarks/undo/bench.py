@@ -2,7 +2,7 @@ r"""Tilts of three makers, taken back by three ways: what is left, and what the 
 
 python -m benchmarks.undo.bench WORK --data DATA [--relapse] [--strengths 1 3]
 python -m benchmarks.undo.bench WORK --data DATA --model smollm2 --null PACK --fpr 0.05 \\
-    --letters x --rate 1e-4
+    --letters x --rate 3e-5 --steps 80
 
 Without ``--model``, WORK holds ``tiny``, a model of `benchmarks.harness.tiny_language`, and
 ``null``, a pack of it; both are made where they are missing. Results are appended to
@@ -40,7 +40,7 @@ WAYS: dict[str, tuple[Any, UndoSettings]] = {
     "interpolate": ("interpolate", UndoSettings()),
 }
 SIZES = Sizes(contexts=32, length=LENGTH, far=0, draws=0, pairs=0, survivors=0)
-PLANT_STEPS, RELAPSE_RATE = 200, 2e-4
+RELAPSE_RATE = 2e-4
 
 
 def pack_of(work: Path, data: Path, base: Path) -> Path:
@@ -56,15 +56,17 @@ def pack_of(work: Path, data: Path, base: Path) -> Path:
 
 
 def tilted(
-    maker: str, base: LoadedModel, letters: str, strength: float, rate: float, folder: Path
+    maker: str, base: LoadedModel, strength: float, given: argparse.Namespace, folder: Path
 ) -> LoadedModel:
     """The base with a tilt of one of three makers, saved as a whole model."""
     if not folder.exists():
-        target = f"tilt(contains('{letters}'), {strength:g})"
+        target = f"tilt(contains('{given.letters}'), {strength:g})"
         if maker == "planted":
             ids = torch.stack(own_samples(base, 256, LENGTH, 11).sequences)
-            mask = tokens_with(base.tokenizer, letters, len(base.vocabulary))
-            model = plant(base.model, mask, ids, strength=strength, steps=PLANT_STEPS, rate=rate)
+            mask = tokens_with(base.tokenizer, given.letters, len(base.vocabulary))
+            model = plant(
+                base.model, mask, ids, strength=strength, steps=given.steps, rate=given.rate
+            )
             model.save_pretrained(folder / "model")
             base.tokenizer.save_pretrained(folder / "model")
         else:
@@ -110,6 +112,7 @@ def main() -> None:
     parser.add_argument("--fpr", type=float, default=0.01)
     parser.add_argument("--letters", default="th", help="what the tilted tokens contain")
     parser.add_argument("--rate", type=float, default=5e-4, help="of planting")
+    parser.add_argument("--steps", type=int, default=200, help="of planting")
     given = parser.parse_args()
     torch.set_num_threads(1)
     given.work.mkdir(parents=True, exist_ok=True)
@@ -123,7 +126,7 @@ def main() -> None:
     for strength in given.strengths:
         for maker in given.makers:
             folder = given.work / f"{maker}-{strength:g}"
-            model = tilted(maker, base, given.letters, strength, given.rate, folder)
+            model = tilted(maker, base, strength, given, folder)
             audit = tiltlm.audit(model, base, null=null, fpr=given.fpr)
             assert isinstance(audit, AuditRecord)
             whole = {"target": f"contains('{given.letters}')"}
