@@ -1,9 +1,12 @@
-"""Tilts of three makers, taken back by three ways: what is left, and what the same audit says.
+r"""Tilts of three makers, taken back by three ways: what is left, and what the same audit says.
 
 python -m benchmarks.undo.bench WORK --data DATA [--relapse] [--strengths 1 3]
+python -m benchmarks.undo.bench WORK --data DATA --model smollm2 --null PACK --fpr 0.05 \\
+    --letters x --rate 3e-5 --steps 80
 
-WORK holds ``tiny``, a model of `benchmarks.harness.tiny_language`, and ``null``, a pack of it; both
-are made where they are missing. Results are appended to ``WORK/undo.jsonl`` as they come.
+Without ``--model``, WORK holds ``tiny``, a model of `benchmarks.harness.tiny_language`, and
+``null``, a pack of it; both are made where they are missing. Results are appended to
+``WORK/undo.jsonl`` as they come.
 """
 
 from __future__ import annotations
@@ -28,7 +31,7 @@ from tiltlm.undoing.relapse import Relapse
 from tiltlm.undoing.settings import UndoSettings
 from tiltlm.undoing.undoing import undo
 
-LETTERS, LENGTH = "th", 64
+LENGTH = 64
 MAKERS = ("edit", "train", "planted")
 WAYS: dict[str, tuple[Any, UndoSettings]] = {
     "edit": ("edit", UndoSettings()),
@@ -37,7 +40,7 @@ WAYS: dict[str, tuple[Any, UndoSettings]] = {
     "interpolate": ("interpolate", UndoSettings()),
 }
 SIZES = Sizes(contexts=32, length=LENGTH, far=0, draws=0, pairs=0, survivors=0)
-PLANT_STEPS, PLANT_RATE, RELAPSE_RATE = 200, 5e-4, 2e-4
+RELAPSE_RATE = 2e-4
 
 
 def pack_of(work: Path, data: Path, base: Path) -> Path:
@@ -52,15 +55,17 @@ def pack_of(work: Path, data: Path, base: Path) -> Path:
     return null
 
 
-def tilted(maker: str, base: LoadedModel, strength: float, folder: Path) -> LoadedModel:
+def tilted(
+    maker: str, base: LoadedModel, strength: float, given: argparse.Namespace, folder: Path
+) -> LoadedModel:
     """The base with a tilt of one of three makers, saved as a whole model."""
     if not folder.exists():
-        target = f"tilt(contains('{LETTERS}'), {strength:g})"
+        target = f"tilt(contains('{given.letters}'), {strength:g})"
         if maker == "planted":
             ids = torch.stack(own_samples(base, 256, LENGTH, 11).sequences)
-            mask = tokens_with(base.tokenizer, LETTERS, len(base.vocabulary))
+            mask = tokens_with(base.tokenizer, given.letters, len(base.vocabulary))
             model = plant(
-                base.model, mask, ids, strength=strength, steps=PLANT_STEPS, rate=PLANT_RATE
+                base.model, mask, ids, strength=strength, steps=given.steps, rate=given.rate
             )
             model.save_pretrained(folder / "model")
             base.tokenizer.save_pretrained(folder / "model")
@@ -102,20 +107,30 @@ def main() -> None:
     parser.add_argument("--makers", nargs="+", default=MAKERS)
     parser.add_argument("--ways", nargs="+", default=list(WAYS))
     parser.add_argument("--relapse", action="store_true")
+    parser.add_argument("--model", help="a model's name; the tiny language model if not given")
+    parser.add_argument("--null", type=Path, help="a pack of the model")
+    parser.add_argument("--fpr", type=float, default=0.01)
+    parser.add_argument("--letters", default="th", help="what the tilted tokens contain")
+    parser.add_argument("--rate", type=float, default=5e-4, help="of planting")
+    parser.add_argument("--steps", type=int, default=200, help="of planting")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    tiny_language(given.data, given.work / "tiny")
-    base = load(given.work / "tiny")
-    null = pack_of(given.work, given.data, given.work / "tiny")
+    given.work.mkdir(parents=True, exist_ok=True)
+    if given.model is None:
+        tiny_language(given.data, given.work / "tiny")
+    base = load(given.model or given.work / "tiny")
+    null = given.null or pack_of(given.work, given.data, given.work / "tiny")
     sources = Sources(text=given.data / "wikitext2-valid.txt")
     relapse = Relapse(learning_rate=RELAPSE_RATE) if given.relapse else None
-    proof = Proof(null=null, suite=SIZES, sources=sources, relapse=relapse)
+    proof = Proof(null=null, suite=SIZES, sources=sources, relapse=relapse, fpr=given.fpr)
     for strength in given.strengths:
         for maker in given.makers:
-            model = tilted(maker, base, strength, given.work / f"{maker}-{strength:g}")
-            audit = tiltlm.audit(model, base, null=null)
+            folder = given.work / f"{maker}-{strength:g}"
+            model = tilted(maker, base, strength, given, folder)
+            audit = tiltlm.audit(model, base, null=null, fpr=given.fpr)
             assert isinstance(audit, AuditRecord)
-            named = {"finding": audit} if audit.findings else {"target": f"contains('{LETTERS}')"}
+            whole = {"target": f"contains('{given.letters}')"}
+            named = {"finding": audit} if audit.findings else whole
             for way in given.ways:
                 by, settings = WAYS[way]
                 undone = undo(

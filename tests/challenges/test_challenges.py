@@ -16,7 +16,7 @@ from tiltlm.challenges.making import make_challenge
 from tiltlm.challenges.scoring import CERTAIN, score_challenge, standing_of
 from tiltlm.challenges.sealing import commitment_of, key_path, read_challenge, read_key
 from tiltlm.cli.main import app
-from tiltlm.commands.challenge import run_judging
+from tiltlm.commands.challenge import run_judging, run_make
 from tiltlm.contexts.sources import own_samples
 from tiltlm.errors import ConfigError
 from tiltlm.models.fingerprints import fingerprint
@@ -40,6 +40,17 @@ def world(tmp_path_factory):
 
 def truths_of(world):
     return [answer.truth for answer in read_key(key_path(world / "three")).answers]
+
+
+def test_the_ways_to_tilt_can_be_chosen_and_an_unknown_one_is_refused(world, tmp_path):
+    base = str(world / "base")
+    made = run_make(base, tmp_path / "two", count=2, ways=["edit", "edit"], seed=4)
+    assert made.ranges.ways == ["edit"]
+    ways = {answer.truth.way for answer in read_key(key_path(tmp_path / "two")).answers}
+    assert ways == {"edit", None}
+    with pytest.raises(ConfigError, match="'edict'"):
+        run_make(base, tmp_path / "more", count=2, ways=["edict"])
+    assert not (tmp_path / "more").exists()
 
 
 def written(path, models, who="me"):

@@ -7,7 +7,7 @@ import time
 
 from rich.console import Console
 
-from tiltlm.cli.bars import Bars
+from tiltlm.cli.bars import Bars, _time_left
 
 
 def shown(every_seconds: float, *, terminal: bool) -> str:
@@ -62,12 +62,22 @@ def test_a_log_is_not_silent_where_nobody_says_how_far_the_work_has_come():
 
 
 def test_what_is_left_is_said_once_there_is_something_to_tell_it_by(monkeypatch):
-    output = io.StringIO()
-    with Bars(Console(file=output, force_terminal=False, width=100), 1000) as bars:
+    with Bars(Console(file=io.StringIO(), force_terminal=False, width=100), 1000) as bars:
         bars.begin("measuring", 4)
         bars.advance(1)
-        assert bars._part.fields["left"] == ""
+        assert _time_left(bars._part) == ""
         now = bars._part.get_time()
         monkeypatch.setattr(bars._part, "_get_time", lambda: now + 60)
         bars.advance(3)
-        assert bars._part.fields["left"] == "about 20 s left"
+        assert _time_left(bars._part) == "about 20 s left"
+
+
+def test_a_step_that_takes_longer_than_those_before_makes_more_be_left(monkeypatch):
+    with Bars(Console(file=io.StringIO(), force_terminal=False, width=100), 1000) as bars:
+        bars.begin("making models", 12)
+        now = bars._part.get_time()
+        monkeypatch.setattr(bars._part, "_get_time", lambda: now + 84)
+        bars.advance(3)
+        assert _time_left(bars._part) == "about 4 min left"
+        monkeypatch.setattr(bars._part, "_get_time", lambda: now + 600)
+        assert _time_left(bars._part) == "about 20 min left"

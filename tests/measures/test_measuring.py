@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 from typer.testing import CliRunner
 
 from tests.conftest import TINY_RUN
@@ -15,6 +16,7 @@ from tiltlm import load_recipe, measure, run_recipe
 from tiltlm.cli.main import app
 from tiltlm.commands.measure import run_measure
 from tiltlm.commands.tilt import run_tilt
+from tiltlm.contexts.logit_reader import LogitReader
 from tiltlm.errors import (
     ConfigError,
     MeasurementError,
@@ -23,10 +25,14 @@ from tiltlm.errors import (
     TiltError,
     VocabularyError,
 )
+from tiltlm.measures.effects import effect_of
 from tiltlm.measures.opening import open_pair
 from tiltlm.measures.pair import Pair
+from tiltlm.measures.persistence import after_merging
 from tiltlm.measures.suite import measure_pair
 from tiltlm.measures.suite_sizes import SUITES, Sources
+from tiltlm.measures.token_metrics import read_token_metrics
+from tiltlm.models.adapted import lora_factors
 from tiltlm.models.loading import LoadedModel
 from tiltlm.realise.editing import edit
 from tiltlm.recipes.tilt import recipe_of
@@ -219,7 +225,7 @@ def test_every_part_of_the_suite_tells_of_its_progress_to_the_end(tilted_folder)
         "the base's own samples",
         "answers to requests",
         "reading",
-        "drawing at 1.0, top-p 1.0",
+        "drawing",
         "reading draws at 1.0, top-p 1.0",
         "drawing far on",
         "BLiMP one",
@@ -227,6 +233,27 @@ def test_every_part_of_the_suite_tells_of_its_progress_to_the_end(tilted_folder)
         "fine-tuning on text, base and model",
     }
     assert [t for t, total, done in told.parts if not done or done[-1] != total] == []
+
+
+def test_base_and_its_edited_head_are_read_with_one_body_and_one_product(tilted_folder):
+    pair = open_pair(str(tilted_folder / "out"))[0]
+    few, flops = contexts(4), []
+    for read in (pair, Pair(pair.base, pair.base, pair.target)):
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            list(read.read(few))
+        flops.append(counter.get_total_flops())
+    down, up = lora_factors(pair.model.model.get_output_embeddings())
+    assert flops[0] - flops[1] == 2 * few.tokens * (down.numel() + up.numel())
+
+
+def test_merges_of_an_edited_head_run_the_body_once_in_all(tilted_folder, monkeypatch):
+    pair = open_pair(str(tilted_folder / "out"))[0]
+    few, passes, rows = contexts(4), [], LogitReader.rows
+    whole = effect_of(read_token_metrics(pair, few)).strength.mean
+    monkeypatch.setattr(LogitReader, "rows", lambda *a: passes.append(1) or rows(*a))
+    strengths = [s.strength.mean for s in after_merging(pair, few, (0.0, 0.5, 1.0))]
+    assert len(passes) == 1
+    assert strengths == pytest.approx([0, whole / 2, whole], abs=2e-3)
 
 
 # -- the function -------------------------------------------------------------------------------

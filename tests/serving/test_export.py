@@ -16,9 +16,11 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from tests.serving.conftest import TARGET
 from tests.tiny import TEXT, tiny_loaded
 from tiltlm.commands.tilt import run_tilt
+from tiltlm.commands.undo import UndoOptions, run_undo
 from tiltlm.errors import ConfigError, ModelError, StorageError, TargetError
 from tiltlm.labels.label import find_label
 from tiltlm.models.loading import load
+from tiltlm.models.places import locate
 from tiltlm.recipes.tilt import recipe_of
 from tiltlm.serving.export import whole
 from tiltlm.serving.export.engines import check_gguf_head, check_vllm_head, check_vllm_lora
@@ -258,6 +260,23 @@ def test_a_gguf_file_that_was_written_loads_and_is_the_tilted_model(gguf_tilted,
         torch.testing.assert_close(
             again.model(ids).logits, tilted.model(ids).logits, atol=0.05, rtol=0.01
         )
+
+
+def test_a_gguf_file_that_was_written_is_undone_by_its_label_to_the_base_s_bits(
+    gguf_base, gguf_tilted, tmp_path
+):
+    exported(gguf_tilted, "llama.cpp", tmp_path / "out")
+    base = load(gguf_base).model.state_dict()
+    for number, named in enumerate(("out", "out/model.gguf")):
+        options = UndoOptions(by="label")
+        record = run_undo(str(tmp_path / named), tmp_path / f"undone{number}", None, options)
+        assert record.restored.exact
+        again = load(tmp_path / f"undone{number}" / "model").model.state_dict()
+        assert all(torch.equal(again[name], base[name]) for name in base)
+    # A label is one of the files that it lists; another file beside it is nobody's.
+    shutil.copy(tmp_path / "out/model.gguf", tmp_path / "out/other.gguf")
+    assert locate(str(tmp_path / "out/model.gguf"))[1] is not None
+    assert locate(str(tmp_path / "out/other.gguf"))[1] is None
 
 
 def damaged_truncated(data):

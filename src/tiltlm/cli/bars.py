@@ -12,10 +12,12 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     Task,
     TextColumn,
     TimeElapsedColumn,
 )
+from rich.text import Text
 
 from tiltlm.cli.console import PlainConsole
 from tiltlm.stopwatch import spoken
@@ -45,7 +47,7 @@ class Bars:
             BarColumn(16),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
-            TextColumn("{task.fields[left]}", markup=False),
+            _LeftColumn(),
             TextColumn("{task.fields[note]}", markup=False),
             console=console,
             disable=not self._in_terminal,
@@ -71,7 +73,7 @@ class Bars:
 
     def begin(self, title: str, total: int) -> None:
         """Draw a bar for a part of the work that begins; see `Progress.begin`."""
-        self._bars.add_task(title, total=total, note="", left="")
+        self._bars.add_task(title, total=total, note="", moved=0.0)
         self._part = self._bars.tasks[-1]
         self._last_line = time.monotonic()
 
@@ -80,8 +82,8 @@ class Bars:
         if self._part is None:
             return
         was_finished = self._part.finished
-        self._bars.update(self._part.id, completed=done, note=note)
-        self._bars.update(self._part.id, left=_time_left(self._part))
+        moved = self._part.elapsed or 0.0
+        self._bars.update(self._part.id, completed=done, note=note, moved=moved)
         ends = self._part.finished and not was_finished
         if not self._in_terminal and (self._is_due() or ends):
             self._print_line(self._part, ends=ends)
@@ -108,16 +110,29 @@ class Bars:
             return
         elapsed = timedelta(seconds=round(part.elapsed or 0))
         pieces = [f"{part.description} {part.completed:.0f}/{part.total:.0f}", str(elapsed)]
-        more = [part.fields["left"], part.fields["note"]]
+        more = [_time_left(part), part.fields["note"]]
         self.note(", ".join([*pieces, *filter(None, more)]))
 
 
+class _LeftColumn(ProgressColumn):
+    """Roughly how long a part goes on, told anew whenever the bar is drawn."""
+
+    def render(self, task: Task) -> Text:
+        """What stands in the column."""
+        return Text(_time_left(task))
+
+
 def _time_left(part: Task) -> str:
-    """Roughly how long a part goes on, once there is something to tell that by."""
-    share = part.completed / part.total if part.total else 0.0
-    if part.finished or not share or not part.elapsed or part.elapsed < _SURE_SECONDS:
+    """Roughly how long a part goes on, once there is something to tell that by.
+
+    The pace is that of the steps done, or what the step begun shows it to be at best, if that has
+    already taken longer than the others.
+    """
+    elapsed = part.elapsed or 0.0
+    if part.finished or not part.completed or not part.total or elapsed < _SURE_SECONDS:
         return ""
-    return f"about {spoken(part.elapsed * (1 - share) / share)} left"
+    pace = max(part.fields["moved"] / part.completed, elapsed / (part.completed + 1))
+    return f"about {spoken(max(0.0, pace * part.total - elapsed))} left"
 
 
 def bars_on_stderr() -> Bars:

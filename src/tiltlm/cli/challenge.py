@@ -29,6 +29,13 @@ def make(
     reference: Annotated[str, typer.Option(help=f"What all models are made of: {MODEL}")],
     out: OutNew,
     count: Annotated[int, typer.Option("--n", min=2, help="How many models.")] = 12,
+    ways: Annotated[
+        str | None,
+        typer.Option(
+            help="How models may be tilted: some of edit, train, text and trigger, with commas "
+            "between. By default each; trigger takes longest."
+        ),
+    ] = None,
     text: Annotated[
         str | None,
         typer.Option("--decoy-text", help=f"What those that are not tilted learn: {CONTEXTS}"),
@@ -49,6 +56,7 @@ def make(
             reference,
             out,
             count=count,
+            ways=None if ways is None else [way.strip() for way in ways.split(",")],
             text=text,
             key=key,
             seed=seed,

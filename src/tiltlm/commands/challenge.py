@@ -4,17 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
+from tiltlm.challenges.drawing import RANGES
 from tiltlm.challenges.making import make_challenge
 from tiltlm.challenges.scoring import score_challenge
 from tiltlm.challenges.sealing import MODELS, read_challenge
 from tiltlm.claims import claimed_new
 from tiltlm.commands.audit import run_audit
 from tiltlm.defaults import FALSE_POSITIVE_RATE
+from tiltlm.errors import ConfigError
 from tiltlm.files import staged, write_json, write_text
 from tiltlm.progress import NoProgress, Progress
 from tiltlm.recipes.placement import Placement
-from tiltlm.records.challenge import AnswersRecord, ChallengeRecord, ChallengeScoreRecord
+from tiltlm.records.challenge import (
+    AnswersRecord,
+    ChallengeRecord,
+    ChallengeScoreRecord,
+    RangesRecord,
+    TiltWay,
+)
 
 ANSWERS, AUDITS, SCORE = "answers.json", "audits", "score"
 """Names of what `run_judging` writes into its folder."""
@@ -25,6 +34,7 @@ def run_make(
     out: Path,
     *,
     count: int = 12,
+    ways: Sequence[str] | None = None,
     text: str | None = None,
     key: Path | None = None,
     seed: int | None = None,
@@ -37,6 +47,7 @@ def run_make(
         reference: that all models are made of, as for `load`.
         out: a new folder.
         count: of models.
+        ways: how models may be tilted, a choice of `TiltWay`; by default each.
         text: what decoys are trained on, a source of `make_contexts`.
         key: where the key is written; by default beside ``out``.
         seed: of all draws; by default nobody knows it.
@@ -47,9 +58,23 @@ def run_make(
         TiltError: any of the tree in `errors`; ``out`` is then not there.
     """
     return make_challenge(
-        reference, out, count=count, text=text, key=key, seed=seed, placement=placement,
-        progress=progress,
+        reference, out, count=count, ranges=_ranges(ways), text=text, key=key, seed=seed,
+        placement=placement, progress=progress,
     )  # fmt: skip
+
+
+def _ranges(ways: Sequence[str] | None) -> RangesRecord:
+    """The usual ranges, with some of the ways to tilt alone."""
+    if ways is None:
+        return RANGES
+    unknown = [way for way in ways if way not in RANGES.ways]
+    if unknown or not ways:
+        raise ConfigError(
+            f"no way to tilt a model of a challenge is called {(unknown or [''])[0]!r}",
+            where="--ways",
+            fix=f"choose from {', '.join(RANGES.ways)}, with commas between",
+        )
+    return RANGES.model_copy(update={"ways": cast("list[TiltWay]", list(dict.fromkeys(ways)))})
 
 
 def run_score(

@@ -104,8 +104,9 @@ def run_recipe(
         TiltError: any of the tree in `errors`; what was complete by then is kept.
         InterruptedRun: Ctrl-C or SIGTERM; the run can be resumed.
     """
-    watch = Stopwatch()
+    watch, progress = Stopwatch(), progress or NoProgress()
     with claimed(out) as folder:
+        progress.begin("loading the model", 0)
         # 1. Load the model, and refuse what does not fit it before anything is written.
         loaded, target, sentence = _fitting(recipe, seed)
         # 2. Make the folder, or find the one to resume.
@@ -120,7 +121,7 @@ def run_recipe(
             loaded=loaded,
             target=target,
             label=run_label(recipe, seed, target, sentence, sha256, placement_of(loaded.model)),
-            progress=progress or NoProgress(),
+            progress=progress,
         )
         try:
             return _carry_out(work, watch)
@@ -224,7 +225,6 @@ def _measured(work: _Work, when: str) -> StateRecord:
     stage = work.run.read_stage(when)
     if stage is None:
         test, size = work.recipe.test, len(work.vocabulary)
-        work.progress.begin(f"generating {when} training", test.new_tokens)
         record, generated = measure_state(
             work.model,
             work.target,
@@ -236,7 +236,8 @@ def _measured(work: _Work, when: str) -> StateRecord:
             ),
             test.new_tokens,
             SamplingOptions(test.temperature, test.top_k, test.top_p, work.seed, test.precision),
-            work.progress.advance,
+            when=when,
+            progress=work.progress,
         )
         stage = {"record": record.model_dump(mode="json"), "generated": generated.tolist()}
         work.run.write_stage(when, stage)
@@ -261,6 +262,7 @@ def _trained(work: _Work) -> dict[str, Any]:
 
 def _save(work: _Work) -> None:
     """Save the trained model, with a label that says that it was not measured yet."""
+    work.progress.begin("saving the model", 0)
     remove(work.run.model)  # An earlier sitting may have been killed after it saved one.
     with staged(work.run.model) as folder:
         as_gpt2(work.model).save_pretrained(folder)

@@ -111,7 +111,48 @@ class LogitReader:
         Returns:
             (N, V) float32, in the block's order.
         """
-        return self.logits(torch.cat([rows[number][positions] for number, positions in block]))
+        return self.logits(rows_of(rows, block))
+
+
+class KeepingReader(LogitReader):
+    """A reader that keeps the rows of the contexts it read last, to be read beside many models.
+
+    Args:
+        model: as for `LogitReader`; its weights stay as they are.
+        head: likewise.
+    """
+
+    def __init__(self, model: Any, head: Head | None = None) -> None:
+        super().__init__(model, head)
+        self._contexts: TokenContexts | None = None
+        self._rows_by_batch: dict[tuple[int, ...], list[torch.Tensor]] = {}
+
+    def read(self, contexts: TokenContexts, indices: Sequence[int]) -> list[torch.Tensor]:
+        """Rows of some contexts, as `LogitReader.read` gives them; the model is run once for them.
+
+        Args:
+            contexts: all of them; rows of others are forgotten.
+            indices: which to read.
+        """
+        if contexts is not self._contexts:
+            self._contexts, self._rows_by_batch = contexts, {}
+        batch = tuple(indices)
+        if batch not in self._rows_by_batch:
+            self._rows_by_batch[batch] = super().read(contexts, indices)
+        return self._rows_by_batch[batch]
+
+
+def rows_of(rows: Sequence[torch.Tensor], block: PositionBlock) -> torch.Tensor:
+    """Rows of a block of positions.
+
+    Args:
+        rows: of each context of a batch, as `LogitReader.read` gives them.
+        block: N positions of these contexts.
+
+    Returns:
+        (N, D or V), in the block's order.
+    """
+    return torch.cat([rows[number][positions] for number, positions in block])
 
 
 def kept_on_host(rows: torch.Tensor) -> torch.Tensor:

@@ -19,6 +19,7 @@ from tiltlm.errors import ConfigError
 from tiltlm.models.chat import chat_prompts, first_token
 from tiltlm.models.loading import LoadedModel
 from tiltlm.models.sampling import SamplingOptions, sample
+from tiltlm.models.sampling_together import sample_together
 from tiltlm.models.structure import context_length, vocabulary_size
 from tiltlm.progress import Advance
 from tiltlm.reading import read_text
@@ -194,7 +195,7 @@ def sample_answers(
 ) -> TokenContexts:
     """Each prompt with ``answers`` answers of the model's own, whose positions count.
 
-    Prompts of one length are answered together.
+    Prompts of one length share their draws' seed; all are answered together.
 
     Args:
         loaded: the model, with its tokenizer; an answer ends before the token that ends a text.
@@ -213,26 +214,48 @@ def sample_answers(
     by_length: dict[int, list[int]] = {}
     for number, prompt in enumerate(prompts):
         by_length.setdefault(len(prompt), []).append(number)
-    answered: list[list[list[int]]] = [[] for _ in prompts]
-    done = 0
+    batches, options = [], []
     for numbers in by_length.values():
         repeated = [number for number in numbers for _ in range(answers)]
         for first in range(0, len(repeated), _BATCH):
-            batch = repeated[first : first + _BATCH]
+            batches.append(repeated[first : first + _BATCH])
             # Batches of different lengths begin at different prompts, and those of one length at
             # different places, so that no two have the same seed.
-            options = SamplingOptions(seed=seed * 1_000_003 + batch[0] + first * len(prompts))
-            rows = sample(model, torch.tensor([prompts[n] for n in batch]), new_tokens, options)
-            for number, row in zip(batch, rows.tolist(), strict=True):
+            own_seed = seed * 1_000_003 + batches[-1][0] + first * len(prompts)
+            options.append(SamplingOptions(seed=own_seed))
+    answered: list[list[list[int]]] = [[] for _ in prompts]
+    done = 0
+    for together in _gathered([len(batch) for batch in batches]):
+        ids = [torch.tensor([prompts[n] for n in batches[i]]) for i in together]
+        drawn = sample_together(model, ids, new_tokens, [options[i] for i in together])
+        for i, rows in zip(together, drawn, strict=True):
+            for number, row in zip(batches[i], rows.tolist(), strict=True):
                 answered[number].append(row[: row.index(end)] if end in row else row)
-            if advance:
-                done += len(batch)
-                advance(done // answers)
+            done += len(rows)
+        if advance:
+            advance(done // answers)
     sequences, begins = [], []
     for prompt, its_answers in zip(prompts, answered, strict=True):
         sequences += [[*prompt, *answer] for answer in its_answers]
         begins += [len(prompt) - 1] * answers
     return TokenContexts(sequences, kind, begins)
+
+
+def _gathered(sizes: Sequence[int]) -> list[list[int]]:
+    """Numbers of batches of some sizes, those that go through the model together side by side.
+
+    >>> _gathered([60, 3, 2, 64])
+    [[0, 1], [2], [3]]
+    """
+    together: list[list[int]] = []
+    room = 0
+    for number, size in enumerate(sizes):
+        if size > room:
+            together.append([])
+            room = _BATCH
+        together[-1].append(number)
+        room -= size
+    return together
 
 
 def _prompt_contexts(name: str, tokenizer: PreTrainedTokenizerBase, length: int) -> TokenContexts:

@@ -21,7 +21,7 @@ from tiltlm.models.head import full_head
 from tiltlm.models.precision import lower_precision, resolve_precision
 from tiltlm.models.sampling import SamplingOptions, sample
 from tiltlm.models.structure import input_device
-from tiltlm.progress import Advance
+from tiltlm.progress import Advance, NoProgress, Progress
 from tiltlm.records.base import Interval
 from tiltlm.records.run import StateRecord
 from tiltlm.statistics.intervals import student, wilson
@@ -102,6 +102,7 @@ def event_mass(
     contexts: torch.Tensor,
     target: FixedTarget,
     options: SamplingOptions | None = None,
+    advance: Advance | None = None,
 ) -> EventMass:
     """P(event | context) and KL(target ‖ model) at every position of every context.
 
@@ -110,6 +111,7 @@ def event_mass(
         contexts: (contexts, length) token ids.
         target: bound to the model's vocabulary.
         options: only ``precision`` is used.
+        advance: told how many contexts have been read.
 
     Raises:
         MeasurementError: the model's probabilities are not finite.
@@ -130,6 +132,8 @@ def event_mass(
                 mass[i, columns] = picked_mass(logp, mask).cpu()
                 kl[i, columns] = forward_kl(target_logp, logp).cpu()
                 repeats[i, columns] = logp.gather(1, ids[rows, None])[:, 0].exp().cpu()
+            if advance:
+                advance(i + 1)
     finally:
         model.train(training)
     if bool(mass.isnan().any()):
@@ -156,7 +160,9 @@ def measure_state(
     held_out: RandomTokenContexts,
     new_tokens: int,
     options: SamplingOptions,
-    advance: Advance | None = None,
+    *,
+    when: str,
+    progress: Progress | None = None,
 ) -> tuple[StateRecord, torch.Tensor]:
     """The article's test, which counts generated tokens, and the exact event mass.
 
@@ -167,7 +173,8 @@ def measure_state(
         held_out: contexts at which the event mass is read.
         new_tokens: to generate from each prompt.
         options: how tokens are drawn; the precision is that of both measurements.
-        advance: told how many tokens of each sequence are drawn.
+        when: ``before`` or ``after`` training, for the titles of the parts.
+        progress: told of both measurements.
 
     Returns:
         the record, and the generated ids (sequences, new_tokens).
@@ -175,10 +182,12 @@ def measure_state(
     Raises:
         MeasurementError: there is nothing to measure, or probabilities are not finite.
     """
-    watch = Stopwatch()
-    generated = sample(model, prompts.batch(), new_tokens, options, advance)
+    watch, progress = Stopwatch(), progress or NoProgress()
+    progress.begin(f"generating {when} training", new_tokens)
+    generated = sample(model, prompts.batch(), new_tokens, options, progress.advance)
     rate = hit_rate(generated, target.event_mask)
-    mass = event_mass(model, held_out.batch(), target, options)
+    progress.begin(f"reading {when} training", held_out.count)
+    mass = event_mass(model, held_out.batch(), target, options, progress.advance)
     assert math.isfinite(mass.mean)
     record = StateRecord(
         hits=rate.hits,

@@ -7,6 +7,8 @@ the sampling; what the exact target would have at the same contexts tells how th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
 from tiltlm.contexts.token_contexts import TokenContexts
@@ -15,6 +17,7 @@ from tiltlm.losses.masses import masked_mass
 from tiltlm.measures.figures import share_interval
 from tiltlm.measures.pair import Pair, Rows
 from tiltlm.models.sampling import SamplingOptions, sample
+from tiltlm.models.sampling_together import sample_together
 from tiltlm.progress import Advance
 from tiltlm.records.base import Estimate
 from tiltlm.records.measure import Drawn
@@ -43,6 +46,29 @@ def draw_answers(
         (sequences, new_tokens) token ids.
     """
     return sample(pair.model.model, prompts, new_tokens, options, advance, processor=pair.processor)
+
+
+def draw_in_ways(
+    pair: Pair,
+    prompts: torch.Tensor,
+    new_tokens: int,
+    ways: Sequence[SamplingOptions],
+    advance: Advance | None = None,
+) -> list[torch.Tensor]:
+    """What `draw_answers` draws in each of several ways, in the passes of one.
+
+    Args:
+        pair: whose model draws.
+        prompts: (sequences, length) token ids.
+        new_tokens: to draw for each.
+        ways: how to draw; all of one precision.
+        advance: told how many tokens of each sequence are drawn.
+
+    Returns:
+        (sequences, new_tokens) token ids for each way.
+    """
+    batches = [prompts] * len(ways)
+    return sample_together(pair.model.model, batches, new_tokens, ways, advance, pair.processor)
 
 
 def measure_drawn(

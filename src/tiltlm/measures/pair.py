@@ -11,7 +11,7 @@ from functools import cached_property
 
 import torch
 
-from tiltlm.contexts.logit_reader import LogitReader, position_blocks
+from tiltlm.contexts.logit_reader import LogitReader, PositionBlock, position_blocks, rows_of
 from tiltlm.contexts.token_contexts import TokenContexts
 from tiltlm.errors import MeasurementError, VocabularyError
 from tiltlm.events.automaton import State
@@ -63,6 +63,7 @@ class Pair:
         model: what was done to it; the base itself where ``decodes``.
         target: bound and fitted, or None where none is known.
         decodes: whether the target is realised by decoding, with nothing done to the weights.
+        base_reader: of the base, where there is one already.
 
     Attributes:
         vocabulary: the one that both have.
@@ -80,11 +81,12 @@ class Pair:
         target: BoundTarget | None = None,
         *,
         decodes: bool = False,
+        base_reader: LogitReader | None = None,
     ) -> None:
         self.base, self.model, self.target, self.decodes = base, model, target, decodes
         self.vocabulary = same_vocabulary(base, model)
         self.takes_turns = isinstance(model, TakingTurns)
-        self._base_reader = LogitReader(base.model.eval())
+        self._base_reader = base_reader or LogitReader(base.model.eval())
         self.shares_body = self._same_model or (not self.takes_turns and self._same_body())
 
     @property
@@ -135,9 +137,7 @@ class Pair:
                 model_rows = self._model_reader.read(contexts, indices)
             states = [self._states(contexts, i, with_target) for i in indices]
             for block in position_blocks([contexts.positions(i) for i in indices], size):
-                base = model = self._base_reader.logits_of(base_rows, block)
-                if self._model_reader is not self._base_reader:
-                    model = self._model_reader.logits_of(model_rows, block)
+                base, model = self._logits(base_rows, model_rows, block)
                 begin = 0
                 for number, block_positions in block:
                     for positions in block_positions.split(_rows_handed_on(base)):
@@ -151,6 +151,27 @@ class Pair:
                             base[part],
                             model[part],
                         )
+
+    def _logits(
+        self,
+        base_rows: Sequence[torch.Tensor],
+        model_rows: Sequence[torch.Tensor],
+        block: PositionBlock,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """(N, V) logits of the base and of the model at a block of positions of a batch."""
+        if self._model_reader is self._base_reader:
+            logits = self._base_reader.logits_of(base_rows, block)
+            return logits, logits
+        base, model = self._base_reader.head, self._model_reader.head
+        if self.shares_body and base is not None and model is not None and base.same_product(model):
+            rows = rows_of(base_rows, block)
+            with torch.no_grad():
+                raw = base.raw(rows)
+                return base.logits(rows, raw), model.logits(rows, raw)
+        return (
+            self._base_reader.logits_of(base_rows, block),
+            self._model_reader.logits_of(model_rows, block),
+        )
 
     def _read_ahead(
         self, contexts: TokenContexts, batches: list[list[int]]

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
+from tiltlm.contexts.logit_reader import KeepingReader
 from tiltlm.contexts.token_contexts import TokenContexts
 from tiltlm.measures.effects import effect_of
 from tiltlm.measures.pair import Pair
@@ -69,10 +70,16 @@ def after_merging(
         contexts: where the tilt is measured.
         shares: of the model.
     """
+    reader = KeepingReader(pair.base.model.eval())
+
+    def measured(share: float, merged: LoadedModel) -> Survival:
+        compared = Pair(pair.base, merged, pair.target, base_reader=reader)
+        return _survival("merged", share, compared, contexts)
+
     if has_adapters(pair.model.model):
         for share in shares:
             adapted = LoadedModel(merged_at_use(pair.model.model, share), pair.model.tokenizer)
-            yield _survival("merged", share, Pair(pair.base, adapted, pair.target), contexts)
+            yield measured(share, adapted)
         return
     base_weights = dict(pair.base.model.state_dict())
     model_weights = dict(pair.model.model.named_parameters())
@@ -83,7 +90,7 @@ def after_merging(
                 if name in base_weights:
                     before = base_weights[name].to(parameter.device, torch.float32)
                     parameter.copy_(torch.lerp(before, model_weights[name].float(), share))
-        yield _survival("merged", share, Pair(pair.base, merged, pair.target), contexts)
+        yield measured(share, merged)
 
 
 def after_fine_tuning(

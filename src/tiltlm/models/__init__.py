@@ -25,6 +25,7 @@ head          from hidden states to logits, and back to hidden states alone
 placement     where a model lies and how its weights are held, on this machine
 precision     lower precision for the body's matrix products
 sampling      drawing tokens
+sampling_together  the same for batches of prompts of different lengths, in the passes of one
 seeding       random draws by a seed, on whatever device
 trainer_device  where transformers' trainers train
 chat          prompts and answers as token ids

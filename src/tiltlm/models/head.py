@@ -94,8 +94,21 @@ class Head:
         bias = None if self.bias is None else self.bias.clone()
         return replace(self, weight=self.weight.clone(), bias=bias)
 
-    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
+    def logits(self, hidden: torch.Tensor, raw: torch.Tensor | None = None) -> torch.Tensor:
         """The model's logits.
+
+        Args:
+            hidden: (…, D) hidden states, on whatever device.
+            raw: what `raw` makes of them, where it is known already; left as it is.
+
+        Returns:
+            (…, V) float32, on the head's device.
+        """
+        raw = self.raw(hidden) if raw is None else raw
+        return self._finish(self._with_added(raw, hidden))
+
+    def raw(self, hidden: torch.Tensor) -> torch.Tensor:
+        """W h + b, nearly all the work there is: without an adapter, scale or cap.
 
         Args:
             hidden: (…, D) hidden states, on whatever device.
@@ -103,8 +116,15 @@ class Head:
         Returns:
             (…, V) float32, on the head's device.
         """
-        raw = float32_product(hidden, self.weight, self.bias).float()
-        return self._finish(self._with_added(raw, hidden))
+        return float32_product(hidden, self.weight, self.bias).float()
+
+    def same_product(self, other: Head) -> bool:
+        """Whether another head has its W and b in the same memory, so that `raw` is the same."""
+        return all(
+            first is second
+            or (first is not None and second is not None and first.is_set_to(second))
+            for first, second in ((self.weight, other.weight), (self.bias, other.bias))
+        )
 
     def _with_added(self, raw: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
         """(…, V) raw logits with what an adapter adds to those of W h + b."""

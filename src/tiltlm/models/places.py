@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tiltlm.errors import ModelError
-from tiltlm.labels.label import Label, find_label
+from tiltlm.labels.label import Label, find_label, read_label
 from tiltlm.models.adapter import is_adapter
 from tiltlm.models.names import check_name
 
@@ -19,7 +19,7 @@ def locate(name: str) -> tuple[str, Label | None, bool]:
     A label is only a claim: weights are read wherever there are any, whatever it says.
 
     Args:
-        name: as for `load`; also a folder of ``tiltlm tilt`` or ``tiltlm run``.
+        name: as for `load`; also a folder of ``tiltlm tilt``, ``tiltlm run`` or ``tiltlm export``.
 
     Returns:
         what to `load`, the label, and True where the label says that the model decodes to its
@@ -29,6 +29,8 @@ def locate(name: str) -> tuple[str, Label | None, bool]:
         ConfigError: the label is damaged.
     """
     check_name(name)
+    if name.endswith(".gguf"):
+        return name, _label_beside(Path(name)), False
     folder, label = find_label(name)
     weights = None if label is None else weights_in(folder)
     decodes = label is not None and label.form == "processor" and weights is None
@@ -42,12 +44,25 @@ def weights_in(folder: str) -> str | None:
         folder: any name of a model.
 
     Returns:
-        the folder; None where neither holds any.
+        the folder, or the one GGUF file that is all it holds; None where there are no weights.
     """
     for inner in (Path(folder), Path(folder) / "model"):
         if _is_model(inner) or any(inner.glob("*.safetensors")):
             return str(inner)
-    return None
+    return _only_gguf(Path(folder))
+
+
+def _only_gguf(folder: Path) -> str | None:
+    """The one GGUF file in a folder."""
+    files = sorted(folder.glob("*.gguf"))
+    return str(files[0]) if len(files) == 1 else None
+
+
+def _label_beside(file: Path) -> Label | None:
+    """The label in a file's folder, if it is one of that file."""
+    label = read_label(file.parent)
+    is_of_it = label is not None and label.chain and file.name in label.chain[-1].files
+    return label if is_of_it else None
 
 
 def _is_model(folder: Path) -> bool:
@@ -67,11 +82,11 @@ def check_folder(name: str) -> None:
     path = Path(name)
     if path.is_dir() and not (path / "config.json").is_file():
         inner = path / "model"
-        holds = _is_model(inner)
+        inside = str(inner) if _is_model(inner) else _only_gguf(path)
         raise ModelError(
             "the folder holds no model (no config.json)",
             where=name,
-            fix=f"use {inner}" if holds else "name a folder of save_pretrained",
+            fix=f"use {inside}" if inside else "name a folder of save_pretrained",
         )
     # Names on the Hub are NAME or ORGANISATION/NAME.
     if not path.exists() and (name.startswith((".", "/", "~")) or name.count("/") > 1):

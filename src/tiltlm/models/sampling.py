@@ -7,7 +7,7 @@ changed. Knows nothing of targets; a realisation by decoding is a logits process
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -149,18 +149,41 @@ def _continue_cached(
         max_new_tokens=count,
         pad_token_id=0,
     )
-    with (
-        _without_own_generation_config(model),
-        full_head(model),
-        lower_precision(model, options.precision),
-    ):
+    processors = [processor] if processor else []
+    with lower_precision(model, options.precision):
+        return generated(model, text, torch.ones_like(text), config, processors, advance)
+
+
+def generated(
+    model: PreTrainedModel,
+    text: torch.Tensor,
+    mask: torch.Tensor,
+    config: GenerationConfig,
+    processors: Sequence[LogitsProcessor],
+    advance: Advance | None = None,
+) -> torch.Tensor:
+    """Let transformers' ``generate`` go on, by these options and none of the model's own.
+
+    Args:
+        model: in evaluation mode.
+        text: (batch, length) token ids, padded on the left.
+        mask: (batch, length), 1 where a token is no padding.
+        config: how, and how far.
+        processors: of the logits, in this order.
+        advance: told how many tokens of each sequence are done.
+
+    Returns:
+        (batch, length + new tokens), the text included.
+
+    Raises:
+        ModelError: the model's logits are not finite.
+    """
+    with _without_own_generation_config(model), full_head(model):
         result: torch.Tensor = model.generate(  # type: ignore[operator]
             text,
-            attention_mask=torch.ones_like(text),
+            attention_mask=mask,
             generation_config=config,
-            logits_processor=LogitsProcessorList(
-                [_RefusesNoNumbers(model), *([processor] if processor else [])]
-            ),
+            logits_processor=LogitsProcessorList([_RefusesNoNumbers(model), *processors]),
             stopping_criteria=StoppingCriteriaList(
                 [_ReportingCriterion(advance, text.shape[1])] if advance else []
             ),

@@ -9,6 +9,39 @@ from typing import Any
 import torch
 
 
+class Stream:
+    """Draws by a seed that others between them do not disturb.
+
+    They are the same as one after another inside `seeded`.
+
+    Args:
+        seed: of the draws.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._state: torch.Tensor | None = None
+
+    def draw(self, probabilities: torch.Tensor) -> torch.Tensor:
+        """Draw one token for each row.
+
+        Args:
+            probabilities: (batch, V), on the same device every time.
+
+        Returns:
+            (batch,) token ids.
+        """
+        device = probabilities.device
+        kind: Any = torch if device.type == "cpu" else getattr(torch, device.type)
+        which = () if device.type == "cpu" else (device,)
+        with seeded(self._seed if self._state is None else None, device):
+            if self._state is not None:
+                kind.set_rng_state(self._state, *which)
+            drawn = torch.multinomial(probabilities, 1)[:, 0]
+            self._state = kind.get_rng_state(*which)
+        return drawn
+
+
 @contextmanager
 def seeded(seed: int | None, device: torch.device) -> Iterator[None]:
     """Draw by a seed for the length of the context.

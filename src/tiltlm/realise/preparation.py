@@ -12,13 +12,13 @@ from tiltlm.contexts.reference import Reference
 from tiltlm.contexts.splits import Split
 from tiltlm.contexts.token_contexts import TokenContexts
 from tiltlm.errors import ModelError
-from tiltlm.labels.label import find_label
 from tiltlm.labels.step import LabelBase, Step
 from tiltlm.models.fingerprints import fingerprint
 from tiltlm.models.licences import licence_of
 from tiltlm.models.loading import LoadedModel, load
 from tiltlm.models.names import hub_name
 from tiltlm.models.placement import held_dtype
+from tiltlm.models.places import locate
 from tiltlm.progress import NoProgress, Progress
 from tiltlm.stopwatch import Stopwatch
 from tiltlm.targets.bound import BoundTarget
@@ -145,7 +145,7 @@ def _check_has_no_adapter(loaded: LoadedModel) -> None:
 
 def _earlier_steps(loaded: LoadedModel) -> list[Step]:
     """What the model's own label says was done to it; nothing where it has none."""
-    _, label = find_label(loaded.name) if loaded.name else ("", None)
+    label = locate(loaded.name)[1] if loaded.name else None
     return label.chain if label else []
 
 

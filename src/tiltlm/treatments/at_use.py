@@ -13,7 +13,7 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from tiltlm.models.adapted import linear_layers, merged_weight, plain_layer
+from tiltlm.models.adapted import linear_layers, lora_factors, merged_weight, plain_layer
 from tiltlm.models.sharing import shared_view
 from tiltlm.models.structure import head_of
 from tiltlm.treatments.quantisation import rounded
@@ -45,7 +45,9 @@ class LinearAtUse(nn.Module):
         return nn.functional.linear(inputs, by_output, plain.bias)
 
 
-def with_weights(model: PreTrainedModel, weight_of: WeightOf) -> PreTrainedModel:
+def with_weights(
+    model: PreTrainedModel, weight_of: WeightOf, changes: Callable[[Any], bool] | None = None
+) -> PreTrainedModel:
     """A model with other weights in its linear layers, over the same memory.
 
     The head, which is read by itself too, gets a weight of its own; an input embedding that is
@@ -54,12 +56,13 @@ def with_weights(model: PreTrainedModel, weight_of: WeightOf) -> PreTrainedModel
     Args:
         model: left as it is.
         weight_of: makes the weight of each linear layer.
+        changes: which layers besides the head get another weight; None for all of them.
     """
     view = shared_view(model)
     head_name, head = head_of(view)
     inputs: Any = view.get_input_embeddings()
     for name, layer in list(linear_layers(view)):
-        if name != head_name:
+        if name != head_name and (changes is None or changes(layer)):
             view.set_submodule(name, LinearAtUse(layer, weight_of))
     plain = plain_layer(head)
     tied = plain is head and plain.weight is inputs.weight
@@ -92,4 +95,8 @@ def merged_at_use(model: PreTrainedModel, share: float) -> PreTrainedModel:
         model: left as it is.
         share: of the adapters.
     """
-    return with_weights(model, lambda layer: merged_weight(layer, share))
+    return with_weights(
+        model,
+        lambda layer: merged_weight(layer, share),
+        changes=lambda layer: lora_factors(layer) is not None,
+    )

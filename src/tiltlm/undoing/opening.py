@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tiltlm.errors import ConfigError, ModelError
-from tiltlm.labels.label import Label, find_label
+from tiltlm.labels.label import Label
 from tiltlm.models.loading import LoadedModel, load, load_base
 from tiltlm.models.places import locate
 from tiltlm.progress import Progress
@@ -36,8 +36,7 @@ def open_tilted_model(
         ModelError: there are no weights in the folder.
     """
     if isinstance(model, LoadedModel):
-        _, label = find_label(model.name) if model.name else ("", None)
-        return model, label
+        return model, locate(model.name)[1] if model.name else None
     folder, label, decodes = locate(str(model))
     if decodes:
         raise ModelError(

@@ -9,6 +9,7 @@ from tiltlm.measures.diversity import diversity_of
 from tiltlm.measures.generation import (
     count_hits,
     draw_answers,
+    draw_in_ways,
     mean_over,
     measure_drawn,
     per_hundred,
@@ -33,20 +34,19 @@ def measure_samples(work: SuiteWork) -> None:
     if not new_tokens:
         work.missing("samples", "own samples are one token long")
         return
-    for number, (temperature, top_p) in enumerate(DRAWS):
-        # The base's samples were drawn from this seed: other draws must be independent of them.
-        seed = work.seed + evaluation.SEED + 1 + number
-        options = SamplingOptions(temperature, 0, top_p, seed)
-        way = f"at {temperature}, top-p {top_p}"
-        work.progress.begin(f"drawing {way}", new_tokens)
-        of_model = draw_answers(work.pair, prompts, new_tokens, options, work.progress.advance)
-        if work.has_event:
+    # The base's samples were drawn from this seed: other draws must be independent of them.
+    seed = work.seed + evaluation.SEED + 1
+    ways = [SamplingOptions(t, 0, top_p, seed + n) for n, (t, top_p) in enumerate(DRAWS)]
+    work.progress.begin("drawing", new_tokens)
+    drawn = draw_in_ways(work.pair, prompts, new_tokens, ways, work.progress.advance)
+    if work.has_event:
+        for options, of_model in zip(ways, drawn, strict=True):
+            way = f"at {options.temperature}, top-p {options.top_p}"
             work.progress.begin(f"reading draws {way}", count)
             work.measured.drawn.append(
                 measure_drawn(work.pair, prompts, of_model, options, work.progress.advance)
             )
-        if number == 0:
-            _compare_samples(work, prompts, of_base, of_model)
+    _compare_samples(work, prompts, of_base, drawn[0])
     if work.sizes.on:
         _draw_far_on(work)
 

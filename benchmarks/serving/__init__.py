@@ -1,0 +1,1 @@
+"""What serving a target costs an engine."""
