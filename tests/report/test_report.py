@@ -82,4 +82,4 @@ def test_the_page_fits_wide_and_narrow_screens(run_folder, browser, width):
         assert box["width"] > 200
         assert box["x"] + box["width"] <= width
     assert problems == []
-    browser.close()
+    page.close()
