@@ -66,12 +66,15 @@ def article_tab(desk: Desk) -> None:
 
 
 def _live(desk: Desk, shown: Any, call: Any, inputs: list[Any], *changes: Any) -> None:
-    """Show what a function makes of some inputs, now and whenever one of them changes."""
-    for changed in (desk.page.load, desk.language.change, *changes):
-        changed(
-            or_mistake(call), [*inputs, desk.language], shown, show_progress="hidden",
-            trigger_mode="always_last", concurrency_limit=None,
-        )  # fmt: skip
+    """Show what a function makes of some inputs, now and whenever one of them changes.
+
+    It is one listener, so that of several changes the last is shown, whichever is made first.
+    """
+    gr.on(
+        [desk.page.load, desk.language.change, *changes], or_mistake(call),
+        [*inputs, desk.language], shown, show_progress="hidden", trigger_mode="always_last",
+        concurrency_limit=None,
+    )  # fmt: skip
 
 
 def _mask(desk: Desk) -> None:

@@ -135,11 +135,11 @@ def _guess_part(desk: Desk, folder: Any, model: Any, guesses: Any) -> Any:
         vocabulary = desk.bench.vocabulary(_model_path(desk, folder, model))
         return caught(tokens_of(event, vocabulary, examples=8), read_strings(language))
 
-    for changed in (event.input, desk.language.change):
-        changed(
-            or_mistake(is_caught), [folder, model, event, desk.language], catches,
-            trigger_mode="always_last", show_progress="hidden", concurrency_limit=None,
-        )  # fmt: skip
+    gr.on(
+        [event.input, desk.language.change], or_mistake(is_caught),
+        [folder, model, event, desk.language], catches, trigger_mode="always_last",
+        show_progress="hidden", concurrency_limit=None,
+    )  # fmt: skip
 
     def noted(
         folder: str | None, model: str | None, said: float, event: str, guesses: Guesses,

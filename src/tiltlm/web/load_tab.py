@@ -60,11 +60,11 @@ def load_tab(desk: Desk) -> None:
     desk.model = model
 
     catches = or_mistake(lambda *given: _caught(desk, *given))
-    for changed in (event.input, model.change, desk.page.load, desk.language.change):
-        changed(
-            catches, [event, model, desk.language], said, trigger_mode="always_last",
-            show_progress="hidden", concurrency_limit=None,
-        )  # fmt: skip
+    gr.on(
+        [event.input, model.change, desk.page.load, desk.language.change], catches,
+        [event, model, desk.language], said, trigger_mode="always_last",
+        show_progress="hidden", concurrency_limit=None,
+    )  # fmt: skip
     for changed in (event.input, strength.change):
         changed(None, [event, strength], desk.target, js=FILLS_TARGET)
     by.change(
