@@ -1,6 +1,7 @@
 """The audit: what moved is named, what is benign is not accused; simulations with known truth."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from tests.devices import logits_of
 from tests.tiny import KINDS, three_syllables, tiny_loaded, tiny_perturbed, worded_loaded
 from tiltlm.auditing.benign.changes import BenignChanges
 from tiltlm.auditing.benign.learning import learn
+from tiltlm.auditing.benign.null_distribution import COLUMN_SPACE, RESIDUAL
 from tiltlm.auditing.classes.token_classes import build_classes
 from tiltlm.auditing.head_rows import HeadRows
 from tiltlm.auditing.inputs import read_lists
@@ -105,6 +107,26 @@ def test_a_tilt_by_the_head_is_named_on_top_of_a_benign_change(simulated):
         assert (first.component, others) == ("outside", [])
         assert first.interval[0] < 0.1 < first.interval[1]
         assert first.p_shifted == first.p_planted == 1 / (MEMBERS + 1)
+
+
+def test_of_two_filters_that_name_one_class_the_one_that_sees_a_part_gives_way(simulated):
+    auditor, _, tried = simulated
+    mask, index = planted(tried, "contains('k')")
+    noise = 0.02 * np.random.default_rng(1).normal(size=SIZE)
+    view = auditor._view(change(auditor.geometry, noise + 2.0 * mask))
+    for part, component in ((0.15, "outside"), (1.5, "inside")):
+        inside = view.looks[COLUMN_SPACE]
+        scores, standing, strengths = (np.zeros(len(tried)) for _ in range(3))
+        scores[index] = standing[index] = 10 * view.looks[RESIDUAL].scores[index]
+        strengths[index] = 2.0 * part
+        look = replace(
+            inside, scores=scores, standing=standing, strengths=strengths,
+            errors=np.full(len(tried), 0.01),
+        )  # fmt: skip
+        seen = replace(view, looks={**view.looks, COLUMN_SPACE: look})
+        chosen = auditor._most_planted(seen, 0.01)
+        assert (chosen.index, chosen.component) == (index, component)
+        assert chosen.strength == pytest.approx(2.0 * max(part, 1), rel=0.05)
 
 
 def test_two_tilts_are_both_named_with_their_own_strengths(simulated):

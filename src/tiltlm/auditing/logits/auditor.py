@@ -180,8 +180,13 @@ class Auditor:
         return self._judged(view, component, index)
 
     def _most_planted(self, view: _View, rate: float) -> Finding | None:
-        """The class that stands out most of those that are like planted tilts; None without any."""
-        found = []
+        """The class that stands out most of those that are like planted tilts; None without any.
+
+        Where both filters name the same class, a tilt by the head shows inside the column space
+        too; but its template there is what a body would have made, and sees a part of it. So what
+        lies outside goes before what lies inside, unless that is clearly stronger.
+        """
+        found = {}
         for component, look in view.looks.items():
             likely = np.zeros(len(self._hypotheses))
             for index in candidates(np.where(self._often, look.scores, 0.0)):
@@ -190,8 +195,14 @@ class Auditor:
                     likely[index] = look.standing[index]
             if likely.any():
                 index = simplest(likely, self._hypotheses)
-                found.append(self._judged(view, component, index))
-        return max(found, key=lambda finding: finding.score, default=None)
+                found[component] = self._judged(view, component, index)
+        clearest = max(found.values(), key=lambda finding: finding.score, default=None)
+        outside, inside = found.get(RESIDUAL), found.get(COLUMN_SPACE)
+        if outside is None or inside is None or outside.index != inside.index:
+            return clearest
+        assert inside.interval is not None
+        least = min(abs(end) for end in inside.interval)
+        return inside if least > abs(outside.strength) else outside
 
     @property
     def _hypotheses(self) -> TokenClasses:
