@@ -12,7 +12,7 @@ from tiltlm.auditing.benign.knowledge import Knowledge
 from tiltlm.auditing.benign.learning import candidates
 from tiltlm.auditing.benign.null_distribution import COLUMN_SPACE, RESIDUAL
 from tiltlm.auditing.classes.token_classes import TokenClasses
-from tiltlm.auditing.logits.finding import Finding, repeats, simplest
+from tiltlm.auditing.logits.finding import Finding, overlap, repeats, simplest
 from tiltlm.auditing.search import find_one_by_one, take_distinct
 from tiltlm.auditing.shifts.filters import ColumnSpaceFilter, ResidualFilter, residual_spread
 from tiltlm.auditing.shifts.head_geometry import HeadGeometry
@@ -182,7 +182,7 @@ class Auditor:
     def _most_planted(self, view: _View, rate: float) -> Finding | None:
         """The class that stands out most of those that are like planted tilts; None without any.
 
-        Where both filters name the same class, a tilt by the head shows inside the column space
+        Where both filters name the same class, or inside a part of it, a tilt by the head shows inside the column space
         too; but its template there is what a body would have made, and sees a part of it. So what
         lies outside goes before what lies inside, unless that is clearly stronger.
         """
@@ -198,7 +198,7 @@ class Auditor:
                 found[component] = self._judged(view, component, index)
         clearest = max(found.values(), key=lambda finding: finding.score, default=None)
         outside, inside = found.get(RESIDUAL), found.get(COLUMN_SPACE)
-        if outside is None or inside is None or outside.index != inside.index:
+        if outside is None or inside is None or not overlap(inside, outside):
             return clearest
         assert inside.interval is not None
         least = min(abs(end) for end in inside.interval)

@@ -85,6 +85,16 @@ class Finding:
         return replace(self, strength=strength, interval=interval)
 
 
+def overlap(one: Finding, other: Finding) -> bool:
+    """Whether a finding is of the same class as another, or of a part of that.
+
+    Args:
+        one: a finding.
+        other: another.
+    """
+    return _is_same(one, other) or _is_part(one, other)
+
+
 def repeats(later: Finding, earlier: Finding) -> bool:
     """Whether a class was found before, or is a part of one that moved less than the whole.
 
@@ -92,11 +102,17 @@ def repeats(later: Finding, earlier: Finding) -> bool:
         later: a finding.
         earlier: one before it.
     """
-    later_ids, earlier_ids = set(later.token_ids), set(earlier.token_ids)
-    if jaccard(later_ids, earlier_ids) >= SAME_CLASS_JACCARD:
+    if _is_same(later, earlier):
         return True
-    is_part = share_within(later_ids, earlier_ids) >= PART_SHARE
-    return is_part and abs(later.strength) < abs(earlier.strength) / 2
+    return _is_part(later, earlier) and abs(later.strength) < abs(earlier.strength) / 2
+
+
+def _is_same(one: Finding, other: Finding) -> bool:
+    return jaccard(set(one.token_ids), set(other.token_ids)) >= SAME_CLASS_JACCARD
+
+
+def _is_part(one: Finding, other: Finding) -> bool:
+    return share_within(set(one.token_ids), set(other.token_ids)) >= PART_SHARE
 
 
 _NEAR_SHARE, _NEAR_JACCARD = 0.98, 0.8
