@@ -182,9 +182,10 @@ class Auditor:
     def _most_planted(self, view: _View, rate: float) -> Finding | None:
         """The class that stands out most of those that are like planted tilts; None without any.
 
-        Where both filters name the same class, or inside a part of it, a tilt by the head shows inside the column space
-        too; but its template there is what a body would have made, and sees a part of it. So what
-        lies outside goes before what lies inside, unless that is clearly stronger.
+        Where both filters name the same class, or that inside names a part of it, a tilt by the
+        head shows inside the column space too; but its template there is what a body would have
+        made, and sees a part of it. So what lies outside goes before what lies inside, unless that
+        is clearly stronger.
         """
         found = {}
         for component, look in view.looks.items():
