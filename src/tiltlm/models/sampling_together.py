@@ -7,6 +7,7 @@ either. Each batch keeps draws of its own, so it gets the tokens that it would g
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from transformers import GenerationConfig, LogitsProcessor, PreTrainedModel
@@ -93,5 +94,6 @@ class _DrawsApart(LogitsProcessor):
         drawn = torch.cat(
             [stream.draw(warpers(ids, part).softmax(-1)) for (warpers, stream), ids, part in parts]
         )
-        scores.fill_(-torch.inf).scatter_(1, drawn[:, None], 0.0)
-        return scores
+        # What came in may be one row that stands for all, which cannot be written to.
+        left = scores.new_full(scores.shape, -torch.inf).scatter_(1, drawn[:, None], 0.0)
+        return cast("torch.FloatTensor", left)
