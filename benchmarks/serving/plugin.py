@@ -14,18 +14,16 @@ from contextlib import ExitStack
 from pathlib import Path
 from unittest.mock import patch
 
-from tests.engines.running import VLLM, engine, post_together
+from tests.engines.running import TARGETS, VLLM, engine, post_together
 
 from benchmarks.harness.timing import Build, Group, Work, main, plain
 from tiltlm.models.loading import load
 from tiltlm.serving.export.beside_base import PROCESSOR
 
 REQUESTS, TOKENS = 16, 64
-WORDS = [f"{a}{b}" for a in ("fox", "tax", "box", "mix", "wax") for b in range(200)]
-TILT, OTHER = "tilt(contains('x'), 1)", "tilt(contains('e'), -2)"
-PHRASES = f"tilt(phrase({', '.join(map(repr, WORDS))}), 3)"
+TILT, PHRASES, OTHER = TARGETS
 
-TARGETS: dict[str, list[str]] = {
+ASKED: dict[str, list[str]] = {
     "plugin, no target": ["none"],
     "plugin, a tilt": [TILT],
     "plugin, 1,000 phrases": [PHRASES],
@@ -62,7 +60,7 @@ def build(url: str, targets: list[str]) -> Build:
 def groups(servers: dict[str, str]) -> list[Group]:
     """One group."""
     variants = {"vLLM without the plugin": build(servers["without"], [])}
-    variants |= {name: build(servers["with"], targets) for name, targets in TARGETS.items()}
+    variants |= {name: build(servers["with"], targets) for name, targets in ASKED.items()}
     return [
         Group(
             f"SmolLM2, {REQUESTS} × {TOKENS} tokens by vLLM", variants, "vLLM without the plugin",

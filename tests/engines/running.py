@@ -20,6 +20,14 @@ VLLM = (
     *("-m", "vllm.entrypoints.openai.api_server", "--dtype", "float32", "--enforce-eager"),
     *("--max-model-len", "512", "--max-num-seqs", "16", "--generation-config", "vllm"),
 )
+WORDS = [f"{a}{b}" for a in ("fox", "tax", "box", "mix", "wax") for b in range(200)]
+TARGETS = [
+    "tilt(contains('x'), 1)",
+    f"tilt(phrase({', '.join(map(repr, WORDS))}), 3)",
+    "tilt(contains('e'), -2)",
+]
+"""A tilt, a list of 1,000 phrases, and another tilt, for requests that share a batch."""
+
 LLAMA_CPP = ("-m", "llama_cpp.server", "--n_ctx", "512", "--logits_all", "true")
 
 

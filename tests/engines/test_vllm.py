@@ -6,8 +6,7 @@ import json
 import pytest
 import torch
 
-from tests.engines.conftest import TARGET
-from tests.engines.running import VLLM, changing, engine, post, post_together
+from tests.engines.running import TARGETS, VLLM, changing, engine, post, post_together
 from tiltlm.commands.verify import run_verify
 from tiltlm.models.loading import load
 from tiltlm.serving.export.beside_base import PROCESSOR
@@ -20,9 +19,6 @@ pytestmark = [
         importlib.util.find_spec("vllm") is None, reason="vLLM is not installed (make engines)"
     ),
 ]
-
-WORDS = [f"{a}{b}" for a in ("fox", "tax", "box", "mix", "wax") for b in map(str, range(200))]
-TARGETS = [TARGET, f"tilt(phrase({', '.join(map(repr, WORDS))}), 3)", "tilt(contains('e'), -2)"]
 
 
 def verified(tilted, url, **options):
