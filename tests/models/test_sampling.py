@@ -6,6 +6,7 @@ from transformers import GenerationConfig
 from tests.devices import logits_of
 from tests.tiny import tiny_loaded
 from tiltlm.errors import ConfigError, ModelError, ShapeError
+from tiltlm.models.drawing import draw
 from tiltlm.models.precision import resolve_precision
 from tiltlm.models.sampling import SamplingOptions, sample
 from tiltlm.realise.adapters import with_lora
@@ -20,7 +21,7 @@ def article_loop(model, text, count, seed):
     for _ in range(count):
         with torch.no_grad():
             logits = model(text[:, -WINDOW:]).logits[:, -1]
-        text = torch.cat([text, torch.multinomial(logits.softmax(-1), 1)], dim=1)
+        text = torch.cat([text, draw(logits.softmax(-1))[:, None]], dim=1)
     return text[:, -count:].to(prompts.device)
 
 

@@ -16,12 +16,12 @@ import torch
 
 from tiltlm.claims import claimed
 from tiltlm.contexts.tensors import contexts_as_tensors, contexts_of_tensors
-from tiltlm.contexts.token_contexts import TokenContexts
+from tiltlm.contexts.token_contexts import DrawnStates, TokenContexts
 from tiltlm.errors import RunError
 from tiltlm.files import staged
 from tiltlm.models.cache import cache_folder
 
-_VERSION = 4
+_VERSION = 5
 """One more whenever contexts of the same model and seed come out, or are kept, differently."""
 
 
@@ -41,7 +41,7 @@ def cached(key: str | None, about: list[Any], make: Callable[[], TokenContexts])
     text = json.dumps([_VERSION, key, *about], ensure_ascii=False)
     name = hashlib.sha256(text.encode()).hexdigest()[:24]
     path = cache_folder() / "contexts" / f"{name}.safetensors"
-    found = _read(path)
+    found = _read(path, key)
     if found is not None:
         return found
     contexts = make()
@@ -65,12 +65,14 @@ def _write(path: Path, contexts: TokenContexts) -> None:
     from safetensors.torch import save_file
 
     tensors = contexts_as_tensors(contexts)
+    if contexts.states is not None:
+        tensors["hidden"] = torch.cat(contexts.states.hidden)
     metadata = {"kind": contexts.kind, "sha256": _digest(tensors, contexts.kind)}
     with claimed(path, wait=True) as claim, staged(claim) as temporary:
         save_file(tensors, temporary, metadata=metadata)
 
 
-def _read(path: Path) -> TokenContexts | None:
+def _read(path: Path, key: str) -> TokenContexts | None:
     """Read what `_write` wrote; None where it is not there or, with a warning, is damaged."""
     from safetensors import SafetensorError, safe_open
 
@@ -78,7 +80,7 @@ def _read(path: Path) -> TokenContexts | None:
         if not path.is_file():
             return None
         with safe_open(path, "pt") as file:
-            tensors = {name: file.get_tensor(name) for name in ("ids", "weights", "lengths")}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             metadata = file.metadata()
         kind = metadata["kind"]
         if metadata["sha256"] != _digest(tensors, kind):
@@ -86,7 +88,11 @@ def _read(path: Path) -> TokenContexts | None:
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         warnings.warn(f"{path} in the cache is damaged ({error}); it is made anew", stacklevel=3)
         return None
-    return contexts_of_tensors(tensors, kind)
+    contexts = contexts_of_tensors(tensors, kind)
+    if "hidden" in tensors:
+        lengths = [len(ids) for ids in contexts.sequences]
+        contexts.states = DrawnStates(key, list(tensors["hidden"].split(lengths)))
+    return contexts
 
 
 def _digest(tensors: Mapping[str, torch.Tensor], kind: str) -> str:

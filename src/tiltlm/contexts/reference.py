@@ -29,6 +29,8 @@ class Reference:
         model: the reference; it is only read, in evaluation mode.
         contexts: where.
         head: of the model, where it is known already.
+        key: of the model's weights; contexts that it has drawn itself, and whose hidden states
+            were kept, are then not read again.
         batch: contexts read at once.
         advance: told how many contexts are done.
 
@@ -48,12 +50,16 @@ class Reference:
         contexts: TokenContexts,
         *,
         head: Head | None = None,
+        key: str | None = None,
         batch: int = 16,
         advance: Advance | None = None,
     ) -> None:
         self.contexts, self.head = contexts, head or Head.of(model)
         self.hidden: list[torch.Tensor] = []
         self._states: dict[str, list[list[State]]] = {}
+        if key is not None and contexts.states is not None and contexts.states.key == key:
+            self.hidden = contexts.states.hidden
+            return
         reader = LogitReader(model, self.head)
         training = model.training
         model.eval()

@@ -6,6 +6,7 @@ Knows token ids and weights of positions, nothing of texts, models or targets.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -73,6 +74,19 @@ class RandomTokenContexts(Dataset[dict[str, torch.Tensor]]):
         return torch.stack([self[i]["input_ids"] for i in range(self.count)])
 
 
+@dataclass(frozen=True)
+class DrawnStates:
+    """Hidden states that contexts were drawn from, so that they need not be read again.
+
+    Attributes:
+        key: of the weights of the model that drew them.
+        hidden: (length, D) of each context, what the head was given at each of its positions.
+    """
+
+    key: str
+    hidden: list[torch.Tensor]
+
+
 class TokenContexts(Dataset[dict[str, torch.Tensor]]):
     """Token sequences that are fixed once made, each with a weight for every position.
 
@@ -85,12 +99,14 @@ class TokenContexts(Dataset[dict[str, torch.Tensor]]):
             weight 0 do not count.
         in_order: train on them in this order, in which those that belong into one step stand next
             to each other.
+        states: of the model that drew them, where they were kept.
 
     Attributes:
         sequences: (length,) int64 of each.
         weights: (length,) float32 of each.
         kind: as above.
         in_order: as above.
+        states: as above.
 
     Raises:
         ConfigError: there are no sequences, or one is empty.
@@ -107,10 +123,11 @@ class TokenContexts(Dataset[dict[str, torch.Tensor]]):
         begins: Sequence[int] | None = None,
         weights: Sequence[Sequence[float]] | None = None,
         in_order: bool = False,
+        states: DrawnStates | None = None,
     ) -> None:
         if not sequences or any(len(ids) == 0 for ids in sequences):
             raise ConfigError(f"there are no contexts: {kind} is empty, or one of them is")
-        self.kind, self.in_order = kind, in_order
+        self.kind, self.in_order, self.states = kind, in_order, states
         self.sequences = [torch.tensor(list(ids), dtype=torch.long) for ids in sequences]
         if weights is None:
             begins = begins or [0] * len(sequences)
@@ -142,10 +159,14 @@ class TokenContexts(Dataset[dict[str, torch.Tensor]]):
 
     def choose(self, indices: Sequence[int]) -> TokenContexts:
         """The contexts of these numbers, in the order of the numbers, as contexts of their own."""
+        known = self.states
+        if known is not None:
+            known = DrawnStates(known.key, [known.hidden[i] for i in indices])
         return TokenContexts(
             [self.sequences[i].tolist() for i in indices],
             self.kind,
             weights=[self.weights[i].tolist() for i in indices],
+            states=known,
         )
 
     @property

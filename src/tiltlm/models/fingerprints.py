@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -40,9 +41,7 @@ def stored_fingerprint(folder: str) -> str | None:
     digest = hashlib.sha256()
     try:
         config = read_json(Path(folder) / "config.json")
-        said = ("_name_or_path", "transformers_version", "torch_dtype", "dtype")
-        meaning = {key: value for key, value in config.items() if key not in said}
-        digest.update(json.dumps(meaning, sort_keys=True).encode())
+        digest.update(_meaning(config))
         holder: dict[str, Path] = {}
         for path in weight_files(Path(folder)):
             with safe_open(path, "pt") as file:
@@ -53,6 +52,22 @@ def stored_fingerprint(folder: str) -> str | None:
     except (OSError, SafetensorError, TiltError):
         return None
     return digest.hexdigest() if holder else None
+
+
+def config_fingerprint(model: PreTrainedModel) -> str:
+    """SHA-256 over what a model's config says of the meaning of its weights.
+
+    Returns:
+        64 hexadecimal digits.
+    """
+    return hashlib.sha256(_meaning(model.config.to_dict())).hexdigest()
+
+
+def _meaning(config: dict[str, Any]) -> bytes:
+    """A config as bytes, without names, versions and types that the weights say themselves."""
+    said = ("_name_or_path", "transformers_version", "torch_dtype", "dtype")
+    meaning = {key: value for key, value in config.items() if key not in said}
+    return json.dumps(meaning, sort_keys=True, default=str).encode()
 
 
 def _add(digest: hashlib._Hash, name: str, tensor: torch.Tensor) -> None:

@@ -197,6 +197,28 @@ def hidden_states(
     return given[0]
 
 
+@contextmanager
+def last_states(model: PreTrainedModel) -> Iterator[list[torch.Tensor]]:
+    """What the head is given at the last position, of each pass while this lasts.
+
+    Args:
+        model: with a head, which is applied as usual.
+
+    Yields:
+        (batch, D) of each pass, appended as they come.
+    """
+    given: list[torch.Tensor] = []
+
+    def record(_: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        given.append(inputs[0][:, -1])
+
+    handle = model.get_output_embeddings().register_forward_pre_hook(record)
+    try:
+        yield given
+    finally:
+        handle.remove()
+
+
 def float32_product(
     hidden: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
 ) -> torch.Tensor:

@@ -27,6 +27,7 @@ from transformers.generation.logits_process import (
 )
 
 from tiltlm.errors import ConfigError, ModelError, ShapeError
+from tiltlm.models.drawing import Draws
 from tiltlm.models.head import full_head
 from tiltlm.models.precision import Precision, lower_precision
 from tiltlm.models.seeding import seeded
@@ -141,15 +142,8 @@ def _continue_cached(
     Returns:
         (batch, length + count), the prompts included.
     """
-    config = GenerationConfig(
-        do_sample=True,
-        temperature=options.temperature,
-        top_k=options.top_k,
-        top_p=options.top_p,
-        max_new_tokens=count,
-        pad_token_id=0,
-    )
-    processors = [processor] if processor else []
+    config = GenerationConfig(do_sample=False, max_new_tokens=count, pad_token_id=0)
+    processors = [*([processor] if processor else []), Draws(options.warpers())]
     with lower_precision(model, options.precision):
         return generated(model, text, torch.ones_like(text), config, processors, advance)
 
@@ -253,7 +247,7 @@ def _continue_sliding(
     """
     window = context_length(model)
     assert window is not None  # Without a limit every text fits.
-    warpers = options.warpers()
+    draws = Draws(options.warpers())
     keep = {"logits_to_keep": 1} if can_keep_logits(model) else {}
     start = text.shape[1]
     text = torch.cat([text, text.new_empty(text.shape[0], count)], dim=1)
@@ -266,8 +260,7 @@ def _continue_sliding(
             _check_finite(model, logits)
             if processor is not None:
                 logits = processor(text[:, :end], logits)
-            probabilities = warpers(read, logits).softmax(-1)  # type: ignore[arg-type]
-            text[:, end] = torch.multinomial(probabilities, 1)[:, 0]
+            text[:, end] = draws.tokens(read, logits)
             if advance:
                 advance(done + 1)
     return text

@@ -7,11 +7,11 @@ either. Each batch keeps draws of its own, so it gets the tokens that it would g
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
 
 import torch
 from transformers import GenerationConfig, LogitsProcessor, PreTrainedModel
 
+from tiltlm.models.drawing import Draws, only
 from tiltlm.models.precision import lower_precision
 from tiltlm.models.sampling import SamplingOptions, generated, sample
 from tiltlm.models.seeding import Stream
@@ -75,7 +75,7 @@ def _padded(rows: torch.Tensor, length: int) -> torch.Tensor:
 
 
 class _DrawsApart(LogitsProcessor):
-    """A logits processor that draws, and leaves nothing but what it has drawn.
+    """`Draws` for several batches, each in a way of its own.
 
     Args:
         batches: whose rows follow each other.
@@ -84,16 +84,11 @@ class _DrawsApart(LogitsProcessor):
 
     def __init__(self, batches: Sequence[torch.Tensor], options: Sequence[SamplingOptions]) -> None:
         self._sizes = [len(batch) for batch in batches]
-        self._ways = [(chosen.warpers(), Stream(chosen.seed)) for chosen in options]
+        self._draws = [Draws(chosen.warpers(), Stream(chosen.seed)) for chosen in options]
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
         """(rows, V) logits of all batches; −∞ but at the token drawn for each row."""
         parts = zip(
-            self._ways, input_ids.split(self._sizes), scores.split(self._sizes), strict=True
+            self._draws, input_ids.split(self._sizes), scores.split(self._sizes), strict=True
         )
-        drawn = torch.cat(
-            [stream.draw(warpers(ids, part).softmax(-1)) for (warpers, stream), ids, part in parts]
-        )
-        # What came in may be one row that stands for all, which cannot be written to.
-        left = scores.new_full(scores.shape, -torch.inf).scatter_(1, drawn[:, None], 0.0)
-        return cast("torch.FloatTensor", left)
+        return only(torch.cat([draws.tokens(ids, part) for draws, ids, part in parts]), scores)

@@ -22,24 +22,20 @@ class Stream:
         self._seed = seed
         self._state: torch.Tensor | None = None
 
-    def draw(self, probabilities: torch.Tensor) -> torch.Tensor:
-        """Draw one token for each row.
+    @contextmanager
+    def going_on(self, device: torch.device) -> Iterator[None]:
+        """Draw on where the last such context ended.
 
         Args:
-            probabilities: (batch, V), on the same device every time.
-
-        Returns:
-            (batch,) token ids.
+            device: on which is drawn, the same every time.
         """
-        device = probabilities.device
         kind: Any = torch if device.type == "cpu" else getattr(torch, device.type)
         which = () if device.type == "cpu" else (device,)
         with seeded(self._seed if self._state is None else None, device):
             if self._state is not None:
                 kind.set_rng_state(self._state, *which)
-            drawn = torch.multinomial(probabilities, 1)[:, 0]
+            yield
             self._state = kind.get_rng_state(*which)
-        return drawn
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from tiltlm.realise.class_targets import ClassTargets
 from tiltlm.realise.head_edit import HeadEdit, edit_for
 from tiltlm.realise.head_solver import Solved, solve_divergence
 from tiltlm.realise.held_out import measure_realised
-from tiltlm.realise.preparation import Prepared
+from tiltlm.realise.preparation import Prepared, tune_reference
 from tiltlm.realise.regression import solver_device
 from tiltlm.realise.result import Tilted
 from tiltlm.realise.training_plan import TrainingPlan
@@ -55,7 +55,7 @@ def train_head(
     watch = Stopwatch()
     classes = prepared.target.classes()
     assert classes is not None
-    tune = Reference(prepared.loaded.model, prepared.parts.tune, head=prepared.fit.head)
+    tune = tune_reference(prepared)
     fitted = ClassTargets.of(prepared.target, prepared.fit, classes)
     edit = edit_for(fitted, classes, prepared.fit)
     solved = _solve(prepared, training, plan, edit, fitted, tune, stop or (lambda: False))

@@ -97,7 +97,7 @@ def prepare(
     maker = ContextMaker(loaded, seed, base.sha256, progress)
     parts = maker.parts(bound, contexts, retention=retention)
     watch.lap("contexts")
-    fit, held_out = _read_reference(loaded, parts, progress)
+    fit, held_out = _read_reference(loaded, parts, base.sha256, progress)
     watch.lap("reference")
     prepared = Prepared(
         loaded,
@@ -168,16 +168,28 @@ def label_base(loaded: LoadedModel) -> LabelBase:
 
 
 def _read_reference(
-    loaded: LoadedModel, parts: Split, progress: Progress
+    loaded: LoadedModel, parts: Split, key: str | None, progress: Progress
 ) -> tuple[Reference, Reference]:
     """The reference at the contexts to fit on, and at those to take figures from."""
     count = len(parts.fit)
     progress.begin("reading the reference", count + len(parts.held_out))
-    fit = Reference(loaded.model, parts.fit, advance=progress.advance)
+    fit = Reference(loaded.model, parts.fit, key=key, advance=progress.advance)
     held_out = Reference(
         loaded.model,
         parts.held_out,
         head=fit.head,
+        key=key,
         advance=lambda done: progress.advance(count + done),
     )
+    progress.advance(count + len(parts.held_out))  # Where nothing had to be read, none was told of.
     return fit, held_out
+
+
+def tune_reference(prepared: Prepared) -> Reference:
+    """The reference at the contexts to stop training by.
+
+    Args:
+        prepared: whose model still has the reference's weights.
+    """
+    model, tune = prepared.loaded.model, prepared.parts.tune
+    return Reference(model, tune, head=prepared.fit.head, key=prepared.base.sha256)

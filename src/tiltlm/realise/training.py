@@ -16,7 +16,6 @@ import torch
 from peft import PeftModel
 from transformers.trainer_callback import PrinterCallback
 
-from tiltlm.contexts.reference import Reference
 from tiltlm.contexts.token_contexts import TokenContexts
 from tiltlm.errors import ConfigError, ModelError
 from tiltlm.models.loading import LoadedModel
@@ -36,7 +35,7 @@ from tiltlm.realise.early_stopping import EarlyStopping
 from tiltlm.realise.head_edit import HeadEdit, solve_edit
 from tiltlm.realise.head_training import can_be_solved, train_head
 from tiltlm.realise.held_out import measure_realised
-from tiltlm.realise.preparation import Prepared, prepare
+from tiltlm.realise.preparation import Prepared, prepare, tune_reference
 from tiltlm.realise.result import Tilted
 from tiltlm.realise.trainer import TiltTrainer
 from tiltlm.realise.training_plan import TrainingPlan
@@ -160,7 +159,7 @@ class _TrainingRun:
         }
         self.details |= details
         # The reference is read at the contexts to stop by before adapters are put in.
-        self._tune = Reference(prepared.loaded.model, prepared.parts.tune, head=prepared.fit.head)
+        self._tune = tune_reference(prepared)
         self.model = self._trainable_model()
 
     def take_out(self) -> None:
