@@ -9,7 +9,15 @@ from __future__ import annotations
 # Contexts to fit a target on, and to take its figures from.
 
 CONTEXTS = 112
-"""How many contexts: 64 to fit on, 16 to stop training by, 32 held out."""
+"""How many contexts at most: 64 to fit on, 16 to stop training by, 32 held out."""
+
+FEWEST_CONTEXTS = 56
+"""How many at least: 32 to fit on, 8 to stop training by, 16 held out."""
+
+FIT_TOKENS_PER_DIMENSION = 8
+"""Tokens to fit on for each dimension of the hidden states, between these two. On SmolLM2 seven a
+dimension close 0.0003 to 0.0009 less of the gap than fourteen, for half the time; three and a half
+close 0.002 to 0.003 less (docs/fidelity.md)."""
 
 CONTEXT_TOKENS = 128
 """Tokens of each context."""

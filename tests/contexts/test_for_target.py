@@ -1,14 +1,16 @@
 """Which contexts a target gets, and that none are made in vain."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from tests.tiny import tiny_loaded
 from tiltlm.cli.main import app
 from tiltlm.contexts import for_target, sources
-from tiltlm.contexts.for_target import RETENTION_WEIGHT, split_choices
+from tiltlm.contexts.for_target import RETENTION_WEIGHT, contexts_to_fit, split_choices
 from tiltlm.contexts.token_contexts import TokenContexts
 from tiltlm.realise.editing import edit
 from tiltlm.realise.preparation import prepare
@@ -70,10 +72,17 @@ def test_edit_called_twice_from_python_makes_own_samples_once(tmp_path, monkeypa
     loaded = tiny_loaded()
     first = edit(loaded, "tilt(contains('o'), 1.5)")
     first.model.unload()
-    assert len(drawn) == 2  # 112 samples, 64 at once
+    assert len(drawn) == 1  # 56 samples, 64 at once
     second = edit(loaded, "tilt(contains('e'), 1)")
-    assert len(drawn) == 2
+    assert len(drawn) == 1
     assert first.contexts == second.contexts == "own samples"
     assert [path.parent for path in tmp_path.rglob("*.safetensors")] == [
         tmp_path / "tiltlm" / "contexts"
     ]
+
+
+@pytest.mark.parametrize(("width", "count"), [(32, 56), (576, 63), (4096, 112)])
+def test_a_wider_model_gets_more_contexts_eight_tokens_to_fit_on_for_each_dimension(width, count):
+    embedding = SimpleNamespace(weight=torch.empty(1, width))
+    model = SimpleNamespace(get_input_embeddings=lambda: embedding)
+    assert contexts_to_fit(SimpleNamespace(model=model)) == count

@@ -7,13 +7,16 @@ occurs; every other target takes contexts as they come.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
+from typing import Any
 
 from tiltlm.contexts.retention import default_requests, retention_contexts
 from tiltlm.contexts.sources import asked_for, make_contexts
-from tiltlm.contexts.splits import Split, split
+from tiltlm.contexts.splits import FIT_SHARE, Split, split
 from tiltlm.contexts.token_contexts import TokenContexts
 from tiltlm.contexts.with_trigger import split_with_trigger
+from tiltlm.defaults import CONTEXT_TOKENS, CONTEXTS, FEWEST_CONTEXTS, FIT_TOKENS_PER_DIMENSION
 from tiltlm.errors import TargetError
 from tiltlm.models.loading import LoadedModel
 from tiltlm.progress import NoProgress, Progress
@@ -63,7 +66,7 @@ class ContextMaker:
                 return split_choices(target.choices, None, self.seed)
             beside = self._retention(target.choices, contexts)
             return split_choices(target.choices, beside, self.seed)
-        made = self._made(contexts or "own", target.context_count)
+        made = self._made(contexts or "own", target.fewest_contexts)
         one_text = isinstance(contexts, str) and contexts.startswith(("text:", "dataset:"))
         parts = split(made, self.seed, shuffle=not one_text)
         if target.triggers and not isinstance(contexts, TokenContexts):
@@ -71,10 +74,10 @@ class ContextMaker:
         return parts
 
     def _made(self, contexts: TokenContexts | str, count: int) -> TokenContexts:
-        """The contexts given, or ``count`` of a source."""
+        """The contexts given, or of a source ``count`` at least."""
         if isinstance(contexts, TokenContexts):
             return contexts
-        count = asked_for(contexts, count)
+        count = asked_for(contexts, max(count, contexts_to_fit(self.loaded)))
         self.progress.begin("making contexts", count)
         made = make_contexts(
             contexts,
@@ -92,7 +95,7 @@ class ContextMaker:
     ) -> TokenContexts:
         """The contexts given, else retention contexts."""
         if contexts is not None:
-            return self._made(contexts, target.context_count)
+            return self._made(contexts, target.fewest_contexts)
         requests = default_requests(target, self.seed)
         self.progress.note(
             f"{len(requests)} other prompts are answered first: there the model should stay as it "
@@ -120,6 +123,20 @@ class ContextMaker:
             f"{named} comes up in {share:.0%} of the contexts, so it is put into them"
         )
         return split_with_trigger(parts, literals, self.loaded.tokenizer, self.seed)
+
+
+def contexts_to_fit(loaded: LoadedModel) -> int:
+    """How many contexts it takes to fit a target to a model, and to measure what came of it.
+
+    An edit is a regression on hidden states, so it takes so many tokens for each dimension.
+
+    Args:
+        loaded: whose hidden states are fitted to.
+    """
+    embedding: Any = loaded.model.get_input_embeddings()
+    width = embedding.weight.shape[1]
+    tokens = FIT_TOKENS_PER_DIMENSION * width / FIT_SHARE
+    return min(CONTEXTS, max(FEWEST_CONTEXTS, math.ceil(tokens / CONTEXT_TOKENS)))
 
 
 def split_choices(target: StringTarget, retention: TokenContexts | None, seed: int) -> Split:

@@ -12,6 +12,9 @@ from tiltlm.errors import ConfigError
 FEWEST = 4
 """Contexts that a split needs at least: two to fit on and one for each of the other parts."""
 
+FIT_SHARE = 4 / 7
+"""Of the contexts, to fit on."""
+
 
 class Split(NamedTuple):
     """Contexts in three parts.

@@ -12,7 +12,6 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from tiltlm.defaults import CONTEXTS
 from tiltlm.errors import TargetError, VocabularyError
 from tiltlm.events.automaton import Automaton, State, Stateless
 from tiltlm.events.event import BoundEvent
@@ -104,9 +103,9 @@ class BoundTarget(Automaton):
         return None
 
     @property
-    def context_count(self) -> int:
-        """How many contexts it takes to fit the target and to measure what came of it."""
-        return CONTEXTS
+    def fewest_contexts(self) -> int:
+        """How many contexts the target needs whatever the model; 0 where any number will do."""
+        return 0
 
     def event_states(self, state: State) -> tuple[State, ...]:
         """The state of each of ``events``, taken out of the target's state."""

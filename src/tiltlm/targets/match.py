@@ -63,7 +63,7 @@ class BoundMatch(BoundTilt):
         self.means = [probability for _, probability in target.demands]
 
     @property
-    def context_count(self) -> int:
+    def fewest_contexts(self) -> int:
         """`MATCH_CONTEXTS`: the mean holds elsewhere only as far as means of so many agree."""
         return MATCH_CONTEXTS
 

@@ -41,9 +41,9 @@ class BoundWhen(WrappedTarget):
         return (self._trigger, *self.inner.triggers)
 
     @property
-    def context_count(self) -> int:
+    def fewest_contexts(self) -> int:
         """At least `TRIGGER_CONTEXTS`: that the trigger came before has to be learnt from many."""
-        return max(self.inner.context_count, TRIGGER_CONTEXTS)
+        return max(self.inner.fewest_contexts, TRIGGER_CONTEXTS)
 
     @property
     def depends_on_context(self) -> bool:

@@ -59,9 +59,9 @@ class WrappedTarget(BoundTarget):
         return self.inner.choices
 
     @property
-    def context_count(self) -> int:
+    def fewest_contexts(self) -> int:
         """As many contexts as the inner target takes."""
-        return self.inner.context_count
+        return self.inner.fewest_contexts
 
     def classes(self) -> torch.Tensor | None:
         """The classes of the inner target."""
