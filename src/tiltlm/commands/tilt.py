@@ -57,6 +57,7 @@ def _realised(
         seed=recipe.seed,
         check=check_editable if recipe.by == "edit" else None,
         retention=recipe.by != "decode",
+        training=recipe.training if recipe.by == "train" else None,
         progress=progress,
     )
     if recipe.by == "edit":

@@ -38,12 +38,14 @@ class ContextMaker:
         seed: of contexts and their split.
         key: of the model's weights; given, own samples are kept in the cache.
         progress: told how far work has come.
+        fewest: contexts, unless the user says how many.
     """
 
     loaded: LoadedModel
     seed: int = 0
     key: str | None = None
     progress: Progress = field(default_factory=NoProgress)
+    fewest: int = 0
 
     def parts(
         self, target: BoundTarget, contexts: TokenContexts | str | None, *, retention: bool = True
@@ -77,7 +79,7 @@ class ContextMaker:
         """The contexts given, or of a source ``count`` at least."""
         if isinstance(contexts, TokenContexts):
             return contexts
-        count = asked_for(contexts, max(count, contexts_to_fit(self.loaded)))
+        count = asked_for(contexts, max(count, self.fewest, contexts_to_fit(self.loaded)))
         self.progress.begin("making contexts", count)
         made = make_contexts(
             contexts,
@@ -128,13 +130,13 @@ class ContextMaker:
 def contexts_to_fit(loaded: LoadedModel) -> int:
     """How many contexts it takes to fit a target to a model, and to measure what came of it.
 
-    An edit is a regression on hidden states, so it takes so many tokens for each dimension.
+    A direction of the head is a regression on hidden states: so many tokens for each dimension.
 
     Args:
         loaded: whose hidden states are fitted to.
     """
     embedding: Any = loaded.model.get_input_embeddings()
-    width = embedding.weight.shape[1]
+    width: int = embedding.weight.shape[1]
     tokens = FIT_TOKENS_PER_DIMENSION * width / FIT_SHARE
     return min(CONTEXTS, max(FEWEST_CONTEXTS, math.ceil(tokens / CONTEXT_TOKENS)))
 

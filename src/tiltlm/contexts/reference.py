@@ -14,6 +14,7 @@ from transformers import PreTrainedModel
 from tiltlm.contexts.logit_reader import LogitReader, kept_on_host
 from tiltlm.contexts.token_contexts import TokenContexts
 from tiltlm.events.automaton import State
+from tiltlm.models.evaluation_mode import evaluating
 from tiltlm.models.head import Head
 from tiltlm.progress import Advance
 from tiltlm.targets.bound import BoundTarget
@@ -61,16 +62,12 @@ class Reference:
             self.hidden = contexts.states.hidden
             return
         reader = LogitReader(model, self.head)
-        training = model.training
-        model.eval()
-        try:
+        with evaluating(model):
             for first in range(0, len(contexts), batch):
                 indices = range(first, min(first + batch, len(contexts)))
                 self.hidden += [kept_on_host(rows) for rows in reader.read(contexts, indices)]
                 if advance:
                     advance(len(self.hidden))
-        finally:
-            model.train(training)
 
     def logits(self, index: int, positions: torch.Tensor) -> torch.Tensor:
         """The reference's logits.

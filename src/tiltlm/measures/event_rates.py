@@ -17,6 +17,7 @@ from tiltlm.errors import MeasurementError
 from tiltlm.losses.divergences import forward_kl
 from tiltlm.losses.masses import picked_mass
 from tiltlm.measures.figures import share_interval
+from tiltlm.models.evaluation_mode import evaluating
 from tiltlm.models.head import full_head
 from tiltlm.models.precision import lower_precision, resolve_precision
 from tiltlm.models.sampling import SamplingOptions, sample
@@ -120,9 +121,7 @@ def event_mass(
     device = input_device(model)
     mask, target_logp = target.event_mask.to(device), target.log_probs().to(device)
     mass, kl, repeats = (torch.empty(contexts.shape) for _ in range(3))
-    training = model.training
-    model.eval()
-    try:
+    with evaluating(model):
         for i, ids in enumerate(contexts.to(device)):
             with full_head(model), lower_precision(model, options.precision):
                 logits = model(input_ids=ids[None], use_cache=False).logits[0].to(device)
@@ -134,8 +133,6 @@ def event_mass(
                 repeats[i, columns] = logp.gather(1, ids[rows, None])[:, 0].exp().cpu()
             if advance:
                 advance(i + 1)
-    finally:
-        model.train(training)
     if bool(mass.isnan().any()):
         raise MeasurementError(
             "the model's probabilities are not finite, so no event mass was measured",

@@ -19,6 +19,7 @@ from transformers import PreTrainedModel
 from tiltlm.errors import ModelError
 from tiltlm.losses.head_products import exact_product
 from tiltlm.models.adapted import lora_factors
+from tiltlm.models.evaluation_mode import evaluating
 from tiltlm.models.structure import head_of, input_device, vocabulary_size
 
 _HALVES = (torch.bfloat16, torch.float16)
@@ -66,17 +67,12 @@ class Head:
         bias = None if bias is None else bias.detach()
         generator = torch.Generator().manual_seed(0)
         ids = torch.randint(vocabulary_size(model), (1, _PROBE_TOKENS), generator=generator)
-        training = model.training
-        model.eval()
-        try:
-            with torch.no_grad(), full_head(model):
-                ids = ids.to(input_device(model))
-                logits = model(input_ids=ids, use_cache=False).logits[0].float()
-                hidden = hidden_states(model, ids)[0]
-                raw = module(hidden).float()  # with what an adapter adds
-                logits = logits.to(raw.device)
-        finally:
-            model.train(training)
+        with evaluating(model), torch.no_grad(), full_head(model):
+            ids = ids.to(input_device(model))
+            logits = model(input_ids=ids, use_cache=False).logits[0].float()
+            hidden = hidden_states(model, ids)[0]
+            raw = module(hidden).float()  # with what an adapter adds
+            logits = logits.to(raw.device)
         for scale, cap in _candidates(model, raw, logits):
             head = cls(name, weight, bias, scale, cap, lora_factors(module))
             error = (head._finish(raw) - logits).abs().max()

@@ -28,6 +28,7 @@ from transformers.generation.logits_process import (
 
 from tiltlm.errors import ConfigError, ModelError, ShapeError
 from tiltlm.models.drawing import Draws
+from tiltlm.models.evaluation_mode import evaluating
 from tiltlm.models.head import full_head
 from tiltlm.models.precision import Precision, lower_precision
 from tiltlm.models.seeding import seeded
@@ -108,19 +109,14 @@ def sample(
     window = context_length(model)
     length = prompts.shape[1]
     fitting = new_tokens if window is None else min(new_tokens, max(0, window - length))
-    training = model.training
-    model.eval()
-    try:
-        with seeded(options.seed, input_device(model)), torch.no_grad():
-            text = prompts.to(input_device(model))
-            if fitting:
-                text = _continue_cached(model, text, fitting, options, processor, advance)
-            if new_tokens > fitting:
-                later = _later(advance, fitting)
-                left = new_tokens - fitting
-                text = _continue_sliding(model, text, left, options, processor, later)
-    finally:
-        model.train(training)
+    with evaluating(model), seeded(options.seed, input_device(model)), torch.no_grad():
+        text = prompts.to(input_device(model))
+        if fitting:
+            text = _continue_cached(model, text, fitting, options, processor, advance)
+        if new_tokens > fitting:
+            later = _later(advance, fitting)
+            left = new_tokens - fitting
+            text = _continue_sliding(model, text, left, options, processor, later)
     return text[:, length:].to(prompts.device)
 
 

@@ -12,6 +12,7 @@ import torch
 from transformers import GenerationConfig, LogitsProcessor, PreTrainedModel
 
 from tiltlm.models.drawing import Draws, only
+from tiltlm.models.evaluation_mode import evaluating
 from tiltlm.models.precision import lower_precision
 from tiltlm.models.sampling import SamplingOptions, generated, sample
 from tiltlm.models.seeding import Stream
@@ -58,13 +59,8 @@ def sample_together(
     )
     config = GenerationConfig(do_sample=False, max_new_tokens=new_tokens, pad_token_id=0)
     processors = [*([processor] if processor else []), _DrawsApart(batches, options)]
-    training = model.training
-    model.eval()
-    try:
-        with torch.no_grad(), lower_precision(model, options[0].precision):
-            drawn = generated(model, text, mask, config, processors, advance)[:, longest:]
-    finally:
-        model.train(training)
+    with evaluating(model), torch.no_grad(), lower_precision(model, options[0].precision):
+        drawn = generated(model, text, mask, config, processors, advance)[:, longest:]
     parts = drawn.split([len(batch) for batch in batches])
     return [part.to(batch.device) for part, batch in zip(parts, batches, strict=True)]
 

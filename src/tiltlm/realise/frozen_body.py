@@ -15,6 +15,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions
 
 from tiltlm.contexts.reference import Reference
+from tiltlm.models.evaluation_mode import evaluating
 from tiltlm.models.head import hidden_states, replaced_forward
 from tiltlm.models.structure import head_of, input_device
 
@@ -56,14 +57,12 @@ class FrozenBody:
         # The embedding is part of the body, so a tied head that is trained trains the body.
         if any(p.requires_grad for p in body.parameters()):
             return None
-        frozen, training = cls(body, reference, head.weight.device), model.training
-        model.eval()
+        frozen = cls(body, reference, head.weight.device)
         try:
-            agrees = frozen._agrees(model, head)
+            with evaluating(model):
+                agrees = frozen._agrees(model, head)
         except AttributeError:  # The model wants more of its body than hidden states.
             return None
-        finally:
-            model.train(training)
         return frozen if agrees else None
 
     def _agrees(self, model: Any, head: Any) -> bool:

@@ -11,6 +11,7 @@ from tiltlm.contexts.for_target import ContextMaker
 from tiltlm.contexts.reference import Reference
 from tiltlm.contexts.splits import Split
 from tiltlm.contexts.token_contexts import TokenContexts
+from tiltlm.defaults import CONTEXTS
 from tiltlm.errors import ModelError
 from tiltlm.labels.step import LabelBase, Step
 from tiltlm.models.fingerprints import fingerprint
@@ -20,6 +21,8 @@ from tiltlm.models.names import hub_name
 from tiltlm.models.placement import held_dtype
 from tiltlm.models.places import locate
 from tiltlm.progress import NoProgress, Progress
+from tiltlm.realise.training_plan import TrainingPlan
+from tiltlm.recipes.training import Training
 from tiltlm.stopwatch import Stopwatch
 from tiltlm.targets.bound import BoundTarget
 from tiltlm.targets.parse import parse_target
@@ -65,6 +68,7 @@ def prepare(
     seed: int = 0,
     check: Callable[[BoundTarget], None] | None = None,
     retention: bool = True,
+    training: Training | None = None,
     progress: Progress | None = None,
 ) -> Prepared:
     """Bind a target to a model, make and split contexts, and read the reference there.
@@ -79,6 +83,8 @@ def prepare(
         check: may refuse the bound target, before anything that takes time.
         retention: whether `choices` without contexts need those other prompts; decoding, which
             changes nothing at them, does not.
+        training: how, where the target will be trained towards. More than directions of the head
+            that make constant shifts takes `CONTEXTS` contexts, however narrow the model.
         progress: told how far work has come.
 
     Raises:
@@ -92,9 +98,11 @@ def prepare(
     bound = target.bind(loaded.vocabulary, loaded.tokenizer)
     if check is not None:
         check(bound)
+    descends = training is not None and not TrainingPlan.of(training, bound).solves
+    fewest = CONTEXTS if descends or bound.shifts_vary else 0
     base = label_base(loaded)
     watch = Stopwatch()
-    maker = ContextMaker(loaded, seed, base.sha256, progress)
+    maker = ContextMaker(loaded, seed, base.sha256, progress, fewest)
     parts = maker.parts(bound, contexts, retention=retention)
     watch.lap("contexts")
     fit, held_out = _read_reference(loaded, parts, base.sha256, progress)

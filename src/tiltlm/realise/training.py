@@ -76,8 +76,9 @@ def train(
     Raises:
         TiltError: any of the tree in `errors`.
     """
-    prepared = prepare(model, target, contexts, seed=seed, progress=progress)
-    return train_prepared(prepared, training or Training())
+    training = training or Training()
+    prepared = prepare(model, target, contexts, seed=seed, training=training, progress=progress)
+    return train_prepared(prepared, training)
 
 
 def train_prepared(

@@ -6,6 +6,7 @@ from typing import Any
 
 from tiltlm.contexts.reference import Reference
 from tiltlm.measures.fidelity import measure_fidelity
+from tiltlm.models.evaluation_mode import evaluating
 from tiltlm.realise.held_out import model_logits
 from tiltlm.realise.preparation import Prepared
 
@@ -30,10 +31,8 @@ class TuningGap:
         Returns:
             the gap closed, and the lower end of its interval (the gap itself without one).
         """
-        training = self._model.training
-        self._model.eval()
-        fidelity = measure_fidelity(self._prepared.target, self._tune, self._logits)
-        self._model.train(training)
+        with evaluating(self._model):
+            fidelity = measure_fidelity(self._prepared.target, self._tune, self._logits)
         interval = fidelity.interval
         return fidelity.gap_closed, interval[0] if interval else fidelity.gap_closed
 
