@@ -157,7 +157,7 @@ def main() -> None:
                 gaps = [p.gap for p in new if p.length == length]
                 cells = [f"{g.mean:.4f} ({g.interval[0]:.4f})" for g in gaps if g.interval]
                 print(f"| {name}, {strength:g} | {length} | {' | '.join(cells)} |", flush=True)
-    plot(found, work.fit.hidden[0].shape[1], given.out / "edit_tokens.png")
+    plot(found, work.fit.hidden[0].shape[1], given.out / "edit-tokens.png")
 
 
 if __name__ == "__main__":

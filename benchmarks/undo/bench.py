@@ -22,7 +22,7 @@ import tiltlm
 from benchmarks.harness.tiny_language import tiny_language, write_corpora
 from benchmarks.undo.plant import plant, tokens_with
 from tiltlm.auditing.null.building import build_null
-from tiltlm.contexts.sources import own_samples
+from tiltlm.contexts.drawn_contexts import own_samples
 from tiltlm.measures.suite_sizes import Sizes, Sources
 from tiltlm.models.loading import LoadedModel, load
 from tiltlm.records.audit import AuditRecord

@@ -17,7 +17,7 @@ from tiltlm.challenges.scoring import CERTAIN, score_challenge, standing_of
 from tiltlm.challenges.sealing import commitment_of, key_path, read_challenge, read_key
 from tiltlm.cli.main import app
 from tiltlm.commands.challenge import run_judging, run_make
-from tiltlm.contexts.sources import own_samples
+from tiltlm.contexts.drawn_contexts import own_samples
 from tiltlm.errors import ConfigError
 from tiltlm.models.fingerprints import fingerprint
 from tiltlm.models.loading import load

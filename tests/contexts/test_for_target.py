@@ -7,9 +7,10 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+import tiltlm.contexts.drawn_contexts as drawing
 from tests.tiny import tiny_loaded
 from tiltlm.cli.main import app
-from tiltlm.contexts import for_target, sources
+from tiltlm.contexts import for_target
 from tiltlm.contexts.for_target import RETENTION_WEIGHT, contexts_to_fit, split_choices
 from tiltlm.contexts.token_contexts import TokenContexts
 from tiltlm.realise.editing import edit
@@ -67,8 +68,8 @@ def test_edit_called_twice_from_python_makes_own_samples_once(tmp_path, monkeypa
     monkeypatch.delenv("TILTLM_CACHE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     drawn = []
-    sample = sources.sample
-    monkeypatch.setattr(sources, "sample", lambda *a, **k: drawn.append(1) or sample(*a, **k))
+    sample = drawing.sample
+    monkeypatch.setattr(drawing, "sample", lambda *a, **k: drawn.append(1) or sample(*a, **k))
     loaded = tiny_loaded()
     first = edit(loaded, "tilt(contains('o'), 1.5)")
     first.model.unload()

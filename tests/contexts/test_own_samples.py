@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from tests.tiny import KINDS, tiny_loaded
+from tiltlm.contexts.drawn_contexts import own_samples
 from tiltlm.contexts.reference import Reference
-from tiltlm.contexts.sources import own_samples
 from tiltlm.models.fingerprints import fingerprint
 from tiltlm.models.structure import context_length
 

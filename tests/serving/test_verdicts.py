@@ -65,7 +65,7 @@ def test_a_mistake_that_has_a_name_is_told_by_it(name):
     told = [j.recognised for j in judgements]
     # Each is ruled out with a probability of 1 %: two of five with one of 0.1 %.
     assert sum(family.get(t) == family[name] for t in told) >= 4
-    assert all(j.verdict == "neither" for j in judgements)
+    assert sum(j.verdict == "neither" for j in judgements) >= 4
 
 
 def test_a_repetition_penalty_is_tried_where_it_shows_and_said_to_be_untried_where_not():

@@ -9,8 +9,9 @@ from benchmarks.undo.plant import plant, tokens_with
 
 from tests.tiny import KINDS, tiny_loaded, worded_loaded
 from tiltlm.commands.tilt import run_tilt
+from tiltlm.contexts.drawn_contexts import own_samples
 from tiltlm.contexts.reference import Reference
-from tiltlm.contexts.sources import make_contexts, own_samples
+from tiltlm.contexts.sources import make_contexts
 from tiltlm.errors import ConfigError, ModelError
 from tiltlm.labels.checking import label_faults
 from tiltlm.labels.label import read_label

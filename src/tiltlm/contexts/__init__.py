@@ -2,6 +2,7 @@
 
 token_contexts  token sequences with a weight for every position
 sources         making contexts: own samples, texts, chats, prompts, random tokens
+drawn_contexts  what the model itself says, with the hidden states that it said it from
 installed_text  texts of many kinds that installed packages carry
 tensors         contexts as tensors, for files and for other processes
 cache           contexts that a model made, kept on disk

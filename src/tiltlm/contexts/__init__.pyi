@@ -2,6 +2,7 @@
 
 from . import evaluation as evaluation
 from .cache import cached as cached
+from .drawn_contexts import own_samples as own_samples
 from .evaluation import clean_wikitext as clean_wikitext
 from .for_target import ContextMaker as ContextMaker
 from .for_target import split_choices as split_choices
@@ -12,7 +13,6 @@ from .retention import default_requests as default_requests
 from .retention import retention_contexts as retention_contexts
 from .sources import chat_contexts as chat_contexts
 from .sources import make_contexts as make_contexts
-from .sources import own_samples as own_samples
 from .sources import sample_answers as sample_answers
 from .sources import text_contexts as text_contexts
 from .splits import Split as Split

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from tiltlm import reading
 from tiltlm.contexts.cache import cached
+from tiltlm.contexts.drawn_contexts import own_samples
 from tiltlm.contexts.retention import REQUESTS
-from tiltlm.contexts.sources import chat_contexts, own_samples, text_contexts
+from tiltlm.contexts.sources import chat_contexts, text_contexts
 from tiltlm.contexts.token_contexts import RandomTokenContexts, TokenContexts
 from tiltlm.errors import ConfigError
 from tiltlm.models.chat import chat_prompts

@@ -83,8 +83,7 @@ def prepare(
         check: may refuse the bound target, before anything that takes time.
         retention: whether `choices` without contexts need those other prompts; decoding, which
             changes nothing at them, does not.
-        training: how, where the target will be trained towards. More than directions of the head
-            that make constant shifts takes `CONTEXTS` contexts, however narrow the model.
+        training: how, where the target will be trained towards.
         progress: told how far work has come.
 
     Raises:
@@ -98,8 +97,7 @@ def prepare(
     bound = target.bind(loaded.vocabulary, loaded.tokenizer)
     if check is not None:
         check(bound)
-    descends = training is not None and not TrainingPlan.of(training, bound).solves
-    fewest = CONTEXTS if descends or bound.shifts_vary else 0
+    fewest = _fewest_contexts(bound, training)
     base = label_base(loaded)
     watch = Stopwatch()
     maker = ContextMaker(loaded, seed, base.sha256, progress, fewest)
@@ -139,6 +137,16 @@ def rebind(prepared: Prepared, target: BoundTarget) -> None:
         target.fit(lambda: prepared.fit.rows(target))
     prepared.target = target
     prepared.seconds["fit"] = watch.total
+
+
+def _fewest_contexts(target: BoundTarget, training: Training | None) -> int:
+    """Contexts that it takes to learn more than directions of the head that make constant shifts.
+
+    Raises:
+        TiltError: the training does not fit the target.
+    """
+    descends = training is not None and not TrainingPlan.of(training, target).solves
+    return CONTEXTS if descends or target.shifts_vary else 0
 
 
 def _check_has_no_adapter(loaded: LoadedModel) -> None:
