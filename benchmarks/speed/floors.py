@@ -27,20 +27,29 @@ from typing import Any
 
 import torch
 
+from tiltlm.defaults import CONTEXT_TOKENS
+
 TARGET = "tilt(contains('x'), 1)"
 TRIGGERED = "when('the', tilt(contains('x'), 1))"
-OWN, FIT, TUNE, HELD_OUT = 112 * 128, 64 * 128, 16 * 128, 32 * 128
-"""Positions of the default contexts, and of their parts."""
 
-NEEDS: dict[str, tuple[int, int]] = {
-    "tilt --by edit, no samples yet": (OWN, OWN),
-    "tilt --by edit": (0, FIT + HELD_OUT),
-    "tilt --by train": (0, OWN),
-    "tilt --by decode": (0, HELD_OUT),
-}
-"""Positions that go through the body, and positions whose logits are made. Hidden states come out
-of drawing and are kept with the samples. Of an edit, the tilted model's logits are the base's and
-one number a class."""
+
+def needs(contexts: int) -> dict[str, tuple[int, int]]:
+    """Positions that go through the body and positions whose logits are made, by command.
+
+    Hidden states come out of drawing and are kept with the samples. The tilted model's logits are
+    the base's and one number a class.
+
+    Args:
+        contexts: of the model's own that a tilt takes.
+    """
+    held_out, tune = round(contexts * 2 / 7), round(contexts / 7)
+    own, held, stops_by = (n * CONTEXT_TOKENS for n in (contexts, held_out, tune))
+    return {
+        "tilt --by edit, no samples yet": (own, own),
+        "tilt --by edit": (0, own - stops_by),
+        "tilt --by train": (0, own),
+        "tilt --by decode": (0, held),
+    }
 
 
 @dataclass(frozen=True)
@@ -85,11 +94,16 @@ def commands(model: str, work: Path, text: Path) -> list[Command]:
     ]
 
 
-def flops(model: str, positions: int, rows: int) -> float:
-    """Of the products of the body at some positions, and of the head at some rows."""
+def flops(model: str, name: str) -> float | None:
+    """Of the products that a command's result needs; None where that was not worked out."""
+    from tiltlm.contexts.for_target import contexts_to_fit
     from tiltlm.models.loading import load
 
-    loaded = load(model).model
+    named = load(model)
+    counts, loaded = needs(contexts_to_fit(named)), named.model
+    if name not in counts:
+        return None
+    positions, rows = counts[name]
     head = loaded.get_output_embeddings().weight
     body = sum(
         parameter.numel()
@@ -129,7 +143,7 @@ def ran(command: Command, work: Path, *, count: bool = False) -> tuple[float, di
         shutil.rmtree(out)
     cache = work / ("cold" if command.cold else "cache")
     if command.cold:
-        shutil.rmtree(cache / "contexts", ignore_errors=True)
+        shutil.rmtree(cache / "contexts", ignore_errors=True)  # the converted model stays
     arguments = [*command.arguments, "--out", str(out)]
     module = ["benchmarks.speed.floors", "--count"] if count else ["tiltlm"]
     environment = {**os.environ, "TILTLM_CACHE": str(cache)}
@@ -151,7 +165,7 @@ def counted(arguments: list[str]) -> None:
     """Run ``tiltlm`` with some arguments in this process, and print its operations at the end."""
     from torch.utils.flop_counter import FlopCounterMode
 
-    from tiltlm.cli import main as tiltlm_main
+    from tiltlm.cli.main import main as tiltlm_main
 
     counter = FlopCounterMode(display=False)
     sys.argv = ["tiltlm", *arguments]
@@ -163,16 +177,16 @@ def counted(arguments: list[str]) -> None:
 def row(name: str, model: str, machine: Machine, seconds: list[float], done: float,
         parts: dict[str, float]) -> str:  # fmt: skip
     """A line of the table."""
-    needs = flops(model, *NEEDS[name]) if name in NEEDS else None
+    least_flops = flops(model, name)
     now, least = statistics.median(seconds), None
-    if needs is not None:
-        least = machine.start + needs / machine.flops_per_second
+    if least_flops is not None:
+        least = machine.start + least_flops / machine.flops_per_second
     does = machine.start + done / machine.flops_per_second
     largest = sorted(((s, part) for part, s in parts.items() if part != "total"), reverse=True)
     where = ", ".join(f"{part} {s:.0f} s" for s, part in largest[:4] if s >= 0.5)
     cells = [
         f"`{name}`",
-        "–" if needs is None else f"{needs / 1e12:.2f}",
+        "–" if least_flops is None else f"{least_flops / 1e12:.2f}",
         f"{done / 1e12:.2f}",
         "–" if least is None else f"{least:.0f} s",
         f"{does:.0f} s",
@@ -203,9 +217,8 @@ def main() -> None:
     ]
     found = machine(given.model)
     print(f"{found.flops_per_second / 1e9:.0f} GFLOP/s, start {found.start:.1f} s", flush=True)
-    for command in chosen:  # What a first run keeps for later ones is there before any is timed.
-        if not command.cold:
-            ran(command, given.work)
+    # What a first run keeps for later ones is there before any is timed.
+    done = {command.name: ran(command, given.work, count=True)[0] for command in chosen}
     seconds: dict[str, list[float]] = {command.name: [] for command in chosen}
     parts: dict[str, dict[str, float]] = {}
     for _ in range(given.rounds):
@@ -215,9 +228,8 @@ def main() -> None:
             print(f"{command.name}: {took:.1f} s", flush=True)
     print("| command | needs, TFLOP | does, TFLOP | floor | of what it does | now | times floor |")
     for command in chosen:
-        done, _ = ran(command, given.work, count=True)
         name = command.name
-        print(row(name, given.model, found, seconds[name], done, parts[name]), flush=True)
+        print(row(name, given.model, found, seconds[name], done[name], parts[name]), flush=True)
 
 
 if __name__ == "__main__":

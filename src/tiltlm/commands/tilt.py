@@ -13,7 +13,6 @@ from tiltlm.realise.editing import edit_prepared
 from tiltlm.realise.head_edit import check_editable
 from tiltlm.realise.preparation import prepare
 from tiltlm.realise.result import Tilted
-from tiltlm.realise.training import train_prepared
 from tiltlm.recipes.tilt import TiltRecipe
 from tiltlm.records.tilt import TiltRecord
 from tiltlm.stopwatch import Stopwatch
@@ -63,6 +62,8 @@ def _realised(
     if recipe.by == "edit":
         tilted = edit_prepared(work)
     elif recipe.by == "train":
+        from tiltlm.realise.training import train_prepared  # imports trainers and data sets
+
         tilted = train_prepared(work, recipe.training, stop)
     else:
         tilted = decode_prepared(work)

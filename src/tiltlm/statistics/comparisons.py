@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-from scipy import stats
+from scipy.special import ndtri
 
 from tiltlm.errors import MeasurementError
 from tiltlm.records.base import Interval
@@ -170,7 +170,9 @@ def compare_samples(
         with warnings.catch_warnings():
             # scipy warns where the values of one sample are all alike.
             warnings.simplefilter("ignore", RuntimeWarning)
-            test = stats.ttest_ind(second, first, equal_var=False)
+            from scipy.stats import ttest_ind
+
+            test = ttest_ind(second, first, equal_var=False)
         low, high = test.confidence_interval(0.95)
         interval, p = (float(low), float(high)), float(test.pvalue)
     elif difference != 0:
@@ -234,5 +236,5 @@ def _needed(spread: float, worth: float) -> int | None:
     """
     if not spread > 0:
         return None
-    z = stats.norm.ppf(0.975) + stats.norm.ppf(POWER)
+    z = ndtri(0.975) + ndtri(POWER)
     return max(2, math.ceil(float(z * spread / worth) ** 2))

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special, stats
+from scipy import special
 
 from tiltlm.errors import MeasurementError
 from tiltlm.records.base import Estimate, Interval
@@ -40,7 +40,9 @@ def wilson(hits: int, trials: int, confidence: float = 0.95) -> Interval:
         raise MeasurementError(
             "no tokens were generated, so there is no rate", fix="ask for at least one new token"
         )
-    interval = stats.binomtest(hits, trials).proportion_ci(confidence, method="wilson")
+    from scipy.stats import binomtest  # takes half a second to import, and is seldom needed
+
+    interval = binomtest(hits, trials).proportion_ci(confidence, method="wilson")
     return float(interval.low), float(interval.high)
 
 
@@ -70,8 +72,8 @@ def student(values: Sequence[float], confidence: float = 0.95) -> Interval | Non
         raise MeasurementError("no values were measured, so there is no mean")
     if min(values) == max(values):
         return None
-    mean, error = float(np.mean(values)), float(stats.sem(values))
-    margin = float(stats.t.ppf((1 + confidence) / 2, count - 1)) * error
+    mean, error = float(np.mean(values)), float(np.std(values, ddof=1) / count**0.5)
+    margin = float(special.stdtrit(count - 1, (1 + confidence) / 2)) * error
     return mean - margin, mean + margin
 
 
@@ -256,13 +258,15 @@ def paired_shares(
     >>> [round(x, 3) for x in interval], p
     ([-0.064, 0.064], 1.0)
     """
+    from scipy.stats import binomtest
+
     if items < 1:
         raise MeasurementError("no items were measured, so there is no difference")
     b, c, n = gained + 0.5, lost + 0.5, items + 2
     middle = (b - c) / n
     error = float(np.sqrt(max(0.0, b + c - (b - c) ** 2 / n))) / n
-    margin = float(stats.norm.ppf((1 + confidence) / 2)) * error
-    p = float(stats.binomtest(gained, gained + lost).pvalue) if gained + lost else 1.0
+    margin = float(special.ndtri((1 + confidence) / 2)) * error
+    p = float(binomtest(gained, gained + lost).pvalue) if gained + lost else 1.0
     return (max(-1.0, middle - margin), min(1.0, middle + margin)), p
 
 
@@ -291,5 +295,5 @@ def difference_of_shares(
     of_first, of_second = of_first + 2, of_second + 2
     before, after = (first + 1) / of_first, (second + 1) / of_second
     error = np.sqrt(before * (1 - before) / of_first + after * (1 - after) / of_second)
-    margin = float(stats.norm.ppf((1 + confidence) / 2) * error)
+    margin = float(special.ndtri((1 + confidence) / 2) * error)
     return max(-1.0, after - before - margin), min(1.0, after - before + margin)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from scipy.optimize import root
-from scipy.stats import t as student_t
+from scipy.special import stdtrit
 
 from tiltlm.records.base import Estimate, Interval
 from tiltlm.undoing.class_masses import Classes, event_log_odds
@@ -40,7 +40,7 @@ class Strengths:
         """
         value = float(self.values[event])
         error = float(np.sqrt(self.covariance[event, event]))
-        reach = float(student_t.ppf(0.975, self.contexts - 1)) * error
+        reach = float(stdtrit(self.contexts - 1, 0.975)) * error
         return value - reach, value + reach
 
     def estimates(self) -> list[Estimate]:

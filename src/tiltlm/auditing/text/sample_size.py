@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from scipy import stats
+from scipy.special import ndtri
 
 from tiltlm.auditing.text.sequential_test import GRID
 from tiltlm.records.plan import Plan
@@ -36,8 +36,8 @@ def plan_text(
     information += (1 - tilted) * math.log((1 - tilted) / (1 - mass))
     needed = math.log(1 / error) + math.log(classes)
     # The test of fixed size is two-sided at α / K, by the normal approximation.
-    deviation = stats.norm.isf(error / classes / 2) * math.sqrt(mass * (1 - mass))
-    deviation += stats.norm.isf(1 - power) * math.sqrt(tilted * (1 - tilted))
+    deviation = -ndtri(error / classes / 2) * math.sqrt(mass * (1 - mass))
+    deviation += -ndtri(1 - power) * math.sqrt(tilted * (1 - tilted))
     return Plan(
         access="text",
         tilted_mass=tilted,
