@@ -54,7 +54,9 @@ def estimates(found: Any, path: str = "") -> Iterator[tuple[str, float, tuple[fl
             yield from estimates(item, f"{path}.{name}" if path else name)
     elif isinstance(found, list):
         for number, item in enumerate(found):
-            name = item.get("name", number) if isinstance(item, dict) else number
+            name = number
+            if isinstance(item, dict):
+                name = item.get("name", item.get("event", number))
             yield from estimates(item, f"{path}[{name}]")
 
 

@@ -1,0 +1,1 @@
+"""The page: how long one waits for it, and what it takes beside the model."""
