@@ -43,13 +43,22 @@ def commands(model: str, work: Path, text: Path) -> dict[str, list[str]]:
     }  # fmt: skip
 
 
+def record_in(out: Path) -> Any:
+    """What a command's record says; None where there is none."""
+    written = [out / name for name in ("result.json", "measure.json") if (out / name).is_file()]
+    return json.loads(written[0].read_text()) if written else None
+
+
 def estimates(found: Any, path: str = "") -> Iterator[tuple[str, float, tuple[float, float]]]:
     """Every number with its interval, by where it stands in a record."""
     if isinstance(found, dict):
         interval = found.get("interval")
         centre = next((c for c in CENTRES if isinstance(found.get(c), int | float)), None)
         if centre and isinstance(interval, list) and None not in interval and len(interval) == 2:
-            yield path, float(found[centre]), (float(interval[0]), float(interval[1]))
+            # Of a comparison the interval is of the difference.
+            base = found.get("base") if centre == "model" else None
+            at = float(found[centre]) - (float(base) if isinstance(base, int | float) else 0.0)
+            yield path, at, (float(interval[0]), float(interval[1]))
         for name, item in found.items():
             yield from estimates(item, f"{path}.{name}" if path else name)
     elif isinstance(found, list):
@@ -89,14 +98,14 @@ def main() -> None:
         for dtype in DTYPES:
             out = given.work / f"{name}-{dtype}"
             begin = time.monotonic()
-            if not (out / "result.json").exists():
+            if record_in(out) is None:
                 told = [argument.replace("{d}", dtype) for argument in arguments]
                 run = [sys.executable, "-m", "tiltlm", *told, "--dtype", dtype, "--out", str(out)]
                 done = subprocess.run(run, capture_output=True, text=True)
-                if not (out / "result.json").exists():
+                if record_in(out) is None:
                     print(f"{name} {dtype}: {done.returncode} {done.stderr[-600:]}", flush=True)
                     continue
-            found.append(json.loads((out / "result.json").read_text()))
+            found.append(record_in(out))
             print(f"{name} {dtype}: {time.monotonic() - begin:.0f} s", flush=True)
         if len(found) == 2:
             count, apart = compared(*found)

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
 import shutil
 import statistics
@@ -27,6 +26,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.device.precision import record_in
 from tiltlm.defaults import CONTEXT_TOKENS
 
 TARGET = "tilt(contains('x'), 1)"
@@ -153,9 +153,10 @@ def ran(command: Command, work: Path, *, count: bool = False) -> tuple[float, di
         env=environment, capture_output=True, text=True,
     )  # fmt: skip
     seconds = time.perf_counter() - begin
-    if not (out / "result.json").exists():
+    record = record_in(out)
+    if record is None:
         raise RuntimeError(f"{command.name}: exit code {done.returncode}\n{done.stderr[-1000:]}")
-    parts = json.loads((out / "result.json").read_text()).get("seconds", {})
+    parts = record.get("seconds", {})
     if count:
         return float(done.stdout.rsplit("FLOPs ", 1)[1]), parts
     return seconds, parts if isinstance(parts, dict) else {}
