@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import os
 import shutil
 import statistics
@@ -208,7 +209,7 @@ def main() -> None:
     parser.add_argument("work", type=Path)
     parser.add_argument("--text", type=Path, required=True)
     parser.add_argument("--only", nargs="+")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=3, help="0: count alone, for a later run")
     given = parser.parse_args()
     given.work.mkdir(parents=True, exist_ok=True)
     chosen = [
@@ -219,7 +220,14 @@ def main() -> None:
     found = machine(given.model)
     print(f"{found.flops_per_second / 1e9:.0f} GFLOP/s, start {found.start:.1f} s", flush=True)
     # What a first run keeps for later ones is there before any is timed.
-    done = {command.name: ran(command, given.work, count=True)[0] for command in chosen}
+    counts = given.work / "counts.json"
+    done: dict[str, float] = json.loads(counts.read_text()) if counts.is_file() else {}
+    for command in chosen:
+        if command.name not in done:
+            done[command.name] = ran(command, given.work, count=True)[0]
+            counts.write_text(json.dumps(done))
+    if given.rounds == 0:
+        return
     seconds: dict[str, list[float]] = {command.name: [] for command in chosen}
     parts: dict[str, dict[str, float]] = {}
     for _ in range(given.rounds):
