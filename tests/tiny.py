@@ -152,3 +152,10 @@ def worded_loaded(seed: int = 0) -> LoadedModel:
         halves = torch.tensor(["\ufffd" in tokenizer.decode([i]) for i in range(len(tokenizer))])
         model.get_output_embeddings().weight[:, 0] = torch.where(halves, -HALVES, 0.0)
     return LoadedModel(placed(model.eval()), tokenizer)
+
+
+def passes_of(model):
+    """A list that grows by one with each pass of a model."""
+    counted = []
+    model.register_forward_pre_hook(lambda *_: counted.append(1))
+    return counted

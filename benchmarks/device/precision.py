@@ -10,13 +10,14 @@ records have is compared: inside if either precision's estimate lies in the othe
 from __future__ import annotations
 
 import argparse
-import json
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from benchmarks.harness.records import record_in
 
 DTYPES = ("float32", "bfloat16")
 TARGET, TRIGGERED = "tilt(contains('x'), 1)", "when('the', tilt(contains('x'), 1))"
@@ -41,12 +42,6 @@ def commands(model: str, work: Path, text: Path) -> dict[str, list[str]]:
         ],
         "verify": ["verify", tilted, "--label", tilted],
     }  # fmt: skip
-
-
-def record_in(out: Path) -> Any:
-    """What a command's record says; None where there is none."""
-    written = [out / name for name in ("result.json", "measure.json") if (out / name).is_file()]
-    return json.loads(written[0].read_text()) if written else None
 
 
 def estimates(found: Any, path: str = "") -> Iterator[tuple[str, float, tuple[float, float]]]:

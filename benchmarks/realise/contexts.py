@@ -22,6 +22,7 @@ from tiltlm.losses.divergences import forward_kl
 from tiltlm.models.loading import load
 from tiltlm.realise.class_targets import ClassTargets
 from tiltlm.realise.head_edit import edit_for
+from tiltlm.realise.head_solver import class_log_probs
 from tiltlm.realise.preparation import Prepared, prepare
 from tiltlm.records.base import Estimate
 from tiltlm.statistics.intervals import ratio_estimate
@@ -65,8 +66,7 @@ def gap_closed(held_out: ClassTargets, directions: torch.Tensor, scale: float) -
         moved = hidden.double() @ directions.double().T * scale
         log_masses, shifts = held_out.log_masses[rows], held_out.shifts[rows]
         target, model, base = (
-            (log_masses + torch.nn.functional.pad(s, (0, 1))).log_softmax(1)
-            for s in (shifts, moved, torch.zeros_like(moved))
+            class_log_probs(log_masses, s) for s in (shifts, moved, torch.zeros_like(moved))
         )
         left.append(float(forward_kl(target, model).sum()))
         whole.append(float(forward_kl(target, base).sum()))

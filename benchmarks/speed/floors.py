@@ -4,7 +4,7 @@
 
 A command's *products* are the floating-point operations of its matrix products, counted by
 ``torch.utils.flop_counter`` in a run that is not timed. What its result *needs* is worked out from
-numbers of positions where that was done (`NEEDS`): each position once through the body, each
+numbers of positions where that was done (`needs`): each position once through the body, each
 position's logits once. The floor is what the machine takes for these operations, at the rate at
 which it multiplies large float32 matrices in the same run, and for starting: Python, torch and
 transformers imported and the weights read. Commands take turns, round after round.
@@ -27,7 +27,8 @@ from typing import Any
 
 import torch
 
-from benchmarks.device.precision import record_in
+from benchmarks.harness.records import record_in
+from tiltlm.contexts.splits import split_sizes
 from tiltlm.defaults import CONTEXT_TOKENS
 
 TARGET = "tilt(contains('x'), 1)"
@@ -43,13 +44,13 @@ def needs(contexts: int) -> dict[str, tuple[int, int]]:
     Args:
         contexts: of the model's own that a tilt takes.
     """
-    held_out, tune = round(contexts * 2 / 7), round(contexts / 7)
-    own, held, stops_by = (n * CONTEXT_TOKENS for n in (contexts, held_out, tune))
+    own = contexts * CONTEXT_TOKENS
+    fit, tune, held_out = (n * CONTEXT_TOKENS for n in split_sizes(contexts))
     return {
         "tilt --by edit, no samples yet": (own, own),
-        "tilt --by edit": (0, own - stops_by),
-        "tilt --by train": (0, own),
-        "tilt --by decode": (0, held),
+        "tilt --by edit": (0, fit + held_out),
+        "tilt --by train": (0, fit + tune + held_out),
+        "tilt --by decode": (0, held_out),
     }
 
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from tests.tiny import KINDS, tiny_loaded
+from tests.tiny import KINDS, passes_of, tiny_loaded
 from tiltlm.contexts.drawn_contexts import own_samples
 from tiltlm.contexts.reference import Reference
 from tiltlm.models.fingerprints import fingerprint
@@ -13,12 +13,6 @@ def _cache(tmp_path, monkeypatch):
     monkeypatch.setenv("TILTLM_CACHE", str(tmp_path))
 
 
-def reads_of(model):
-    counted = []
-    model.register_forward_pre_hook(lambda *_: counted.append(1))
-    return counted
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_states_kept_while_drawing_are_those_of_reading_and_save_it(kind):
     loaded = tiny_loaded(kind)
@@ -28,7 +22,7 @@ def test_the_states_kept_while_drawing_are_those_of_reading_and_save_it(kind):
     known = Reference(loaded.model, drawn, head=read.head, key=key)
     for expected, kept in zip(read.hidden, known.hidden, strict=True):
         torch.testing.assert_close(kept, expected, rtol=1e-4, atol=1e-5)
-    passes = reads_of(loaded.model)
+    passes = passes_of(loaded.model)
     Reference(loaded.model, drawn.choose([4, 1]), head=read.head, key=key)
     assert not passes
 
@@ -42,7 +36,7 @@ def test_out_of_the_cache_they_are_the_same_to_the_bit_and_of_other_weights_they
         assert torch.equal(kept, found)
     chosen = again.choose([2, 0])
     assert torch.equal(chosen.states.hidden[0], first.states.hidden[2])
-    passes = reads_of(loaded.model)
+    passes = passes_of(loaded.model)
     Reference(loaded.model, chosen, key="b")
     assert passes
 
@@ -68,6 +62,6 @@ def test_another_config_over_the_same_weights_has_samples_of_its_own():
     loaded = tiny_loaded()
     own_samples(loaded, 2, 4, seed=0, key="a")
     loaded.model.config.initializer_range = 0.5
-    passes = reads_of(loaded.model)
+    passes = passes_of(loaded.model)
     own_samples(loaded, 2, 4, seed=0, key="a")
     assert passes

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from tests.tiny import KINDS, tiny_loaded
+from tests.tiny import KINDS, passes_of, tiny_loaded
 from tiltlm.models.sampling import SamplingOptions, sample
 from tiltlm.models.sampling_together import sample_together
 from tiltlm.targets.logits_processor import TiltLogitsProcessor
@@ -15,12 +15,6 @@ def prompts(*lengths):
 
 def seeded(count):
     return [SamplingOptions(seed=seed) for seed in range(count)]
-
-
-def passes_of(model):
-    counted = []
-    model.register_forward_pre_hook(lambda *_: counted.append(1))
-    return counted
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -61,11 +61,11 @@ def test_a_mistake_that_has_a_name_is_told_by_it(name):
     candidates = candidates_for(STRONG)
     family = {h.name: h.family for h in candidates.hypotheses}
     server = serving(candidates, name)
-    judgements = [judge(verified(candidates, server, seed)) for seed in range(5)]
+    judgements = [judge(verified(candidates, server, seed)) for seed in range(5, 10)]
     told = [j.recognised for j in judgements]
     # Each is ruled out with a probability of 1 %: two of five with one of 0.1 %.
     assert sum(family.get(t) == family[name] for t in told) >= 4
-    assert sum(j.verdict == "neither" for j in judgements) >= 4
+    assert all(j.verdict == "neither" for j in judgements)
 
 
 def test_a_repetition_penalty_is_tried_where_it_shows_and_said_to_be_untried_where_not():

@@ -30,6 +30,19 @@ class Split(NamedTuple):
     held_out: TokenContexts
 
 
+def split_sizes(count: int) -> tuple[int, int, int]:
+    """How many contexts are to fit on, to stop by, and held out.
+
+    Args:
+        count: of all of them.
+
+    >>> split_sizes(112)
+    (64, 16, 32)
+    """
+    held_out, tune = max(1, round(count * 2 / 7)), max(1, round(count / 7))
+    return count - held_out - tune, tune, held_out
+
+
 def split(contexts: TokenContexts, seed: int = 0, *, shuffle: bool = True) -> Split:
     """Split contexts: four sevenths to fit on, one to stop by, two to take figures from.
 
@@ -49,11 +62,10 @@ def split(contexts: TokenContexts, seed: int = 0, *, shuffle: bool = True) -> Sp
             fix="give more of them",
         )
     shuffled = np.random.default_rng(seed).permutation(count) if shuffle else np.arange(count)
-    held_out, tune = max(1, round(count * 2 / 7)), max(1, round(count / 7))
+    fit, tune, held_out = split_sizes(count)
     order = [int(index) for index in shuffled]
-    fit = order[: count - held_out - tune]
     return Split(
-        contexts.choose(fit),
-        contexts.choose(order[len(fit) : len(fit) + tune]),
+        contexts.choose(order[:fit]),
+        contexts.choose(order[fit : fit + tune]),
         contexts.choose(order[count - held_out :]),
     )

@@ -52,9 +52,9 @@ def class_gap(targets: ClassTargets, directions: torch.Tensor, scale: float) -> 
         scale: of the head.
     """
     moved = torch.cat([(h.double() @ directions.double().T) * scale for h in targets.hidden])
-    wanted = _class_log_probs(targets, targets.shifts)
-    model = forward_kl(wanted, _class_log_probs(targets, moved)).mean()
-    base = forward_kl(wanted, _class_log_probs(targets, torch.zeros_like(moved))).mean()
+    wanted = class_log_probs(targets.log_masses, targets.shifts)
+    model = forward_kl(wanted, class_log_probs(targets.log_masses, moved)).mean()
+    base = forward_kl(wanted, class_log_probs(targets.log_masses, torch.zeros_like(moved))).mean()
     return float(1 - model / base) if base > 0 else 0.0
 
 
@@ -110,9 +110,17 @@ def solve_divergence(
     return Solved(replace(edit, directions=best.float()), kept, history, objective)
 
 
-def _class_log_probs(targets: ClassTargets, shifts: torch.Tensor) -> torch.Tensor:
-    """(N, A + 1) log-probabilities of classes under the reference, moved by (N, A) shifts."""
-    return (targets.log_masses + torch.nn.functional.pad(shifts, (0, 1))).log_softmax(1)
+def class_log_probs(log_masses: torch.Tensor, shifts: torch.Tensor) -> torch.Tensor:
+    """Log-probabilities of classes of tokens, and of all else, once the classes' logits have moved.
+
+    Args:
+        log_masses: (N, A + 1) under the reference, the last of all else.
+        shifts: (N, A) in nats.
+
+    Returns:
+        (N, A + 1).
+    """
+    return (log_masses + torch.nn.functional.pad(shifts, (0, 1))).log_softmax(1)
 
 
 class _Problem:
@@ -132,7 +140,7 @@ class _Problem:
     ) -> None:
         self._targets, self._scale, self._device = targets, scale, device
         self._divergence = divergence_named(divergence)
-        self._wanted = _class_log_probs(targets, targets.shifts)
+        self._wanted = class_log_probs(targets.log_masses, targets.shifts)
         nothing = torch.zeros(len(targets.shifts), dtype=torch.float64)
         # The penalties are of a regression whose weights are 1 on average.
         usual = targets.kl_weights.mean(0).clamp_min(1e-300) * scale**2
@@ -160,7 +168,7 @@ class _Problem:
         directions = self._solved(coordinates)
         blocks = float64_blocks(self._targets.hidden, self._device)
         moved = torch.cat([(rows @ directions.T).cpu() for rows in blocks]).requires_grad_(True)
-        model = _class_log_probs(self._targets, moved * self._scale)
+        model = class_log_probs(self._targets.log_masses, moved * self._scale)
         value = self._divergence(self._wanted, model).mean() / self.unit
         (by_shift,) = torch.autograd.grad(value, moved)
         gradient, first, total = torch.zeros_like(directions), 0, float(value.detach())

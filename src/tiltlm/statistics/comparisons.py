@@ -159,6 +159,8 @@ def compare_samples(
 
     Source: Fisher 1935, *The Design of Experiments* (permutations).
     """
+    from scipy.stats import ttest_ind  # takes half a second to import
+
     first, second = np.asarray(base, float), np.asarray(model, float)
     if min(len(first), len(second)) < 2:
         raise MeasurementError(f"{name} needs at least two samples of each model")
@@ -170,8 +172,6 @@ def compare_samples(
         with warnings.catch_warnings():
             # scipy warns where the values of one sample are all alike.
             warnings.simplefilter("ignore", RuntimeWarning)
-            from scipy.stats import ttest_ind
-
             test = ttest_ind(second, first, equal_var=False)
         low, high = test.confidence_interval(0.95)
         interval, p = (float(low), float(high)), float(test.pvalue)
