@@ -84,13 +84,14 @@ def main() -> None:
     parser.add_argument("work", type=Path)
     parser.add_argument("--text", type=Path, required=True)
     parser.add_argument("--only", nargs="+")
+    parser.add_argument("--dtypes", nargs="+", default=DTYPES)
     given = parser.parse_args()
     given.work.mkdir(parents=True, exist_ok=True)
     for name, arguments in commands(given.model, given.work, given.text).items():
         if given.only and name not in given.only:
             continue
         found = []
-        for dtype in DTYPES:
+        for dtype in given.dtypes:
             out = given.work / f"{name}-{dtype}"
             begin = time.monotonic()
             if record_in(out) is None:

@@ -142,7 +142,8 @@ def _work(loaded: LoadedModel, small: bool) -> dict[str, Callable[[], str]]:
 
     def do_audit() -> str:
         record = audit(loaded, loaded, contexts="random")
-        return f"verdict {record.verdict}"
+        parts = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in record.seconds.items())
+        return f"verdict {record.verdict}; {parts}"
 
     return {
         "sampling, ours": do_sample,

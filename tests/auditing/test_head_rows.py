@@ -54,6 +54,15 @@ def test_the_basis_is_as_orthonormal_as_that_of_a_qr_decomposition(spread):
     assert np.allclose(basis @ (basis.T @ matrix), by_qr @ (by_qr.T @ matrix), atol=1e-8)
 
 
+def test_a_column_that_is_the_same_for_every_token_is_no_direction_once_it_is_centred():
+    matrix = np.random.default_rng(0).normal(size=(V, D))
+    matrix[:, 3] = 0.1
+    rows = HeadRows(torch.from_numpy(matrix)).centred()
+    mixing = rows.orthonormal_mixing()
+    assert mixing.shape == (D, D - 1)
+    assert not mixing[3].any()
+
+
 def test_moves_and_residuals_are_the_least_squares_ones():
     rows, matrix = made(torch.float32, 1.0)
     draws = np.random.default_rng(0)

@@ -16,6 +16,7 @@ search: greedy search for classes one after another.
 thresholds: what is too weak or too uncertain to be named.
 arrays: the type of arrays.
 head_rows: the rows of the reference's head, a block of tokens at a time.
+sparse_products: products of masks of classes with a tensor, where that lies.
 logits, logprobs, text: the three accesses.
 null: packs of benign changes, which calibrate them.
 benign: what is learnt from the members of a pack.

@@ -7,6 +7,7 @@ direction of each row: its length is more a matter of how frequent the token is.
 from __future__ import annotations
 
 import numpy as np
+import torch
 
 from tiltlm.auditing.arrays import Array
 from tiltlm.auditing.head_rows import HeadRows
@@ -42,7 +43,9 @@ def cluster_tokens(rows: HeadRows) -> list[list[int]]:
     clusters: list[list[int]] = []
     for size in TOKENS_PER_CLUSTER:
         count = min(MAX_CLUSTERS, max(2, len(rows) // size))
-        k_means = MiniBatchKMeans(count, random_state=0, n_init=1, batch_size=4096, max_iter=40)
+        k_means = MiniBatchKMeans(
+            count, init=_plus_plus, random_state=0, n_init=1, batch_size=4096, max_iter=40
+        )
         labels = k_means.fit_predict(directions)
         clusters += [np.flatnonzero(labels == label).tolist() for label in range(count)]
     return [ids for ids in clusters if ids]
@@ -53,10 +56,22 @@ def _directions(rows: HeadRows) -> Array:
     width, projection = rows.width, None
     if width > MAX_DIMENSIONS:
         draws = np.random.default_rng(0).standard_normal((width, MAX_DIMENSIONS))
-        width, projection = MAX_DIMENSIONS, draws / np.sqrt(MAX_DIMENSIONS)
+        width, projection = MAX_DIMENSIONS, torch.from_numpy(draws / np.sqrt(MAX_DIMENSIONS))
     directions = np.empty((len(rows), width), np.float32)
     for tokens, centred in rows.centred().blocks():
-        lengths = np.linalg.norm(centred, axis=1, keepdims=True)
-        unit = centred / np.maximum(lengths, 1e-9)
-        directions[tokens] = unit if projection is None else unit @ projection
+        unit = centred / centred.norm(dim=1, keepdim=True).clamp_min(1e-9)
+        projected = unit if projection is None else unit @ projection.to(unit)
+        directions[tokens] = projected.cpu().numpy()
     return directions
+
+
+def _plus_plus(points: Array, count: int, random_state: np.random.RandomState) -> Array:
+    """The centres that k-means++ begins with, of float32 points.
+
+    scikit-learn measures distances between float32 points in float64 a chunk at a time, and takes
+    the squares anew for each centre; given float64 it does neither.
+    """
+    from sklearn.cluster import kmeans_plusplus
+
+    centres, _ = kmeans_plusplus(points.astype(float), count, random_state=random_state)
+    return np.asarray(centres, points.dtype)

@@ -67,12 +67,14 @@ def changed_classes(hypotheses: TokenClasses, shift: Shift, rate: float) -> list
     before, after = (
         np.asarray(hypotheses.members @ m.sum(0)) / positions.sum() for m in by_context
     )
+    # Sparse products would copy a matrix that does not lie in rows, once for each class.
+    by_token = [np.ascontiguousarray(m.T) for m in by_context]
     told = _divergence(before, after) * (before < _HALF)
 
     def clear() -> Iterator[ChangedClass]:
         for index in np.argsort(-told)[:_LOOKED_AT].tolist():
             mask = hypotheses.members[index]
-            sums = [np.asarray(mask @ m.T).ravel() for m in by_context]
+            sums = [np.asarray(mask @ m).ravel() for m in by_token]
             rises = (sums[1] - sums[0]).tolist()
             if not told[index] > 0 or abs(np.log(after[index] / before[index])) < MIN_STRENGTH_NATS:
                 continue

@@ -41,10 +41,13 @@ class FullReads:
         """
         suspect = suspect.to(reference.device)
         p = reference.exp()
-        numbers = torch.tensor(contexts)
-        for sums, probs in zip(self._by_context, (p, suspect.exp()), strict=True):
-            sums.index_add_(0, numbers, probs.cpu())
-        self._masses += torch.stack([p.sum(0), suspect.exp().sum(0)]).cpu().double()
+        numbers, of_position = torch.tensor(contexts).unique(return_inverse=True)
+        members = torch.nn.functional.one_hot(of_position).T.to(p)
+        for sums, masses, probs in zip(
+            self._by_context, self._masses, (p, suspect.exp()), strict=True
+        ):
+            sums[numbers] += (members @ probs).cpu()
+            masses += probs.sum(0).cpu()
         self.contexts += contexts
         top = suspect.topk(min(TOP_TOKENS, suspect.shape[-1]))
         ratios = top.values - reference.gather(1, top.indices)

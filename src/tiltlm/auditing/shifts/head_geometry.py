@@ -7,7 +7,7 @@ benign changes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -20,6 +20,9 @@ MIN_CLASS_MASS = 1e-5
 """Probability under the reference below which a class is not tested. The text that a model was
 trained on says nothing about the logits of tokens that do not come up, so any new text moves them,
 and by much."""
+
+_POWERS = 4
+"""Powers of the logarithm of a token's probability that a trained head explains, 0 included."""
 
 
 @dataclass(frozen=True)
@@ -40,13 +43,19 @@ class HeadGeometry:
 
         With it the least-squares map from (V,) log-ratios to moves need not be made.
         """
-        mixing = self.rows.centred().orthonormal_mixing()
+        among_rows = self.residual_columns.gram[_POWERS:, _POWERS:]
+        mixing = self.rows.centred().orthonormal_mixing(among_rows)
         return np.asarray(mixing @ mixing.T)
 
     @cached_property
     def residual_columns(self) -> HeadRows:
-        """(V, 4 + D) what a moved body and a trained head explain: see `ResidualFilter`."""
-        return HeadRows(self.rows.weight, self.rows.scale, before=_powers(self.mass))
+        """(V, 4 + D) what a moved body and a trained head explain: see `ResidualFilter`.
+
+        The rows are centred, which changes nothing about what all columns explain together, since
+        one of them is constant. So their products with each other serve `_inverse_gram` as well.
+        """
+        centre = np.concatenate([np.zeros(_POWERS), self.rows.mean])
+        return replace(self.rows, before=_powers(self.mass), centre=centre)
 
     @cached_property
     def residual_mixing(self) -> Array:
@@ -96,7 +105,7 @@ class HeadGeometry:
 
 
 def _powers(mass: Array) -> Array:
-    """(V, 4) powers 0 to 3 of the standardised logarithm of tokens' probabilities (V,)."""
+    """(V, `_POWERS`) powers of the standardised logarithm of tokens' probabilities (V,)."""
     level = np.log(mass + 1e-3 / len(mass))
     level = (level - level.mean()) / max(float(level.std()), 1e-12)
-    return np.stack([np.ones_like(level), level, level**2, level**3], 1)
+    return np.stack([level**power for power in range(_POWERS)], 1)

@@ -16,6 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 from scipy import sparse
 
 from tiltlm.auditing.arrays import Array
@@ -76,7 +77,8 @@ class PlaceCovariance:
         root = _root(covariance)
         kept, roots = (np.empty((len(rows), rows.width), np.float32) for _ in range(2))
         for tokens, block in centred.blocks():
-            kept[tokens], roots[tokens] = block, block @ root
+            kept[tokens] = block.cpu().numpy()
+            roots[tokens] = (block @ torch.as_tensor(root).to(block)).cpu().numpy()
         return cls(kept, roots)
 
     def with_moves(self, covariance: Array) -> PlaceCovariance:

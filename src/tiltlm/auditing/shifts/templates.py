@@ -15,6 +15,7 @@ from scipy.sparse import csr_matrix
 
 from tiltlm.auditing.arrays import Array
 from tiltlm.auditing.head_rows import HeadRows
+from tiltlm.auditing.sparse_products import in_float64, times
 
 _RIDGE = 1e-2
 """Added to the diagonal of a template's normal equations, as a share of its mean."""
@@ -83,7 +84,7 @@ class Templates:
             covariance = np.zeros((width, width))
             for tokens, weight in head.tensors():
                 product = weight.T @ (of_stratum[tokens, None] * weight)
-                covariance += product.double().cpu().numpy()
+                covariance += product.cpu().double().numpy()
             means = mean_rows[(strata == stratum).numpy()].astype(float)
             covariance -= means.T @ means
             normal[stratum] = covariance + _RIDGE * np.trace(covariance) / width * np.eye(width)
@@ -102,13 +103,16 @@ class Templates:
         templates = np.empty((members.shape[0], *self.normal.shape[:2]), np.float32)
         columns = members.tocsc()
         for stratum, normal in enumerate(self.normal):
-            cross = np.zeros((members.shape[0], self.head.width))
+            shape = (members.shape[0], self.head.width)
+            cross = in_float64(torch.zeros(shape, device=self.head.weight.device))
             for positions, p in _probabilities(self.rows, self.logits, self.strata, stratum):
-                cross -= (members @ p.T.cpu().numpy()) @ self.mean_rows[positions]
+                means = torch.from_numpy(self.mean_rows[positions]).to(p)
+                cross -= times(members, in_float64(p).T.contiguous()) @ in_float64(means)
             for tokens, weight in self.head.tensors():
                 weighted = torch.from_numpy(self.mass[stratum][tokens, None]).to(weight) * weight
-                cross += columns[:, tokens] @ weighted.double().cpu().numpy()
-            templates[:, stratum] = np.linalg.solve(normal.astype(float), cross.T).T
+                cross += times(columns[:, tokens], in_float64(weighted))
+            solved = torch.linalg.solve(torch.from_numpy(normal).to(cross), cross.T)
+            templates[:, stratum] = solved.T.cpu().numpy()
         return templates
 
     def blocks_of(self, members: csr_matrix) -> Iterator[slice]:
@@ -138,12 +142,12 @@ class Templates:
         products = np.zeros(len(self.head))
         solved = np.linalg.solve(self.normal.astype(float), directions[..., None])[..., 0]
         for tokens, weight in self.head.tensors():
-            along = weight.cpu().numpy() @ solved.T.astype(np.float32)
-            products[tokens] += (self.mass[:, tokens].T * along).sum(1)
+            along = weight @ torch.from_numpy(solved.T).to(weight)
+            products[tokens] += (self.mass[:, tokens].T * along.cpu().numpy()).sum(1)
         for stratum, direction in enumerate(solved):
             for positions, p in _probabilities(self.rows, self.logits, self.strata, stratum):
                 means = self.mean_rows[positions] @ direction.astype(np.float32)
-                products -= (torch.from_numpy(means).to(p) @ p).double().cpu().numpy()
+                products -= (torch.from_numpy(means).to(p) @ p).cpu().double().numpy()
         return products
 
 
