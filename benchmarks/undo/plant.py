@@ -65,6 +65,7 @@ def plant(
         seed: of the order of contexts.
     """
     model = copy.deepcopy(base).train()
+    mask, contexts = mask.to(base.device), contexts.to(base.device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.0)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, steps)
     generator = torch.Generator().manual_seed(seed)

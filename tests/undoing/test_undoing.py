@@ -160,7 +160,7 @@ def test_two_findings_that_overlap_are_undone_together(base, planted, tmp_path):
         contexts = make_contexts("random", loaded, count=8)
         hidden = torch.cat(Reference(model, contexts).hidden)
         direction = torch.linalg.lstsq(hidden, torch.ones(len(hidden), 1)).solution[:, 0]
-        model.get_output_embeddings().weight[more] -= 0.7 * direction
+        model.get_output_embeddings().weight[more] -= 0.7 * direction.to(model.device)
     both = LoadedModel(model, loaded.tokenizer)
     target = "match({contains('k'): 0.1, contains('do'): 0.1})"
     for by in ("edit", "decode"):
