@@ -176,8 +176,10 @@ def test_a_round_of_em_by_pairs_of_tokens_is_the_round_by_positions(world):
         gain = begun @ loading.T @ np.linalg.inv(marginal)
         mean = gain @ change
         total += np.outer(mean, mean) + begun - gain @ loading @ begun
-    found = em_round(begun, rows.astype(np.float32), seen.tokens, seen.ratios)
-    assert found == pytest.approx(total / POSITIONS, rel=1e-3, abs=1e-4)
+    found = em_round(
+        *(torch.from_numpy(of) for of in (begun, rows.astype(np.float32), seen.tokens, seen.ratios))
+    )
+    assert found.numpy() == pytest.approx(total / POSITIONS, rel=1e-3, abs=1e-4)
 
 
 def test_suspects_of_a_family_that_the_pack_lacks_are_accused_as_often_as_is_said():

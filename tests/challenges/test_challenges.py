@@ -8,6 +8,7 @@ import torch
 import yaml
 from safetensors import safe_open
 
+from tests.devices import logits_of
 from tests.tiny import worded_loaded
 from tiltlm.challenges.answers import CHANGED, NOTHING, answers_of_audits, read_answers
 from tiltlm.challenges.decoys import make_decoy
@@ -88,7 +89,7 @@ def test_every_tilted_model_is_tilted_as_its_answer_says(world):
         for row in ids:
             with torch.no_grad():
                 odds = [
-                    m.model(input_ids=row[None]).logits[0].softmax(-1)[:, inside].sum(-1).logit()
+                    logits_of(m.model, row[None])[0].softmax(-1)[:, inside].sum(-1).logit()
                     for m in (base, model)
                 ]
             rises.append((odds[1] - odds[0]).mean())
@@ -262,7 +263,7 @@ def test_every_decoy_changes_the_model_a_little_and_tilts_no_letters(kind):
     changed = make_decoy(kind, base, text, 5)
     ids = torch.stack(own_samples(base, 8, 32, 1).sequences)
     with torch.no_grad():
-        before, after = (m.model(input_ids=ids).logits.log_softmax(-1) for m in (base, changed))
+        before, after = (logits_of(m.model, ids).log_softmax(-1) for m in (base, changed))
     kl = float((before.exp() * (before - after)).sum(-1).mean())
     assert 0 < kl < 0.2
 

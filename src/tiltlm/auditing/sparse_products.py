@@ -12,13 +12,25 @@ from scipy.sparse import csc_matrix, csr_matrix
 from tiltlm.auditing.arrays import Array
 
 
+def float64_device(tensor: torch.Tensor) -> torch.device:
+    """Where a tensor can be reckoned with in float64.
+
+    Args:
+        tensor: anywhere.
+
+    Returns:
+        the tensor's own device, or the processor where there is no float64: Apple's GPUs.
+    """
+    return torch.device("cpu") if tensor.device.type == "mps" else tensor.device
+
+
 def in_float64(tensor: torch.Tensor) -> torch.Tensor:
     """A tensor in float64 where it lies, or on the processor if there is no float64 there.
 
     Args:
-        tensor: anywhere; Apple's GPUs have no float64.
+        tensor: anywhere.
     """
-    return (tensor.cpu() if tensor.device.type == "mps" else tensor).double()
+    return tensor.to(float64_device(tensor)).double()
 
 
 def times(values: Array | csr_matrix | csc_matrix, rows: torch.Tensor) -> torch.Tensor:

@@ -18,9 +18,9 @@ from tiltlm.auditing.head_rows import HeadRows
 from tiltlm.auditing.shifts.place_covariance import (
     MAX_POSITIONS,
     MIN_SCALE_NATS,
-    ROUNDS,
-    em_round,
     isotropic_covariance,
+    rounds_of_em,
+    rows_shown,
     within_place_scale,
 )
 from tiltlm.progress import Advance
@@ -55,7 +55,7 @@ def covariances_without(
     scales = np.array([within_place_scale(i, r) for i, r in zip(ids, ratios, strict=True)])
     tokens, numbers = np.unique(ids, return_inverse=True)
     centred = rows.centred()
-    numbers, shown = numbers.reshape(ids.shape), centred.at(tokens).astype(np.float32)
+    numbers, shown = numbers.reshape(ids.shape), rows_shown(centred, tokens)
     kinds, begun = np.array(families), isotropic_covariance(centred)
     most = min(MAX_POSITIONS, _POSITIONS_PER_DIRECTION * centred.width)
     found: dict[str, Array] = {}
@@ -68,8 +68,7 @@ def covariances_without(
             drawn = [(m, draws.permutation(ids.shape[1])[:count]) for m in others]
             at = np.concatenate([numbers[m, p] for m, p in drawn])
             changes = np.concatenate([ratios[m, p].astype(float) / scales[m] for m, p in drawn])
-            for _ in range(ROUNDS):
-                covariance = em_round(covariance, shown, at, changes)
+            covariance = rounds_of_em(begun, shown, at, changes)
         found[family] = covariance
         if advance:
             advance(done)

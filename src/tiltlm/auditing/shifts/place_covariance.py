@@ -17,10 +17,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from scipy import sparse
 
 from tiltlm.auditing.arrays import Array
 from tiltlm.auditing.head_rows import HeadRows
+from tiltlm.auditing.sparse_products import float64_device
 
 TOKEN_NOISE = 0.05
 """Standard deviation, per token and position, of what is no moved body, in units of a model's
@@ -167,10 +167,22 @@ def learn_place_covariance(ids: Array, ratios: Array, rows: HeadRows, seed: int 
         [ratios[m][p].astype(float) / scales[m] for m, p in zip(members, positions, strict=True)]
     )
     shown, numbers = np.unique(tokens, return_inverse=True)
-    shown_rows, numbers = centred.at(shown).astype(np.float32), numbers.reshape(tokens.shape)
-    for _ in range(ROUNDS):
-        covariance = em_round(covariance, shown_rows, numbers, changes)
-    return covariance
+    return rounds_of_em(
+        covariance, rows_shown(centred, shown), numbers.reshape(tokens.shape), changes
+    )
+
+
+def rows_shown(centred: HeadRows, tokens: Array) -> torch.Tensor:
+    """The rows of some tokens, where Σ is learnt from them.
+
+    Args:
+        centred: (V, D) rows of the reference's head, centred.
+        tokens: (n,) ids.
+
+    Returns:
+        (n, D) float32, on the head's device, or on the processor if there is no float64 there.
+    """
+    return torch.from_numpy(centred.at(tokens)).float().to(float64_device(centred.weight))
 
 
 def isotropic_covariance(centred: HeadRows) -> Array:
@@ -186,33 +198,55 @@ def isotropic_covariance(centred: HeadRows) -> Array:
     return np.asarray(np.eye(centred.width) / max(squares / len(centred), 1e-300))
 
 
-def em_round(covariance: Array, rows: Array, tokens: Array, changes: Array) -> Array:
-    """One round of EM: the mean over positions of the second moment of Δh given what is shown.
+def rounds_of_em(covariance: Array, rows: torch.Tensor, tokens: Array, changes: Array) -> Array:
+    """All rounds of EM from a first Σ on.
 
     Args:
-        covariance: (D, D) Σ so far.
-        rows: (V, D) rows of the head, centred, float32; of those tokens that are shown.
+        covariance: (D, D) the first.
+        rows: as `rows_shown` gives them.
         tokens: (N, T) numbers of rows.
         changes: (N, T) log-ratios in units of a model's scale.
 
     Returns:
-        (D, D) the next Σ.
+        (D, D) the last.
     """
-    moved = rows @ covariance.astype(np.float32)
-    by_token = np.zeros_like(moved)
-    for begin in range(0, len(tokens), _BLOCK):
-        at = tokens[begin : begin + _BLOCK]
+    arrays = (covariance, tokens, changes)
+    found, at, seen = (torch.from_numpy(array).to(rows.device) for array in arrays)
+    for _ in range(ROUNDS):
+        found = em_round(found, rows, at, seen)
+    return found.cpu().numpy()
+
+
+def em_round(
+    covariance: torch.Tensor, rows: torch.Tensor, tokens: torch.Tensor, changes: torch.Tensor
+) -> torch.Tensor:
+    """One round of EM: the mean over positions of the second moment of Δh given what is shown.
+
+    Args:
+        covariance: (D, D) float64, Σ so far.
+        rows: (V, D) rows of the head, centred, float32; of those tokens that are shown.
+        tokens: (N, T) numbers of rows.
+        changes: (N, T) float64 log-ratios in units of a model's scale.
+
+    Returns:
+        (D, D) float64, the next Σ.
+    """
+    moved = rows @ covariance.to(rows.dtype)
+    by_token = torch.zeros_like(moved)
+    for at, seen in zip(tokens.split(_BLOCK), changes.split(_BLOCK), strict=True):
         moved_there = moved[at]
-        marginal = (moved_there @ rows[at].transpose(0, 2, 1)).astype(float)
-        pairs = _moments(_centred(marginal), changes[begin : begin + _BLOCK])
-        by_place = (pairs @ moved_there).reshape(-1, rows.shape[1])
-        columns = np.ones(at.size, np.float32), at.ravel(), np.arange(at.size + 1)
-        by_token += sparse.csc_matrix(columns, shape=(len(rows), at.size)) @ by_place
-    total = covariance + (moved.T @ by_token).astype(float) / len(tokens)
-    return np.asarray((total + total.T) / 2)
+        marginal = (moved_there @ rows[at].transpose(1, 2)).double()
+        by_place = (_moments(_centred(marginal), seen) @ moved_there).flatten(0, 1)
+        # The places of each token, one token after another: their sum is the same each time.
+        counts = torch.bincount(at.flatten(), minlength=len(rows))
+        by_token += torch.nn.functional.embedding_bag(
+            at.flatten().argsort(stable=True), by_place, counts.cumsum(0) - counts, mode="sum"
+        )
+    total = covariance + (moved.T @ by_token).double() / len(tokens)
+    return (total + total.T) / 2
 
 
-def _moments(marginal: Array, changes: Array) -> Array:
+def _moments(marginal: torch.Tensor, changes: torch.Tensor) -> torch.Tensor:
     """What the log-ratios at n positions say of the covariance that they should have.
 
     Args:
@@ -222,18 +256,18 @@ def _moments(marginal: Array, changes: Array) -> Array:
     Returns:
         (n, T, T) y yᵀ − M⁻¹, with what all tokens share taken out again, float32.
     """
-    diagonal = np.arange(marginal.shape[1])
-    marginal[:, diagonal, diagonal] += TOKEN_NOISE**2
-    precision = np.linalg.inv(marginal)
-    explained = np.einsum("nst,nt->ns", precision, changes - changes.mean(1, keepdims=True))
+    marginal.diagonal(dim1=1, dim2=2).add_(TOKEN_NOISE**2)
+    precision = torch.linalg.inv(marginal)
+    centred = changes - changes.mean(1, keepdim=True)
+    explained = torch.einsum("nst,nt->ns", precision, centred)
     moments = explained[:, :, None] * explained[:, None, :] - precision
-    return _centred(moments.astype(np.float32))
+    return _centred(moments.float())
 
 
-def _centred(matrices: Array) -> Array:
+def _centred(matrices: torch.Tensor) -> torch.Tensor:
     """(n, T, T) matrices whose rows and columns sum to 0."""
-    matrices = matrices - matrices.mean(1, keepdims=True)
-    return np.asarray(matrices - matrices.mean(2, keepdims=True))
+    matrices = matrices - matrices.mean(1, keepdim=True)
+    return matrices - matrices.mean(2, keepdim=True)
 
 
 def _root(covariance: Array) -> Array:
