@@ -24,6 +24,7 @@ structure     sizes, head and embedding, asked alike of every architecture
 head          from hidden states to logits, and back to hidden states alone
 placement     where a model lies and how its weights are held, on this machine
 precision     lower precision for the body's matrix products
+attention     attention on a GPU by kernels that need no plan for each shape
 drawing       one token a row, by its probabilities
 evaluation_mode  a model as it is when nobody trains it
 sampling      drawing tokens

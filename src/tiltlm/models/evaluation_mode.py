@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from torch import nn
+from transformers import PreTrainedModel
+
+from tiltlm.models.attention import attention_without_plans
+from tiltlm.models.structure import input_device
 
 
 @contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
+def evaluating(model: PreTrainedModel) -> Iterator[None]:
     """Evaluation mode, without dropout, for the length of the context.
+
+    On a GPU attention does without plans as well; see `attention_without_plans`.
 
     Args:
         model: whose mode is restored afterwards.
@@ -18,6 +23,7 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     training = model.training
     model.eval()
     try:
-        yield
+        with attention_without_plans(input_device(model)):
+            yield
     finally:
         model.train(training)

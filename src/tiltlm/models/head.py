@@ -19,6 +19,7 @@ from transformers import PreTrainedModel
 from tiltlm.errors import ModelError
 from tiltlm.losses.head_products import exact_product
 from tiltlm.models.adapted import lora_factors
+from tiltlm.models.attention import attention_without_plans
 from tiltlm.models.evaluation_mode import evaluating
 from tiltlm.models.structure import head_of, input_device, vocabulary_size
 
@@ -188,7 +189,8 @@ def hidden_states(
         given.append(hidden)
         return hidden[..., :1]
 
-    with replaced_forward(model.get_output_embeddings(), record):
+    without_plans = attention_without_plans(input_device(model))
+    with replaced_forward(model.get_output_embeddings(), record), without_plans:
         model(input_ids=ids, attention_mask=attention_mask, use_cache=False)
     return given[0]
 
