@@ -16,7 +16,7 @@ from tiltlm.auditing.logprobs import log_ratios
 from tiltlm.auditing.null import members
 from tiltlm.auditing.null.building import build_null
 from tiltlm.auditing.null.family_covariance_files import write_family_covariances
-from tiltlm.auditing.null.pack import learn_family_covariances, member_families
+from tiltlm.auditing.null.pack import is_learnt, learn_family_covariances, member_families
 from tiltlm.auditing.null.pack_files import load_pack
 from tiltlm.auditing.null.showing import show_pack
 from tiltlm.commands.audit import run_audit
@@ -112,6 +112,19 @@ def test_an_extension_that_was_killed_between_two_files_leaves_the_pack_as_it_wa
     assert torch.equal(three.shifts, load_pack(tmp_path / "whole").shifts[:3])
     build_null(reference, tmp_path / "null", models=6, **given, resume=True)
     assert files(tmp_path / "null") == files(tmp_path / "whole")
+
+
+def test_a_build_that_was_killed_while_it_learnt_goes_on_with_that(pack, given, tmp_path):
+    reference, folder = str(pack / "model"), tmp_path / "null"
+    build_null(reference, folder, models=9, **given)
+    whole = files(folder)
+    for learnt in ("knowledge.safetensors", "family_covariances.safetensors"):
+        (folder / learnt).unlink()
+        assert not is_learnt(load_pack(folder))
+        build_null(reference, folder, models=9, **given, resume=True)
+        assert files(folder) == whole
+    with pytest.raises(RunError, match="this pack is finished, with 9"):
+        build_null(reference, folder, models=9, **given, resume=True)
 
 
 def test_a_pack_without_what_it_was_begun_with_can_be_used_but_not_extended(pack, given, tmp_path):

@@ -13,7 +13,7 @@ from tiltlm.auditing.null.drawn import DRAWN, Drawn
 from tiltlm.auditing.null.family_covariance_files import write_family_covariances
 from tiltlm.auditing.null.knowledge_files import write_knowledge
 from tiltlm.auditing.null.members import MemberMaker, MemberReader
-from tiltlm.auditing.null.pack import NullPack, learn_family_covariances, member_kinds
+from tiltlm.auditing.null.pack import NullPack, is_learnt, learn_family_covariances, member_kinds
 from tiltlm.auditing.null.pack_files import assemble_pack, is_assembled, load_pack, numbers_there
 from tiltlm.auditing.null.plan import BuildPlan, PackOptions
 from tiltlm.auditing.null.planning import pack_bytes
@@ -125,8 +125,9 @@ def _check_folder(out: Path, models: int, resume: bool) -> None:
         return
     remove_leftovers(out, within=True)
     if is_assembled(out):
-        count = len(load_pack(out, alone=True).members)
-        if count >= models:
+        pack = load_pack(out, alone=True)
+        count = len(pack.members)
+        if count >= models and is_learnt(pack):
             remove(out / "members")  # A build may have been killed before it did so itself.
             raise RunError(
                 f"this pack is finished, with {count} benign changes",

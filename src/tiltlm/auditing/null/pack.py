@@ -182,6 +182,16 @@ def member_families(pack: NullPack) -> list[str]:
     return [member["family"] for member in pack.members]
 
 
+def is_learnt(pack: NullPack) -> bool:
+    """Whether all is kept beside the members that audits would else learn on the spot.
+
+    Args:
+        pack: as `load_pack` reads it.
+    """
+    few = len(set(member_families(pack))) < MIN_FAMILIES
+    return pack.knowledge is not None and (few or pack.family_covariances is not None)
+
+
 def learn_family_covariances(
     pack: NullPack, head_rows: HeadRows, progress: Progress
 ) -> dict[str, Array]:
