@@ -114,6 +114,16 @@ def test_an_extension_that_was_killed_between_two_files_leaves_the_pack_as_it_wa
     assert files(tmp_path / "null") == files(tmp_path / "whole")
 
 
+@pytest.mark.parametrize(
+    ("option", "value"), [("contexts", 3), ("length", 15), ("words", 0), ("words_every", 0)]
+)
+def test_options_of_which_nothing_can_be_made_are_refused(pack, given, tmp_path, option, value):
+    with pytest.raises(ConfigError, match="too few") as caught:
+        build_null(str(pack / "model"), tmp_path / "null", models=2, **{**given, option: value})
+    assert caught.value.where == f"--{option.replace('_', '-')}"
+    assert not (tmp_path / "null").exists()
+
+
 def test_a_build_that_was_killed_while_it_learnt_goes_on_with_that(pack, given, tmp_path):
     reference, folder = str(pack / "model"), tmp_path / "null"
     build_null(reference, folder, models=9, **given)

@@ -15,14 +15,19 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
+def free_port() -> int:
+    """A port of this machine on which nothing listens."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
 @pytest.fixture(scope="module")
 def served(pack, browser, tmp_path_factory):
     """The address of a page over the folder of `pack`, a tiny model with benign changes of it."""
     if find_spec("gradio") is None:
         pytest.skip("no gradio (extra ui)")
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
+    port = free_port()
     cache = tmp_path_factory.mktemp("cache")
     process = subprocess.Popen(
         [sys.executable, "-m", "tiltlm", "ui", "--folder", str(pack), "--port", str(port)],

@@ -1,7 +1,11 @@
+import os
+import signal
+import subprocess
 import sys
 
 import pytest
 
+from tests.web.conftest import ROOT, free_port
 from tiltlm.errors import ConfigError
 from tiltlm.web.serving import check_open_to_none, serve
 
@@ -44,3 +48,24 @@ def test_the_command_refuses_to_share_before_it_imports_anything_large(
         cli.main()
     assert caught.value.code == 2
     assert "others could come in" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_page_that_is_closed_says_where_what_it_made_is(tmp_path, number, code):
+    pytest.importorskip("gradio")
+    options = ["--folder", str(tmp_path), "--port", str(free_port())]
+    page = subprocess.Popen(
+        [sys.executable, "-m", "tiltlm", "ui", *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "COLUMNS": "300", "PYTHONPATH": str(ROOT / "src")},
+    )
+    with page:
+        assert page.stdout.readline().startswith("open http://127.0.0.1:")
+        page.send_signal(number)
+        _, told = page.communicate(timeout=30)
+    assert page.returncode == code
+    assert "the page is closed; what it made is kept" in told
+    assert str(tmp_path) in told
+    assert "Traceback" not in told

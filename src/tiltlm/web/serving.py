@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import threading
 from collections.abc import Callable, Sequence
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 
-from tiltlm.errors import ConfigError
+from tiltlm.errors import ConfigError, InterruptedRun
 from tiltlm.web.heap import share_heaps
 
 PORT = 7860
@@ -43,6 +44,7 @@ def serve(
     Raises:
         ConfigError: gradio is not installed, others could come in without a password, the port is
             taken, or a folder is none.
+        InterruptedRun: Ctrl-C or SIGTERM closed the page.
     """
     check_open_to_none(host, share=share, password=password)
     if find_spec("gradio") is None:
@@ -71,9 +73,18 @@ def serve(
             where="--port",
             fix="close that one, or name another --port",
         ) from None
-    if opened is not None:
-        opened(address)
-    page.block_thread()
+    try:
+        if opened is not None:
+            opened(address)
+        threading.Event().wait()
+    except KeyboardInterrupt as interrupt:
+        raise InterruptedRun(
+            "the page is closed; what it made is kept",
+            where=str(folders[0]),
+            fix="tiltlm ui opens it again",
+        ) from interrupt
+    finally:
+        page.close(verbose=False)
 
 
 def check_open_to_none(host: str, *, share: bool, password: str | None) -> None:

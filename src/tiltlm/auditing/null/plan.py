@@ -36,7 +36,8 @@ class PackOptions:
             models: how many benign changes the pack is to have.
 
         Raises:
-            ConfigError: there are no members, no steps, or no text to train on.
+            ConfigError: there are no members, no steps, too few or too short contexts, too few
+                words, or no text to train on.
         """
         if models < 1:
             raise ConfigError(
@@ -44,6 +45,14 @@ class PackOptions:
             )
         if not self.steps or min(self.steps) < 1:
             raise ConfigError(f"steps {list(self.steps)}", where="--steps", fix="such as 4,8,16")
+        least = {"contexts": 4, "length": 16, "words": 8, "words_every": 1}
+        for name, least_of_it in least.items():
+            if getattr(self, name) < least_of_it:
+                raise ConfigError(
+                    f"{getattr(self, name)} is too few",
+                    where=f"--{name.replace('_', '-')}",
+                    fix=f"{least_of_it} or more",
+                )
         if not self.default_corpora and not self.corpora:
             raise ConfigError(
                 "there is no text to train on",
