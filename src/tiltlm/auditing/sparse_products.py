@@ -43,7 +43,8 @@ def times(values: Array | csr_matrix | csc_matrix, rows: torch.Tensor) -> torch.
     Returns:
         (N, C) float64 values @ rows, where the rows lie.
 
-    >>> times(np.array([[1.0, 2.0]]), torch.tensor([[1.0], [10.0]], dtype=torch.float64)).tolist()
+    >>> from scipy.sparse import csr_matrix
+    >>> times(csr_matrix([[1.0, 2.0]]), torch.tensor([[1.0], [10.0]], dtype=torch.float64)).tolist()
     [[21.0]]
     """
     if isinstance(values, Array):

@@ -56,14 +56,9 @@ def serve(
     from tiltlm.web.page import build_page
 
     page = build_page(folders, language)
-    look = files("tiltlm")
-    colours = (look / "report" / "templates" / "colours.css").read_text(encoding="utf-8")
-    ours = (look / "web" / "page.css").read_text(encoding="utf-8")
-    # In the head, since gradio leaves out the rules for the dark where it is given a style sheet.
-    head = f"<style>{colours}{ours}</style>"
     try:
         _, address, _ = page.launch(
-            server_name=host, server_port=port, share=share, head=head, theme=_theme(),
+            server_name=host, server_port=port, share=share, head=_head(), theme=_theme(),
             auth=None if password is None else (USER, password), prevent_thread_lock=True,
             quiet=True, footer_links=[], show_error=False, ssr_mode=False, pwa=False,
         )  # fmt: skip
@@ -78,13 +73,26 @@ def serve(
             opened(address)
         threading.Event().wait()
     except KeyboardInterrupt as interrupt:
-        raise InterruptedRun(
-            "the page is closed; what it made is kept",
-            where=str(folders[0]),
-            fix="tiltlm ui opens it again",
-        ) from interrupt
+        raise _closed(folders[0]) from interrupt
     finally:
         page.close(verbose=False)
+
+
+def _head() -> str:
+    """The style sheets, in the head: given one, gradio leaves out its rules for the dark."""
+    look = files("tiltlm")
+    colours = (look / "report" / "templates" / "colours.css").read_text(encoding="utf-8")
+    ours = (look / "web" / "page.css").read_text(encoding="utf-8")
+    return f"<style>{colours}{ours}</style>"
+
+
+def _closed(folder: Path) -> InterruptedRun:
+    """What is said of a page that was closed."""
+    return InterruptedRun(
+        "the page is closed; what it made is kept",
+        where=str(folder),
+        fix="tiltlm ui opens it again",
+    )
 
 
 def check_open_to_none(host: str, *, share: bool, password: str | None) -> None:
