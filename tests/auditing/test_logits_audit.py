@@ -9,7 +9,14 @@ import torch
 from typer.testing import CliRunner
 
 from tests.devices import logits_of
-from tests.tiny import KINDS, three_syllables, tiny_loaded, tiny_perturbed, worded_loaded
+from tests.tiny import (
+    KINDS,
+    passes_of,
+    three_syllables,
+    tiny_loaded,
+    tiny_perturbed,
+    worded_loaded,
+)
 from tiltlm.auditing.benign.changes import BenignChanges
 from tiltlm.auditing.benign.learning import learn
 from tiltlm.auditing.benign.null_distribution import COLUMN_SPACE, RESIDUAL
@@ -34,10 +41,12 @@ from tiltlm.auditing.shifts.trigger_probes import (
 from tiltlm.cli.main import app
 from tiltlm.commands.audit import run_audit
 from tiltlm.commands.tilt import run_tilt
+from tiltlm.contexts.drawn_contexts import own_samples
 from tiltlm.contexts.token_contexts import RandomTokenContexts, TokenContexts
 from tiltlm.errors import ConfigError, MeasurementError, TiltError, VocabularyError
 from tiltlm.events.parse import parse_event
 from tiltlm.events.vocabulary import Vocabulary
+from tiltlm.models.fingerprints import fingerprint
 from tiltlm.progress import NoProgress
 from tiltlm.recipes.tilt import recipe_of
 from tiltlm.targets.logits_processor import TiltLogitsProcessor
@@ -285,6 +294,20 @@ def test_the_shift_is_the_mean_log_ratio_whatever_the_architecture(kind):
     kl = (first.exp() * (first - second)).sum(-1)[:, some].mean()
     assert shift.kl == pytest.approx(float(kl), rel=1e-3)
     assert torch.allclose(shift.suspect_mass, second[:, some].exp().mean((0, 1)), atol=1e-6)
+
+
+def test_samples_that_the_reference_drew_are_read_of_the_suspect_alone(tmp_path, monkeypatch):
+    monkeypatch.setenv("TILTLM_CACHE", str(tmp_path))
+    reference, suspect = tiny_loaded(), tiny_perturbed()
+    key = fingerprint(reference.model)
+    drawn = own_samples(reference, 4, 12, 0, key=key)
+    read = ShiftReader(reference, drawn).read(suspect)
+    known = ShiftReader(reference, drawn, key=key)
+    passes = passes_of(reference.model)
+    torch.testing.assert_close(known.read(suspect).by_context, read.by_context, rtol=0, atol=1e-4)
+    assert not passes
+    ShiftReader(reference, drawn, key="of other weights").read(suspect)
+    assert passes
 
 
 def test_a_decoding_suspect_shifts_as_its_processor_does():

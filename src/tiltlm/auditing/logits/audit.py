@@ -114,7 +114,7 @@ class LogitsAccess(Access[LogitsReading, LogitsJudgement, AuditRecord]):
         check_certifiable(
             self.case.pair, contexts, options.events, options.within, CERTIFICATE_ERROR
         )
-        reader = ShiftReader(self.case.reference, contexts, strata)
+        reader = ShiftReader(self.case.reference, contexts, strata, self.case.sha256)
         return LogitsReading(contexts, reader, self._shift(reader))
 
     def judge(self, reading: LogitsReading) -> LogitsJudgement:

@@ -41,6 +41,7 @@ class ShiftReader:
         reference: LoadedModel,
         contexts: TokenContexts,
         strata: torch.Tensor | None = None,
+        key: str | None = None,
     ) -> None:
         """Put the reference into evaluation mode; nothing is read yet.
 
@@ -49,6 +50,8 @@ class ShiftReader:
             contexts: where.
             strata: (N,) number of the stratum of each position, in order, where shifts are wanted
                 by stratum.
+            key: of the reference's weights; contexts that it has drawn itself, and whose hidden
+                states were kept, are then not read again.
         """
         self.contexts = contexts
         self._stratum_weights: list[torch.Tensor] = []
@@ -58,6 +61,9 @@ class ShiftReader:
         self._reader = LogitReader(reference.model)
         self._size = vocabulary_size(reference.model)
         self._cached_rows: dict[int, torch.Tensor] = {}
+        if key is not None and contexts.states is not None and contexts.states.key == key:
+            hidden = enumerate(contexts.states.hidden)
+            self._cached_rows = {i: rows[contexts.positions(i)] for i, rows in hidden}
 
     @property
     def head(self) -> Head | None:
