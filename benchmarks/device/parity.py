@@ -84,7 +84,7 @@ def _null(place: Place) -> Any:
         models=6,
         corpora=[f"text:{place.text}"],
         default_corpora=False,
-        contexts=16,
+        contexts=48,
         length=24,
         steps=(1, 2),
         words=32,
