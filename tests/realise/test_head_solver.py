@@ -52,9 +52,7 @@ def test_masses_of_classes_say_the_gap_closed_over_all_tokens(target, kind):
 @pytest.mark.parametrize("divergence", ["forward_kl", "reverse_kl", "jensen_shannon"])
 def test_derivatives_are_those_of_the_objective(divergence):
     targets, edit = problem(prepared("match({contains('o'): 0.3, contains('e'): 0.2})"))
-    solving = head_solver._Problem(
-        targets, edit.penalties, 1.0, divergence, edit.penalties[0].free.device
-    )
+    solving = head_solver._Problem(targets, edit.penalties, 1.0, divergence)
     at = solving.coordinates(edit.directions.double())
     at = at + 0.1 * np.random.default_rng(0).standard_normal(len(at))
     _, gradient = solving.value_and_gradient(at)
@@ -67,12 +65,11 @@ def test_it_ends_where_nothing_nearby_is_better_and_keeps_what_does_best_elsewhe
     work = prepared(target)
     targets, edit = problem(work)
     tune = ClassTargets.of(work.target, work.held_out, edit.masks)
-    device = edit.penalties[0].free.device
     solved = head_solver.solve_divergence(
         edit, targets, tune, scale=1.0, divergence="forward_kl", steps=500, patience=500,
-        on_step=lambda *_: None, device=device,
+        on_step=lambda *_: None,
     )  # fmt: skip
-    solving = head_solver._Problem(targets, edit.penalties, 1.0, "forward_kl", device)
+    solving = head_solver._Problem(targets, edit.penalties, 1.0, "forward_kl")
     begun, _ = solving.value_and_gradient(solving.coordinates(edit.directions.double()))
     assert solved.objective[-1] <= begun * solving.unit
     assert solved.objective[-1] == min(solved.objective)

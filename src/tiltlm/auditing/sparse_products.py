@@ -10,18 +10,7 @@ import torch
 from scipy.sparse import csc_matrix, csr_matrix
 
 from tiltlm.auditing.arrays import Array
-
-
-def float64_device(tensor: torch.Tensor) -> torch.device:
-    """Where a tensor can be reckoned with in float64.
-
-    Args:
-        tensor: anywhere.
-
-    Returns:
-        the tensor's own device, or the processor where there is no float64: Apple's GPUs.
-    """
-    return torch.device("cpu") if tensor.device.type == "mps" else tensor.device
+from tiltlm.models.placement import float64_device
 
 
 def in_float64(tensor: torch.Tensor) -> torch.Tensor:

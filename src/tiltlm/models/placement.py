@@ -274,3 +274,15 @@ def _quantization_name(config: Any) -> str:
     if given.get("load_in_8bit") or given.get("_load_in_8bit"):
         return "8bit"
     return str(given.get("quant_method", "unknown"))
+
+
+def float64_device(tensor: torch.Tensor) -> torch.device:
+    """Where a tensor can be reckoned with in float64.
+
+    Args:
+        tensor: anywhere.
+
+    Returns:
+        the tensor's own device, or the processor where there is no float64: Apple's GPUs.
+    """
+    return torch.device("cpu") if tensor.device.type == "mps" else tensor.device

@@ -13,9 +13,10 @@ from transformers.pytorch_utils import Conv1D
 
 from tiltlm.contexts.reference import Reference
 from tiltlm.errors import ConfigError
+from tiltlm.models.placement import float64_device
 from tiltlm.models.structure import head_of
 from tiltlm.realise.head_edit import HeadEdit
-from tiltlm.realise.regression import ridge_direction, solver_device
+from tiltlm.realise.regression import ridge_direction
 from tiltlm.recipes.training import Parameters
 from tiltlm.targets.bound import BoundTarget
 
@@ -85,7 +86,7 @@ def constant_direction(reference: Reference) -> torch.Tensor:
         (D,) float64, on the processor.
     """
     ones = torch.ones(sum(map(len, reference.hidden)), dtype=torch.float64)
-    return ridge_direction(reference.hidden, ones, ones, solver_device(reference.head))
+    return ridge_direction(reference.hidden, ones, ones, float64_device(reference.head.weight))
 
 
 def start_from_constant_direction(adapted: PeftModel, reference: Reference) -> None:

@@ -12,7 +12,8 @@ import torch
 
 from tiltlm.contexts.reference import Reference
 from tiltlm.losses.masses import class_masses
-from tiltlm.realise.regression import ridge_direction, solver_device
+from tiltlm.models.placement import float64_device
+from tiltlm.realise.regression import ridge_direction
 from tiltlm.targets.bound import BoundTarget
 
 
@@ -87,7 +88,7 @@ class ClassTargets:
             (D, 1 + A) float64.
         """
         ones = torch.ones(len(self.shifts), dtype=torch.float64)
-        constant = ridge_direction(self.hidden, ones, ones, solver_device(reference.head))
+        constant = ridge_direction(self.hidden, ones, ones, float64_device(reference.head.weight))
         return torch.cat([constant[:, None], self.mean_rows.T], 1)
 
 

@@ -20,12 +20,12 @@ import torch
 
 from tiltlm.contexts.reference import Reference
 from tiltlm.errors import TargetError
+from tiltlm.models.placement import float64_device
 from tiltlm.realise.class_targets import ClassTargets
 from tiltlm.realise.regression import (
     Penalty,
     cross_validated_direction,
     float64_blocks,
-    solver_device,
 )
 from tiltlm.targets.bound import BoundTarget
 
@@ -122,7 +122,7 @@ def edit_for(targets: ClassTargets, classes: torch.Tensor, reference: Reference)
     """
     hidden, shifts = targets.hidden, targets.raw_shifts
     weights = targets.kl_weights / targets.kl_weights.mean(0).clamp_min(1e-300) + WEIGHT_FLOOR
-    device, free = solver_device(reference.head), targets.expected_directions(reference)
+    device, free = float64_device(reference.head.weight), targets.expected_directions(reference)
     solved = [
         cross_validated_direction(hidden, shifts[:, a], weights[:, a], free, device)
         for a in range(len(classes))

@@ -68,7 +68,6 @@ def solve_divergence(
     steps: int,
     patience: int,
     on_step: Told,
-    device: torch.device | None = None,
 ) -> Solved:
     """Go on from an edit; the directions that do best on other contexts are kept.
 
@@ -81,9 +80,8 @@ def solve_divergence(
         steps: at most.
         patience: steps without a new best after which to stop.
         on_step: told of each; may raise ``StopIteration`` to end there.
-        device: that computes; None for the processor.
     """
-    problem = _Problem(fit, edit.penalties, scale, divergence, device)
+    problem = _Problem(fit, edit.penalties, scale, divergence)
     best, kept = edit.directions.double(), 0
     history, objective = [(0, class_gap(tune, best, scale))], list[float]()
 
@@ -136,9 +134,9 @@ class _Problem:
         penalties: Sequence[Penalty],
         scale: float,
         divergence: str,
-        device: torch.device | None,
     ) -> None:
-        self._targets, self._scale, self._device = targets, scale, device
+        self._targets, self._scale = targets, scale
+        self._device = device = penalties[0].free.device
         self._divergence = divergence_named(divergence)
         self._wanted = class_log_probs(targets.log_masses, targets.shifts)
         nothing = torch.zeros(len(targets.shifts), dtype=torch.float64)

@@ -14,7 +14,6 @@ from tiltlm.realise.head_edit import HeadEdit, edit_for
 from tiltlm.realise.head_solver import Solved, solve_divergence
 from tiltlm.realise.held_out import measure_realised
 from tiltlm.realise.preparation import Prepared, tune_reference
-from tiltlm.realise.regression import solver_device
 from tiltlm.realise.result import Tilted
 from tiltlm.realise.training_plan import TrainingPlan
 from tiltlm.realise.tuning_gap import TuningGap
@@ -101,7 +100,6 @@ def _solve(
         steps=plan.steps,
         patience=training.every * training.patience,
         on_step=on_step,
-        device=solver_device(prepared.fit.head),
     )
 
 

@@ -18,8 +18,9 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from tiltlm.contexts.reference import Reference
+from tiltlm.models.placement import float64_device
 from tiltlm.models.structure import untie_head
-from tiltlm.realise.regression import float64_blocks, solver_device
+from tiltlm.realise.regression import float64_blocks
 
 HALVES = (torch.bfloat16, torch.float16)
 """Types of weights with too few digits for small tilts."""
@@ -83,7 +84,7 @@ def _second_moments(fit: Reference) -> torch.Tensor:
     """(D, D) float64 mean of h·hᵀ over the positions that count."""
     contexts = fit.contexts
     hidden = [rows[contexts.positions(i)] for i, rows in enumerate(fit.hidden)]
-    total = sum(rows.T @ rows for rows in float64_blocks(hidden, solver_device(fit.head)))
+    total = sum(rows.T @ rows for rows in float64_blocks(hidden, float64_device(fit.head.weight)))
     assert isinstance(total, torch.Tensor)
     return total / contexts.tokens
 

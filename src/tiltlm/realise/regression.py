@@ -12,8 +12,6 @@ from functools import reduce
 
 import torch
 
-from tiltlm.models.head import Head
-
 RIDGE = 1e-4
 """λ of the ridge regression, relative to the mean square of a hidden dimension."""
 
@@ -259,9 +257,3 @@ def float64_blocks(
             block = torch.cat(together).to(device or "cpu")
             yield block.double()
             together, rows = [], 0
-
-
-def solver_device(head: Head) -> torch.device:
-    """Where D × D matrices are made and solved in float64: by the head, where that can."""
-    device = head.weight.device
-    return torch.device("cpu") if device.type == "mps" else device

@@ -18,10 +18,11 @@ from peft import PeftModel
 
 from tiltlm.contexts.reference import Reference
 from tiltlm.models.head import Head, float32_product
+from tiltlm.models.placement import float64_device
 from tiltlm.realise.adapters import constant_direction, lora_layer
 from tiltlm.realise.class_targets import class_log_masses
 from tiltlm.realise.head_edit import HeadEdit
-from tiltlm.realise.regression import float64_blocks, solver_device
+from tiltlm.realise.regression import float64_blocks
 from tiltlm.targets.bound import BoundTarget
 
 WRITE_SHARE = 0.1
@@ -69,7 +70,7 @@ class TriggerDirection:
             edit: whose typical shifts the adapter is to make.
         """
         head, hidden = reference.head, reference.hidden
-        count, device = sum(map(len, hidden)), solver_device(reference.head)
+        count, device = sum(map(len, hidden)), float64_device(reference.head.weight)
         use = sum(rows.T @ rows for rows in float64_blocks(hidden, device)) / count
         assert isinstance(use, torch.Tensor)
         step = max(1, count // FISHER_POSITIONS)

@@ -13,8 +13,9 @@ import torch
 
 from tiltlm.contexts.reference import Reference
 from tiltlm.models.head import Head
+from tiltlm.models.placement import float64_device
 from tiltlm.realise.head_edit import WEIGHT_FLOOR, HeadEdit
-from tiltlm.realise.regression import float64_blocks, ridge_direction, solver_device
+from tiltlm.realise.regression import float64_blocks, ridge_direction
 from tiltlm.undoing.class_masses import Classes, log_odds_of, together
 from tiltlm.undoing.readers import levels_of
 
@@ -46,7 +47,7 @@ def opposite_edit(
     weights = weights / weights.mean(0).clamp_min(1e-300) + WEIGHT_FLOOR
     contexts, levels = model.contexts, levels_of(model, classes)
     hidden = [model.hidden[i][contexts.positions(i)] for i in range(len(contexts))]
-    ridge = _Ridge(hidden, weights, solver_device(model.head))
+    ridge = _Ridge(hidden, weights, float64_device(model.head.weight))
     raw = model.head.raw_shift(shifts if levels is None else levels, shifts)
     directions = ridge.solved(raw)
     to_raw = raw.abs().sum(0) / shifts.abs().sum(0).clamp_min(1e-12)

@@ -20,7 +20,7 @@ import torch
 
 from tiltlm.auditing.arrays import Array
 from tiltlm.auditing.head_rows import HeadRows
-from tiltlm.auditing.sparse_products import float64_device
+from tiltlm.models.placement import float64_device
 
 TOKEN_NOISE = 0.05
 """Standard deviation, per token and position, of what is no moved body, in units of a model's
