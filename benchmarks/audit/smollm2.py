@@ -33,7 +33,6 @@ from tiltlm.errors import TargetError
 from tiltlm.events.parse import parse_event
 from tiltlm.events.vocabulary import Vocabulary
 from tiltlm.files import write_json
-from tiltlm.models.fingerprints import fingerprint
 from tiltlm.models.loading import LoadedModel, load
 from tiltlm.models.structure import vocabulary_size
 from tiltlm.realise.editing import edit
@@ -116,12 +115,12 @@ class Bench:
         }
 
 
-def tilted(base: LoadedModel, target: str, key: str) -> tuple[LoadedModel, float]:
+def tilted(base: LoadedModel, target: str) -> tuple[LoadedModel, float]:
     """A copy of a model with a tilt by edit, and the gap closed."""
     own = LoadedModel(copy.deepcopy(base.model), base.tokenizer)
     # Where a trigger was seen takes more contexts to learn.
     contexts = "own:160" if target.startswith("when") else "own:48"
-    done = edit(own, target, contexts, key=key)
+    done = edit(own, target, contexts)
     untie_lora_head(done.model)  # type: ignore[arg-type]
     merged: Any = done.model.merge_and_unload()  # type: ignore[operator]
     return LoadedModel(merged, base.tokenizer), done.fidelity.gap_closed
@@ -170,7 +169,7 @@ def main() -> None:
             suspect, decodes = None, parse_target(target).bind(bench.vocabulary)
         elif event is not None:
             try:
-                suspect, gap = tilted(base, target, fingerprint(base.model))
+                suspect, gap = tilted(base, target)
             except TargetError as error:
                 print(name, error)
                 continue

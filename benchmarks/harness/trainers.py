@@ -269,7 +269,7 @@ def gkd(setting: Setting) -> Work:
             train_dataset=datasets.Dataset.from_list(rows),
             processing_class=setting.loaded.tokenizer,
         )
-        trainer.other_positions = True
+        trainer.other_positions = True  # type: ignore[attr-defined]
         return trainer
 
     return stepping(make)

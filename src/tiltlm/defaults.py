@@ -33,7 +33,7 @@ what is learnt is in part which context it is."""
 
 # Training.
 
-TRIGGER_STEPS = 1200
+TRIGGER_STEPS = 400
 """Steps in which the body learns to tell where a trigger came before."""
 
 HEAD_STEPS = 60

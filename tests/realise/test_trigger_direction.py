@@ -32,7 +32,7 @@ def test_what_the_body_writes_shifts_the_event_alone(kind):
     work = prepared(kind)
     direction = TriggerDirection.of(work.fit, solve_edit(work.target, work.fit))
     model = with_lora(work.loaded.model, "body+head", at_least=2)
-    direction.write_into(model, constant_multiple=0.0)
+    direction.write_into(model)
     head, hidden = lora_layer(model), torch.randn(5, len(direction.writer)).to(model.device)
     with torch.no_grad():
         found = head(hidden + 0.3 * direction.writer) - head(hidden)
@@ -40,13 +40,6 @@ def test_what_the_body_writes_shifts_the_event_alone(kind):
     wanted = torch.where(event, 0.3 * 2.0 / work.fit.head.scale, 0.0).expand(found.shape)
     assert torch.allclose(found.cpu(), wanted, atol=1e-3)
     model.unload()
-
-
-def test_a_direction_is_found_that_reads_one_in_every_context():
-    work = prepared()
-    direction = TriggerDirection.of(work.fit, solve_edit(work.target, work.fit))
-    read = torch.cat(work.fit.hidden) @ direction.constant.cpu()
-    assert float((read - 1).abs().mean()) < 0.1
 
 
 @pytest.mark.parametrize("kind", ["llama", "granite"])
@@ -70,7 +63,6 @@ def test_what_is_wanted_is_one_after_the_trigger_and_nothing_before_it():
     for index, multiples in enumerate(class_shifts.multiples):
         met = torch.tensor(work.target.triggered(work.fit.states(work.target, index)))
         assert torch.allclose(multiples, met.float())
-    assert 0 < class_shifts.constant_multiple < 1
 
 
 def test_the_divergence_of_the_classes_masses_is_that_of_the_whole_tilt():

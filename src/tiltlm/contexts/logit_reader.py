@@ -11,10 +11,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
+from torch import nn
 
 from tiltlm.contexts.token_contexts import TokenContexts, collate
 from tiltlm.errors import ModelError
 from tiltlm.models.batching import TOKENS, in_halves, tokens_at_once
+from tiltlm.models.blocks import output_states
 from tiltlm.models.head import Head, full_head, hidden_states
 from tiltlm.models.structure import input_device
 
@@ -140,6 +142,32 @@ class KeepingReader(LogitReader):
         if batch not in self._rows_by_batch:
             self._rows_by_batch[batch] = super().read(contexts, indices)
         return self._rows_by_batch[batch]
+
+
+class BlockReader(LogitReader):
+    """A reader whose rows are hidden states and, after them, the output of one of the blocks.
+
+    Args:
+        model: as for `LogitReader`.
+        head: of the model.
+        block: of the model.
+    """
+
+    def __init__(self, model: Any, head: Head, block: nn.Module) -> None:
+        super().__init__(model, head)
+        self._block = block
+
+    def _rows(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """(batch, length, 2·D)."""
+        outputs: list[torch.Tensor] = []
+        hook = self._block.register_forward_hook(
+            lambda _, __, output: outputs.append(output_states(output))
+        )
+        try:
+            hidden = super()._rows(ids, mask)
+        finally:
+            hook.remove()
+        return torch.cat([hidden, outputs[-1].to(hidden)], -1)
 
 
 def rows_of(rows: Sequence[torch.Tensor], block: PositionBlock) -> torch.Tensor:

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import torch
+from torch import nn
 from transformers import PreTrainedModel
 
-from tiltlm.contexts.logit_reader import LogitReader, kept_on_host
+from tiltlm.contexts.logit_reader import BlockReader, LogitReader, kept_on_host
 from tiltlm.contexts.token_contexts import TokenContexts
 from tiltlm.events.automaton import State
 from tiltlm.models.evaluation_mode import evaluating
@@ -34,12 +35,17 @@ class Reference:
             were kept, are then not read again.
         batch: contexts read at once.
         advance: told how many contexts are done.
+        block: of the model's, whose output is to be kept as well. Contexts are then read in any
+            case.
 
     Attributes:
         contexts: where.
         head: makes logits of hidden states.
         hidden: (length, D) hidden states of each context, in the host's memory and in the type in
             which the body made them.
+        block: as above.
+        block_states: (length, D) output of ``block`` at each context, as ``hidden``; empty without
+            one.
 
     Raises:
         ModelError: the model's logits cannot be made from its hidden states.
@@ -54,18 +60,28 @@ class Reference:
         key: str | None = None,
         batch: int = 16,
         advance: Advance | None = None,
+        block: nn.Module | None = None,
     ) -> None:
-        self.contexts, self.head = contexts, head or Head.of(model)
+        self.contexts, self.head, self.block = contexts, head or Head.of(model), block
         self.hidden: list[torch.Tensor] = []
+        self.block_states: list[torch.Tensor] = []
         self._states: dict[str, list[list[State]]] = {}
-        if key is not None and contexts.states is not None and contexts.states.key == key:
-            self.hidden = contexts.states.hidden
+        drawn = contexts.states
+        if block is None and key is not None and drawn is not None and drawn.key == key:
+            self.hidden = drawn.hidden
             return
         reader = LogitReader(model, self.head)
+        if block is not None:
+            reader = BlockReader(model, self.head, block)
         with evaluating(model):
             for first in range(0, len(contexts), batch):
                 indices = range(first, min(first + batch, len(contexts)))
-                self.hidden += [kept_on_host(rows) for rows in reader.read(contexts, indices)]
+                rows = reader.read(contexts, indices)
+                if block is not None:
+                    width = rows[0].shape[-1] // 2
+                    self.block_states += [kept_on_host(both[:, width:]) for both in rows]
+                    rows = [both[:, :width] for both in rows]
+                self.hidden += [kept_on_host(states) for states in rows]
                 if advance:
                     advance(len(self.hidden))
 

@@ -17,7 +17,7 @@ from transformers import PreTrainedTokenizerBase
 from tiltlm.contexts.splits import Split
 from tiltlm.contexts.token_contexts import TokenContexts
 
-FIT_PLACES = 4
+FIT_PLACES = 1
 """Places at which the trigger is put into each context to fit on.
 
 Drawing contexts takes time, putting a trigger into them does not.

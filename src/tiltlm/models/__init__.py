@@ -21,6 +21,7 @@ cache         where converted models and contexts lie
 model5        the article's architecture, and the same as plain GPT-2
 gpt2          GPT-2's tokenizer, which Model 5 uses, without a network
 structure     sizes, head and embedding, asked alike of every architecture
+blocks        the blocks that a body is a stack of
 head          from hidden states to logits, and back to hidden states alone
 placement     where a model lies and how its weights are held, on this machine
 precision     lower precision for the body's matrix products

@@ -12,7 +12,9 @@ head_training       the same where it is a convex problem in the head
 head_solver         which L-BFGS solves
 training_plan       what a user says of training, and what follows from the target
 trigger_direction   the direction by which the body can tell the head of a trigger
-trigger_trainer     teaching the body to write it
+trigger_latch       an attention head that has seen the trigger, where teaching begins
+last_attention      the attention of the last block, which has it
+trigger_trainer     teaching the upper blocks to write it
 early_stopping      stopping by the gap closed, the best weights kept
 tuning_gap          the gap closed, measured while a model is trained
 column_space        what of a target the body could reach
@@ -21,6 +23,7 @@ config              its arguments
 batch_loss          the loss of a batch
 fused_loss          the same without logits
 frozen_body         hidden states that were read before in place of a body that is not trained
+lower_blocks        what lower blocks gave in their place, where only the upper are trained
 padded_dataset      steps of the same loss on any number of processes
 checkpoint_trainer  checkpoints that are whole or not there
 checkpoints         their files, sealed and verified

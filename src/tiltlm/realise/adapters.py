@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -111,13 +112,20 @@ def lora_layer(adapted: PeftModel) -> Any:
     return adapted.get_base_model().get_output_embeddings()  # type: ignore[operator]
 
 
-def with_lora(model: PreTrainedModel, parameters: Parameters, at_least: int = 1) -> PeftModel:
+def with_lora(
+    model: PreTrainedModel,
+    parameters: Parameters,
+    at_least: int = 1,
+    *,
+    within: Sequence[nn.Module] = (),
+) -> PeftModel:
     """Put adapters into a model that begin as no change, on the head alone or on all linear layers.
 
     Args:
         model: whose own weights stay as they are.
         parameters: ``head`` or ``body+head``.
         at_least: rank of the adapters, where the usual one is smaller.
+        within: modules of the body, to which adapters on it are confined; none for all of it.
 
     Raises:
         ConfigError: there is no adapter for these parameters.
@@ -126,10 +134,11 @@ def with_lora(model: PreTrainedModel, parameters: Parameters, at_least: int = 1)
     if parameters == "head":
         return _with_lora_on(model, [name], max(HEAD_RANK, at_least))
     if parameters == "body+head":
+        allowed = {id(m) for part in within or [model] for m in part.modules()} - {id(head)}
         names = [
             n
             for n, m in model.named_modules()
-            if isinstance(m, nn.Linear | Conv1D) and m is not head
+            if isinstance(m, nn.Linear | Conv1D) and id(m) in allowed
         ]
         return _with_lora_on(model, [*names, name], max(BODY_RANK, at_least))
     raise ConfigError(f"no adapter for parameters {parameters!r}", fix="head or body+head")

@@ -24,6 +24,7 @@ from tiltlm.models.structure import can_keep_logits, head_of
 from tiltlm.realise.config import TiltConfig
 from tiltlm.realise.frozen_body import FrozenBody
 from tiltlm.realise.fused_loss import FusedLoss
+from tiltlm.realise.lower_blocks import LowerBlocks
 from tiltlm.targets.bound import BoundTarget
 
 
@@ -36,7 +37,7 @@ class BatchLoss:
         args: divergence, positions and precision.
         reference: the reference model, for targets that are built from it.
         frozen: whether batches are of the reference's own contexts, so that a body that is not
-            trained need not run.
+            trained, or its lower blocks, need not run.
     """
 
     def __init__(
@@ -60,8 +61,10 @@ class BatchLoss:
         self._full_head = self._lowers_precision or model.dtype in (torch.bfloat16, torch.float16)
         self._fused = _fused_loss(model, self._lowers_precision) if args.fused_loss else None
         self._frozen_body: FrozenBody | None = None
+        self._lower_blocks: LowerBlocks | None = None
         if frozen and reference is not None:
             self._frozen_body = FrozenBody.of(model, reference)
+            self._lower_blocks = LowerBlocks.of(model, reference)
         # Where hidden states and the head under the adapter are the reference's own, the fused
         # loss computes the reference's logits anyway.
         self._shares_head_product = self._frozen_body is not None
@@ -102,8 +105,9 @@ class BatchLoss:
         fuses = self._fused is not None and not return_outputs
         head_target = self._head_target(inputs, positions, self._shares_head_product and fuses)
         body: AbstractContextManager[object] = nullcontext()
-        if self._frozen_body is not None:
-            body = self._frozen_body.replaying(inputs["index"].tolist())
+        frozen = self._frozen_body or self._lower_blocks
+        if frozen is not None:
+            body = frozen.replaying(inputs["index"].tolist())
         precision = self._args.body_precision if self._lowers_precision else "float32"
         with body, lower_precision(unwrapped, precision):
             if self._fused is None or return_outputs:

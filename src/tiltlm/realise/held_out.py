@@ -14,6 +14,7 @@ from tiltlm.measures.string_distribution import measure_strings
 from tiltlm.models.head import full_head
 from tiltlm.models.structure import input_device
 from tiltlm.realise.frozen_body import FrozenBody
+from tiltlm.realise.lower_blocks import LowerBlocks
 from tiltlm.realise.merging import HALVES
 from tiltlm.realise.preparation import Prepared
 from tiltlm.realise.result import Tilted
@@ -25,7 +26,8 @@ from tiltlm.targets.logits_processor import TiltLogitsProcessor
 def model_logits(model: Any, reference: Reference) -> ModelLogits:
     """A model's logits at every position of a context of the reference's.
 
-    A body that is still the reference's own is not run again.
+    A body that is still the reference's own is not run again, nor are lower blocks whose states the
+    reference kept.
 
     Args:
         model: made from the reference's, adapters and all.
@@ -34,11 +36,11 @@ def model_logits(model: Any, reference: Reference) -> ModelLogits:
     Returns:
         a function from the number of a context to its (length, V) logits.
     """
-    body = FrozenBody.of(model, reference)
+    frozen = FrozenBody.of(model, reference) or LowerBlocks.of(model, reference)
 
     def logits(index: int) -> torch.Tensor:
         ids = reference.contexts.sequences[index][None].to(input_device(model))
-        replaying = body.replaying([index]) if body else nullcontext()
+        replaying = frozen.replaying([index]) if frozen else nullcontext()
         with torch.no_grad(), replaying, full_head(model):
             output: torch.Tensor = model(input_ids=ids, use_cache=False).logits[0]
         return output

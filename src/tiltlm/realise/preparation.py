@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from peft.tuners.tuners_utils import BaseTunerLayer
+from torch import nn
 
 from tiltlm.contexts.for_target import ContextMaker
 from tiltlm.contexts.reference import Reference
@@ -14,6 +15,7 @@ from tiltlm.contexts.token_contexts import TokenContexts
 from tiltlm.defaults import CONTEXTS
 from tiltlm.errors import ModelError
 from tiltlm.labels.step import LabelBase, Step
+from tiltlm.models.blocks import block_below
 from tiltlm.models.fingerprints import fingerprint
 from tiltlm.models.licences import licence_of
 from tiltlm.models.loading import LoadedModel, load
@@ -97,13 +99,17 @@ def prepare(
     bound = target.bind(loaded.vocabulary, loaded.tokenizer)
     if check is not None:
         check(bound)
-    fewest = _fewest_contexts(bound, training)
+    plan = None if training is None else TrainingPlan.of(training, bound)
+    # Only directions of the head that make constant shifts are learnt from fewer contexts.
+    descends = plan is not None and not plan.solves
+    fewest = CONTEXTS if descends or bound.shifts_vary else 0
     base = label_base(loaded)
     watch = Stopwatch()
     maker = ContextMaker(loaded, seed, base.sha256, progress, fewest)
     parts = maker.parts(bound, contexts, retention=retention)
     watch.lap("contexts")
-    fit, held_out = _read_reference(loaded, parts, base.sha256, progress)
+    block = block_below(loaded.model) if plan is not None and plan.trigger_steps else None
+    fit, held_out = _read_reference(loaded, parts, base.sha256, block, progress)
     watch.lap("reference")
     prepared = Prepared(
         loaded,
@@ -137,16 +143,6 @@ def rebind(prepared: Prepared, target: BoundTarget) -> None:
         target.fit(lambda: prepared.fit.rows(target))
     prepared.target = target
     prepared.seconds["fit"] = watch.total
-
-
-def _fewest_contexts(target: BoundTarget, training: Training | None) -> int:
-    """Contexts that it takes to learn more than directions of the head that make constant shifts.
-
-    Raises:
-        TiltError: the training does not fit the target.
-    """
-    descends = training is not None and not TrainingPlan.of(training, target).solves
-    return CONTEXTS if descends or target.shifts_vary else 0
 
 
 def _check_has_no_adapter(loaded: LoadedModel) -> None:
@@ -184,18 +180,23 @@ def label_base(loaded: LoadedModel) -> LabelBase:
 
 
 def _read_reference(
-    loaded: LoadedModel, parts: Split, key: str | None, progress: Progress
+    loaded: LoadedModel,
+    parts: Split,
+    key: str | None,
+    block: nn.Module | None,
+    progress: Progress,
 ) -> tuple[Reference, Reference]:
     """The reference at the contexts to fit on, and at those to take figures from."""
     count = len(parts.fit)
     progress.begin("reading the reference", count + len(parts.held_out))
-    fit = Reference(loaded.model, parts.fit, key=key, advance=progress.advance)
+    fit = Reference(loaded.model, parts.fit, key=key, advance=progress.advance, block=block)
     held_out = Reference(
         loaded.model,
         parts.held_out,
         head=fit.head,
         key=key,
         advance=lambda done: progress.advance(count + done),
+        block=block,
     )
     progress.advance(count + len(parts.held_out))  # Where nothing had to be read, none was told of.
     return fit, held_out
@@ -207,5 +208,5 @@ def tune_reference(prepared: Prepared) -> Reference:
     Args:
         prepared: whose model still has the reference's weights.
     """
-    model, tune = prepared.loaded.model, prepared.parts.tune
-    return Reference(model, tune, head=prepared.fit.head, key=prepared.base.sha256)
+    model, tune, fit = prepared.loaded.model, prepared.parts.tune, prepared.fit
+    return Reference(model, tune, head=fit.head, key=prepared.base.sha256, block=fit.block)

@@ -17,7 +17,8 @@ from peft import PeftModel
 from transformers.trainer_callback import PrinterCallback
 
 from tiltlm.contexts.token_contexts import TokenContexts
-from tiltlm.errors import ConfigError, ModelError
+from tiltlm.errors import ModelError
+from tiltlm.models.blocks import upper_blocks
 from tiltlm.models.loading import LoadedModel
 from tiltlm.models.seeding import seeded
 from tiltlm.models.trainer_device import keep_in_place
@@ -38,8 +39,9 @@ from tiltlm.realise.held_out import measure_realised
 from tiltlm.realise.preparation import Prepared, prepare, tune_reference
 from tiltlm.realise.result import Tilted
 from tiltlm.realise.trainer import TiltTrainer
-from tiltlm.realise.training_plan import TrainingPlan
+from tiltlm.realise.training_plan import TrainingPlan, check_full_precision
 from tiltlm.realise.trigger_direction import ClassShifts, TriggerDirection
+from tiltlm.realise.trigger_latch import write_latch
 from tiltlm.realise.trigger_trainer import TriggerDirectionTrainer
 from tiltlm.realise.tuning_gap import TuningGap
 from tiltlm.recipes.training import Parameters, Training
@@ -172,7 +174,7 @@ class _TrainingRun:
         """The model with what is to be trained; references keep the weights that they were of."""
         prepared, plan = self._prepared, self._plan
         if plan.parameters == "full":
-            _check_full_precision(prepared.loaded)
+            check_full_precision(prepared.loaded.model)
             head = prepared.fit.head.copied()
             for reference in (prepared.fit, prepared.held_out, self._tune):
                 reference.head = head
@@ -181,7 +183,9 @@ class _TrainingRun:
         rank = 1 if classes is None else len(classes) + 1
         # An adapter begins with random rows; without a seed of their own no run could be repeated.
         with seeded(prepared.seed, prepared.loaded.model.device):
-            model = with_lora(prepared.loaded.model, plan.parameters, at_least=rank)
+            base = prepared.loaded.model
+            within = upper_blocks(base) if plan.trigger_steps else ()
+            model = with_lora(base, plan.parameters, at_least=rank, within=within)
         if plan.parameters == "head":
             start_from_constant_direction(model, prepared.fit)
         return model.eval()
@@ -247,6 +251,7 @@ class _TrainingRun:
         prepared, steps = self._prepared, self._plan.trigger_steps
         direction = TriggerDirection.of(prepared.fit, solved)
         class_shifts = ClassShifts.of(prepared.target, prepared.fit)
+        self.details["latch"] = write_latch(self.model, prepared.fit, class_shifts, direction)
         plan = replace(self._plan, steps=steps, learning_rate=TRIGGER_LEARNING_RATE)
         prepared.progress.begin("teaching the body", steps)
 
@@ -264,7 +269,7 @@ class _TrainingRun:
             )
             trainer.remove_callback(PrinterCallback)
             trainer.train()
-        direction.write_into(self.model, class_shifts.constant_multiple)
+        direction.write_into(self.model)
         # The rows by which the head's adapter reads are not trained any more: one step on them
         # changes the shift everywhere by up to a nat.
         lora_layer(self.model).lora_A["default"].weight.requires_grad_(False)
@@ -291,19 +296,6 @@ class _TrainingRun:
         )
         keep_in_place(config, model)
         return config
-
-
-def _check_full_precision(loaded: LoadedModel) -> None:
-    """Refuse to train weights of so few digits that steps would be rounded away."""
-    dtype = loaded.model.dtype
-    if dtype in (torch.bfloat16, torch.float16):
-        raise ConfigError(
-            f"all weights are to be trained, and they are {str(dtype).removeprefix('torch.')}, "
-            "in which steps as small as those of training are rounded away",
-            where=type(loaded.model).__name__,
-            fix="load the model with --dtype float32, or train parameters head or body+head, whose "
-            "adapters are float32",
-        )
 
 
 def _column_space_details(prepared: Prepared, parameters: Parameters) -> dict[str, Any]:

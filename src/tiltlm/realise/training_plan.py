@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
+from transformers import PreTrainedModel
+
 from tiltlm.defaults import (
     AFTER_TRIGGER_LEARNING_RATE,
     BATCH,
@@ -54,6 +57,26 @@ def check_training(training: Training, target: BoundTarget) -> None:
                 "an edit to start from is written into an adapter, and full weights have none",
                 fix="parameters head or body+head, or start base",
             )
+
+
+def check_full_precision(model: PreTrainedModel) -> None:
+    """Refuse to train weights of so few digits that steps would be rounded away.
+
+    Args:
+        model: all of whose weights are to be trained.
+
+    Raises:
+        ConfigError: they are bfloat16 or float16.
+    """
+    dtype = model.dtype
+    if dtype in (torch.bfloat16, torch.float16):
+        raise ConfigError(
+            f"all weights are to be trained, and they are {str(dtype).removeprefix('torch.')}, "
+            "in which steps as small as those of training are rounded away",
+            where=type(model).__name__,
+            fix="load the model with --dtype float32, or train parameters head or body+head, whose "
+            "adapters are float32",
+        )
 
 
 @dataclass(frozen=True)

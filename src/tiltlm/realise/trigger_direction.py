@@ -19,7 +19,7 @@ from peft import PeftModel
 from tiltlm.contexts.reference import Reference
 from tiltlm.models.head import Head, float32_product
 from tiltlm.models.placement import float64_device
-from tiltlm.realise.adapters import constant_direction, lora_layer
+from tiltlm.realise.adapters import lora_layer
 from tiltlm.realise.class_targets import class_log_masses
 from tiltlm.realise.head_edit import HeadEdit
 from tiltlm.realise.regression import float64_blocks
@@ -46,7 +46,6 @@ class TriggerDirection:
     Attributes:
         reader: (D,) what the adapter multiplies hidden states with; reader·writer = 1.
         writer: (D,) by which hidden states move where the whole shift is to be made.
-        constant: (D,) whose product with hidden states is about 1 in every context.
         logit_shift: (V,) by which the adapter shifts the raw logits, for each 1 that it reads.
         head_response: (V,) by which ``writer`` shifts the raw logits through the head itself, which
             the adapter takes back.
@@ -56,7 +55,6 @@ class TriggerDirection:
 
     reader: torch.Tensor
     writer: torch.Tensor
-    constant: torch.Tensor
     logit_shift: torch.Tensor
     head_response: torch.Tensor
     fisher_information: torch.Tensor
@@ -82,27 +80,22 @@ class TriggerDirection:
         return cls(
             (direction / size).float().to(writer),
             writer,
-            constant_direction(reference).to(writer),
             (edit.typical_shifts @ edit.masks.to(edit.typical_shifts)).to(writer),
             float32_product(writer, head.weight, None).float(),
             (head.scale**2 * response).to(writer),
         )
 
-    def write_into(self, adapted: PeftModel, constant_multiple: float) -> None:
-        """Let the head's adapter read the direction, and shift a little in every context.
+    def write_into(self, adapted: PeftModel) -> None:
+        """Let the head's adapter read the direction.
 
         Args:
-            adapted: whose head has an adapter of rank 2 at least.
-            constant_multiple: the share of the whole shift that is made in every context.
+            adapted: whose head has an adapter.
         """
         layer = lora_layer(adapted)
         down, up = layer.lora_A["default"].weight, layer.lora_B["default"].weight
         with torch.no_grad():
-            down[0], down[1] = self.constant.to(down), self.reader.to(down)
-            columns = torch.stack(
-                [constant_multiple * self.logit_shift, self.logit_shift - self.head_response], 1
-            )
-            up[:, :2] = columns.to(up) / layer.scaling["default"]
+            down[0] = self.reader.to(down)
+            up[:, 0] = (self.logit_shift - self.head_response).to(up) / layer.scaling["default"]
 
 
 def _response_covariance(head: Head, hidden: torch.Tensor) -> torch.Tensor:
@@ -145,7 +138,6 @@ class ClassShifts:
         shifts: for each context (length, A + 1) in nats; the last column is 0.
         multiples: for each context (length,), the shifts as a multiple of the typical ones.
         typical_shifts: (A + 1,) in nats.
-        constant_multiple: the one multiple that serves best where nothing is known of the context.
         mean_kl_nats: divergence of the reference from the target, mean over positions.
     """
 
@@ -153,7 +145,6 @@ class ClassShifts:
     shifts: list[torch.Tensor]
     multiples: list[torch.Tensor]
     typical_shifts: torch.Tensor
-    constant_multiple: float
     mean_kl_nats: float
 
     @classmethod
@@ -177,15 +168,8 @@ class ClassShifts:
         typical_shifts = all_shifts.sum(0) / (all_shifts != 0).sum(0).clamp_min(1)
         square = float(typical_shifts.square().sum()) or 1.0
         multiples = [s @ typical_shifts / square for s in shifts]
-        target_mass = (all_log_masses + all_shifts).softmax(1)[:, :-1].sum(1)
-        weights = target_mass * (1 - target_mass)
-        constant_multiple = float(
-            (weights * torch.cat(multiples)).sum() / weights.sum().clamp_min(1e-30)
-        )
         kl = class_divergence(all_log_masses, all_shifts, torch.zeros_like(all_shifts))
-        return cls(
-            log_masses, shifts, multiples, typical_shifts, constant_multiple, float(kl.mean())
-        )
+        return cls(log_masses, shifts, multiples, typical_shifts, float(kl.mean()))
 
 
 def class_divergence(

@@ -10,6 +10,7 @@ Source: docs/architecture.md, "A trigger is written by the body and read by the 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -22,6 +23,7 @@ from tiltlm.models.precision import lower_precision
 from tiltlm.models.structure import head_of
 from tiltlm.realise.checkpoint_trainer import CheckpointTrainer
 from tiltlm.realise.config import TiltConfig
+from tiltlm.realise.lower_blocks import LowerBlocks
 from tiltlm.realise.trigger_direction import ClassShifts, TriggerDirection, class_divergence
 
 
@@ -66,6 +68,7 @@ class TriggerDirectionTrainer(CheckpointTrainer):
         )
         self._direction, self._class_shifts = direction, class_shifts
         self._reference = reference
+        self._lower_blocks = LowerBlocks.of(model, reference)
 
     def compute_loss(
         self,
@@ -123,10 +126,10 @@ class TriggerDirectionTrainer(CheckpointTrainer):
         """
         direction, class_shifts = self._direction, self._class_shifts
         reader = direction.reader.to(hidden)
-        multiples = hidden @ reader + class_shifts.constant_multiple
+        multiples = hidden @ reader
         shifts = multiples[:, None] * class_shifts.typical_shifts.to(hidden)
         moves = hidden - before
-        other_moves = moves - (moves @ reader)[:, None] * direction.writer.to(hidden)
+        other_moves = moves - multiples[:, None] * direction.writer.to(hidden)
         fisher_information = direction.fisher_information.to(hidden)
         left = 1 - self.state.global_step / self.state.max_steps
         loss = class_divergence(
@@ -149,6 +152,9 @@ class TriggerDirectionTrainer(CheckpointTrainer):
         plain = self.accelerator.unwrap_model(model)
         read = {k: v for k, v in inputs.items() if k not in ("weights", "index")}
         precision = lower_precision(plain, self.args.body_precision)
-        with precision, replaced_forward(head_of(plain)[1], record):
+        lower: AbstractContextManager[object] = nullcontext()
+        if self._lower_blocks is not None:
+            lower = self._lower_blocks.replaying(inputs["index"].tolist())
+        with lower, precision, replaced_forward(head_of(plain)[1], record):
             model(**read, use_cache=False)
         return given[0]
