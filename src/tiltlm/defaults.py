@@ -34,7 +34,7 @@ what is learnt is in part which context it is."""
 # Training.
 
 TRIGGER_STEPS = 400
-"""Steps in which the body learns to tell where a trigger came before."""
+"""Steps in which the upper blocks learn to tell where a trigger came before."""
 
 HEAD_STEPS = 60
 """Steps where the head alone is trained, or only what a trigger left to be trained."""

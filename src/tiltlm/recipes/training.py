@@ -34,8 +34,8 @@ class Training:
             default is ``edit`` where the shifts change with the context, as those of balance, mix
             and when do. With body and head the edit is kept unless training does better.
         trigger_steps: with body and head and from an edit, steps before those on the divergence, in
-            which the body learns where the edit's typical shift is to be made
-            (`realise.trigger_trainer`); 1,200.
+            which the upper blocks of the body learn where the edit's typical shift is to be made
+            (`realise.trigger_trainer`); 400.
         every: steps between measurements of the gap closed.
         patience: measurements without a new best after which to stop.
         divergence: as of `TiltConfig`.
