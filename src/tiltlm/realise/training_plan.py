@@ -9,6 +9,7 @@ from transformers import PreTrainedModel
 
 from tiltlm.defaults import (
     AFTER_TRIGGER_LEARNING_RATE,
+    AFTER_TRIGGER_STEPS,
     BATCH,
     CHOICES_STEPS,
     CONTEXT_BATCH,
@@ -119,8 +120,9 @@ class TrainingPlan:
             training.start is None and target.shifts_vary
         )
         learns_trigger = starts_from_edit and parameters == "body+head"
-        few_steps = learns_trigger or parameters == "head"
-        steps = HEAD_STEPS if few_steps else CHOICES_STEPS if target.choices else STEPS
+        steps = CHOICES_STEPS if target.choices else STEPS
+        if learns_trigger or parameters == "head":
+            steps = AFTER_TRIGGER_STEPS if learns_trigger else HEAD_STEPS
         rate = AFTER_TRIGGER_LEARNING_RATE if learns_trigger else LEARNING_RATES[parameters]
         descends = training.batch or training.learning_rate or training.start == "base"
         editable = target.needs_reference and target.classes() is not None

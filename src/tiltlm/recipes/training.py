@@ -27,7 +27,7 @@ class Training:
 
     Attributes:
         parameters: ``head``, ``body+head`` (LoRA) or ``full``.
-        steps: at most; 60 for the head alone and after trigger steps, 600 for choices, else 150.
+        steps: at most; 60 for the head alone, 15 after trigger steps, 600 for choices, else 150.
         batch: contexts a step; 8 where the target depends on the text so far, else 4.
         learning_rate: the peak of a cosine.
         start: ``base`` or ``edit``, the closed-form solution written into the head's adapter. The
@@ -35,7 +35,7 @@ class Training:
             and when do. With body and head the edit is kept unless training does better.
         trigger_steps: with body and head and from an edit, steps before those on the divergence, in
             which the upper blocks of the body learn where the edit's typical shift is to be made
-            (`realise.trigger_trainer`); 400.
+            (`realise.trigger_trainer`); 800.
         every: steps between measurements of the gap closed.
         patience: measurements without a new best after which to stop.
         divergence: as of `TiltConfig`.
