@@ -25,7 +25,7 @@ from tiltlm.realise.head_edit import HeadEdit
 from tiltlm.realise.regression import float64_blocks
 from tiltlm.targets.bound import BoundTarget
 
-WRITE_SHARE = 0.1
+WRITE_SHARE = 0.05
 """How far hidden states move along the direction for the whole shift, as a share of their norm."""
 
 USE_WEIGHT = 20.0
