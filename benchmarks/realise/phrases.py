@@ -172,7 +172,7 @@ def main() -> None:
     begin = time.perf_counter()
     large = TiltLogitsProcessor(tilt(phrase(*many, whole=True), -5.0).bind(vocabulary))
     built = time.perf_counter() - begin
-    times = {"plain": [], "8,000 phrases": []}
+    times: dict[str, list[float]] = {"plain": [], "8,000 phrases": []}
     for round_ in range(3):
         times["plain"].append(time_of(loaded, round_))
         times["8,000 phrases"].append(time_of(loaded, round_, large))

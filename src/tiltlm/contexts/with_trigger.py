@@ -20,8 +20,8 @@ from tiltlm.contexts.token_contexts import TokenContexts
 FIT_PLACES = 1
 """Places at which the trigger is put into each context to fit on.
 
-Drawing a context of SmolLM2's takes 0.5 s on two cores, reading it 0.19 s for each place and each of
-its two copies.
+Drawing a context of SmolLM2's takes 0.5 s on two cores, reading it 0.19 s for each place and each
+of its two copies.
 """
 
 
