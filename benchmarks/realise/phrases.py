@@ -172,11 +172,11 @@ def main() -> None:
     begin = time.perf_counter()
     large = TiltLogitsProcessor(tilt(phrase(*many, whole=True), -5.0).bind(vocabulary))
     built = time.perf_counter() - begin
-    times: dict[str, list[float]] = {"plain": [], "8,000 phrases": []}
+    measured: dict[str, list[float]] = {"plain": [], "8,000 phrases": []}
     for round_ in range(3):
-        times["plain"].append(time_of(loaded, round_))
-        times["8,000 phrases"].append(time_of(loaded, round_, large))
-    cost = [b / a - 1 for a, b in zip(*times.values(), strict=True)]
+        measured["plain"].append(time_of(loaded, round_))
+        measured["8,000 phrases"].append(time_of(loaded, round_, large))
+    cost = [b / a - 1 for a, b in zip(*measured.values(), strict=True)]
     print(
         f"8,000 phrases: built in {built:.1f} s; generation {np.median(cost):+.1%} "
         f"({min(cost):+.1%} to {max(cost):+.1%}, three interleaved rounds of {BATCH} × {LENGTH})"
