@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from peft.tuners.tuners_utils import BaseTunerLayer
-from torch import nn
 
 from tiltlm.contexts.for_target import ContextMaker
 from tiltlm.contexts.reference import Reference
@@ -100,16 +99,12 @@ def prepare(
     if check is not None:
         check(bound)
     plan = None if training is None else TrainingPlan.of(training, bound)
-    # Only directions of the head that make constant shifts are learnt from fewer contexts.
-    descends = plan is not None and not plan.solves
-    fewest = CONTEXTS if descends or bound.shifts_vary else 0
-    base = label_base(loaded)
-    watch = Stopwatch()
-    maker = ContextMaker(loaded, seed, base.sha256, progress, fewest)
+    base, watch = label_base(loaded), Stopwatch()
+    maker = ContextMaker(loaded, seed, base.sha256, progress, _fewest_contexts(bound, plan))
     parts = maker.parts(bound, contexts, retention=retention)
     watch.lap("contexts")
-    block = block_below(loaded.model) if plan is not None and plan.trigger_steps else None
-    fit, held_out = _read_reference(loaded, parts, base.sha256, block, progress)
+    upper = plan is not None and plan.trigger_steps > 0
+    fit, held_out = _read_reference(loaded, parts, base.sha256, progress, upper=upper)
     watch.lap("reference")
     prepared = Prepared(
         loaded,
@@ -143,6 +138,12 @@ def rebind(prepared: Prepared, target: BoundTarget) -> None:
         target.fit(lambda: prepared.fit.rows(target))
     prepared.target = target
     prepared.seconds["fit"] = watch.total
+
+
+def _fewest_contexts(target: BoundTarget, plan: TrainingPlan | None) -> int:
+    """Contexts that it takes to learn more than what makes a constant shift."""
+    descends = plan is not None and not plan.solves
+    return CONTEXTS if descends or target.shifts_vary else 0
 
 
 def _check_has_no_adapter(loaded: LoadedModel) -> None:
@@ -183,10 +184,12 @@ def _read_reference(
     loaded: LoadedModel,
     parts: Split,
     key: str | None,
-    block: nn.Module | None,
     progress: Progress,
+    *,
+    upper: bool,
 ) -> tuple[Reference, Reference]:
     """The reference at the contexts to fit on, and at those to take figures from."""
+    block = block_below(loaded.model) if upper else None
     count = len(parts.fit)
     progress.begin("reading the reference", count + len(parts.held_out))
     fit = Reference(loaded.model, parts.fit, key=key, advance=progress.advance, block=block)
