@@ -37,6 +37,21 @@ def resolve_precision(
     return "bfloat16" if native else "float32"
 
 
+def differ_by_rounding(first: torch.Tensor, second: torch.Tensor, tolerance: float) -> bool:
+    """Whether two tensors are of one shape and differ by rounding alone.
+
+    Args:
+        first: anywhere, of whatever type.
+        second: by whose device, type and norm the difference is judged.
+        tolerance: relative; four units of ``second``'s last place are allowed in any case.
+    """
+    if first.shape != second.shape:
+        return False
+    tolerance = max(tolerance, 4 * torch.finfo(second.dtype).eps)
+    error = (first.to(second) - second).float().norm() / second.float().norm()
+    return float(error) <= tolerance
+
+
 def lower_precision(model: PreTrainedModel, precision: Precision) -> AbstractContextManager[object]:
     """Autocast to bfloat16 around the model's matrix products.
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import torch
 
 from tiltlm.models.head import Head
+from tiltlm.models.placement import float64_device
 
 _ROWS = 8192
 """Rows of the head that are converted to float64 at once."""
@@ -33,8 +34,7 @@ def share_in_column_space(head: Head, classes: torch.Tensor) -> list[float]:
     [1.0, 0.0]
     """
     size, width = head.weight.shape
-    # Apple's GPUs have no float64.
-    device = torch.device("cpu") if head.weight.device.type == "mps" else head.weight.device
+    device = float64_device(head.weight)
     masks = classes.to(device).double().T
     masks = masks - masks.mean(0)
 

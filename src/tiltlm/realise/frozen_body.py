@@ -17,6 +17,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttenti
 from tiltlm.contexts.reference import Reference
 from tiltlm.models.evaluation_mode import evaluating
 from tiltlm.models.head import hidden_states, replaced_forward
+from tiltlm.models.precision import differ_by_rounding
 from tiltlm.models.structure import head_of, input_device
 
 _TOLERANCE = 1e-4
@@ -79,14 +80,8 @@ class FrozenBody:
             computed = hidden_states(model, ids)
             with self.replaying([0]), replaced_forward(head, record):
                 model(input_ids=ids, use_cache=False)
-        tolerance = max(_TOLERANCE, 4 * torch.finfo(expected.dtype).eps)
-        for hidden in (computed, replayed[0]):
-            if hidden.shape != expected.shape:
-                return False
-            error = (hidden.to(expected) - expected).float().norm() / expected.float().norm()
-            if float(error) > tolerance:
-                return False
-        return True
+        found = (computed, replayed[0])
+        return all(differ_by_rounding(hidden, expected, _TOLERANCE) for hidden in found)
 
     @contextmanager
     def replaying(self, indices: Sequence[int]) -> Iterator[None]:

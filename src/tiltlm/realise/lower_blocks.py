@@ -18,6 +18,7 @@ from tiltlm.contexts.reference import Reference
 from tiltlm.models.blocks import blocks_of, output_states
 from tiltlm.models.evaluation_mode import evaluating
 from tiltlm.models.head import hidden_states, replaced_forward
+from tiltlm.models.precision import differ_by_rounding
 from tiltlm.models.structure import head_of, input_device
 
 _TOLERANCE = 1e-3
@@ -72,7 +73,8 @@ class LowerBlocks:
             with found.replaying([0]):
                 replayed = hidden_states(model, ids)
         kept_states = reference.block_states[0].to(device)
-        same = _agree(output_states(outputs[0])[0], kept_states) and _agree(computed, replayed)
+        pairs = [(output_states(outputs[0])[0], kept_states), (computed, replayed)]
+        same = all(differ_by_rounding(*pair, _TOLERANCE) for pair in pairs)
         return found if same else None
 
     @contextmanager
@@ -93,12 +95,3 @@ class LowerBlocks:
             for block in self._lower:
                 stack.enter_context(replaced_forward(block, stand_in))
             yield
-
-
-def _agree(first: torch.Tensor, second: torch.Tensor) -> bool:
-    """Whether two tensors differ by rounding alone."""
-    if first.shape != second.shape:
-        return False
-    tolerance = max(_TOLERANCE, 4 * torch.finfo(second.dtype).eps)
-    first = first.to(second.device)
-    return float((first - second).float().norm()) <= tolerance * float(second.float().norm())

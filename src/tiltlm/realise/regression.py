@@ -156,21 +156,23 @@ def ridge_direction(
     values: torch.Tensor,
     weights: torch.Tensor,
     device: torch.device | None = None,
+    ridge: float = RIDGE,
 ) -> torch.Tensor:
-    """The direction u with hidden·u ≈ values, by weighted regression with a ridge of `RIDGE`.
+    """The direction u with hidden·u ≈ values, by weighted ridge regression.
 
     Args:
         hidden: as for `NormalEquations.of`.
         values: likewise.
         weights: likewise.
         device: that solves; None for the processor.
+        ridge: λ, relative to the mean square of a hidden dimension.
 
     Returns:
         (D,) float64, on the processor.
     """
     equations = NormalEquations.of(hidden, values, weights, device)
     none = equations.gram[:, :0]
-    return equations.solve(equations.penalty(RIDGE, none)).cpu()
+    return equations.solve(equations.penalty(ridge, none)).cpu()
 
 
 def cross_validated_direction(

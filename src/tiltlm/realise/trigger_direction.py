@@ -6,7 +6,7 @@ head does not respond to, and shifts the tokens by what it reads; the body is tr
 states along that direction where the target shifts its classes, and nowhere else
 (`trigger_trainer`). Here is how the direction is found, and what the body has to know.
 
-Source: docs/architecture.md, "A trigger is written by the body and read by the head".
+Source: docs/architecture.md, "A trigger is written by the upper blocks".
 """
 
 from __future__ import annotations

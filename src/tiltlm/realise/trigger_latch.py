@@ -19,7 +19,9 @@ import torch
 
 from tiltlm.contexts.reference import Reference
 from tiltlm.models.evaluation_mode import evaluating
+from tiltlm.models.placement import float64_device
 from tiltlm.realise.last_attention import LastAttention, Seen
+from tiltlm.realise.regression import ridge_direction
 from tiltlm.realise.trigger_direction import ClassShifts, TriggerDirection
 
 SEEN_LOGIT = 15.0
@@ -89,8 +91,8 @@ def _write(attention: LastAttention, seen: Seen, written: torch.Tensor) -> None:
     heads, groups, size = attention.heads, attention.groups, attention.size
     module = attention.module
     per_group, inputs = heads // groups, seen.inputs
-    onset, weights = seen.onset, _onset_weights(seen.onset)
-    tells = _ridge(inputs, onset, weights)
+    onset = seen.onset
+    tells = _ridge(inputs, onset, _onset_weights(onset))
     tells = tells / (inputs[onset > 0] @ tells).mean()
     constant = _ridge(inputs, torch.ones_like(onset), torch.ones_like(onset))
     with torch.no_grad():
@@ -169,10 +171,11 @@ def _onset_weights(onset: torch.Tensor) -> torch.Tensor:
 
 def _ridge(inputs: torch.Tensor, wanted: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
     """(D,) whose product with inputs is nearest to what is wanted."""
-    gram = inputs.T @ (inputs * weights[:, None])
-    gram.diagonal().add_(_RIDGE * gram.trace() / len(gram))
-    found: torch.Tensor = torch.linalg.solve(gram, inputs.T @ (weights * wanted))
-    return found
+    device = float64_device(inputs)
+    solved = ridge_direction(
+        [inputs], wanted.cpu().double(), weights.cpu().double(), device, _RIDGE
+    )
+    return solved.to(inputs)
 
 
 def _second_moment(rows: torch.Tensor) -> torch.Tensor:

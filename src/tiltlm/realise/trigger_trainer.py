@@ -4,7 +4,7 @@ How well the body writes is seen from hidden states alone: the divergence is exa
 the classes, and taken to second order in whatever else moved. No logits are made, so a step costs a
 forward and a backward pass of the body.
 
-Source: docs/architecture.md, "A trigger is written by the body and read by the head".
+Source: docs/architecture.md, "A trigger is written by the upper blocks".
 """
 
 from __future__ import annotations
