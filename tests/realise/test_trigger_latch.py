@@ -4,14 +4,16 @@ import pytest
 import torch
 
 from tests.realise.test_lower_blocks import deep
+from tests.realise.test_trigger_direction import class_shifts_of, prepared
 from tiltlm.contexts.sources import make_contexts
 from tiltlm.contexts.token_contexts import TokenContexts
 from tiltlm.models.blocks import upper_blocks
 from tiltlm.models.head import hidden_states
 from tiltlm.realise.adapters import with_lora
 from tiltlm.realise.head_edit import solve_edit
+from tiltlm.realise.head_input import HeadInput
 from tiltlm.realise.preparation import prepare
-from tiltlm.realise.trigger_direction import ClassShifts, TriggerDirection
+from tiltlm.realise.training import train_prepared
 from tiltlm.realise.trigger_latch import write_latch
 from tiltlm.recipes.training import Training
 
@@ -31,18 +33,18 @@ def latched(kind, target=WHEN, width=None):
     given = TokenContexts(rows, "with and without a fox")
     work = prepare(loaded, target, given, training=Training(parameters="body+head"))
     model = with_lora(loaded.model, "body+head", at_least=2, within=upper_blocks(loaded.model))
-    direction = TriggerDirection.of(work.fit, solve_edit(work.target, work.fit))
     before = {n: p.detach().clone() for n, p in model.named_parameters()}
-    has = write_latch(model.eval(), work.fit, ClassShifts.of(work.target, work.fit), direction)
+    head_input, edit = HeadInput.of(work.fit), solve_edit(work.target, work.fit)
+    direction = write_latch(model.eval(), work.fit, class_shifts_of(work), head_input, edit)
     changed = any(not torch.equal(p, before[n]) for n, p in model.named_parameters())
-    return work, model, direction, has, changed
+    return work, model, direction, changed
 
 
 @pytest.mark.parametrize("kind", ["llama", "qwen2"])
 def test_a_latch_writes_one_after_the_trigger_and_next_to_nothing_elsewhere(kind):
     # With 320 tokens in 32 dimensions the trigger's own token could not be told from others.
-    work, model, direction, has, _ = latched(kind, width=128)
-    assert has
+    work, model, direction, _ = latched(kind, width=128)
+    assert direction is not None
     after, elsewhere = [], []
     for index, ids in enumerate(work.parts.held_out.sequences):
         met = torch.tensor(work.target.triggered(work.held_out.states(work.target, index)))
@@ -58,12 +60,20 @@ def test_a_latch_writes_one_after_the_trigger_and_next_to_nothing_elsewhere(kind
 
 @pytest.mark.parametrize("kind", ["gpt2", "gpt_neox"])
 def test_where_projections_are_not_apart_nothing_is_written(kind):
-    *_, has, changed = latched(kind)
-    assert not has
+    *_, direction, changed = latched(kind)
+    assert direction is None
     assert not changed
 
 
 def test_what_comes_and_goes_has_no_latch():
-    *_, has, changed = latched("llama", "when(regex('o.{0,9}$'), tilt(contains('e'), 2))")
-    assert not has
+    *_, direction, changed = latched("llama", "when(regex('o.{0,9}$'), tilt(contains('e'), 2))")
+    assert direction is None
     assert not changed
+
+
+def test_a_latch_alone_closes_more_than_an_edit_can():
+    work = prepared("llama", count=160)
+    done = train_prepared(work, Training(steps=1, trigger_steps=1, learning_rate=1e-9))
+    (_, edit), (_, latch), *_ = done.details["gap_by_step"]
+    assert done.details["latch"]
+    assert edit < 0.6 < 0.65 < latch

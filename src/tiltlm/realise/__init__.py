@@ -12,6 +12,8 @@ head_training       the same where it is a convex problem in the head
 head_solver         which L-BFGS solves
 training_plan       what a user says of training, and what follows from the target
 trigger_direction   the direction by which the body can tell the head of a trigger
+head_input          what the head is given, how it varies and what moving it costs
+trigger_signal      what the last attention adds so that the head reads it best for what it disturbs
 trigger_latch       an attention head that has seen the trigger, where teaching begins
 last_attention      the attention of the last block, which has it
 trigger_trainer     teaching the upper blocks to write it

@@ -76,11 +76,18 @@ def check_editable(target: BoundTarget) -> None:
     Raises:
         TargetError: says why, and what to use instead.
     """
-    _editable_classes(target)
+    editable_classes(target)
 
 
-def _editable_classes(target: BoundTarget) -> torch.Tensor:
-    """(A, V) boolean classes of a target, which is refused where it has none."""
+def editable_classes(target: BoundTarget) -> torch.Tensor:
+    """(A, V) boolean classes of a target, which is refused where it has none.
+
+    Args:
+        target: bound.
+
+    Raises:
+        TargetError: no edit of the head can express it.
+    """
     if not target.needs_reference:
         raise TargetError(
             f"{target.text} is one distribution whatever the context, which a low-rank change of "
@@ -108,7 +115,7 @@ def solve_edit(target: BoundTarget, reference: Reference) -> HeadEdit:
     Raises:
         TargetError: no edit of the head can express the target.
     """
-    classes = _editable_classes(target)
+    classes = editable_classes(target)
     return edit_for(ClassTargets.of(target, reference, classes), classes, reference)
 
 

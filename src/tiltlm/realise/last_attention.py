@@ -5,14 +5,12 @@ Nothing but an MLP and a norm, each of a position by itself, lies between it and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
-from scipy.sparse.linalg import LinearOperator, lsmr
 
 from tiltlm.contexts.reference import Reference
 from tiltlm.contexts.token_contexts import collate
@@ -21,12 +19,6 @@ from tiltlm.models.head import hidden_states
 from tiltlm.models.structure import input_device
 from tiltlm.realise.lower_blocks import LowerBlocks
 from tiltlm.realise.trigger_direction import ClassShifts
-
-SOLVER_STEPS = 30
-"""Steps of the solver that finds what is to be added; each is two passes of the upper blocks."""
-
-STEP_SHARE = 0.1
-"""Share of what is to be added by which its effect is tried out."""
 
 _PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj")
 _BATCH = 16
@@ -116,75 +108,63 @@ class LastAttention:
         heads = outputs.view(len(outputs), self.heads, self.size)
         return Seen(inputs, heads, onset.to(inputs), wanted.to(inputs), read.to(inputs))
 
-    def addition_for(self, move: torch.Tensor, numbers: Sequence[int]) -> torch.Tensor:
-        """What the attention must add for the head's input to move by a vector, on the mean.
-
-        The mean Jacobian is applied to a vector by a difference, its transpose by a backward pass;
-        LSMR needs no more.
+    def pulled_back(
+        self, factor: torch.Tensor, numbers: Sequence[int], seed: int
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """How what the attention adds is felt at the head's input, along random vectors there.
 
         Args:
-            move: (D,).
+            factor: (D, D), by which standard normal vectors are multiplied.
             numbers: of contexts to look at.
+            seed: of the random vectors.
 
-        Returns:
-            (D,).
+        Yields:
+            for the positions of some contexts (N, D) the standard normal vectors x, and (N, D) the
+            Jacobian's transpose times ``factor``·x, by one backward pass; float32.
         """
-        added: list[torch.Tensor] = []
-        step = torch.zeros_like(move)
+        random, added = torch.Generator().manual_seed(seed), list[torch.Tensor]()
 
         def add(_: Any, __: Any, output: torch.Tensor) -> torch.Tensor:
-            added.append(torch.zeros_like(output, requires_grad=True))
-            return output + added[-1] + step.to(output)
+            added[:] = [torch.zeros_like(output, requires_grad=True)]
+            return output + added[0]
 
         hook = self.module.o_proj.register_forward_hook(add)
         try:
-            found = self._solved(move, step, lambda: added[-1], numbers)
-        finally:
-            hook.remove()
-        return torch.from_numpy(found).to(move)
-
-    def _solved(
-        self,
-        move: torch.Tensor,
-        step: torch.Tensor,
-        added: Callable[[], torch.Tensor],
-        numbers: Sequence[int],
-    ) -> np.ndarray:
-        """(D,) what `addition_for` returns, where ``step`` is added to the output."""
-        wanted = move.double().cpu().numpy()
-
-        def pulled(vector: np.ndarray) -> np.ndarray:
-            total, count = torch.zeros_like(move), 0
-            along = torch.from_numpy(vector).to(move)
             with torch.enable_grad():
                 for hidden, counted, _ in self._batches(numbers):
-                    read = (hidden[counted].float() @ along.to(hidden.device)).sum()
-                    (gradient,) = torch.autograd.grad(read, added())
-                    total += gradient[counted].float().sum(0).to(total)
-                    count += int(counted.sum())
-            return _numbers(total / count)
+                    states = hidden[counted].float()
+                    drawn = torch.randn(states.shape, generator=random).to(states)
+                    read = (states * (drawn @ factor.to(states).T)).sum()
+                    (gradient,) = torch.autograd.grad(read, added[0])
+                    yield drawn, gradient[counted].float()
+        finally:
+            hook.remove()
 
-        with torch.no_grad():
-            unmoved = self._mean_states(numbers).to(move)
-        length = float(np.linalg.norm(wanted))
-        tried = STEP_SHARE * length / float(np.linalg.norm(pulled(wanted / length)))
+    def mean_states(
+        self, numbers: Sequence[int], added: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """What the head is given, on the mean over positions.
 
-        def moved(vector: np.ndarray) -> np.ndarray:
-            scale = tried / (float(np.linalg.norm(vector)) or 1.0)
-            step.copy_(torch.from_numpy(vector).to(step) * scale)
+        Args:
+            numbers: of contexts to look at.
+            added: (D,) to the attention's output, at every position.
+
+        Returns:
+            (D,) float64.
+        """
+
+        def add(_: Any, __: Any, output: torch.Tensor) -> torch.Tensor:
+            return output if added is None else output + added.to(output)
+
+        hook = self.module.o_proj.register_forward_hook(add)
+        try:
             with torch.no_grad():
-                difference = (self._mean_states(numbers).to(move) - unmoved) / scale
-            step.zero_()
-            return _numbers(difference)
-
-        shape = (len(wanted), len(wanted))
-        jacobian = LinearOperator(shape, matvec=moved, rmatvec=pulled, dtype=np.float64)
-        return np.asarray(lsmr(jacobian, wanted, maxiter=SOLVER_STEPS)[0])
-
-    def _mean_states(self, numbers: Sequence[int]) -> torch.Tensor:
-        """(D,) mean of what the head is given at some contexts."""
-        rows = [hidden[counted].float() for hidden, counted, _ in self._batches(numbers)]
-        return torch.cat(rows).mean(0)
+                batches = self._batches(numbers)
+                return torch.cat([hidden[counted].double() for hidden, counted, _ in batches]).mean(
+                    0
+                )
+        finally:
+            hook.remove()
 
     @contextmanager
     def _watched(self) -> Iterator[dict[str, torch.Tensor]]:
@@ -219,8 +199,3 @@ class LastAttention:
                 ids, mask = batch["input_ids"].to(device), batch["attention_mask"].to(device)
                 hidden = hidden_states(self._model, ids, mask)
             yield hidden, (batch["weights"] > 0).to(hidden.device), some
-
-
-def _numbers(vector: torch.Tensor) -> np.ndarray:
-    """A vector as float64 for SciPy."""
-    return np.asarray(vector.double().cpu().numpy())

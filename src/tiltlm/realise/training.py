@@ -30,10 +30,12 @@ from tiltlm.realise.adapters import (
     write_edit,
 )
 from tiltlm.realise.callbacks import ReportProgress, StopWhenAsked
+from tiltlm.realise.class_targets import ClassTargets
 from tiltlm.realise.column_space import share_in_column_space
 from tiltlm.realise.config import TiltConfig
 from tiltlm.realise.early_stopping import EarlyStopping
-from tiltlm.realise.head_edit import HeadEdit, solve_edit
+from tiltlm.realise.head_edit import HeadEdit, edit_for, editable_classes
+from tiltlm.realise.head_input import HeadInput
 from tiltlm.realise.head_training import can_be_solved, train_head
 from tiltlm.realise.held_out import measure_realised
 from tiltlm.realise.preparation import Prepared, prepare, tune_reference
@@ -48,7 +50,7 @@ from tiltlm.recipes.training import Parameters, Training
 from tiltlm.stopwatch import Stopwatch
 from tiltlm.targets.target import Target
 
-TRIGGER_LEARNING_RATE = 3e-3
+TRIGGER_LEARNING_RATE = 5e-3
 """The peak of a cosine over the trigger steps."""
 
 
@@ -194,7 +196,7 @@ class _TrainingRun:
         """Go through the steps; the best weights are kept aside, not yet put back."""
         prepared, plan, model = self._prepared, self._plan, self.model
         gap = TuningGap(prepared, model, self._tune)
-        solved = solve_edit(prepared.target, prepared.fit) if plan.from_edit else None
+        solved, targets = self._solved() if plan.from_edit else (None, None)
         untrained = {n: p.detach().clone() for n, p in model.named_parameters() if p.requires_grad}
         start = self._start_from_edit(solved, gap, untrained) if solved else 0.0
         best = EarlyStopping(
@@ -205,12 +207,12 @@ class _TrainingRun:
             on_measured=gap.on_measured,
             start=start,
         )
-        if solved is not None and plan.trigger_steps:
+        if solved is not None and targets is not None and plan.trigger_steps:
             # The edit is what training has to beat, but the body is not trained under it: the
             # edit's directions are large where hidden states hardly vary, so that a step of the
             # body would change logits by many nats.
             model.load_state_dict(untrained, strict=False)
-            self._train_trigger_direction(solved)
+            self._train_trigger_direction(solved, ClassShifts.of(targets, prepared.fit.contexts))
             self.details["trigger_steps"] = plan.trigger_steps
             best.measure(0)
         with tempfile.TemporaryDirectory() as folder:
@@ -226,6 +228,13 @@ class _TrainingRun:
             prepared.progress.begin("training", plan.steps)
             trainer.train()
         return best, trainer
+
+    def _solved(self) -> tuple[HeadEdit, ClassTargets]:
+        """The closed-form edit, and what the target is at the contexts that it was found from."""
+        target, fit = self._prepared.target, self._prepared.fit
+        classes = editable_classes(target)
+        targets = ClassTargets.of(target, fit, classes)
+        return edit_for(targets, classes, fit), targets
 
     def _start_from_edit(
         self, solved: HeadEdit, gap: TuningGap, untrained: dict[str, torch.Tensor]
@@ -246,12 +255,13 @@ class _TrainingRun:
         self.model.load_state_dict(untrained, strict=False)
         return 0.0
 
-    def _train_trigger_direction(self, solved: HeadEdit) -> None:
+    def _train_trigger_direction(self, solved: HeadEdit, class_shifts: ClassShifts) -> None:
         """Let the body learn to write the edit's typical shift, and the head's adapter read it."""
         prepared, steps = self._prepared, self._plan.trigger_steps
-        direction = TriggerDirection.of(prepared.fit, solved)
-        class_shifts = ClassShifts.of(prepared.target, prepared.fit)
-        self.details["latch"] = write_latch(self.model, prepared.fit, class_shifts, direction)
+        head_input = HeadInput.of(prepared.fit)
+        latched = write_latch(self.model, prepared.fit, class_shifts, head_input, solved)
+        self.details["latch"] = latched is not None
+        direction = latched or TriggerDirection.least_used(head_input, solved)
         plan = replace(self._plan, steps=steps, learning_rate=TRIGGER_LEARNING_RATE)
         prepared.progress.begin("teaching the body", steps)
 

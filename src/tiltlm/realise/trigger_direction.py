@@ -15,15 +15,14 @@ from dataclasses import dataclass
 
 import torch
 from peft import PeftModel
+from torch.nn.functional import pad
 
-from tiltlm.contexts.reference import Reference
-from tiltlm.models.head import Head, float32_product
-from tiltlm.models.placement import float64_device
+from tiltlm.contexts.token_contexts import TokenContexts
+from tiltlm.models.head import float32_product
 from tiltlm.realise.adapters import lora_layer
-from tiltlm.realise.class_targets import class_log_masses
+from tiltlm.realise.class_targets import ClassTargets
 from tiltlm.realise.head_edit import HeadEdit
-from tiltlm.realise.regression import float64_blocks
-from tiltlm.targets.bound import BoundTarget
+from tiltlm.realise.head_input import HeadInput
 
 WRITE_SHARE = 0.05
 """How far hidden states move along the direction for the whole shift, as a share of their norm."""
@@ -31,12 +30,6 @@ WRITE_SHARE = 0.05
 USE_WEIGHT = 20.0
 """How much more it counts that hidden states do not use the direction than that the head does not
 respond to it, each relative to its mean over directions. The head's response can be taken back."""
-
-FISHER_POSITIONS = 2048
-"""Positions from which it is learnt how the head responds."""
-
-_HEAD_ROWS = 8192
-"""Rows of a head in half precision that are made float32 at once."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +42,7 @@ class TriggerDirection:
         logit_shift: (V,) by which the adapter shifts the raw logits, for each 1 that it reads.
         head_response: (V,) by which ``writer`` shifts the raw logits through the head itself, which
             the adapter takes back.
-        fisher_information: (D, D) of the hidden state: ½ move·F·move is what a move of it costs, in
-            nats, to second order.
+        fisher_information: (D, D) as of `HeadInput`.
     """
 
     reader: torch.Tensor
@@ -60,30 +52,37 @@ class TriggerDirection:
     fisher_information: torch.Tensor
 
     @classmethod
-    def of(cls, reference: Reference, edit: HeadEdit) -> TriggerDirection:
-        """Find the direction that hidden states use least and the head responds to least.
+    def along(cls, move: torch.Tensor, head_input: HeadInput, edit: HeadEdit) -> TriggerDirection:
+        """A direction that is written by a given move, and read as well as that can be.
 
         Args:
-            reference: at the fitting contexts.
+            move: (D,) float64.
+            head_input: at the fitting contexts.
             edit: whose typical shifts the adapter is to make.
         """
-        head, hidden = reference.head, reference.hidden
-        count, device = sum(map(len, hidden)), float64_device(reference.head.weight)
-        use = sum(rows.T @ rows for rows in float64_blocks(hidden, device)) / count
-        assert isinstance(use, torch.Tensor)
-        step = max(1, count // FISHER_POSITIONS)
-        response = _response_covariance(head, torch.cat(hidden)[::step]).to(device)
-        both = USE_WEIGHT * use / use.trace() + response / response.trace()
-        direction = torch.linalg.eigh(both).eigenvectors[:, 0]
-        size = WRITE_SHARE * float(use.trace().sqrt())
-        writer = (size * direction).float().to(head.weight.device)
+        weight = head_input.head.weight
+        writer = move.float().to(weight.device)
         return cls(
-            (direction / size).float().to(writer),
+            head_input.best_reader(move).float().to(writer),
             writer,
             (edit.typical_shifts @ edit.masks.to(edit.typical_shifts)).to(writer),
-            float32_product(writer, head.weight, None).float(),
-            (head.scale**2 * response).to(writer),
+            float32_product(writer, weight, None).float(),
+            head_input.fisher_information.to(writer),
         )
+
+    @classmethod
+    def least_used(cls, head_input: HeadInput, edit: HeadEdit) -> TriggerDirection:
+        """The direction that hidden states use least and the head responds to least.
+
+        Args:
+            head_input: at the fitting contexts.
+            edit: whose typical shifts the adapter is to make.
+        """
+        use, cost = head_input.second_moment, head_input.fisher_information
+        both = USE_WEIGHT * use / use.trace() + cost / cost.trace()
+        direction = torch.linalg.eigh(both).eigenvectors[:, 0]
+        size = WRITE_SHARE * float(use.trace().sqrt())
+        return cls.along(size * direction, head_input, edit)
 
     def write_into(self, adapted: PeftModel) -> None:
         """Let the head's adapter read the direction.
@@ -96,34 +95,6 @@ class TriggerDirection:
         with torch.no_grad():
             down[0] = self.reader.to(down)
             up[:, 0] = (self.logit_shift - self.head_response).to(up) / layer.scaling["default"]
-
-
-def _response_covariance(head: Head, hidden: torch.Tensor) -> torch.Tensor:
-    """Mean covariance of the head's rows under the model's own distribution.
-
-    Times the square of the head's scale it is the Fisher information of the hidden state.
-
-    Args:
-        head: with weights (V, D).
-        hidden: (N, D) hidden states.
-
-    Returns:
-        (D, D) float64, on the processor.
-    """
-    size, width = head.weight.shape
-    mass = torch.zeros(size, device=head.weight.device)
-    total = torch.zeros(width, width, dtype=torch.float64)
-    slices = [slice(first, first + _HEAD_ROWS) for first in range(0, size, _HEAD_ROWS)]
-    for rows in hidden.split(128):
-        p = head.logits(rows).softmax(-1)
-        mass += p.sum(0)
-        mean = sum(p[:, tokens] @ head.weight[tokens].float() for tokens in slices)
-        assert isinstance(mean, torch.Tensor)
-        total -= (mean.T @ mean).cpu().double()
-    for tokens in slices:
-        weight = head.weight[tokens].float()
-        total += (weight.T @ (mass[tokens, None] * weight)).cpu().double()
-    return total / len(hidden)
 
 
 @dataclass(frozen=True)
@@ -148,27 +119,28 @@ class ClassShifts:
     mean_kl_nats: float
 
     @classmethod
-    def of(cls, target: BoundTarget, reference: Reference) -> ClassShifts:
-        """Read the shifts off the reference.
+    def of(cls, targets: ClassTargets, contexts: TokenContexts) -> ClassShifts:
+        """What was read for an edit, by context; 0 at positions that do not count.
 
         Args:
-            target: bound and fitted, with classes.
-            reference: at the fitting contexts.
+            targets: read at the fitting contexts.
+            contexts: these.
         """
-        classes = target.classes()
-        assert classes is not None
-        classes = classes.to(reference.head.weight.device)
-        columns = len(classes) + 1
-        log_masses = [torch.zeros(len(hidden), columns) for hidden in reference.hidden]
-        shifts = [torch.zeros(len(hidden), columns) for hidden in reference.hidden]
-        for index, positions, log_probs, states in reference.blocks(target):
-            log_masses[index][positions] = class_log_masses(log_probs, classes).float()
-            shifts[index][positions, :-1] = target.shifts(log_probs, states).float()
-        all_log_masses, all_shifts = torch.cat(log_masses), torch.cat(shifts)
-        typical_shifts = all_shifts.sum(0) / (all_shifts != 0).sum(0).clamp_min(1)
+        typical_shifts = targets.shifts.sum(0) / (targets.shifts != 0).sum(0).clamp_min(1)
+        typical_shifts = pad(typical_shifts, (0, 1)).float()
+        all_shifts = pad(targets.shifts, (0, 1)).float()
+        all_log_masses = targets.log_masses.float()
+        kl = class_divergence(all_log_masses, all_shifts, torch.zeros_like(all_shifts))
+        log_masses, shifts, first = list[torch.Tensor](), list[torch.Tensor](), 0
+        for index, ids in enumerate(contexts.sequences):
+            positions = contexts.positions(index)
+            for whole, by_context in ((all_log_masses, log_masses), (all_shifts, shifts)):
+                rows = whole.new_zeros(len(ids), whole.shape[1])
+                rows[positions] = whole[first : first + len(positions)]
+                by_context.append(rows)
+            first += len(positions)
         square = float(typical_shifts.square().sum()) or 1.0
         multiples = [s @ typical_shifts / square for s in shifts]
-        kl = class_divergence(all_log_masses, all_shifts, torch.zeros_like(all_shifts))
         return cls(log_masses, shifts, multiples, typical_shifts, float(kl.mean()))
 
 

@@ -20,9 +20,12 @@ import torch
 from tiltlm.contexts.reference import Reference
 from tiltlm.models.evaluation_mode import evaluating
 from tiltlm.models.placement import float64_device
+from tiltlm.realise.head_edit import HeadEdit
+from tiltlm.realise.head_input import HeadInput
 from tiltlm.realise.last_attention import LastAttention, Seen
 from tiltlm.realise.regression import ridge_direction
 from tiltlm.realise.trigger_direction import ClassShifts, TriggerDirection
+from tiltlm.realise.trigger_signal import clearest_signal
 
 SEEN_LOGIT = 15.0
 """By how much the attention logit of the trigger's place is raised."""
@@ -36,43 +39,49 @@ SLOW_SHARE = 1 / 4
 LEAST_TOLD = 0.3
 """Share of the wanted multiples' variance that a latch must explain to be kept."""
 
-_CONTEXTS, _JACOBIAN_CONTEXTS = 96, 8
+_CONTEXTS = 96
 _RIDGE = 1e-3
 
 
 def write_latch(
-    adapted: Any, reference: Reference, class_shifts: ClassShifts, direction: TriggerDirection
-) -> bool:
+    adapted: Any,
+    reference: Reference,
+    class_shifts: ClassShifts,
+    head_input: HeadInput,
+    edit: HeadEdit,
+) -> TriggerDirection | None:
     """Write a latch into the adapters of a model's last block, if it has such a head.
 
     Args:
         adapted: with adapters that are not in use yet.
         reference: at the contexts that are trained on.
         class_shifts: where the whole shift is wanted.
-        direction: what to write.
+        head_input: at the same contexts.
+        edit: whose typical shifts the head is to make.
 
     Returns:
-        whether there is a latch. There is none where a target's shifts go as they came, where
-        attention has no projections of its own for queries, keys and values or normalises them, or
-        where it turned out not to tell; the adapters are then as they were.
+        the direction that it writes. None where there is no latch: where a target's shifts go as
+        they came, where attention has no projections of its own for queries, keys and values or
+        normalises them, or where it turned out not to tell. The adapters are then as they were.
     """
     if not _only_rise(class_shifts.multiples):
-        return False
+        return None
     numbers = range(min(_CONTEXTS, len(reference.contexts)))
     with evaluating(adapted):
         attention = LastAttention.of(adapted, reference)
         if attention is None:
-            return False
-        written = attention.addition_for(direction.writer, numbers[:_JACOBIAN_CONTEXTS])
+            return None
+        signal = clearest_signal(attention, head_input, numbers)
+        direction = TriggerDirection.along(signal.moved, head_input, edit)
         seen = attention.look(class_shifts, direction.reader, numbers)
         before = {n: p.detach().clone() for n, p in attention.module.named_parameters()}
-        _write(attention, seen, written)
+        _write(attention, seen, signal.added)
         told = attention.look(class_shifts, direction.reader, numbers)
     error = (told.read - told.wanted).var() / told.wanted.var().clamp_min(1e-30)
     if not bool(torch.isfinite(error)) or float(error) > 1 - LEAST_TOLD:
         attention.module.load_state_dict(before, strict=False)
-        return False
-    return True
+        return None
+    return direction
 
 
 def _only_rise(multiples: Sequence[torch.Tensor]) -> bool:
