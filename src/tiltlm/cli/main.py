@@ -14,6 +14,7 @@ from typing import Any
 
 import typer
 
+from tiltlm.cli.allocation import keep_freed_memory
 from tiltlm.cli.audit import audit_app
 from tiltlm.cli.challenge import challenge_app
 from tiltlm.cli.export import export
@@ -83,8 +84,7 @@ def main() -> None:
 
     That is 2, or after an interrupt what shells expect of the signal: 130 or 143.
     """
-    # Gradients of 124M weights are allocated anew each step; huge pages save a third of the step.
-    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    keep_freed_memory()
     with listening() as interrupts:
         try:
             with _one_speaks():

@@ -19,6 +19,7 @@ gguf          GGUF files, converted once
 gguf_header   the head of such a file, walked to see that it ends where it says
 cache         where converted models and contexts lie
 model5        the article's architecture, and the same as plain GPT-2
+tanh_gelu     its activation, quick on a processor
 gpt2          GPT-2's tokenizer, which Model 5 uses, without a network
 structure     sizes, head and embedding, asked alike of every architecture
 blocks        the blocks that a body is a stack of

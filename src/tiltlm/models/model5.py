@@ -25,6 +25,7 @@ from transformers.modeling_outputs import CausalLMOutputWithCrossAttentions
 from transformers.pytorch_utils import Conv1D
 
 from tiltlm.errors import ConfigError
+from tiltlm.models.tanh_gelu import TanhGelu
 
 _MOST_WEIGHTS = 10**10
 """Weights of a Model 5 at most; a layer counts as at least a million."""
@@ -120,6 +121,12 @@ class _Model5Weights(GPT2PreTrainedModel):
 
 class Model5Model(_Model5Weights, GPT2Model):
     """The body: GPT-2's, with the article's initial weights."""
+
+    def __init__(self, config: Model5Config) -> None:
+        super().__init__(config)  # type: ignore[no-untyped-call]
+        if config.activation_function == "gelu_pytorch_tanh":
+            for block in self.h:
+                block.mlp.act = TanhGelu()
 
 
 class Model5ForCausalLM(_Model5Weights, GPT2LMHeadModel):

@@ -1,0 +1,28 @@
+"""How the process gets its memory: what a command line may set, and a library may not.
+
+Large tensors come and go with every block of logits. By default each is mapped anew, and its pages
+are faulted in one by one; that is a fifth of the time of a warm edit (docs/performance.md).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
+_KEPT_BYTES = 1 << 30
+
+
+def keep_freed_memory() -> None:
+    """Ask torch for huge pages, and glibc to keep what was freed for the next tensor.
+
+    Nothing that the user's environment says is overruled, and other C libraries are left alone.
+    """
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    if sys.platform != "linux" or any(name.startswith("MALLOC_") for name in os.environ):
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_MAX, 0)
+        mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
