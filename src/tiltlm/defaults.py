@@ -39,9 +39,6 @@ TRIGGER_STEPS = 800
 HEAD_STEPS = 60
 """Steps where the head alone is trained."""
 
-AFTER_TRIGGER_STEPS = 15
-"""Steps on the divergence once a trigger was taught; 30 to 60 gain 0.00 to 0.01 of the gap."""
-
 STEPS = 150
 """Steps where body and head, or all weights, are trained."""
 

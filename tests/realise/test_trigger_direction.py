@@ -84,8 +84,8 @@ def test_the_divergence_of_the_classes_masses_is_that_of_the_whole_tilt():
 
 def test_a_body_that_learns_where_closes_what_an_edit_cannot():
     done = training.train_prepared(prepared(count=160), Training(steps=10, trigger_steps=400))
-    (_, edit), (step, written), *_ = done.details["gap_by_step"]
-    assert (step, done.details["trigger_steps"]) == (0, 400)
+    (_, edit), (step, written), *_, (last, _) = done.details["gap_by_step"]
+    assert (step, last) == (400, 410)
     assert edit < 0.6 < 0.75 < written
     assert done.fidelity.gap_closed > 0.75
 
@@ -93,11 +93,12 @@ def test_a_body_that_learns_where_closes_what_an_edit_cannot():
 def test_what_training_does_not_better_is_left_to_the_edit():
     work = prepared("gpt2", count=160)  # no latch, which would better it without a step
     edit = solve_edit(work.target, work.fit)
-    done = training.train_prepared(work, Training(steps=1, trigger_steps=1))
+    done = training.train_prepared(work, Training(trigger_steps=1))
     where = torch.arange(5)
     ids = work.parts.held_out.sequences[0][None].to(done.model.device)
     with torch.no_grad():
         found = done.model(input_ids=ids).logits[0, :5]
     wanted = work.held_out.logits(0, where).cpu() + edit.delta(work.held_out.hidden[0][where])
-    assert done.details["kept_step"] == 0
+    assert (done.details["kept_step"], done.details["steps"]) == (0, 0)
+    assert [step for step, _ in done.details["gap_by_step"]] == [0, 1]
     assert torch.allclose(found.cpu(), wanted, atol=1e-4)

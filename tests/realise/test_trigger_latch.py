@@ -73,7 +73,7 @@ def test_what_comes_and_goes_has_no_latch():
 
 def test_a_latch_alone_closes_more_than_an_edit_can():
     work = prepared("llama", count=160)
-    done = train_prepared(work, Training(steps=1, trigger_steps=1, learning_rate=1e-9))
+    done = train_prepared(work, Training(trigger_steps=1))
     (_, edit), (_, latch), *_ = done.details["gap_by_step"]
     assert done.details["latch"]
     assert edit < 0.6 < 0.65 < latch

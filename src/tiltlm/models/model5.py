@@ -123,10 +123,11 @@ class Model5Model(_Model5Weights, GPT2Model):
     """The body: GPT-2's, with the article's initial weights."""
 
     def __init__(self, config: Model5Config) -> None:
-        super().__init__(config)  # type: ignore[no-untyped-call]
+        super().__init__(config)
         if config.activation_function == "gelu_pytorch_tanh":
             for block in self.h:
-                block.mlp.act = TanhGelu()
+                mlp: Any = block.mlp
+                mlp.act = TanhGelu()
 
 
 class Model5ForCausalLM(_Model5Weights, GPT2LMHeadModel):

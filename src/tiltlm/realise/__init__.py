@@ -16,7 +16,8 @@ head_input          what the head is given, how it varies and what moving it cos
 trigger_signal      what the last attention adds so that the head reads it best for what it disturbs
 trigger_latch       an attention head that has seen the trigger, where teaching begins
 last_attention      the attention of the last block, which has it
-trigger_trainer     teaching the upper blocks to write it
+trigger_teaching    teaching the upper blocks to write it, and the head's adapter to read it
+trigger_trainer     the trainer that does
 early_stopping      stopping by the gap closed, the best weights kept
 tuning_gap          the gap closed, measured while a model is trained
 column_space        what of a target the body could reach

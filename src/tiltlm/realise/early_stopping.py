@@ -28,6 +28,8 @@ class EarlyStopping(TrainerCallback):
         best: largest gap closed so far.
         best_step: the step after which it was measured.
         history: step and gap of each measurement, the start included.
+        steps_before: steps that were made before those of the trainer that this is a callback of,
+            and that are counted too.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class EarlyStopping(TrainerCallback):
     ) -> None:
         self._gap_closed, self._every = gap_closed, every
         self._patience, self._on_measured = patience, on_measured
+        self.steps_before = 0
         self.best, self.best_step, self.history = start, 0, [(0, start)]
         self._trainable = {n: p for n, p in model.named_parameters() if p.requires_grad}
         self._best_weights = self._copy_weights()
@@ -67,7 +70,7 @@ class EarlyStopping(TrainerCallback):
         """Measure after every so many steps and after the last; stop when patience is out."""
         if state.global_step % self._every and state.global_step != state.max_steps:
             return
-        self.measure(state.global_step)
+        self.measure(self.steps_before + state.global_step)
         gaps = [gap for _, gap in self.history[1:]]
         if len(gaps) - 1 - gaps.index(max(gaps)) >= self._patience:
             control.should_training_stop = True

@@ -23,35 +23,25 @@ from tiltlm.models.loading import LoadedModel
 from tiltlm.models.seeding import seeded
 from tiltlm.models.trainer_device import keep_in_place
 from tiltlm.progress import Progress
-from tiltlm.realise.adapters import (
-    lora_layer,
-    start_from_constant_direction,
-    with_lora,
-    write_edit,
-)
+from tiltlm.realise.adapters import start_from_constant_direction, with_lora, write_edit
 from tiltlm.realise.callbacks import ReportProgress, StopWhenAsked
 from tiltlm.realise.class_targets import ClassTargets
 from tiltlm.realise.column_space import share_in_column_space
 from tiltlm.realise.config import TiltConfig
 from tiltlm.realise.early_stopping import EarlyStopping
 from tiltlm.realise.head_edit import HeadEdit, edit_for, editable_classes
-from tiltlm.realise.head_input import HeadInput
 from tiltlm.realise.head_training import can_be_solved, train_head
 from tiltlm.realise.held_out import measure_realised
 from tiltlm.realise.preparation import Prepared, prepare, tune_reference
 from tiltlm.realise.result import Tilted
 from tiltlm.realise.trainer import TiltTrainer
 from tiltlm.realise.training_plan import TrainingPlan, check_full_precision
-from tiltlm.realise.trigger_direction import ClassShifts, TriggerDirection
-from tiltlm.realise.trigger_latch import write_latch
-from tiltlm.realise.trigger_trainer import TriggerDirectionTrainer
+from tiltlm.realise.trigger_direction import ClassShifts
+from tiltlm.realise.trigger_teaching import TRIGGER_LEARNING_RATE, teach_trigger
 from tiltlm.realise.tuning_gap import TuningGap
 from tiltlm.recipes.training import Parameters, Training
 from tiltlm.stopwatch import Stopwatch
 from tiltlm.targets.target import Target
-
-TRIGGER_LEARNING_RATE = 5e-3
-"""The peak of a cosine over the trigger steps."""
 
 
 def train(
@@ -105,15 +95,10 @@ def train_prepared(
     watch = Stopwatch()
     run = _TrainingRun(prepared, training, plan, details, stop)
     try:
-        best, trainer = run.train()
+        best = run.train()
         best.restore()
         prepared.seconds["train"] = watch.total
-        details = run.details | {
-            "steps": trainer.state.global_step,
-            "kept_step": best.best_step,
-            "gap_by_step": best.history,
-            "loss": [e["loss"] for e in trainer.state.log_history if "loss" in e],
-        }
+        details = run.details | {"kept_step": best.best_step, "gap_by_step": best.history}
         return measure_realised(prepared, "train", run.model, details)
     except torch.OutOfMemoryError:
         run.take_out()
@@ -161,6 +146,8 @@ class _TrainingRun:
         self.details: dict[str, Any] = {
             "parameters": plan.parameters,
             "learning_rate": plan.learning_rate,
+            "steps": 0,
+            "loss": [],
         }
         self.details |= details
         # The reference is read at the contexts to stop by before adapters are put in.
@@ -192,7 +179,7 @@ class _TrainingRun:
             start_from_constant_direction(model, prepared.fit)
         return model.eval()
 
-    def train(self) -> tuple[EarlyStopping, TiltTrainer]:
+    def train(self) -> EarlyStopping:
         """Go through the steps; the best weights are kept aside, not yet put back."""
         prepared, plan, model = self._prepared, self._plan, self.model
         gap = TuningGap(prepared, model, self._tune)
@@ -212,12 +199,19 @@ class _TrainingRun:
             # edit's directions are large where hidden states hardly vary, so that a step of the
             # body would change logits by many nats.
             model.load_state_dict(untrained, strict=False)
-            self._train_trigger_direction(solved, ClassShifts.of(targets, prepared.fit.contexts))
-            self.details["trigger_steps"] = plan.trigger_steps
-            best.measure(0)
+            self._teach_trigger(solved, ClassShifts.of(targets, prepared.fit.contexts))
+            best.steps_before = plan.trigger_steps
+            best.measure(plan.trigger_steps)
+        if plan.steps:
+            self._descend(best, gap)
+        return best
+
+    def _descend(self, best: EarlyStopping, gap: TuningGap) -> None:
+        """Go through the steps on the divergence."""
+        prepared, plan = self._prepared, self._plan
         with tempfile.TemporaryDirectory() as folder:
             trainer = TiltTrainer(
-                model,
+                self.model,
                 self._config(plan, folder, divergence=self._training.divergence),
                 prepared.target,
                 prepared.parts.fit,
@@ -227,7 +221,8 @@ class _TrainingRun:
             trainer.remove_callback(PrinterCallback)
             prepared.progress.begin("training", plan.steps)
             trainer.train()
-        return best, trainer
+        self.details["steps"] = trainer.state.global_step
+        self.details["loss"] = [e["loss"] for e in trainer.state.log_history if "loss" in e]
 
     def _solved(self) -> tuple[HeadEdit, ClassTargets]:
         """The closed-form edit, and what the target is at the contexts that it was found from."""
@@ -255,34 +250,21 @@ class _TrainingRun:
         self.model.load_state_dict(untrained, strict=False)
         return 0.0
 
-    def _train_trigger_direction(self, solved: HeadEdit, class_shifts: ClassShifts) -> None:
-        """Let the body learn to write the edit's typical shift, and the head's adapter read it."""
+    def _teach_trigger(self, solved: HeadEdit, class_shifts: ClassShifts) -> None:
+        """Let the body learn to tell the head where the trigger came before."""
         prepared, steps = self._prepared, self._plan.trigger_steps
-        head_input = HeadInput.of(prepared.fit)
-        latched = write_latch(self.model, prepared.fit, class_shifts, head_input, solved)
-        self.details["latch"] = latched is not None
-        direction = latched or TriggerDirection.least_used(head_input, solved)
         plan = replace(self._plan, steps=steps, learning_rate=TRIGGER_LEARNING_RATE)
-        prepared.progress.begin("teaching the body", steps)
-
-        def on_step(step: int, loss: float, event_mass: float) -> None:
-            prepared.progress.advance(step, f"loss {loss:.4f}")
-
         with tempfile.TemporaryDirectory() as folder:
-            trainer = TriggerDirectionTrainer(
+            self.details["latch"] = teach_trigger(
                 self.model,
                 self._config(plan, folder, body_precision="auto"),
-                direction=direction,
+                edit=solved,
                 class_shifts=class_shifts,
                 reference=prepared.fit,
-                callbacks=[*self._stopping, ReportProgress(on_step)],
+                progress=prepared.progress,
+                callbacks=self._stopping,
             )
-            trainer.remove_callback(PrinterCallback)
-            trainer.train()
-        direction.write_into(self.model)
-        # The rows by which the head's adapter reads are not trained any more: one step on them
-        # changes the shift everywhere by up to a nat.
-        lora_layer(self.model).lora_A["default"].weight.requires_grad_(False)
+        self.details["trigger_steps"] = steps
 
     def _config(self, plan: TrainingPlan, folder: str, **options: Any) -> TiltConfig:
         """The trainer's arguments for a plan; they write no checkpoints."""

@@ -9,7 +9,6 @@ from transformers import PreTrainedModel
 
 from tiltlm.defaults import (
     AFTER_TRIGGER_LEARNING_RATE,
-    AFTER_TRIGGER_STEPS,
     BATCH,
     CHOICES_STEPS,
     CONTEXT_BATCH,
@@ -86,7 +85,7 @@ class TrainingPlan:
 
     Attributes:
         parameters: ``head``, ``body+head`` or ``full``.
-        steps: on the divergence, at most.
+        steps: on the divergence, at most; after a trigger was taught none, unless the user asks.
         batch: contexts a step.
         learning_rate: the peak of a cosine.
         from_edit: whether the closed-form solution is the start.
@@ -122,7 +121,7 @@ class TrainingPlan:
         learns_trigger = starts_from_edit and parameters == "body+head"
         steps = CHOICES_STEPS if target.choices else STEPS
         if learns_trigger or parameters == "head":
-            steps = AFTER_TRIGGER_STEPS if learns_trigger else HEAD_STEPS
+            steps = 0 if learns_trigger else HEAD_STEPS
         rate = AFTER_TRIGGER_LEARNING_RATE if learns_trigger else LEARNING_RATES[parameters]
         descends = training.batch or training.learning_rate or training.start == "base"
         editable = target.needs_reference and target.classes() is not None

@@ -27,7 +27,7 @@ class Training:
 
     Attributes:
         parameters: ``head``, ``body+head`` (LoRA) or ``full``.
-        steps: at most; 60 for the head alone, 15 after trigger steps, 600 for choices, else 150.
+        steps: at most; 60 for the head alone, none after trigger steps, 600 for choices, else 150.
         batch: contexts a step; 8 where the target depends on the text so far, else 4.
         learning_rate: the peak of a cosine.
         start: ``base`` or ``edit``, the closed-form solution written into the head's adapter. The
