@@ -14,7 +14,7 @@ from tiltlm.realise.class_targets import ClassTargets
 from tiltlm.realise.head_edit import solve_edit
 from tiltlm.realise.head_input import HeadInput
 from tiltlm.realise.preparation import prepare
-from tiltlm.realise.trigger_direction import ClassShifts, TriggerDirection
+from tiltlm.realise.trigger_direction import ClassShifts, TriggerDirection, class_divergence
 from tiltlm.recipes.training import Training
 
 WHEN = "when('fox', tilt(contains('o'), 2))"
@@ -102,3 +102,14 @@ def test_what_training_does_not_better_is_left_to_the_edit():
     assert (done.details["kept_step"], done.details["steps"]) == (0, 0)
     assert [step for step, _ in done.details["gap_by_step"]] == [0, 1]
     assert torch.allclose(found.cpu(), wanted, atol=1e-4)
+
+
+def test_noise_in_what_is_read_costs_half_the_variance_of_the_shifts():
+    shifts = class_shifts_of(prepared())
+    log_masses, wanted = torch.cat(shifts.log_masses), torch.cat(shifts.shifts)
+    noise = 0.01 * torch.randn(400, len(wanted), 1)
+    read = wanted + noise * shifts.typical_shifts
+    costs = [class_divergence(log_masses, wanted, moved).mean() for moved in read]
+    assert float(torch.stack(costs).mean()) == pytest.approx(
+        shifts.noise_price() * float(noise.square().mean()), rel=0.02
+    )

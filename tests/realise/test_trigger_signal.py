@@ -8,10 +8,12 @@ from tests.realise.test_lower_blocks import deep
 from tiltlm.contexts.sources import make_contexts
 from tiltlm.models.blocks import upper_blocks
 from tiltlm.realise.adapters import with_lora
+from tiltlm.realise.class_targets import ClassTargets
 from tiltlm.realise.head_input import HeadInput
 from tiltlm.realise.last_attention import LastAttention
 from tiltlm.realise.preparation import prepare
-from tiltlm.realise.trigger_signal import SIGNAL_TO_NOISE, clearest_signal
+from tiltlm.realise.trigger_direction import ClassShifts
+from tiltlm.realise.trigger_signal import MOST_SIGNAL_TO_NOISE, clearest_signal
 from tiltlm.recipes.training import Training
 
 CONTEXTS = range(24)
@@ -26,7 +28,9 @@ def found(request):
     work = prepare(loaded, target, contexts, training=Training(parameters="body+head"))
     model = with_lora(loaded.model, "body+head", within=upper_blocks(loaded.model)).eval()
     attention, head_input = LastAttention.of(model, work.fit), HeadInput.of(work.fit)
-    return attention, head_input, clearest_signal(attention, head_input, CONTEXTS)
+    targets = ClassTargets.of(work.target, work.fit, work.target.classes())
+    shifts = ClassShifts.of(targets, work.fit.contexts)
+    return attention, head_input, shifts, clearest_signal(attention, head_input, shifts, CONTEXTS)
 
 
 def jacobians(attention):
@@ -43,7 +47,7 @@ def jacobians(attention):
 
 
 def test_no_other_addition_is_read_better_for_what_it_costs(found):
-    attention, head_input, signal = found
+    attention, head_input, _, signal = found
     exact = jacobians(attention).cpu()
     second_moment = head_input.second_moment.cpu()
     fisher = head_input.fisher_information.cpu()
@@ -60,15 +64,27 @@ def test_no_other_addition_is_read_better_for_what_it_costs(found):
 
 
 def test_the_signal_is_as_clear_as_asked(found):
-    attention, head_input, signal = found
+    attention, head_input, _, signal = found
     moved = attention.mean_states(CONTEXTS, signal.added) - attention.mean_states(CONTEXTS)
     assert head_input.signal_to_noise(moved.to(signal.moved)) == pytest.approx(
-        SIGNAL_TO_NOISE, rel=0.1
+        signal.signal_to_noise, rel=0.1
     )
 
 
+def test_noise_and_what_cannot_be_taken_back_cost_the_same(found):
+    attention, head_input, shifts, signal = found
+    exact, unit = jacobians(attention).cpu(), signal.added.cpu() / signal.added.cpu().norm()
+    moves = exact @ unit
+    beyond = moves - moves.mean(0)
+    left = 0.5 * ((beyond @ head_input.fisher_information.cpu()) * beyond).sum(1).mean()
+    clear = head_input.signal_to_noise(moves.mean(0).to(signal.added))
+    after = torch.cat(shifts.multiples).mean()
+    best = (shifts.noise_price() * clear / float(after * left)) ** 0.5
+    assert signal.signal_to_noise == pytest.approx(min(best, MOST_SIGNAL_TO_NOISE), rel=0.25)
+
+
 def test_nothing_else_reads_a_move_with_less_noise(found):
-    _, head_input, signal = found
+    _, head_input, _, signal = found
     reader = head_input.best_reader(signal.moved)
     assert float(reader @ signal.moved) == pytest.approx(1.0)
     noise = float(reader @ head_input.second_moment @ reader)

@@ -143,6 +143,16 @@ class ClassShifts:
         multiples = [s @ typical_shifts / square for s in shifts]
         return cls(log_masses, shifts, multiples, typical_shifts, float(kl.mean()))
 
+    def noise_price(self) -> float:
+        """What a variance of 1 in what is read everywhere costs, to second order.
+
+        Returns:
+            nats, the mean over positions: half the variance of the typical shifts under the target.
+        """
+        q = (torch.cat(self.log_masses) + torch.cat(self.shifts)).softmax(-1)
+        mean = q @ self.typical_shifts
+        return 0.5 * float((q @ self.typical_shifts**2 - mean**2).mean())
+
 
 def class_divergence(
     log_masses: torch.Tensor, target_shifts: torch.Tensor, model_shifts: torch.Tensor

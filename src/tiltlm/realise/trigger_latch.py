@@ -71,7 +71,7 @@ def write_latch(
         attention = LastAttention.of(adapted, reference)
         if attention is None:
             return None
-        signal = clearest_signal(attention, head_input, numbers)
+        signal = clearest_signal(attention, head_input, class_shifts, numbers)
         direction = TriggerDirection.along(signal.moved, head_input, edit)
         seen = attention.look(class_shifts, direction.reader, numbers)
         before = {n: p.detach().clone() for n, p in attention.module.named_parameters()}

@@ -8,6 +8,11 @@ of the head's input. The best u for its cost is the first eigenvector of one for
 Both are learnt from random vectors pulled back, one backward pass for many positions: of vectors
 with covariance F the second moment is E[JᵀFJ], and a regression on vectors with covariance C⁻¹
 gives the mean of J.
+
+How large it is follows from two costs. At a signal to noise of S what is read is wrong by a
+variance of 1/S everywhere, which costs ½/S times the variance of the classes' shifts; and what the
+addition does beyond its mean, which the head cannot take back, costs in proportion to S where the
+trigger was seen. Their sum is least where they are equal.
 """
 
 from __future__ import annotations
@@ -19,17 +24,17 @@ import torch
 
 from tiltlm.realise.head_input import HeadInput, with_ridge
 from tiltlm.realise.last_attention import LastAttention
+from tiltlm.realise.trigger_direction import ClassShifts
 
-SIGNAL_TO_NOISE = 60.0
-"""How clearly the whole shift is written, as `HeadInput.signal_to_noise`. What is read elsewhere
-then is 0.13 of the whole shift, and a clearer signal would disturb other tokens by more than the
-shift's own gap is worth (docs/log.md)."""
+MOST_SIGNAL_TO_NOISE = 60.0
+"""Above it what lies between attention and head is too far from linear for this reckoning
+(docs/log.md)."""
 
 ROWS_PER_DIMENSION = 16
 """Random vectors that are pulled back, for each dimension."""
 
 _COST_RIDGE = 1e-4
-_SIZINGS, _SIZED_TO = 8, 0.05
+_SIZINGS, _SIZED_TO, _LEAST_RATIO = 8, 0.05, 0.04
 _SIZING_CONTEXTS = 16
 
 
@@ -40,39 +45,52 @@ class TriggerSignal:
     Attributes:
         added: (D,) float64, to the attention's output.
         moved: (D,) float64, by which the head's input moves, on the mean.
+        signal_to_noise: that was asked for, as of `HeadInput.signal_to_noise`.
     """
 
     added: torch.Tensor
     moved: torch.Tensor
+    signal_to_noise: float
 
 
 def clearest_signal(
-    attention: LastAttention, head_input: HeadInput, numbers: Sequence[int]
+    attention: LastAttention,
+    head_input: HeadInput,
+    class_shifts: ClassShifts,
+    numbers: Sequence[int],
 ) -> TriggerSignal:
-    """The addition that is read best for what it costs, as large as `SIGNAL_TO_NOISE` asks.
+    """The addition that is read best for what it costs, of the size that costs least.
 
     Args:
         attention: of the model's last block.
         head_input: at the fitting contexts.
+        class_shifts: what is to be read, and where.
         numbers: of contexts to look at.
     """
-    direction = _clearest(attention, head_input, numbers)
+    direction, price = _clearest(attention, head_input, numbers)
+    wanted = torch.cat(class_shifts.multiples).clamp(0, 1).mean()
+    least = (class_shifts.noise_price() / max(float(wanted) * price, 1e-30)) ** 0.5
+    asked = min(least, MOST_SIGNAL_TO_NOISE)
     some = numbers[:: max(1, len(numbers) // _SIZING_CONTEXTS)]
     unmoved = attention.mean_states(some).to(direction)
     size = float(head_input.second_moment.trace().sqrt()) / 100
     for _ in range(_SIZINGS):
         moved = attention.mean_states(some, size * direction).to(direction) - unmoved
-        ratio = head_input.signal_to_noise(moved) / SIGNAL_TO_NOISE
+        ratio = head_input.signal_to_noise(moved) / asked
         if abs(ratio - 1) < _SIZED_TO:
             break
-        size *= ratio**-0.5
-    return TriggerSignal(size * direction, moved)
+        size *= max(ratio, _LEAST_RATIO) ** -0.5
+    return TriggerSignal(size * direction, moved, asked)
 
 
 def _clearest(
     attention: LastAttention, head_input: HeadInput, numbers: Sequence[int]
-) -> torch.Tensor:
-    """(D,) float64 of length 1: the direction in which an addition is read best for its cost."""
+) -> tuple[torch.Tensor, float]:
+    """The direction in which an addition is read best for its cost, and what is left of that cost.
+
+    Returns:
+        (D,) float64 of length 1; and nats at a signal to noise of 1, of what is not its mean.
+    """
     values, vectors = torch.linalg.eigh(with_ridge(head_input.second_moment))
     whitening = vectors * values.rsqrt() @ vectors.T
     clear = _Sums.of(attention, whitening, numbers).mean_response_squared()
@@ -85,7 +103,7 @@ def _clearest(
     best = torch.linalg.eigh((both + both.T) / 2).eigenvectors[:, -1:]
     found: torch.Tensor = torch.linalg.solve_triangular(lower.T, best, upper=True)[:, 0]
     unit: torch.Tensor = found / found.norm()
-    return unit
+    return unit, 0.5 * float(unit @ costs.left() @ unit) / float(unit @ clear @ unit)
 
 
 @dataclass(frozen=True)
@@ -120,9 +138,14 @@ class _Sums:
             rounds += 1
         return cls(random, cross, pulled, rows)
 
+    def left(self) -> torch.Tensor:
+        """(D, D) second moment of what the regression y ≈ M·x leaves: what is not the mean."""
+        explained = self.cross.T @ torch.linalg.solve(self.random, self.cross)
+        left: torch.Tensor = (self.pulled - explained) / (self.rows - len(self.random))
+        return left
+
     def mean_response_squared(self) -> torch.Tensor:
-        """(D, D) M·Mᵀ of the regression y ≈ M·x, less what chance alone adds to it."""
+        """(D, D) M·Mᵀ of that regression, less what chance alone adds to it."""
         transposed: torch.Tensor = torch.linalg.solve(self.random, self.cross)
-        free = self.rows - len(self.random)
-        left = (self.pulled - transposed.T @ self.cross) / free
-        return transposed.T @ transposed - len(self.random) / free * left
+        by_chance = len(self.random) / (self.rows - len(self.random)) * self.left()
+        return transposed.T @ transposed - by_chance
