@@ -6,6 +6,7 @@ Knows no targets.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 
@@ -75,8 +76,13 @@ class HeadInput:
 
     def _solved(self, move: torch.Tensor) -> torch.Tensor:
         """(D,) the inverse of the second moment, with next to no ridge, times a move."""
-        solution: torch.Tensor = torch.linalg.solve(with_ridge(self.second_moment), move)
-        return solution
+        return torch.cholesky_solve(move[:, None], self._factor)[:, 0]
+
+    @cached_property
+    def _factor(self) -> torch.Tensor:
+        """(D, D) Cholesky factor of that matrix, which many moves are solved with."""
+        factor: torch.Tensor = torch.linalg.cholesky(with_ridge(self.second_moment))
+        return factor
 
 
 def with_ridge(moment: torch.Tensor, share: float = _RIDGE) -> torch.Tensor:

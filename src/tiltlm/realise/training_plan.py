@@ -120,8 +120,10 @@ class TrainingPlan:
         )
         learns_trigger = starts_from_edit and parameters == "body+head"
         steps = CHOICES_STEPS if target.choices else STEPS
-        if learns_trigger or parameters == "head":
-            steps = 0 if learns_trigger else HEAD_STEPS
+        if parameters == "head":
+            steps = HEAD_STEPS
+        elif learns_trigger:
+            steps = 0
         rate = AFTER_TRIGGER_LEARNING_RATE if learns_trigger else LEARNING_RATES[parameters]
         descends = training.batch or training.learning_rate or training.start == "base"
         editable = target.needs_reference and target.classes() is not None

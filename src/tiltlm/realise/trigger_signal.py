@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 
@@ -103,7 +104,7 @@ def _clearest(
     best = torch.linalg.eigh((both + both.T) / 2).eigenvectors[:, -1:]
     found: torch.Tensor = torch.linalg.solve_triangular(lower.T, best, upper=True)[:, 0]
     unit: torch.Tensor = found / found.norm()
-    return unit, 0.5 * float(unit @ costs.left() @ unit) / float(unit @ clear @ unit)
+    return unit, 0.5 * float(unit @ costs.left @ unit) / float(unit @ clear @ unit)
 
 
 @dataclass(frozen=True)
@@ -138,14 +139,20 @@ class _Sums:
             rounds += 1
         return cls(random, cross, pulled, rows)
 
+    @cached_property
+    def transposed_response(self) -> torch.Tensor:
+        """(D, D) Mᵀ of the regression y ≈ M·x."""
+        solution: torch.Tensor = torch.linalg.solve(self.random, self.cross)
+        return solution
+
+    @property
     def left(self) -> torch.Tensor:
-        """(D, D) second moment of what the regression y ≈ M·x leaves: what is not the mean."""
-        explained = self.cross.T @ torch.linalg.solve(self.random, self.cross)
+        """(D, D) second moment of what the regression leaves: what is not the mean."""
+        explained = self.cross.T @ self.transposed_response
         left: torch.Tensor = (self.pulled - explained) / (self.rows - len(self.random))
         return left
 
     def mean_response_squared(self) -> torch.Tensor:
-        """(D, D) M·Mᵀ of that regression, less what chance alone adds to it."""
-        transposed: torch.Tensor = torch.linalg.solve(self.random, self.cross)
-        by_chance = len(self.random) / (self.rows - len(self.random)) * self.left()
-        return transposed.T @ transposed - by_chance
+        """(D, D) M·Mᵀ, less what chance alone adds to it."""
+        by_chance = len(self.random) / (self.rows - len(self.random)) * self.left
+        return self.transposed_response.T @ self.transposed_response - by_chance
