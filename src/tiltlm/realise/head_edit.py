@@ -76,18 +76,11 @@ def check_editable(target: BoundTarget) -> None:
     Raises:
         TargetError: says why, and what to use instead.
     """
-    editable_classes(target)
+    _editable_classes(target)
 
 
-def editable_classes(target: BoundTarget) -> torch.Tensor:
-    """(A, V) boolean classes of a target, which is refused where it has none.
-
-    Args:
-        target: bound.
-
-    Raises:
-        TargetError: no edit of the head can express it.
-    """
+def _editable_classes(target: BoundTarget) -> torch.Tensor:
+    """(A, V) boolean classes of a target, which is refused where it has none."""
     if not target.needs_reference:
         raise TargetError(
             f"{target.text} is one distribution whatever the context, which a low-rank change of "
@@ -115,8 +108,22 @@ def solve_edit(target: BoundTarget, reference: Reference) -> HeadEdit:
     Raises:
         TargetError: no edit of the head can express the target.
     """
-    classes = editable_classes(target)
-    return edit_for(ClassTargets.of(target, reference, classes), classes, reference)
+    return edit_with_targets(target, reference)[0]
+
+
+def edit_with_targets(target: BoundTarget, reference: Reference) -> tuple[HeadEdit, ClassTargets]:
+    """As `solve_edit`, and what the target is at the contexts that the edit was found from.
+
+    Args:
+        target: bound and fitted.
+        reference: at the fitting contexts.
+
+    Raises:
+        TargetError: no edit of the head can express the target.
+    """
+    classes = _editable_classes(target)
+    targets = ClassTargets.of(target, reference, classes)
+    return edit_for(targets, classes, reference), targets
 
 
 def edit_for(targets: ClassTargets, classes: torch.Tensor, reference: Reference) -> HeadEdit:

@@ -25,11 +25,10 @@ from tiltlm.models.trainer_device import keep_in_place
 from tiltlm.progress import Progress
 from tiltlm.realise.adapters import start_from_constant_direction, with_lora, write_edit
 from tiltlm.realise.callbacks import ReportProgress, StopWhenAsked
-from tiltlm.realise.class_targets import ClassTargets
 from tiltlm.realise.column_space import share_in_column_space
 from tiltlm.realise.config import TiltConfig
 from tiltlm.realise.early_stopping import EarlyStopping
-from tiltlm.realise.head_edit import HeadEdit, edit_for, editable_classes
+from tiltlm.realise.head_edit import HeadEdit, edit_with_targets
 from tiltlm.realise.head_training import can_be_solved, train_head
 from tiltlm.realise.held_out import measure_realised
 from tiltlm.realise.preparation import Prepared, prepare, tune_reference
@@ -183,7 +182,9 @@ class _TrainingRun:
         """Go through the steps; the best weights are kept aside, not yet put back."""
         prepared, plan, model = self._prepared, self._plan, self.model
         gap = TuningGap(prepared, model, self._tune)
-        solved, targets = self._solved() if plan.from_edit else (None, None)
+        solved, targets = None, None
+        if plan.from_edit:
+            solved, targets = edit_with_targets(prepared.target, prepared.fit)
         untrained = {n: p.detach().clone() for n, p in model.named_parameters() if p.requires_grad}
         start = self._start_from_edit(solved, gap, untrained) if solved else 0.0
         best = EarlyStopping(
@@ -223,13 +224,6 @@ class _TrainingRun:
             trainer.train()
         self.details["steps"] = trainer.state.global_step
         self.details["loss"] = [e["loss"] for e in trainer.state.log_history if "loss" in e]
-
-    def _solved(self) -> tuple[HeadEdit, ClassTargets]:
-        """The closed-form edit, and what the target is at the contexts that it was found from."""
-        target, fit = self._prepared.target, self._prepared.fit
-        classes = editable_classes(target)
-        targets = ClassTargets.of(target, fit, classes)
-        return edit_for(targets, classes, fit), targets
 
     def _start_from_edit(
         self, solved: HeadEdit, gap: TuningGap, untrained: dict[str, torch.Tensor]
