@@ -104,6 +104,25 @@ def test_places_that_show_fewer_tokens_count_by_those_they_show(world):
     assert few.scale == pytest.approx(padded.scale)
 
 
+def test_places_with_tokens_that_were_never_trained_do_not_decide_which_classes_are_judged(world):
+    tried, _, logits = world
+    index = tried.names.index("contains('k')")
+    own = tried.members[index].toarray()[0] > 0
+    # Twenty tokens have the same row, and only at two places are they the likeliest. A body can
+    # move all others by more directions than tokens are shown.
+    never = np.concatenate([np.flatnonzero(own)[:6], np.flatnonzero(~own)[:14]])
+    rows, logits = np.random.default_rng(1).normal(size=(SIZE, 16 * WIDTH)), logits.copy()
+    rows[never] = 0.0
+    logits[:, never] = -9.0
+    logits[np.ix_([3, 250], never)] = 9.0
+    seen = shown(logits, 0.37 * own)
+    lens = TopKRegression(seen, tried, PlaceCovariance.of(as_rows(rows)))
+    assert lens.testable[index]
+    contexts = np.sort(lens.information_by_context[index])[::-1]
+    assert contexts[:2].sum() < 0.5 * contexts.sum()
+    assert strength_of(lens, index, seen.ratios) == pytest.approx(0.37, abs=1e-4)
+
+
 def test_the_covariance_of_benign_moves_is_learnt_from_the_likeliest_tokens(world):
     _, rows, logits = world
     draws = np.random.default_rng(6)

@@ -32,6 +32,12 @@ _LEAST_IN_CONTEXT = 2e-5
 """A context that has less than this share of the information on a class tells nothing of it."""
 
 
+_MOST_IN_PLACE = 4.0
+"""A position has at most so many times the information of the median position. Where a model shows
+tokens that it was never trained on, whose rows are nearly the same, they would else have hundreds
+of times that, and a class with one of them would be judged by it alone."""
+
+
 _RIDGE = 1e-4
 """Added to the diagonal of the normal equations of the common Δh, as a share of its mean."""
 
@@ -100,7 +106,7 @@ class TopKRegression:
         self._size = hypotheses.members.shape[1]
         self._shown = log_ratios.tokens >= 0
         self._tokens = np.where(self._shown, log_ratios.tokens, 0)
-        self._precision = covariance.precision(log_ratios.tokens)
+        self._precision = _evened(covariance.precision(log_ratios.tokens))
         self._head_rows = covariance.rows
         self._weighted_rows = self._precision @ covariance.rows[self._tokens]
         width = covariance.rows.shape[1]
@@ -217,6 +223,17 @@ class TopKRegression:
         cells = self._contexts[:, None] * self._size + self._tokens
         sums = np.bincount(cells.ravel(), values.ravel(), minlength=count * self._size)
         return sums.reshape(count, self._size)
+
+
+def _evened(precision: Array) -> Array:
+    """(N, T, T) precisions, those of positions with more information than `_MOST_IN_PLACE` less.
+
+    A position that weighs less leaves strengths unbiased.
+    """
+    information = np.einsum("ntt->n", precision)
+    most = _MOST_IN_PLACE * float(np.median(information))
+    shares = np.minimum(1.0, most / np.maximum(information, 1e-300))
+    return np.asarray(precision * shares[:, None, None].astype(precision.dtype))
 
 
 def _effective_number(sums: Array, squares: Array) -> Array:
