@@ -39,6 +39,11 @@ _LOGGED = {
         # Where a config names no loss, transformers takes the one that is meant.
         "`loss_type=None` was set in the config",
     ),
+    # A tokenizer of ours or of the Hub carries a setting that does nothing for it.
+    "transformers.tokenization_utils_tokenizers": ("Ignoring clean_up_tokenization_spaces=True",),
+    # What --quantization means, and a kernel that a processor does well without.
+    "bitsandbytes.autograd._functions": ("MatMul8bitLt: inputs will be cast",),
+    "bitsandbytes.backends.cpu.ops": ("Failed to load CPU gemm_4bit_forward",),
 }
 """Beginnings of messages, by the logger that they go to."""
 

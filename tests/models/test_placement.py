@@ -50,7 +50,6 @@ def test_a_processor_gets_float32_in_place_of_float16(tmp_path):
         ({"device_map": "auto"}, "no GPUs here"),
         ({"device_map": "balanced"}, "no such device map"),
         ({"device": "cpu", "device_map": "auto"}, "either on one device or spread"),
-        ({"quantization": "8bit"}, "needs a CUDA device"),
         ({"quantization": "2bit"}, "no such quantization"),
     ],
 )
@@ -61,6 +60,12 @@ def test_what_the_machine_lacks_is_one_error_before_anything_is_loaded(
     # There is no model of this name either; the placement is looked at first.
     with pytest.raises(ConfigError, match=message):
         load(tmp_path / "nothing", placement=Placement(**asked))
+
+
+def test_weights_are_not_rounded_where_bitsandbytes_does_not_compute(monkeypatch):
+    monkeypatch.setattr(placement, "automatic_device", lambda: torch.device("mps"))
+    with pytest.raises(ConfigError, match="does not compute on mps"):
+        resolve(Placement(quantization="8bit"))
 
 
 def test_bitsandbytes_that_is_missing_is_named_with_the_extra(monkeypatch):

@@ -17,6 +17,7 @@ from tiltlm.models.chat import first_token
 from tiltlm.models.fingerprints import config_fingerprint
 from tiltlm.models.head import last_states
 from tiltlm.models.loading import LoadedModel
+from tiltlm.models.rounded_weights import is_rounded
 from tiltlm.models.sampling import SamplingOptions, sample
 from tiltlm.models.structure import context_length
 from tiltlm.progress import Advance
@@ -88,9 +89,11 @@ def _drawn(
 def _states_are_kept(model: PreTrainedModel, length: int) -> bool:
     """Whether drawing gives hidden states as good as those of reading, for the asking.
 
-    In half precision the two ways differ by more than rounding of float32, and reading takes
-    little beside drawing. A text that fills the model's window would be read anew for one token.
+    In half precision, in which rounded weights are multiplied too, the two ways differ by more than
+    rounding of float32, and reading takes little beside drawing. A text that fills the model's
+    window would be read anew for one token.
     """
     window = context_length(model)
     fits = window is None or length < window
-    return fits and model.dtype == torch.float32 and model.get_output_embeddings() is not None
+    exact = model.dtype == torch.float32 and not is_rounded(model)
+    return fits and exact and model.get_output_embeddings() is not None

@@ -23,6 +23,11 @@ class LabelBase(Record):
     dtype: HeldDtype | None = Field(
         default=None, description="in which its weights were held; null where nobody said"
     )
+    quantization: str | None = Field(
+        default=None,
+        description="8bit or 4bit, to which its weights were rounded when it was loaded, and of "
+        "which the hash then is; else null",
+    )
     config: dict[str, Any] = Field(
         default_factory=dict, description="fields of Model 5 that differ from the article's"
     )

@@ -25,6 +25,7 @@ structure     sizes, head and embedding, asked alike of every architecture
 blocks        the blocks that a body is a stack of
 head          from hidden states to logits, and back to hidden states alone
 placement     where a model lies and how its weights are held, on this machine
+rounded_weights  models whose weights were rounded when they were loaded
 precision     lower precision for the body's matrix products
 attention     attention on a GPU by kernels that need no plan for each shape
 drawing       one token a row, by its probabilities

@@ -15,6 +15,14 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
+from tiltlm.models.rounded_weights import (
+    forget_rounding,
+    is_rounded,
+    is_rounded_layer,
+    plain_linear,
+    weight_as_numbers,
+)
+
 _ROWS = 4096
 """Outputs that are made in float32 at once."""
 
@@ -63,10 +71,11 @@ def merged_weight(layer: Any, share: float = 1.0) -> torch.Tensor:
         share: of the adapter.
 
     Returns:
-        W + share·s·B A in the layer's own shape and type; W itself where there is no adapter.
+        W + share·s·B A in the layer's own shape and type; W itself where there is no adapter. Of a
+        rounded layer W is what it multiplies by.
     """
     plain, factors = plain_layer(layer), lora_factors(layer)
-    weight: torch.Tensor = plain.weight.detach()
+    weight = weight_as_numbers(plain)
     if factors is None or share == 0:
         return weight
     down, up = factors
@@ -91,17 +100,22 @@ def plain_copy(model: PreTrainedModel) -> PreTrainedModel:
     """
     copied = copy.deepcopy(model)
     merge_adapters(copied)
+    if is_rounded(copied):
+        forget_rounding(copied)
     return copied
 
 
 def merge_adapters(model: nn.Module) -> None:
     """Put plain layers in place of those with an adapter, which is merged into their weights.
 
+    Rounded layers become plain ones as well, so that their weights can be changed.
+
     Args:
         model: changed in place; a head that had an adapter no longer shares the embedding.
     """
+    dtype = next(p.dtype for p in model.parameters() if p.is_floating_point())
     for name, layer in list(linear_layers(model)):
-        if plain_layer(layer) is not layer:
+        plain = plain_layer(layer)
+        if plain is not layer or is_rounded_layer(plain):
             # A new parameter, so that what an adapter adds to the head spares the embedding.
-            layer.base_layer.weight = nn.Parameter(merged_weight(layer))
-            model.set_submodule(name, layer.base_layer)
+            model.set_submodule(name, plain_linear(plain, merged_weight(layer), dtype))

@@ -217,7 +217,8 @@ def load_base(base: LabelBase, placement: Placement | None = None) -> LoadedMode
     )
     held = placement_of(loaded.model)
     # Weights that were rounded on the way in have another hash, and say nothing of the file.
-    comparable = held.quantization is None and base.dtype in (None, held.dtype)
+    rounded = held.quantization or base.quantization
+    comparable = not rounded and base.dtype in (None, held.dtype)
     if base.sha256 and comparable and fingerprint(loaded.model) != base.sha256:
         raise ModelError(
             "this is not the base that the label names: its weights have another SHA-256",

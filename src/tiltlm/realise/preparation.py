@@ -12,15 +12,16 @@ from tiltlm.contexts.reference import Reference
 from tiltlm.contexts.splits import Split
 from tiltlm.contexts.token_contexts import TokenContexts
 from tiltlm.defaults import CONTEXTS
-from tiltlm.errors import ModelError
+from tiltlm.errors import ConfigError, ModelError
 from tiltlm.labels.step import LabelBase, Step
 from tiltlm.models.blocks import block_below
 from tiltlm.models.fingerprints import fingerprint
 from tiltlm.models.licences import licence_of
 from tiltlm.models.loading import LoadedModel, load
 from tiltlm.models.names import hub_name
-from tiltlm.models.placement import held_dtype
+from tiltlm.models.placement import held_dtype, placement_of
 from tiltlm.models.places import locate
+from tiltlm.models.rounded_weights import is_rounded
 from tiltlm.progress import NoProgress, Progress
 from tiltlm.realise.training_plan import TrainingPlan
 from tiltlm.recipes.training import Training
@@ -98,7 +99,7 @@ def prepare(
     bound = target.bind(loaded.vocabulary, loaded.tokenizer)
     if check is not None:
         check(bound)
-    plan = None if training is None else TrainingPlan.of(training, bound)
+    plan = None if training is None else _plan(training, bound, loaded)
     base, watch = label_base(loaded), Stopwatch()
     maker = ContextMaker(loaded, seed, base.sha256, progress, _fewest_contexts(bound, plan))
     parts = maker.parts(bound, contexts, retention=retention)
@@ -156,6 +157,18 @@ def _check_has_no_adapter(loaded: LoadedModel) -> None:
         )
 
 
+def _plan(training: Training, target: BoundTarget, loaded: LoadedModel) -> TrainingPlan:
+    """How to train; refuses to train all weights of a model whose weights were rounded."""
+    plan = TrainingPlan.of(training, target)
+    if plan.parameters == "full" and is_rounded(loaded.model):
+        raise ConfigError(
+            "rounded weights cannot be trained, only adapters beside them",
+            where="training.parameters: full, with --quantization",
+            fix="--parameters head or body+head, or leave out --quantization",
+        )
+    return plan
+
+
 def _earlier_steps(loaded: LoadedModel) -> list[Step]:
     """What the model's own label says was done to it; nothing where it has none."""
     label = locate(loaded.name)[1] if loaded.name else None
@@ -175,6 +188,7 @@ def label_base(loaded: LoadedModel) -> LabelBase:
         hub_name=hub_name(name),
         seed=loaded.seed,
         dtype=held_dtype(loaded.model),
+        quantization=placement_of(loaded.model).quantization,
         config=loaded.config,
         license=licence_of(name),
     )

@@ -42,7 +42,7 @@ class LinearAtUse(nn.Module):
         """
         plain, weight = plain_layer(self.layer), self._weight_of(self.layer)
         by_output = weight.T if isinstance(plain, Conv1D) else weight
-        return nn.functional.linear(inputs, by_output, plain.bias)
+        return nn.functional.linear(inputs, by_output.to(inputs.dtype), plain.bias)
 
 
 def with_weights(
