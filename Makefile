@@ -20,16 +20,20 @@ export THP_MEM_ALLOC_ENABLE ?= 1
 
 ENGINES := .engines
 
+# bitsandbytes lies apart: where it is installed peft imports it, which takes each process a second and a half.
+ROUNDED := .rounded
+
 # For the machine's own processor the build ended in "illegal instruction" on virtual machines with AMX.
 LLAMA := CMAKE_ARGS="-DGGML_NATIVE=OFF" CMAKE_BUILD_PARALLEL_LEVEL=1
 
-.PHONY: help setup setup-people lock lock-people demo test test-all test-people lint bench engines test-engines docs notebooks package clean
+.PHONY: help setup setup-people lock lock-people demo test test-all test-people lint bench engines test-engines docs notebooks package clean test-rounded
 
 help:
 	@echo "make demo      run the article's experiment (about a minute and a half), then open the page it names"
 	@echo "make lint      ruff, its formatting, mypy --strict, and the contracts between packages"
 	@echo "make test      lint and the tests"
 	@echo "make test-all  the same with the slow tests"
+	@echo "make test-rounded  the tests of weights that bitsandbytes rounds; make test-all has them too"
 	@echo "make bench     benchmarks, as ratios against named baselines"
 	@echo "make docs      the documentation site, in site/"
 	@echo "make package   the wheel, tried out in an empty environment"
@@ -95,9 +99,14 @@ test: lint
 	$(TESTS) -m "not slow"
 	$(EMULATED)
 
-test-all: lint
+test-all: lint test-rounded
 	$(TESTS)
 	$(EMULATED)
+
+test-rounded: $(READY)
+	test -d $(ROUNDED)/bitsandbytes || $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		--no-deps --target $(ROUNDED) "bitsandbytes==0.50.2"
+	PYTHONPATH=$(ROUNDED) HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/models/test_rounded_weights.py
 
 bench: $(READY)
 	for name in loss step sampling startup shift; do \
@@ -117,6 +126,6 @@ test-engines: engines
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(ENGINES)/bin/python -m pytest -m engines tests/engines
 
 clean:
-	rm -rf $(VENV) $(PEOPLE) $(ENGINES) build dist site .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(PEOPLE) $(ENGINES) $(ROUNDED) build dist site .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
 	rm -rf src/*.egg-info

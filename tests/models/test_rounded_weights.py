@@ -25,7 +25,7 @@ from tiltlm.recipes.training import Training
 from tiltlm.targets.parse import parse_target
 
 if importlib.util.find_spec("bitsandbytes") is None:
-    pytest.skip("bitsandbytes is not installed", allow_module_level=True)
+    pytest.skip("bitsandbytes is not installed: make test-rounded", allow_module_level=True)
 
 TARGET = "tilt(contains('x'), 1)"
 KINDS = ("8bit", "4bit")
