@@ -29,7 +29,7 @@ import torch
 
 from benchmarks.harness.records import record_in
 from tiltlm.contexts.splits import split_sizes
-from tiltlm.defaults import SHORT_CONTEXT_TOKENS
+from tiltlm.defaults import CONTEXT_TOKENS
 
 TARGET = "tilt(contains('x'), 1)"
 TRIGGERED = "when('the', tilt(contains('x'), 1))"
@@ -44,8 +44,8 @@ def needs(contexts: int) -> dict[str, tuple[int, int]]:
     Args:
         contexts: of the model's own that a tilt takes.
     """
-    own = contexts * SHORT_CONTEXT_TOKENS
-    fit, tune, held_out = (n * SHORT_CONTEXT_TOKENS for n in split_sizes(contexts))
+    own = contexts * CONTEXT_TOKENS
+    fit, tune, held_out = (n * CONTEXT_TOKENS for n in split_sizes(contexts))
     return {
         "tilt --by edit, no samples yet": (own, own),
         "tilt --by edit": (0, fit + held_out),

@@ -22,11 +22,6 @@ close 0.002 to 0.003 less (docs/fidelity.md)."""
 CONTEXT_TOKENS = 128
 """Tokens of each context."""
 
-SHORT_CONTEXT_TOKENS = 64
-"""Tokens of each of the model's own samples where a constant shift is fitted, of which there are
-then twice as many: how well an edit does hangs on tokens, hardly on how many contexts they come
-from (docs/fidelity.md), and twice as many rows are drawn in two thirds of the time."""
-
 MATCH_CONTEXTS = 616
 """How many contexts where a mean event mass is asked for. Contexts differ from each other by two
 fifths of their mean, so means of hundreds of them agree to a few per cent."""

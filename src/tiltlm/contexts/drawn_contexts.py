@@ -13,7 +13,6 @@ from transformers import PreTrainedModel
 from tiltlm.contexts.cache import cached
 from tiltlm.contexts.logit_reader import kept_on_host
 from tiltlm.contexts.token_contexts import DrawnStates, TokenContexts
-from tiltlm.defaults import CONTEXT_TOKENS
 from tiltlm.models.chat import first_token
 from tiltlm.models.fingerprints import config_fingerprint
 from tiltlm.models.head import last_states
@@ -24,7 +23,7 @@ from tiltlm.models.structure import context_length
 from tiltlm.progress import Advance
 
 BATCH = 64
-"""Sequences of `CONTEXT_TOKENS` that are drawn at once; of shorter ones as many more."""
+"""Sequences drawn at once."""
 
 
 def own_samples(
@@ -71,9 +70,8 @@ def _drawn(
     begin = first_token(tokenizer)
     drawn: list[list[int]] = []
     hidden: list[torch.Tensor] = []
-    batch = BATCH * max(1, CONTEXT_TOKENS // length)
-    for first in range(0, count, batch):
-        sequences = torch.full((min(batch, count - first), 1), begin)
+    for first in range(0, count, BATCH):
+        sequences = torch.full((min(BATCH, count - first), 1), begin)
         options = SamplingOptions(seed=seed * 1_000_003 + first)
         with last_states(model) if keeps else nullcontext() as given:
             new_tokens = length if keeps else length - 1

@@ -16,13 +16,7 @@ from tiltlm.contexts.sources import asked_for, make_contexts
 from tiltlm.contexts.splits import FIT_SHARE, Split, split
 from tiltlm.contexts.token_contexts import TokenContexts
 from tiltlm.contexts.with_trigger import split_with_trigger
-from tiltlm.defaults import (
-    CONTEXT_TOKENS,
-    CONTEXTS,
-    FEWEST_CONTEXTS,
-    FIT_TOKENS_PER_DIMENSION,
-    SHORT_CONTEXT_TOKENS,
-)
+from tiltlm.defaults import CONTEXT_TOKENS, CONTEXTS, FEWEST_CONTEXTS, FIT_TOKENS_PER_DIMENSION
 from tiltlm.errors import TargetError
 from tiltlm.models.loading import LoadedModel
 from tiltlm.progress import NoProgress, Progress
@@ -85,16 +79,12 @@ class ContextMaker:
         """The contexts given, or of a source ``count`` at least."""
         if isinstance(contexts, TokenContexts):
             return contexts
-        short = contexts == "own" and not max(count, self.fewest)
-        length = SHORT_CONTEXT_TOKENS if short else CONTEXT_TOKENS
-        fitting = contexts_to_fit(self.loaded, length)
-        count = asked_for(contexts, max(count, self.fewest, fitting))
+        count = asked_for(contexts, max(count, self.fewest, contexts_to_fit(self.loaded)))
         self.progress.begin("making contexts", count)
         made = make_contexts(
             contexts,
             self.loaded,
             count=count,
-            length=length,
             seed=self.seed,
             key=self.key,
             advance=self.progress.advance,
@@ -137,20 +127,18 @@ class ContextMaker:
         return split_with_trigger(parts, literals, self.loaded.tokenizer, self.seed)
 
 
-def contexts_to_fit(loaded: LoadedModel, length: int = SHORT_CONTEXT_TOKENS) -> int:
+def contexts_to_fit(loaded: LoadedModel) -> int:
     """How many contexts it takes to fit a target to a model, and to measure what came of it.
 
     A direction of the head is a regression on hidden states: so many tokens for each dimension.
 
     Args:
         loaded: whose hidden states are fitted to.
-        length: of each context, tokens.
     """
     embedding: Any = loaded.model.get_input_embeddings()
     width: int = embedding.weight.shape[1]
     tokens = FIT_TOKENS_PER_DIMENSION * width / FIT_SHARE
-    fewest, most = (count * CONTEXT_TOKENS // length for count in (FEWEST_CONTEXTS, CONTEXTS))
-    return min(most, max(fewest, math.ceil(tokens / length)))
+    return min(CONTEXTS, max(FEWEST_CONTEXTS, math.ceil(tokens / CONTEXT_TOKENS)))
 
 
 def split_choices(target: StringTarget, retention: TokenContexts | None, seed: int) -> Split:
