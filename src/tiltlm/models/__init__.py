@@ -30,6 +30,7 @@ precision     lower precision for the body's matrix products
 attention     attention on a GPU by kernels that need no plan for each shape
 drawing       one token a row, by its probabilities
 evaluation_mode  a model as it is when nobody trains it
+key_value_cache  keys and values in memory that is taken once
 sampling      drawing tokens
 sampling_together  the same for batches of prompts of different lengths, in the passes of one
 seeding       random draws by a seed, on whatever device

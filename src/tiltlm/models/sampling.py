@@ -30,6 +30,7 @@ from tiltlm.errors import ConfigError, ModelError, ShapeError
 from tiltlm.models.drawing import Draws
 from tiltlm.models.evaluation_mode import evaluating
 from tiltlm.models.head import full_head
+from tiltlm.models.key_value_cache import with_room
 from tiltlm.models.precision import Precision, lower_precision
 from tiltlm.models.seeding import seeded
 from tiltlm.models.structure import can_keep_logits, context_length, input_device
@@ -168,6 +169,7 @@ def generated(
     Raises:
         ModelError: the model's logits are not finite.
     """
+    length = text.shape[1] + int(config.max_new_tokens or 0)
     with _without_own_generation_config(model), full_head(model):
         result: torch.Tensor = model.generate(  # type: ignore[operator]
             text,
@@ -177,6 +179,7 @@ def generated(
             stopping_criteria=StoppingCriteriaList(
                 [_ReportingCriterion(advance, text.shape[1])] if advance else []
             ),
+            **with_room(model, length),
         )
     return result
 
