@@ -15,6 +15,7 @@ from tiltlm.auditing.head_rows import HeadRows
 from tiltlm.auditing.logits.auditor import Auditor
 from tiltlm.auditing.logits.calibration import calibrated_auditor
 from tiltlm.auditing.logits.finding import Finding
+from tiltlm.auditing.logits.reach import within_reach
 from tiltlm.auditing.logprobs.log_ratios import null_at
 from tiltlm.auditing.null.building import build_null
 from tiltlm.auditing.null.pack import NullPack, member_families
@@ -83,7 +84,8 @@ class Bench:
     def named(self, shift: Shift, rate: float, without: str | None = None) -> list[Finding]:
         """What is found of a suspect, by an auditor whose null may lack a family."""
         auditor = self.auditor if without is None else self.without(without)
-        return auditor.find(shift.change(self.space), rate)
+        found = auditor.find(shift.change(self.space), rate)
+        return within_reach(found, shift, max(self.pack.kl))
 
     @cache  # noqa: B019  (one bench a run)
     def without(self, family: str) -> Auditor:

@@ -21,6 +21,7 @@ from benchmarks.audit.tiers import by_log_probs, jaccard
 from tiltlm.auditing.head_rows import HeadRows
 from tiltlm.auditing.inputs import read_lists
 from tiltlm.auditing.logits.calibration import calibrated_auditor
+from tiltlm.auditing.logits.reach import within_reach
 from tiltlm.auditing.logits.triggers import find_triggers
 from tiltlm.auditing.logprobs.log_ratios import null_at
 from tiltlm.auditing.null.pack_files import load_pack
@@ -86,6 +87,7 @@ class Bench:
         shift = self.reader.read(suspect, decodes)
         change = shift.change(self.space)
         found, best = self.auditor.find(change, self.rate), self.auditor.best(change)
+        found = within_reach(found, shift, max(self.pack.kl))
         waits = []
         if triggers:
             waits = find_triggers(

@@ -3,6 +3,7 @@
 audit: the access: read the shift, name classes, record them.
 auditor: from a change to classes that were shifted, and planted, with p-values.
 finding: such a class.
+reach: whether a pack can vouch for a suspect that is further than all of it.
 uncalibrated: the same search where nothing is known of benign changes.
 calibration: an auditor that knows what a pack knows.
 triggers: a class that waits for a word, and which word.

@@ -18,6 +18,7 @@ from tiltlm.auditing.logits.calibration import calibrated_auditor
 from tiltlm.auditing.logits.equivalence import certify_events, check_certifiable
 from tiltlm.auditing.logits.evidence import changed_records, finding_record, shifted_tokens
 from tiltlm.auditing.logits.finding import Finding
+from tiltlm.auditing.logits.reach import within_reach
 from tiltlm.auditing.logits.single_tokens import TokenShifts, largest_token_shifts
 from tiltlm.auditing.logits.triggers import find_triggers
 from tiltlm.auditing.logits.uncalibrated import find_uncalibrated
@@ -151,7 +152,7 @@ class LogitsAccess(Access[LogitsReading, LogitsJudgement, AuditRecord]):
             geometry=geometry,
             residual_filter=filter_,
             auditor=auditor,
-            findings=auditor.find(change, fpr),
+            findings=within_reach(auditor.find(change, fpr), reading.shift, max(case.pack.kl)),
             triggers=triggers,
             score=max([auditor.best(change).score, *(t.score for t in triggers)]),
             token_shifts=largest_token_shifts(filter_, residual, case.pack.shifts.double().numpy()),
@@ -266,7 +267,8 @@ class LogitsAccess(Access[LogitsReading, LogitsJudgement, AuditRecord]):
         elif kl > max(pack.kl):
             notes.append(
                 f"The suspect is {kl:.3g} nats from its reference, further than any of the "
-                f"pack ({max(pack.kl):.3g}): its p-values are as if scores did not grow with that."
+                f"pack ({max(pack.kl):.3g}): its p-values are as if scores did not grow with that, "
+                "and a class accuses only if the suspect is within that once it is taken back."
             )
         if pack is not None and self.case.options.fpr * (int(pack.probed.sum()) + 1) < 1 - 1e-9:
             notes.append(

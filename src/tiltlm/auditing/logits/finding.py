@@ -30,6 +30,8 @@ class Finding:
             None without a null.
         likeness: how the class differs within itself; None inside the column space, where a score
             is a likeness already, and without a null.
+        within_reach: whether the suspect is no further from its reference than benign changes of
+            the pack, once this and what was found before it are taken back.
     """
 
     event: str
@@ -42,6 +44,7 @@ class Finding:
     p_shifted: float | None = None
     p_planted: float | None = None
     likeness: Likeness | None = None
+    within_reach: bool = True
 
     @classmethod
     def of(
@@ -65,7 +68,7 @@ class Finding:
         Args:
             rate: of false positives.
         """
-        if self.p_planted is None or self.p_shifted is None:
+        if self.p_planted is None or self.p_shifted is None or not self.within_reach:
             return False
         if max(self.p_planted, self.p_shifted) > rate:
             return False
