@@ -36,7 +36,7 @@ _OPTIONS: dict[str, Any] = {
     ],
     "quantization": Annotated[
         str | None,
-        typer.Option(help="8bit or 4bit: round the body's weights while loading (CUDA only)."),
+        typer.Option(help="8bit or 4bit: bitsandbytes rounds the body's weights while loading."),
     ],
 }
 
