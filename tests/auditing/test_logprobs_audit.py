@@ -357,6 +357,25 @@ def test_a_tilted_model_is_named_and_its_reference_is_not(pack, suspect, tmp_pat
     assert same.findings == []
 
 
+def test_a_second_audit_does_not_score_the_members_again(pack, suspect, tmp_path, monkeypatch):
+    monkeypatch.setenv("TILTLM_CACHE", str(tmp_path / "cache"))
+    arguments = (suspect, str(pack / "model"))
+    first = audit_logprobs(*arguments, null=pack / "null", fpr=0.05)
+    (kept,) = (tmp_path / "cache" / "members").iterdir()
+    with monkeypatch.context() as patched:
+        patched.setattr(TopKNull, "_measure", None)
+        patched.setattr(TopKNull, "_compute_maxima", None)
+        again = audit_logprobs(*arguments, null=pack / "null", fpr=0.05)
+    assert again.model_copy(update={"seconds": first.seconds}) == first
+    # Fewer positions are others; what is damaged is made anew.
+    audit_logprobs(*arguments, null=pack / "null", fpr=0.05, budget=100)
+    assert len(list(kept.parent.iterdir())) == 2
+    kept.write_bytes(b"nothing that can be read")
+    third = audit_logprobs(*arguments, null=pack / "null", fpr=0.05)
+    assert third.model_copy(update={"seconds": first.seconds}) == first
+    assert kept.stat().st_size > 100
+
+
 def test_without_a_pack_it_is_uncalibrated(pack, suspect):
     record = audit_logprobs(suspect, str(pack / "model"))
     assert record.verdict == "uncalibrated"

@@ -9,6 +9,7 @@ regression: strengths of classes where only the likeliest tokens are seen.
 ranking: which class stands out most.
 likeness: how much that is like a planted tilt.
 null: what benign changes show at the same positions.
+kept_null: what members scored there, kept for the next audit.
 auditor: from what is shown to classes with a p-value.
 findings: the classes that are found, one after another, as records.
 evidence: what shows a finding best.

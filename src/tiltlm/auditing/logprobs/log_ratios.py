@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,12 +11,13 @@ import torch
 from tiltlm.auditing.arrays import Array
 from tiltlm.auditing.classes.token_classes import TokenClasses
 from tiltlm.auditing.head_rows import HeadRows
+from tiltlm.auditing.logprobs.kept_null import keep_scores, key_of, read_scores
 from tiltlm.auditing.logprobs.null import TopKNull
 from tiltlm.auditing.logprobs.positions import all_positions, log_probs_at
 from tiltlm.auditing.logprobs.regression import TopKLogRatios
 from tiltlm.auditing.logprobs.suspects import TopLogProbs
 from tiltlm.auditing.null.pack import NullPack, learn_family_covariances, member_families
-from tiltlm.auditing.shifts.place_covariance import PlaceCovariance
+from tiltlm.auditing.shifts.place_covariance import TOKEN_NOISE, PlaceCovariance
 from tiltlm.auditing.shifts.shift_reader import ShiftReader
 from tiltlm.contexts.logit_reader import LogitReader
 from tiltlm.models.loading import LoadedModel
@@ -82,6 +83,8 @@ def null_at(
 ) -> TopKNull:
     """What a pack's members show at the positions where a suspect was asked.
 
+    What members score there is kept in the cache, since it hangs on nothing that a suspect says.
+
     Args:
         pack: of benign changes.
         rows: of the positions, among all at which the pack was read in full.
@@ -97,7 +100,6 @@ def null_at(
     if without is None:
         without = learn_family_covariances(pack, HeadRows.of(reader.head), progress)
     progress.begin("what benign changes show", 2 * len(pack.members))
-    own = reader.read(reference).top
     context_of = np.array([position.context for position in all_positions(pack.contexts)])
     chosen = np.array(rows)
     contexts = np.unique(context_of[chosen], return_inverse=True)[1]
@@ -106,13 +108,42 @@ def null_at(
         at_positions = ratios[chosen, :top].float().numpy()
         return TopKLogRatios(ids[chosen, :top].numpy(), at_positions, contexts)
 
-    members = zip(pack.top["ids"], pack.top["ratios"], strict=True)
-    return TopKNull(
-        [shown(ids, ratios) for ids, ratios in members],
-        shown(own.ids, own.ratios),
+    families = member_families(pack)
+    members = [
+        shown(ids, ratios) for ids, ratios in zip(pack.top["ids"], pack.top["ratios"], strict=True)
+    ]
+    # A server's noise is of one suspect, so nothing that hangs on it is kept.
+    keeps = covariance.noise == TOKEN_NOISE
+    key = _key(pack, members, classes, covariance, without) if keeps else ""
+    known = read_scores(key, len(members), len(classes)) if keeps else None
+    own = reader.read(reference).top if known is None else None
+    null = TopKNull(
+        members,
+        None if own is None else shown(own.ids, own.ratios),
         classes,
         covariance,
-        member_families(pack),
+        families,
         without,
         progress.advance,
+        known,
     )
+    if keeps and known is None:
+        keep_scores(key, null.scores())
+    return null
+
+
+def _key(
+    pack: NullPack,
+    members: Sequence[TopKLogRatios],
+    classes: TokenClasses,
+    covariance: PlaceCovariance,
+    without: Mapping[str, Array],
+) -> str:
+    """Of all that the scores of members depend on."""
+    parts: list[object] = [pack.reference["sha256"], *member_families(pack), *classes.names]
+    parts += [classes.members.indices, classes.members.indptr, covariance.rows, covariance.roots]
+    for shown in members:
+        parts += [shown.tokens, shown.ratios, shown.contexts]
+    for family, moves in sorted(without.items()):
+        parts += [family, moves]
+    return key_of(parts)

@@ -16,6 +16,7 @@ import numpy as np
 
 from tiltlm.auditing.arrays import Array
 from tiltlm.auditing.classes.token_classes import TokenClasses
+from tiltlm.auditing.logprobs.kept_null import MemberScores
 from tiltlm.auditing.logprobs.likeness import context_likeness
 from tiltlm.auditing.logprobs.ranking import class_scales, class_strengths, rank_classes
 from tiltlm.auditing.logprobs.regression import TopKLogRatios, TopKRegression
@@ -74,18 +75,19 @@ class TopKNull:
     def __init__(
         self,
         members: Sequence[TopKLogRatios],
-        reference: TopKLogRatios,
+        reference: TopKLogRatios | None,
         hypotheses: TokenClasses,
         covariance: PlaceCovariance,
         families: Sequence[str],
         without: Mapping[str, Array] | None = None,
         advance: Advance | None = None,
+        known: MemberScores | None = None,
     ) -> None:
         """Measure the strengths of all classes in each member.
 
         Args:
             members: what each of B benign changes shows.
-            reference: what the reference shows, as a suspect of itself.
+            reference: what the reference shows, as a suspect of itself; not needed if ``known``.
             hypotheses: K classes.
             covariance: of log-ratios at a position, by what a moved body does.
             families: (B,) of what kind each is. With fewer than three, every member counts as a
@@ -93,18 +95,31 @@ class TopKNull:
             without: (D, D) covariance of benign Δh by the family that it was learnt without
                 (`covariances_without`); members of others are scored by ``covariance``.
             advance: is told how many are done, of twice the members.
+            known: what `scores` gave for just these; it is not measured again then.
         """
-        self.information_shares = TopKRegression(
-            reference, hypotheses, covariance
-        ).information_shares()
         self._members, self._hypotheses, self._covariance = list(members), hypotheses, covariance
         few = len(set(families)) < MIN_FAMILIES
         self._families = np.array([str(n) for n in range(len(families))] if few else families)
         self._advance = advance or (lambda _: None)
         self._without = without or {}
+        self._maxima: dict[float, MemberMaxima] = {}
+        if known is None:
+            assert reference is not None
+            self._measure(reference)
+        else:
+            self.information_shares: Array = known.information_shares
+            self._strengths, self._testable = known.strengths, known.testable
+            self._maxima[0.0] = MemberMaxima(known.largest, known.likeness)
+        self.spread: Array = self._spread(np.ones(len(self._members), bool))
+
+    def _measure(self, reference: TopKLogRatios) -> None:
+        """The strengths of all classes in each member."""
+        hypotheses, done = self._hypotheses, 0
+        self.information_shares = TopKRegression(
+            reference, hypotheses, self._covariance
+        ).information_shares()
         shape = len(self._members), len(hypotheses)
         self._strengths, self._testable = np.zeros(shape, np.float32), np.zeros(shape, bool)
-        done = 0
         for own, place in self._by_family():
             for number in np.flatnonzero(own):
                 member = self._members[number]
@@ -115,8 +130,13 @@ class TopKNull:
                 self._testable[number] = tested
                 done += 1
                 self._advance(done)
-        self.spread: Array = self._spread(np.ones(len(self._members), bool))
-        self._maxima: dict[float, MemberMaxima] = {}
+
+    def scores(self) -> MemberScores:
+        """All that was measured, which another null of the same members can take."""
+        maxima = self.maxima()
+        return MemberScores(
+            self.information_shares, self._strengths, self._testable, maxima.scores, maxima.likeness
+        )
 
     def maxima(self, server_noise: float = 0.0) -> MemberMaxima:
         """What stands out most in each benign change, by the spread of those of other families.
