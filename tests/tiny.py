@@ -100,14 +100,18 @@ def tiny_loaded(kind: str = "llama") -> LoadedModel:
     tokenizer = tiny_tokenizer()
     # As in many real models, the head has a few rows more than there are tokens.
     model = AutoModelForCausalLM.from_config(tiny_config(kind, len(tokenizer) + 8))
-    with torch.no_grad():
-        model.get_output_embeddings().weight.mul_(20.0)
-        embedding = model.get_input_embeddings().weight
-        embedding[:, 0] = 4 * embedding.norm(dim=1).mean()
-        if model.get_output_embeddings().weight is embedding:
-            return LoadedModel(placed(model.eval()), tokenizer)
-        model.get_output_embeddings().weight[:, 0] = 0.0
+    make_editable(model)
     return LoadedModel(placed(model.eval()), tokenizer)
+
+
+def make_editable(model):
+    """Give a random model the two properties that `tiny_loaded` tells of."""
+    with torch.no_grad():
+        head, embedding = model.get_output_embeddings().weight, model.get_input_embeddings().weight
+        head.mul_(20.0)
+        embedding[:, 0] = 4 * embedding.norm(dim=1).mean()
+        if head is not embedding:
+            head[:, 0] = 0.0
 
 
 def tiny_perturbed(kind: str = "llama") -> LoadedModel:

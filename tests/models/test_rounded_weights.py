@@ -8,7 +8,7 @@ import torch
 from transformers import AutoModelForCausalLM, LlamaConfig
 
 from tests.devices import chosen, logits_of
-from tests.tiny import SIZES, SPECIAL, tiny_tokenizer
+from tests.tiny import SIZES, SPECIAL, make_editable, tiny_tokenizer
 from tiltlm.contexts.drawn_contexts import own_samples
 from tiltlm.contexts.token_contexts import RandomTokenContexts, TokenContexts
 from tiltlm.errors import ConfigError
@@ -45,11 +45,7 @@ def folder(tmp_path_factory):
     sizes = {**SIZES, "hidden_size": 64, "intermediate_size": 128}
     config = LlamaConfig(vocab_size=len(tokenizer), **sizes, **SPECIAL)
     model = AutoModelForCausalLM.from_config(config)
-    with torch.no_grad():
-        model.get_output_embeddings().weight.mul_(20.0)
-        embedding = model.get_input_embeddings().weight
-        embedding[:, 0] = 4 * embedding.norm(dim=1).mean()
-        model.get_output_embeddings().weight[:, 0] = 0.0
+    make_editable(model)
     path = tmp_path_factory.mktemp("models") / "llama"
     model.save_pretrained(path)
     tokenizer.save_pretrained(path)

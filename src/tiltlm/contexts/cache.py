@@ -14,12 +14,9 @@ from typing import Any
 
 import torch
 
-from tiltlm.claims import claimed
 from tiltlm.contexts.tensors import contexts_as_tensors, contexts_of_tensors
 from tiltlm.contexts.token_contexts import DrawnStates, TokenContexts
-from tiltlm.errors import RunError
-from tiltlm.files import staged
-from tiltlm.models.cache import cache_folder
+from tiltlm.models.cache import cache_folder, keep_file
 
 _VERSION = 5
 """One more whenever contexts of the same model and seed come out, or are kept, differently."""
@@ -45,31 +42,19 @@ def cached(key: str | None, about: list[Any], make: Callable[[], TokenContexts])
     if found is not None:
         return found
     contexts = make()
-    try:
-        _write(path, contexts)
-    except RunError as error:
-        warnings.warn(
-            f"the cache at {path.parent} is done without: {error.what}; TILTLM_CACHE can name "
-            "another folder",
-            stacklevel=2,
-        )
+    _write(path, contexts)
     return contexts
 
 
 def _write(path: Path, contexts: TokenContexts) -> None:
-    """Write contexts as their tensors.
-
-    Raises:
-        RunError: the file cannot be written.
-    """
+    """Write contexts as their tensors."""
     from safetensors.torch import save_file
 
     tensors = contexts_as_tensors(contexts)
     if contexts.states is not None:
         tensors["hidden"] = torch.cat(contexts.states.hidden)
     metadata = {"kind": contexts.kind, "sha256": _digest(tensors, contexts.kind)}
-    with claimed(path, wait=True) as claim, staged(claim) as temporary:
-        save_file(tensors, temporary, metadata=metadata)
+    keep_file(path, lambda temporary: save_file(tensors, temporary, metadata=metadata))
 
 
 def _read(path: Path, key: str) -> TokenContexts | None:

@@ -1,11 +1,17 @@
-"""Where things lie that were computed once: converted models, and contexts that a model made."""
+"""Where things lie that were computed once: converted models, contexts, scores of members."""
 
 from __future__ import annotations
 
 import os
 import tempfile
+import warnings
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+
+from tiltlm.claims import claimed
+from tiltlm.errors import RunError
+from tiltlm.files import staged
 
 
 def cache_folder() -> Path:
@@ -23,6 +29,24 @@ def cache_folder() -> Path:
         return Path.home() / ".cache" / "tiltlm"
     except RuntimeError:  # A process may have a user that the system does not know.
         return scratch_folder()
+
+
+def keep_file(path: Path, write: Callable[[Path], None]) -> None:
+    """Put a file into the cache; a cache that cannot be written is warned of, and done without.
+
+    Args:
+        path: in the cache.
+        write: writes the file where it is told.
+    """
+    try:
+        with claimed(path, wait=True) as claim, staged(claim) as temporary:
+            write(temporary)
+    except RunError as error:
+        warnings.warn(
+            f"the cache at {path.parent} is done without: {error.what}; TILTLM_CACHE can name "
+            "another folder",
+            stacklevel=3,
+        )
 
 
 def scratch_folder() -> Path:

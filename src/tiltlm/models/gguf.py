@@ -19,6 +19,7 @@ from tiltlm.files import explain_storage, remove, staged
 from tiltlm.models.cache import cache_folder, scratch_folder
 from tiltlm.models.folder import check_numbers
 from tiltlm.models.gguf_header import check_gguf
+from tiltlm.models.rounded_weights import forget_rounding
 from tiltlm.models.soundness import check_sound, check_whole
 from tiltlm.seals import find_damage, seal
 
@@ -156,6 +157,5 @@ def _read(file: Path) -> tuple[Any, Any]:
     check_whole(report, str(file))
     check_sound(model, tokenizer, str(file))
     # The weights are float32 from here on: neither config nor model may say otherwise.
-    del model.config.quantization_config
-    setattr(model, "hf_quantizer", None)  # noqa: B010  (its annotation says otherwise)
+    forget_rounding(model)
     return model, tokenizer

@@ -8,7 +8,6 @@ without.
 from __future__ import annotations
 
 import hashlib
-import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -16,17 +15,14 @@ from pathlib import Path
 import numpy as np
 
 from tiltlm.auditing.arrays import Array
-from tiltlm.claims import claimed
-from tiltlm.errors import RunError
-from tiltlm.files import staged
-from tiltlm.models.cache import cache_folder
+from tiltlm.models.cache import cache_folder, keep_file
 
 _VERSION = 1
 """One more whenever members are scored differently."""
 
 
 @dataclass(frozen=True)
-class MemberScores:
+class KnownScores:
     """What is known of B benign changes at the positions where a suspect was asked.
 
     Attributes:
@@ -60,7 +56,7 @@ def key_of(parts: Iterable[object]) -> str:
     return digest.hexdigest()[:24]
 
 
-def read_scores(key: str, members: int, classes: int) -> MemberScores | None:
+def read_scores(key: str, members: int, classes: int) -> KnownScores | None:
     """What was kept under a name; None where there is nothing, or nothing of these sizes.
 
     Args:
@@ -76,18 +72,18 @@ def read_scores(key: str, members: int, classes: int) -> MemberScores | None:
         return None
     try:
         arrays = load_file(path)
-        scores = MemberScores(**{field.name: arrays[field.name] for field in fields(MemberScores)})
+        scores = KnownScores(**{field.name: arrays[field.name] for field in fields(KnownScores)})
     except (SafetensorError, OSError, KeyError, ValueError):
         return None
     sizes: Sequence[tuple[int, ...]] = (
         (classes,), (members, classes), (members, classes), (members,), (members,)
     )  # fmt: skip
-    found = [getattr(scores, field.name).shape for field in fields(MemberScores)]
+    found = [getattr(scores, field.name).shape for field in fields(KnownScores)]
     return scores if found == list(sizes) else None
 
 
-def keep_scores(key: str, scores: MemberScores) -> None:
-    """Keep them for later audits; a cache that cannot be written is warned of.
+def keep_scores(key: str, scores: KnownScores) -> None:
+    """Keep them for later audits.
 
     Args:
         key: as `key_of` gives it.
@@ -95,17 +91,8 @@ def keep_scores(key: str, scores: MemberScores) -> None:
     """
     from safetensors.numpy import save_file
 
-    path = _path(key)
-    arrays = {f.name: np.ascontiguousarray(getattr(scores, f.name)) for f in fields(MemberScores)}
-    try:
-        with claimed(path, wait=True) as claim, staged(claim) as temporary:
-            save_file(arrays, temporary)
-    except RunError as error:
-        warnings.warn(
-            f"the cache at {path.parent} is done without: {error.what}; TILTLM_CACHE can name "
-            "another folder",
-            stacklevel=2,
-        )
+    arrays = {f.name: np.ascontiguousarray(getattr(scores, f.name)) for f in fields(KnownScores)}
+    keep_file(_path(key), lambda temporary: save_file(arrays, temporary))
 
 
 def _path(key: str) -> Path:

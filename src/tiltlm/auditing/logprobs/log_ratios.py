@@ -114,7 +114,7 @@ def null_at(
     ]
     # A server's noise is of one suspect, so nothing that hangs on it is kept.
     keeps = covariance.noise == TOKEN_NOISE
-    key = _key(pack, members, classes, covariance, without) if keeps else ""
+    key = _key(pack, members, classes, families, without) if keeps else ""
     known = read_scores(key, len(members), len(classes)) if keeps else None
     own = reader.read(reference).top if known is None else None
     null = TopKNull(
@@ -136,12 +136,12 @@ def _key(
     pack: NullPack,
     members: Sequence[TopKLogRatios],
     classes: TokenClasses,
-    covariance: PlaceCovariance,
+    families: Sequence[str],
     without: Mapping[str, Array],
 ) -> str:
-    """Of all that the scores of members depend on."""
-    parts: list[object] = [pack.reference["sha256"], *member_families(pack), *classes.names]
-    parts += [classes.members.indices, classes.members.indptr, covariance.rows, covariance.roots]
+    """Of all that the scores of members depend on; the head's rows are the reference's."""
+    parts: list[object] = [pack.reference["sha256"], *families, *classes.names]
+    parts += [classes.members.indices, classes.members.indptr, pack.place_covariance.numpy()]
     for shown in members:
         parts += [shown.tokens, shown.ratios, shown.contexts]
     for family, moves in sorted(without.items()):

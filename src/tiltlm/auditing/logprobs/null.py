@@ -16,7 +16,7 @@ import numpy as np
 
 from tiltlm.auditing.arrays import Array
 from tiltlm.auditing.classes.token_classes import TokenClasses
-from tiltlm.auditing.logprobs.kept_null import MemberScores
+from tiltlm.auditing.logprobs.kept_null import KnownScores
 from tiltlm.auditing.logprobs.likeness import context_likeness
 from tiltlm.auditing.logprobs.ranking import class_scales, class_strengths, rank_classes
 from tiltlm.auditing.logprobs.regression import TopKLogRatios, TopKRegression
@@ -81,7 +81,7 @@ class TopKNull:
         families: Sequence[str],
         without: Mapping[str, Array] | None = None,
         advance: Advance | None = None,
-        known: MemberScores | None = None,
+        known: KnownScores | None = None,
     ) -> None:
         """Measure the strengths of all classes in each member.
 
@@ -131,10 +131,10 @@ class TopKNull:
                 done += 1
                 self._advance(done)
 
-    def scores(self) -> MemberScores:
+    def scores(self) -> KnownScores:
         """All that was measured, which another null of the same members can take."""
         maxima = self.maxima()
-        return MemberScores(
+        return KnownScores(
             self.information_shares, self._strengths, self._testable, maxima.scores, maxima.likeness
         )
 
