@@ -116,6 +116,7 @@ def foreign_changes(
         **{name: on(pieces) for name, pieces in texts.items()},
         "SGD with momentum": mechanism(lambda s, p: _by_sgd(reference, p, s)),
         "LoRA of the head": mechanism(lambda s, p: _tuned(reference, p, s, ["lm_head"])),
+        "all of the head": mechanism(lambda s, p: _tuned(reference, p, s, head_alone=True)),
         "longer training": mechanism(lambda s, p: _tuned(reference, p, s, steps=192)),
         "DPO, random": lambda seed: _by_dpo(reference, seed, by_length=False),
         "DPO, shorter": lambda seed: _by_dpo(reference, seed, by_length=True),
@@ -134,6 +135,8 @@ def _tuned(
     seed: int,
     lora: Any = None,
     steps: int | None = None,
+    *,
+    head_alone: bool = False,
 ) -> Any:
     draws = np.random.default_rng([seed, 77])
     torch.manual_seed(seed)
@@ -141,6 +144,10 @@ def _tuned(
     model.requires_grad_(True)
     count = steps or int(draws.choice([4, 8, 16, 32]))
     rate = 0.05 if steps else float(np.exp(draws.uniform(np.log(0.01), np.log(0.15))))
+    if head_alone:
+        untie_head(model)
+        model.requires_grad_(False)
+        model.lm_head.requires_grad_(True)
     if lora:
         if "lm_head" in lora:
             untie_head(model)

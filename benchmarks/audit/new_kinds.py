@@ -3,8 +3,9 @@
     python -m benchmarks.audit.new_kinds --data ../shared/data --out runs/audit_power [--each 20]
 
 The pack is that of `audit.power`, of six texts, and needs a finished or a fresh folder of that
-benchmark. Twenty-one families of benign changes are not in it: ten kinds of text, and eleven
-mechanisms on any text. Tilts are planted on top of fine-tunes on code besides. Resumes.
+benchmark. Twenty-two families of benign changes are held against it: ten kinds of text, and twelve
+mechanisms on any text, of which the pack knows four on its own texts. Tilts are planted on top of
+fine-tunes on code besides. Resumes.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ from tiltlm.auditing.logits.audit import LogitsAccess
 from tiltlm.auditing.logits.auditor import Auditor
 from tiltlm.auditing.logits.uncalibrated import find_uncalibrated
 from tiltlm.auditing.null.pack_files import load_pack
-from tiltlm.auditing.shifts.filters import ResidualFilter
+from tiltlm.auditing.shifts.filters import ResidualFilter, explained_by_body
 from tiltlm.auditing.shifts.head_geometry import HeadGeometry
 from tiltlm.auditing.shifts.likeness import spread_over_strata, stratum_weights
 from tiltlm.auditing.shifts.shift_reader import ShiftReader
@@ -156,6 +156,29 @@ def test_a_tilt_by_the_body_is_named_inside_the_column_space(simulated):
     first = auditor.find(change(auditor.geometry, shift - shift.mean()), 0.05)[0]
     assert (first.event, first.component) == ("contains('t')", "inside")
     assert first.strength == pytest.approx(3, rel=0.1)
+
+
+def test_what_a_changed_head_leaves_inside_the_column_space_accuses_nobody(simulated):
+    auditor, _, _ = simulated
+    draws = np.random.default_rng(2)
+    scores = []
+    for shift in draws.normal(size=(200, SIZE)) * 0.1:
+        seen = auditor._view(change(auditor.geometry, shift - shift.mean()))
+        scores.append(seen.looks[COLUMN_SPACE].scores.max())
+    # Of tokens that move each by itself a tenth lies in the column space, and is no body's move:
+    # by its direction alone a fifth would be accused.
+    assert (auditor.null.p_planted(np.array(scores)) <= 0.05).mean() <= 0.05
+
+
+def test_how_much_a_moved_body_explains_is_a_correlation(simulated):
+    auditor, _, _ = simulated
+    outside = auditor.residual_filter
+    moved = auditor.geometry.log_ratios_of(np.random.default_rng(3).normal(size=WIDTH))
+    other = outside.residual(np.random.default_rng(4).normal(size=(1, SIZE)))[0]
+    other *= np.linalg.norm(moved) / np.linalg.norm(other)
+    shifts = np.stack([moved, moved + other, other, 0 * other])
+    found = explained_by_body(shifts, outside.residual(shifts))
+    assert found == pytest.approx([1, 0.5**0.5, 0, 1], abs=1e-6)
 
 
 def test_benign_changes_are_accused_as_often_as_was_said(simulated):

@@ -44,8 +44,9 @@ def visited(changes, reference, corpora):
     ("kind", "lora"),
     [
         ("llama_tied", None),
-        ("gpt2", Lora(2, all_linear=True)),
-        ("llama_tied", Lora(2, all_linear=True, head=True)),
+        ("gpt2", Lora(2, "body")),
+        ("llama_tied", Lora(2, "all")),
+        ("llama_tied", Lora(2, "head")),
     ],
 )
 def test_the_members_of_a_training_are_what_they_are_said_to_be(kind, lora, corpora):

@@ -44,9 +44,10 @@ def test_every_treatment_is_written_with_the_keys_of_all_kinds():
     [
         Rounding(bits=4, group=None, seed=1),
         FineTuning("random", 1.0, 1, 2, 1e-3, None, seed=1),
-        FineTuning("random", 1.0, 1, 2, 1e-3, Lora(2, all_linear=False), seed=1),
-        FineTuning("random", 0.1, 1, 2, 1e-3, Lora(2, all_linear=True), seed=1),
-        FineTuning("random", 0.1, 1, 2, 1e-3, Lora(2, all_linear=True, head=True), seed=1),
+        FineTuning("random", 1.0, 1, 2, 1e-3, Lora(2, "default"), seed=1),
+        FineTuning("random", 0.1, 1, 2, 1e-3, Lora(2, "body"), seed=1),
+        FineTuning("random", 0.1, 1, 2, 1e-3, Lora(2, "all"), seed=1),
+        FineTuning("random", 0.1, 1, 2, 1e-3, Lora(2, "head"), seed=1),
         FineTuning("random", 1.0, 1, 2, 1e-1, None, seed=1, momentum=True),
         Pruning(0.1, seed=1),
         Noise(0.1, seed=1),
@@ -62,6 +63,20 @@ def test_a_treatment_changes_a_copy_and_the_same_way_each_time(treatment, corpor
     assert changed
     again = dict(second.named_parameters())
     assert all(torch.equal(p, again[name]) for name, p in first.named_parameters())
+
+
+@pytest.mark.parametrize("kind", ["llama_tied", "gpt2", "gpt_neox"])
+def test_a_lora_of_the_head_alone_leaves_hidden_states_alone(kind, corpora):
+    reference = tiny_loaded(kind)
+    tuning = FineTuning("random", 1.0, 2, 2, 1e-2, Lora(2, "head"), seed=1)
+    changed = tuning.apply(reference, corpora).model
+    ids = corpora["random"].sequences[0][None]
+    with torch.no_grad():
+        before, after = (
+            model(input_ids=ids, output_hidden_states=True) for model in (reference.model, changed)
+        )
+    assert torch.equal(before.hidden_states[-1], after.hidden_states[-1])
+    assert not torch.allclose(before.logits, after.logits, atol=1e-4)
 
 
 def test_stochastic_rounding_keeps_the_mean():

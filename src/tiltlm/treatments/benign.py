@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tiltlm.treatments.from_training import MEMBERS, Alone, FromTraining
-from tiltlm.treatments.treatment import FineTuning, Lora, Treatment
+from tiltlm.treatments.treatment import FineTuning, Layers, Lora, Treatment
 from tiltlm.treatments.weights import Noise, Pruning, Rounding, WeightChange
 
 METHODS = ("full", "full", "lora", "lora-all", "rounded")
@@ -16,7 +16,15 @@ METHODS = ("full", "full", "lora", "lora-all", "rounded")
 most forms. The others are LoRA on the layers that peft takes by default, LoRA on all layers but the
 head, and rounding."""
 
-TRAININGS = ("full", "full", "sgd full", "lora", "lora-all", "lora-head")
+LORAS: dict[str, Layers] = {
+    "lora": "default",
+    "lora-all": "body",
+    "lora-head": "all",
+    "lora-head-alone": "head",
+}
+"""Layers of the LoRAs among methods."""
+
+TRAININGS = ("full", "full", "sgd full", *LORAS)
 """Of a block of `benign_units`: each four members. SGD has momentum."""
 
 WEIGHTS = ("8 bits", "6 bits", "5 bits", "4 bits", "pruned", "noise")
@@ -183,9 +191,9 @@ def _draw_tuning(
     share, batch = float(draws.choice(SHARES)), int(draws.choice(BATCHES))
     momentum = method.startswith("sgd")
     lora = None
-    if "lora" in method:
+    if method in LORAS:
         rank = int(draws.choice(RANKS))
-        lora = Lora(rank, all_linear=method != "lora", head=method == "lora-head")
+        lora = Lora(rank, LORAS[method])
         rate *= LORA_RATE
     if momentum:
         rate *= SGD_RATE

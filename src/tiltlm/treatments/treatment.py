@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from peft import LoraConfig, get_peft_model
@@ -18,6 +18,7 @@ from tiltlm.models.adapted import linear_layers, merge_adapters, plain_copy
 from tiltlm.models.loading import LoadedModel
 from tiltlm.models.precision import resolve_precision
 from tiltlm.models.seeding import seeded
+from tiltlm.models.structure import head_of
 from tiltlm.treatments.fine_tuning import fine_tune
 
 FIELDS = (
@@ -90,28 +91,40 @@ def described(method: str, seed: int, **known: Any) -> dict[str, Any]:
     return {name: {"method": method, "seed": seed, **known}.get(name) for name in FIELDS}
 
 
+Layers = Literal["default", "body", "all", "head"]
+"""Those that peft takes by default for an architecture, all linear ones but the head, all with the
+head, or the head alone."""
+
+_METHODS: dict[Layers, str] = {
+    "default": "lora",
+    "body": "lora-all",
+    "all": "lora-head",
+    "head": "lora-head-alone",
+}
+"""What a LoRA of these layers is called in JSON."""
+
+
 @dataclass(frozen=True)
 class Lora:
     """Low-rank adapters that are trained in place of the weights, and merged into them.
 
     Attributes:
         rank: of each.
-        all_linear: whether all linear layers but the head get one, or those that peft takes by
-            default for the architecture.
-        head: whether the head gets one too.
+        layers: that get one.
     """
 
     rank: int
-    all_linear: bool
-    head: bool = False
+    layers: Layers
 
     def on(self, model: Any) -> Any:
         """A model with new adapters; where peft knows no default layers, on all linear ones."""
         options: dict[str, Any] = {"r": self.rank, "lora_alpha": 2 * self.rank}
-        if self.head:
+        if self.layers == "head":
+            return get_peft_model(model, LoraConfig(**options, target_modules=[head_of(model)[0]]))
+        if self.layers == "all":
             names = [name for name, _ in linear_layers(model)]
             return get_peft_model(model, LoraConfig(**options, target_modules=names))
-        if not self.all_linear:
+        if self.layers == "default":
             try:
                 return get_peft_model(model, LoraConfig(**options))
             except ValueError:  # an architecture that peft has no default layers for
@@ -155,11 +168,8 @@ class FineTuning(Treatment):
 
     @property
     def method(self) -> str:
-        """``full``, ``lora``, ``lora-all`` or ``lora-head``, with ``sgd`` before it."""
-        name = "full"
-        if self.lora is not None:
-            name = "lora-all" if self.lora.all_linear else "lora"
-            name = "lora-head" if self.lora.head else name
+        """``full``, or what a LoRA of its layers is called, with ``sgd`` before it."""
+        name = "full" if self.lora is None else _METHODS[self.lora.layers]
         return f"sgd {name}" if self.momentum else name
 
     def as_dict(self) -> dict[str, Any]:

@@ -24,7 +24,12 @@ from tiltlm.auditing.benign.null_distribution import (
 )
 from tiltlm.auditing.classes.token_classes import TokenClasses
 from tiltlm.auditing.shifts.covariance import MoveCovariance
-from tiltlm.auditing.shifts.filters import ColumnSpaceFilter, ResidualFilter, residual_spread
+from tiltlm.auditing.shifts.filters import (
+    ColumnSpaceFilter,
+    ResidualFilter,
+    explained_by_body,
+    residual_spread,
+)
 from tiltlm.auditing.shifts.head_geometry import HeadGeometry
 from tiltlm.auditing.shifts.likeness import class_likeness, often_enough, token_noise
 from tiltlm.auditing.shifts.shift_reader import ShiftReader
@@ -85,7 +90,10 @@ def learn(
     often = often_enough(residual_filter, templates.mass)
     likeness = _member_likeness(residual_filter, residuals, scores, changes, groups, often)
     on_part()
-    ratios, norms, covariance = _inside_ratios(templates, hypotheses, changes, groups, on_part)
+    explained = explained_by_body(changes.shifts, residuals)
+    ratios, norms, covariance = _inside_ratios(
+        templates, hypotheses, changes, explained, groups, on_part
+    )
     inside, _ = score_members(
         ratios, residual_filter.frequent, groups, ColumnSpaceFilter.PRIOR, 0.0
     )
@@ -137,7 +145,8 @@ def with_classes(
     residual_filter, known = ResidualFilter(geometry, added), knowledge.null.components
     residuals = residual_filter.residual(changes.shifts)
     outside, _ = _outside(residual_filter, residuals, _units(changes), known[RESIDUAL])
-    ratios, norms, _ = _inside_ratios(templates, added, changes, groups, lambda: None)
+    explained = explained_by_body(changes.shifts, residuals)
+    ratios, norms, _ = _inside_ratios(templates, added, changes, explained, groups, lambda: None)
     inside, _ = score_members(
         ratios,
         residual_filter.frequent,
@@ -183,10 +192,13 @@ def _inside_ratios(
     templates: Templates,
     hypotheses: TokenClasses,
     changes: BenignChanges,
+    explained: Array,
     groups: Array,
     on_part: Callable[[], None],
 ) -> tuple[Array, Array, MoveCovariance]:
     """What benign changes show inside the column space, by covariances without their own group.
+
+    ``explained`` is as `explained_by_body` gives it.
 
     Returns:
         (B, K) ratios; (K,) norms of templates by the covariance of all benign moves; and that.
@@ -200,7 +212,7 @@ def _inside_ratios(
     covariance = MoveCovariance.of(moves)
     weighted = [
         c.apply_precision(moves[groups == group])
-        / c.mahalanobis_rms(moves[groups == group])[:, None]
+        * (explained[groups == group] / c.mahalanobis_rms(moves[groups == group]))[:, None]
         for group, c in enumerate(covariances)
     ]
     blocks = list(templates.blocks_of(hypotheses.members))

@@ -14,7 +14,12 @@ from tiltlm.auditing.benign.null_distribution import COLUMN_SPACE, RESIDUAL
 from tiltlm.auditing.classes.token_classes import TokenClasses
 from tiltlm.auditing.logits.finding import Finding, overlap, repeats, simplest
 from tiltlm.auditing.search import find_one_by_one, take_distinct
-from tiltlm.auditing.shifts.filters import ColumnSpaceFilter, ResidualFilter, residual_spread
+from tiltlm.auditing.shifts.filters import (
+    ColumnSpaceFilter,
+    ResidualFilter,
+    explained_by_body,
+    residual_spread,
+)
 from tiltlm.auditing.shifts.head_geometry import HeadGeometry
 from tiltlm.auditing.shifts.likeness import (
     class_likeness,
@@ -144,7 +149,8 @@ class Auditor:
         residual = outside.residual(change.mean[None])
         strengths, size = outside.strengths_of(residual)[0], residual_spread(residual)[0]
         spread = self.null.components[RESIDUAL].spread
-        ratios_inside, strengths_inside = inside.ratios_and_strengths(change.moves)
+        explained = float(explained_by_body(change.mean[None], residual)[0])
+        ratios_inside, strengths_inside = inside.ratios_and_strengths(change.moves, explained)
         looks = {
             RESIDUAL: self._look(
                 RESIDUAL, strengths / size, strengths, spread * size, outside.testable
@@ -153,7 +159,7 @@ class Auditor:
                 COLUMN_SPACE,
                 ratios_inside,
                 strengths_inside,
-                inside.errors(change.moves, self.null.components[COLUMN_SPACE].spread),
+                inside.errors(change.moves, explained, self.null.components[COLUMN_SPACE].spread),
                 inside.testable,
             ),
         }

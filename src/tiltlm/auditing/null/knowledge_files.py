@@ -26,7 +26,7 @@ from tiltlm.auditing.classes.token_classes import TokenClasses
 from tiltlm.auditing.shifts.covariance import MoveCovariance
 from tiltlm.files import staged
 
-_FILE, _SCHEMA = "knowledge.safetensors", "1"
+_FILE, _SCHEMA = "knowledge.safetensors", "2"
 
 _FIELDS = ("residual_sizes", "norms", "normal", "mean_rows", "mass", "token_noise")
 """Arrays of a `Knowledge`."""

@@ -12,7 +12,7 @@ from tiltlm.defaults import AUDIT_CONTEXTS, AUDIT_TOKENS, TRIGGER_WORDS, WORDS_E
 from tiltlm.errors import ConfigError
 from tiltlm.models.fingerprints import fingerprint
 from tiltlm.models.loading import LoadedModel
-from tiltlm.treatments.benign import STEPS
+from tiltlm.treatments.benign import STEPS, TRAININGS, WEIGHTS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +110,7 @@ class BuildPlan:
     seed: int
 
     def as_dict(self) -> dict[str, Any]:
-        """For ``plan.json``."""
+        """For ``plan.json``, with the kinds of changes that members are of."""
         return {
             "reference": self.reference,
             "corpora": list(self.corpora),
@@ -120,4 +120,5 @@ class BuildPlan:
             "words": self.words,
             "words_every": self.words_every,
             "seed": self.seed,
+            "kinds": [*TRAININGS, *WEIGHTS],
         }

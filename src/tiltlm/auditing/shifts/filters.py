@@ -24,11 +24,12 @@ _MIN_SPREAD_NATS = 1e-3
 """Added to the spread of residuals. Residuals below it are rounding, which has patterns of its own
 that must not be taken for a shift."""
 
-
 _MIN_RESIDUAL_SHARE = 0.02
 """A class of whose mask the column space leaves a smaller share is not tested: the body could move
 it by itself."""
 
+_LEAST_EXPLAINED = 1e-3
+"""Share of a shift that is taken to be explained by a moved body at least, for intervals."""
 
 _CLASSES = 1024
 """Classes whose masks are projected at once."""
@@ -182,7 +183,8 @@ class ColumnSpaceFilter:
     A matched filter: with t the template of a class, which is the move that a tilt of 1 makes in
     each stratum, and Σ the covariance of benign moves, the strength of the class in a move m is
     the generalised least-squares coefficient β̂ = tᵀΣ⁻¹m / tᵀΣ⁻¹t, in nats. A ratio is
-    tᵀΣ⁻¹m / √(tᵀΣ⁻¹t), divided by the size of the move.
+    tᵀΣ⁻¹m / √(tᵀΣ⁻¹t), divided by the size of the move and multiplied by how much of the shift a
+    moved body explains (`explained_by_body`).
 
     Attributes:
         hypotheses: K classes.
@@ -209,11 +211,12 @@ class ColumnSpaceFilter:
         self._geometry = geometry
         self.testable = geometry.frequent(hypotheses)
 
-    def ratios_and_strengths(self, move: Array) -> tuple[Array, Array]:
+    def ratios_and_strengths(self, move: Array, explained: float) -> tuple[Array, Array]:
         """How much of each class's template is in a move.
 
         Args:
             move: (S, D).
+            explained: how much of the shift a moved body explains, from 0 to 1.
 
         Returns:
             (K,) what a score is made of: products in units of the templates' norms and of the
@@ -221,7 +224,7 @@ class ColumnSpaceFilter:
         """
         size = self.covariance.mahalanobis_rms(move[None])[0]
         products = self._products(move)
-        return products / self.norms / size, products / self.norms**2
+        return explained * products / self.norms / size, products / self.norms**2
 
     def strengths_by_context(self, shifts: Array, template: Array) -> Array:
         """How much of one class is in the mean move of each context.
@@ -246,17 +249,19 @@ class ColumnSpaceFilter:
         """
         return np.asarray(self.templates.for_classes(self.hypotheses.members[index])[0], float)
 
-    def errors(self, move: Array, spread: Array) -> Array:
+    def errors(self, move: Array, explained: float, spread: Array) -> Array:
         """How far benign changes of this size move each strength.
 
         Args:
             move: (S, D).
+            explained: as for `ratios_and_strengths`.
             spread: (K,) of ratios among benign changes.
 
         Returns:
             (K,) nats.
         """
-        return np.asarray(spread * self.covariance.mahalanobis_rms(move[None])[0] / self.norms)
+        size = self.covariance.mahalanobis_rms(move[None])[0] / max(explained, _LEAST_EXPLAINED)
+        return np.asarray(spread * size / self.norms)
 
     def _products(self, move: Array) -> Array:
         """(K,) products tᵀΣ⁻¹m."""
@@ -287,6 +292,23 @@ def standardised(scores: Array, own_spread: Array | None = None) -> Array:
 def score_spread(scores: Array) -> Array:
     """(N,) robust spread of (N, K) scores over classes."""
     return robust_spread(scores, axis=1, centred=True)
+
+
+def explained_by_body(shifts: Array, residuals: Array) -> Array:
+    """How much of each shift a moved body can have made.
+
+    Where the head itself was changed, what moves explain of that is no move of a body, and may
+    look like anything.
+
+    Args:
+        shifts: (N, V) log-ratios, centred on 0, nats.
+        residuals: (N, V) as `ResidualFilter.residual` gives them, nats.
+
+    Returns:
+        (N,) the correlation of each shift with what is explained of it, from 0 to 1.
+    """
+    total, left = (shifts**2).sum(1), (residuals**2).sum(1)
+    return np.asarray(np.sqrt(np.clip(1 - left / np.maximum(total, 1e-300), 0, 1)))
 
 
 def residual_spread(residuals: Array) -> Array:
