@@ -93,6 +93,10 @@ TEXT_BUDGET = 20_000
 ANSWERS_AT_ONCE = 16
 """Answers that an audit by text asks for before it looks whether it can decide."""
 
+ANSWERS_TOGETHER = 64
+"""Answers of a model in this process that are drawn together at most: twice as many rows take far
+less than twice as long."""
+
 ANSWER_TOKENS = 64
 """Tokens of each answer at most."""
 

@@ -13,7 +13,7 @@ from tests.tiny import worded_loaded
 from tiltlm.auditing.classes.token_classes import TokenClasses
 from tiltlm.auditing.text.findings import clearest_classes
 from tiltlm.auditing.text.sample_size import plan_text
-from tiltlm.auditing.text.sequential_test import TiltEvidence, confidence_sequence
+from tiltlm.auditing.text.sequential_test import GRID, TiltEvidence, confidence_sequence
 from tiltlm.auditing.text.tilted_masses import TiltedMasses
 from tiltlm.auditing.text.tolerance import tolerances
 from tiltlm.commands.audit import run_audit
@@ -22,6 +22,7 @@ from tiltlm.errors import ConfigError, EventError, ModelError, VocabularyError
 from tiltlm.events.vocabulary import Vocabulary
 from tiltlm.models.loading import load, load_tokenizer
 from tiltlm.models.sampling import SamplingOptions, sample
+from tiltlm.models.structure import context_length
 from tiltlm.recipes.tilt import recipe_of
 
 
@@ -44,6 +45,24 @@ def test_one_token_has_an_expected_e_value_of_one_at_the_edge_of_the_null(tolera
         q = tilted_mass(p, tolerance)
         total += upward * (q if hit else 1 - q)
     assert total == pytest.approx(1.0, abs=1e-12)
+
+
+@pytest.mark.parametrize("largest", [0.0, 0.5, 4.0])
+def test_evidence_is_the_sum_of_log_likelihood_ratios(largest):
+    draws = np.random.default_rng(0)
+    tolerance = largest * draws.random(6)
+    p = draws.random((1500, 6)) ** 4
+    p[:40], p[40:80] = 1e-12, 1 - 1e-12
+    hits = (draws.random(p.shape) < p).astype(float)
+    evidence = TiltEvidence(tolerance)
+    evidence.update(hits[:700], p[:700])
+    evidence.update(hits[700:], p[700:])
+    exact = p.astype(np.longdouble)
+    for number, step in enumerate([*GRID, *(-g for g in GRID)]):
+        edge = np.sign(step) * tolerance.astype(np.longdouble)
+        ratios = hits * step - np.log1p(exact * np.expm1(edge + step))
+        expected = (ratios + np.log1p(exact * np.expm1(edge))).sum(0).astype(float)
+        np.testing.assert_allclose(evidence._log_ratios[:, number], expected, rtol=1e-9, atol=1e-6)
 
 
 @pytest.mark.parametrize("strength", [-0.3, 0.0, 0.3])
@@ -254,6 +273,24 @@ def test_the_reference_itself_spends_the_budget_and_is_not_accused(models):
     assert record.verdict == "none"
     assert record.tokens_read >= 4000
     assert record.findings[0].p > 0.01
+
+
+def test_a_model_here_draws_as_many_answers_again_as_it_has_within_the_budget(models, monkeypatch):
+    reference, _ = models
+    from tiltlm.auditing.text import suspects
+
+    write, asked = suspects.LocalTextSuspect.write, []
+
+    def counted(self, count, length, seed):
+        asked.append((count, seed))
+        return write(self, count, length, seed)
+
+    monkeypatch.setattr(suspects.LocalTextSuspect, "write", counted)
+    # What is read has the first token too.
+    answer = context_length(load(reference).model) - 1
+    record = audit_text(reference, reference, events=["contains('k')"], budget=110 * answer)
+    assert asked == [(16, 0), (16, 16), (32, 32), (46, 64)]
+    assert record.tokens_read == 110 * answer
 
 
 def test_events_and_options_that_make_no_sense_are_refused(models, tmp_path):

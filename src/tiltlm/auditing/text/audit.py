@@ -112,7 +112,7 @@ class TextAccess(Access[TextReading, TextJudgement, TextAuditRecord]):
         course: list[tuple[int, float]] = []
         self.case.progress.begin("reading the suspect's text", self._budget)
         while self._goes_on(collector, evidence):
-            batch = self._write(collector, ANSWERS_AT_ONCE)
+            batch = self._write(collector, self._next_answers(collector, evidence))
             if collector.cut_off is not None:
                 break
             for hits, probabilities in hits_and_probabilities(self._reader, batch, self._classes):
@@ -194,6 +194,12 @@ class TextAccess(Access[TextReading, TextJudgement, TextAuditRecord]):
     def _is_decided(self, evidence: TiltEvidence) -> bool:
         return bool((evidence.largest_log_e >= self._decided_at).any())
 
+    def _next_answers(self, collector: BatchCollector[Answer], evidence: TiltEvidence) -> int:
+        """How many to ask for next: as many as there are, within the budget and other limits."""
+        left = math.ceil((self._budget - evidence.tokens) / self._answer_tokens)
+        most = min(self._suspect.most_at_once, left)
+        return min(most, max(ANSWERS_AT_ONCE, len(collector.items)))
+
     def _write(self, collector: BatchCollector[Answer], count: int) -> list[Answer]:
         """The next answers; none where something cut the suspect off."""
         seed = self.case.options.seed + len(collector.items)
@@ -208,7 +214,7 @@ class TextAccess(Access[TextReading, TextJudgement, TextAuditRecord]):
         if missing < evidence.tokens / 2:
             return
         while self._is_decided(evidence) and missing > 0 and collector.cut_off is None:
-            answers = min(ANSWERS_AT_ONCE, math.ceil(missing / self._answer_tokens))
+            answers = min(self._suspect.most_at_once, math.ceil(missing / self._answer_tokens))
             written = sum(len(answer.ids) for answer in self._write(collector, answers))
             missing = missing - written if written else 0
 

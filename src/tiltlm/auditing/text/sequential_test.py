@@ -26,6 +26,9 @@ GRID = (0.15, 0.3, 0.6, 1.0, 1.6, 2.5)
 _BLOCK = 1_024
 """Tokens at which all strengths are looked at together."""
 
+_LARGEST_LOG = 600.0
+"""Of a product of likelihood ratios before its logarithm is taken; float64 holds e to the 709."""
+
 
 class TiltEvidence:
     """Evidence for a tilt of each of K classes, as tokens come in.
@@ -64,14 +67,15 @@ class TiltEvidence:
             hits: (N, K) 0 or 1.
             probabilities: (N, K) of the class under the reference, given the text before.
         """
+        counts = hits.sum(0)
         for number in range(self._strengths.shape[1]):
             beta, edge = self._strengths[:, number], self._edges[:, number]
-            log_ratio = hits * (beta - edge)
-            log_ratio = log_ratio - np.log1p(probabilities * np.expm1(beta))
-            log_ratio = log_ratio + np.log1p(probabilities * np.expm1(edge))
-            self._log_ratios[:, number] += log_ratio.sum(0)
+            log_ratio = counts * (beta - edge) - _log_totals(probabilities, beta)
+            if edge.any():
+                log_ratio = log_ratio + _log_totals(probabilities, edge)
+            self._log_ratios[:, number] += log_ratio
         self.tokens += len(hits)
-        self.hits = self.hits + hits.sum(0)
+        self.hits = self.hits + counts
         self.expected = self.expected + probabilities.sum(0)
         self.largest_log_e = np.maximum(self.largest_log_e, self.log_e)
 
@@ -84,6 +88,27 @@ class TiltEvidence:
     def p(self) -> Array:
         """(K,) p-values that hold whenever one stops: 1 / the largest e-value so far."""
         return np.asarray(np.exp(-self.largest_log_e))
+
+
+def _log_totals(probabilities: Array, strengths: Array) -> Array:
+    """What a tilt of each class has to be divided by, token after token.
+
+    Args:
+        probabilities: (N, K) of the class.
+        strengths: (K,) nats.
+
+    Returns:
+        (K,) sums over tokens of log(1 + p·(e^β − 1)): of products of as many as float64 holds, since
+        a logarithm takes as long as ten products.
+    """
+    factors, totals = np.expm1(strengths), np.zeros(len(strengths))
+    at_once = max(1, int(_LARGEST_LOG / max(float(np.abs(strengths).max(initial=0)), 1e-12)))
+    for begin in range(0, len(probabilities), at_once):
+        product = np.ones(len(strengths))
+        for of_token in probabilities[begin : begin + at_once]:
+            product *= 1 + of_token * factors
+        totals += np.log(product)
+    return totals
 
 
 def confidence_sequence(

@@ -12,6 +12,7 @@ from transformers import LogitsProcessor, PreTrainedTokenizerBase
 from tiltlm.auditing.answers import Choice
 from tiltlm.auditing.endpoint import Endpoint
 from tiltlm.auditing.text.server_checks import PROBES, AnswerChecks, check_prompts
+from tiltlm.defaults import ANSWERS_AT_ONCE, ANSWERS_TOGETHER
 from tiltlm.models.chat import first_token
 from tiltlm.models.loading import LoadedModel
 from tiltlm.models.sampling import SamplingOptions, sample
@@ -39,10 +40,12 @@ class TextSuspect(Protocol):
 
     Attributes:
         prompt_tokens: that every answer begins after.
+        most_at_once: answers that are best asked for together at most.
         is_served: whether a server draws, so that how it draws has to be seen.
     """
 
     prompt_tokens: int
+    most_at_once: int
     is_served: bool
 
     @property
@@ -73,6 +76,7 @@ class LocalTextSuspect:
     """
 
     prompt_tokens = 1
+    most_at_once = ANSWERS_TOGETHER
     is_served = False
 
     def __init__(
@@ -107,6 +111,7 @@ class EndpointTextSuspect:
         VocabularyError: it cuts them into other tokens.
     """
 
+    most_at_once = ANSWERS_AT_ONCE
     is_served = True
 
     def __init__(self, endpoint: Endpoint, tokenizer: PreTrainedTokenizerBase) -> None:
