@@ -98,7 +98,7 @@ def _log_totals(probabilities: Array, strengths: Array) -> Array:
         strengths: (K,) nats.
 
     Returns:
-        (K,) sums over tokens of log(1 + p·(e^β − 1)): of products of as many as float64 holds, since
+        (K,) sums over tokens of log(1 + p·(e^β − 1)), from products of as many as float64 holds:
         a logarithm takes as long as ten products.
     """
     factors, totals = np.expm1(strengths), np.zeros(len(strengths))
