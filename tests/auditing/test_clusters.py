@@ -28,6 +28,23 @@ def test_no_cluster_mixes_rows_of_two_directions(width):
     assert all(len({i // OF_EACH for i in ids}) == 1 for ids in fine)
 
 
+def test_clusters_are_kept_by_the_weights_that_they_are_of(tmp_path, monkeypatch):
+    monkeypatch.setenv("TILTLM_CACHE", str(tmp_path))
+    rows = HeadRows(rows_in_groups(32))
+    made = clusters.cluster_tokens(rows)
+    assert not list(tmp_path.rglob("*.safetensors"))
+    assert clusters.cluster_tokens(rows, "a" * 64) == made
+    with monkeypatch.context() as patched:
+        patched.setattr(clusters, "_label", None)  # nothing is clustered again
+        assert clusters.cluster_tokens(rows, "a" * 64) == made
+    (kept,) = tmp_path.rglob("*.safetensors")
+    for damaged in (b"", kept.read_bytes()[:-2]):
+        kept.write_bytes(damaged)
+        assert clusters.cluster_tokens(rows, "a" * 64) == made
+    fewer = HeadRows(rows_in_groups(32)[:200])
+    assert clusters.cluster_tokens(fewer, "a" * 64) == clusters.cluster_tokens(fewer)
+
+
 def test_a_projection_keeps_distances_between_wide_directions():
     rows = rows_in_groups(clusters.MAX_DIMENSIONS + 500)
     found = clusters._directions(HeadRows(rows))

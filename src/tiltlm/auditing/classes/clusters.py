@@ -1,16 +1,23 @@
 """Clusters of tokens that the reference itself holds to be alike, from the rows of its head.
 
 With them a class such as animals can be found though no list names it. What is clustered is the
-direction of each row: its length is more a matter of how frequent the token is. Knows no names.
+direction of each row: its length is more a matter of how frequent the token is. They are kept in
+the cache, since clustering takes seconds. Knows no names.
 """
 
 from __future__ import annotations
 
+import importlib.metadata
+from pathlib import Path
+
 import numpy as np
 import torch
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
 
 from tiltlm.auditing.arrays import Array
 from tiltlm.auditing.head_rows import HeadRows
+from tiltlm.models.cache import cache_folder, keep_file
 
 TOKENS_PER_CLUSTER = (256, 64)
 """Mean size of a cluster in the coarse and in the fine clustering."""
@@ -26,29 +33,66 @@ distances to a few percent. All directions of a wide head at once would take as 
 head in float32."""
 
 
-def cluster_tokens(rows: HeadRows) -> list[list[int]]:
+_LABELS, _VERSION = "labels", 1
+"""Of what is kept; the version is one more whenever tokens are clustered differently."""
+
+
+def cluster_tokens(rows: HeadRows, sha256: str | None = None) -> list[list[int]]:
     """Cluster the vocabulary by k-means, once coarsely and once finely.
 
     Args:
         rows: (V, D) of the reference's head.
+        sha256: of the reference's weights, by which clusters are kept for later audits; None to
+            keep none.
 
     Returns:
         token ids of each cluster, ascending, coarse clusters first; the same for the same rows.
 
     Source: Sculley 2010, mini-batch k-means; Johnson & Lindenstrauss 1984.
     """
+    path = None if sha256 is None else _path(sha256)
+    labels = None if path is None else _kept(path, len(rows))
+    if labels is None:
+        labels = _label(rows)
+        if path is not None:
+            kept = {_LABELS: labels}
+            keep_file(path, lambda temporary: save_file(kept, temporary))
+    clusters: list[list[int]] = []
+    for of_size in labels:
+        clusters += [np.flatnonzero(of_size == n).tolist() for n in range(int(of_size.max()) + 1)]
+    return [ids for ids in clusters if ids]
+
+
+def _label(rows: HeadRows) -> Array:
+    """(2, V) int16: the number of the cluster of each token, coarsely and finely."""
     from sklearn.cluster import MiniBatchKMeans
 
-    directions = _directions(rows)
-    clusters: list[list[int]] = []
+    directions, labels = _directions(rows), []
     for size in TOKENS_PER_CLUSTER:
         count = min(MAX_CLUSTERS, max(2, len(rows) // size))
         k_means = MiniBatchKMeans(
             count, init=_plus_plus, random_state=0, n_init=1, batch_size=4096, max_iter=40
         )
-        labels = k_means.fit_predict(directions)
-        clusters += [np.flatnonzero(labels == label).tolist() for label in range(count)]
-    return [ids for ids in clusters if ids]
+        labels.append(k_means.fit_predict(directions))
+    return np.stack(labels).astype(np.int16)
+
+
+def _path(sha256: str) -> Path:
+    """Of the clusters of a reference, as the scikit-learn that is here makes them."""
+    name = f"{sha256[:24]}-{importlib.metadata.version('scikit-learn')}-{_VERSION}.safetensors"
+    return cache_folder() / "clusters" / name
+
+
+def _kept(path: Path, tokens: int) -> Array | None:
+    """(2, tokens) numbers of clusters; None where there are none, or damaged ones."""
+    if not path.is_file():
+        return None
+    try:
+        labels = load_file(path)[_LABELS]
+    except (SafetensorError, OSError, KeyError, ValueError):
+        return None
+    fits = labels.shape == (len(TOKENS_PER_CLUSTER), tokens) and labels.dtype == np.int16
+    return labels if fits and labels.min() >= 0 and labels.max() < MAX_CLUSTERS else None
 
 
 def _directions(rows: HeadRows) -> Array:

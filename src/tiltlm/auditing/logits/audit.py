@@ -235,7 +235,8 @@ class LogitsAccess(Access[LogitsReading, LogitsJudgement, AuditRecord]):
 
     def _all_classes(self, geometry: HeadGeometry) -> TokenClasses:
         """Every class to try where there is no pack that has them."""
-        case, clusters = self.case, cluster_tokens(geometry.rows)
+        case = self.case
+        clusters = cluster_tokens(geometry.rows, case.sha256)
         return build_classes(case.reference.vocabulary, case.inputs.lists, clusters)
 
     def _triggers(self, auditor: Auditor, pack: NullPack) -> list[TriggerRecord]:

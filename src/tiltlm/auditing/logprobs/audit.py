@@ -95,7 +95,7 @@ class LogprobsAccess(Access[LogprobsReading, LogprobsJudgement, LogprobsAuditRec
         self._suspect = _open_suspect(case)
         self._reader = LogitReader(reference.model)
         self._head_rows = HeadRows.of(self._reader.head)
-        clusters = cluster_tokens(self._head_rows)
+        clusters = cluster_tokens(self._head_rows, case.sha256)
         self._classes = build_classes(reference.vocabulary, case.inputs.lists, clusters)
         self._budget = LOGPROBS_BUDGET if case.options.budget is None else case.options.budget
 

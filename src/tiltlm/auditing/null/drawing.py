@@ -50,7 +50,7 @@ def draw(reference: LoadedModel, name: str, plan: BuildPlan, progress: Progress)
         samples=samples,
         strata=strata,
         stratum_mass=torch.from_numpy(mass),
-        hypotheses=build_classes(reference.vocabulary, clusters=cluster_tokens(head)),
+        hypotheses=build_classes(reference.vocabulary, clusters=cluster_tokens(head, key)),
         probes=make_trigger_probes(reference, plan.words, samples),
         corpora=corpora,
     )
