@@ -25,6 +25,9 @@ from tiltlm.auditing.shifts.place_covariance import (
 from tiltlm.cli.main import app
 from tiltlm.commands.audit import run_audit
 from tiltlm.commands.tilt import run_tilt
+from tiltlm.contexts.logit_reader import LogitReader
+from tiltlm.contexts.sources import make_contexts
+from tiltlm.defaults import AUDIT_CONTEXTS, AUDIT_TOKENS
 from tiltlm.errors import ConfigError, ModelError, VocabularyError
 from tiltlm.events.vocabulary import Vocabulary
 from tiltlm.models.loading import load
@@ -383,6 +386,23 @@ def test_without_a_pack_it_is_uncalibrated(pack, suspect):
     assert (first.p_shifted, first.p_planted, first.planted, first.context_spread) == (None,) * 4
     assert first.p_means == ""
     assert right(record)
+
+
+def test_a_context_is_read_once_however_many_positions_it_has(pack, monkeypatch):
+    read, tokens = LogitReader.read, []
+
+    def counted(self, contexts, indices):
+        tokens.append(sum(len(contexts.sequences[i]) for i in indices))
+        return read(self, contexts, indices)
+
+    reference = str(pack / "model")
+    at = make_contexts(f"own:{AUDIT_CONTEXTS}", load(reference), length=AUDIT_TOKENS)
+    with monkeypatch.context() as patched:
+        patched.setattr(LogitReader, "read", counted)
+        record = audit_logprobs(reference, reference)
+    assert record.places > 4 * len(at)
+    # By suspect and reference.
+    assert sum(tokens) <= 2 * sum(len(ids) for ids in at.sequences)
 
 
 class Server(CompletionsServer):

@@ -9,7 +9,7 @@ from .log_ratios import log_ratios_at as log_ratios_at
 from .log_ratios import null_at as null_at
 from .null import TopKNull as TopKNull
 from .positions import Position as Position
-from .positions import log_probs_at as log_probs_at
+from .positions import PositionReader as PositionReader
 from .regression import TopKLogRatios as TopKLogRatios
 from .regression import TopKRegression as TopKRegression
 from .server_format import ServerFormat as ServerFormat

@@ -13,7 +13,7 @@ from tiltlm.auditing.classes.token_classes import TokenClasses
 from tiltlm.auditing.head_rows import HeadRows
 from tiltlm.auditing.logprobs.kept_null import keep_scores, key_of, read_scores
 from tiltlm.auditing.logprobs.null import TopKNull
-from tiltlm.auditing.logprobs.positions import all_positions, log_probs_at
+from tiltlm.auditing.logprobs.positions import PositionReader, all_positions
 from tiltlm.auditing.logprobs.regression import TopKLogRatios
 from tiltlm.auditing.logprobs.suspects import TopLogProbs
 from tiltlm.auditing.null.pack import NullPack, learn_family_covariances, member_families
@@ -53,9 +53,10 @@ def log_ratios_at(reader: LogitReader, shown: Sequence[TopLogProbs]) -> ShownShi
     width = max(len(top.ids) for top in shown)
     tokens = np.full((len(shown), width), -1)
     ratios = np.zeros((len(shown), width))
+    places = PositionReader(reader, [top.position for top in shown])
     for begin in range(0, len(shown), _BLOCK):
         block = shown[begin : begin + _BLOCK]
-        log_probs = log_probs_at(reader, [top.position for top in block])
+        log_probs = places.log_probs([top.position for top in block])
         probs = np.exp(log_probs.astype(float))
         mass = mass + probs.sum(0)
         for number, (top, row, p) in enumerate(zip(block, log_probs, probs, strict=True), begin):

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from tiltlm.auditing.arrays import Array
 from tiltlm.auditing.shifts.log_ratios import FULL_READ_INTERVAL
@@ -61,29 +62,43 @@ def shuffled_positions(contexts: TokenContexts, seed: int) -> list[Position]:
     return [positions[int(i)] for i in order]
 
 
-def log_probs_at(reader: LogitReader, positions: Sequence[Position]) -> Array:
-    """Log-probabilities of all tokens; positions of one context are read together.
+class PositionReader:
+    """Reads a model at positions, each context once, however the positions are asked for.
 
     Args:
         reader: of a model with V tokens.
-        positions: N of them.
-
-    Returns:
-        (N, V) float32.
+        positions: all that will be asked for; of a context each is a part of the longest.
     """
-    longest: dict[int, list[int]] = {}
-    indices_in: dict[int, list[int]] = {}
-    for index, position in enumerate(positions):
-        indices_in.setdefault(position.context, []).append(index)
-        if len(position.ids) > len(longest.get(position.context, [])):
-            longest[position.context] = position.ids
-    numbers = list(longest)
-    contexts = TokenContexts([longest[number] for number in numbers], "positions")
-    by_index: dict[int, Array] = {}
-    for batch in reader.batches(contexts):
-        for place, rows in zip(batch, reader.read(contexts, batch), strict=True):
-            indices = indices_in[numbers[place]]
-            logits = reader.logits(rows[[len(positions[i].ids) - 1 for i in indices]])
-            log_probs = logits.log_softmax(-1).cpu().numpy()
-            by_index.update(zip(indices, log_probs, strict=True))
-    return np.stack([by_index[index] for index in range(len(positions))])
+
+    def __init__(self, reader: LogitReader, positions: Sequence[Position]) -> None:
+        self._reader = reader
+        self._in_context: dict[int, list[Position]] = {}
+        for position in positions:
+            self._in_context.setdefault(position.context, []).append(position)
+        self._rows: dict[tuple[int, int], torch.Tensor] = {}
+
+    def log_probs(self, positions: Sequence[Position]) -> Array:
+        """Log-probabilities of all tokens.
+
+        Args:
+            positions: N of them.
+
+        Returns:
+            (N, V) float32.
+        """
+        missing = {p.context for p in positions if (p.context, len(p.ids)) not in self._rows}
+        if missing:
+            self._read(sorted(missing))
+        rows = torch.stack([self._rows[p.context, len(p.ids)] for p in positions])
+        return np.asarray(self._reader.logits(rows).log_softmax(-1).cpu().numpy())
+
+    def _read(self, numbers: Sequence[int]) -> None:
+        """Keep the rows of contexts at the positions that will be asked for."""
+        longest = [max((p.ids for p in self._in_context[n]), key=len) for n in numbers]
+        contexts = TokenContexts(longest, "positions")
+        for batch in self._reader.batches(contexts):
+            for place, rows in zip(batch, self._reader.read(contexts, batch), strict=True):
+                number = numbers[place]
+                lengths = [len(position.ids) for position in self._in_context[number]]
+                kept = rows[[length - 1 for length in lengths]]
+                self._rows |= {(number, n): row for n, row in zip(lengths, kept, strict=True)}

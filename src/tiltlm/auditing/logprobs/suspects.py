@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerBase
 
 from tiltlm.auditing.arrays import Array
 from tiltlm.auditing.endpoint import Endpoint, NoAnswerError
-from tiltlm.auditing.logprobs.positions import Position, log_probs_at, shuffled_positions
+from tiltlm.auditing.logprobs.positions import Position, PositionReader, shuffled_positions
 from tiltlm.auditing.logprobs.server_format import ServerFormat
 from tiltlm.auditing.prompt_texts import as_text, sent_ids
 from tiltlm.auditing.shifts.log_ratios import TOP_TOKENS
@@ -73,7 +73,8 @@ class LogprobSuspect(Protocol):
         """What it shows.
 
         Args:
-            positions: where; those where it failed are left out of the answer.
+            positions: some of those that `positions` gave; those where it failed are left out of
+                the answer.
 
         Raises:
             ModelError: it failed everywhere.
@@ -104,14 +105,17 @@ class LocalSuspect:
         self.notes: list[str] = []
         self._pair = pair
         self._reader = LogitReader((pair.base if pair.decodes else pair.model).model)
+        self._places = PositionReader(self._reader, [])
 
     def positions(self, contexts: TokenContexts, count: int, seed: int = 0) -> list[Position]:
         """As `LogprobSuspect.positions`; it can be asked at all of them."""
-        return shuffled_positions(contexts, seed)[:count]
+        chosen = shuffled_positions(contexts, seed)[:count]
+        self._places = PositionReader(self._reader, chosen)
+        return chosen
 
     def read(self, positions: Sequence[Position]) -> list[TopLogProbs]:
         """As `LogprobSuspect.read`; it fails nowhere."""
-        log_probs = log_probs_at(self._reader, positions)
+        log_probs = self._places.log_probs(positions)
         if self._pair.decodes:
             log_probs = self._decoded(positions, log_probs)
         shown = []
