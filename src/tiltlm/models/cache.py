@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tiltlm.claims import claimed
 from tiltlm.errors import RunError
 from tiltlm.files import staged
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def cache_folder() -> Path:
@@ -47,6 +51,35 @@ def keep_file(path: Path, write: Callable[[Path], None]) -> None:
             "another folder",
             stacklevel=3,
         )
+
+
+def keep_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Put arrays into the cache, as `keep_file` does.
+
+    Args:
+        path: in the cache.
+        arrays: by name.
+    """
+    import numpy as np
+    from safetensors.numpy import save_file
+
+    whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    keep_file(path, lambda temporary: save_file(whole, temporary))
+
+
+def kept_arrays(path: Path) -> dict[str, np.ndarray]:
+    """What `keep_arrays` kept; nothing where there is nothing, or a damaged file.
+
+    Args:
+        path: in the cache.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError, KeyError, ValueError):
+        return {}
 
 
 def scratch_folder() -> Path:

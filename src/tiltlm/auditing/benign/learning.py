@@ -90,9 +90,8 @@ def learn(
     often = often_enough(residual_filter, templates.mass)
     likeness = _member_likeness(residual_filter, residuals, scores, changes, groups, often)
     on_part()
-    explained = explained_by_body(changes.shifts, residuals)
     ratios, norms, covariance = _inside_ratios(
-        templates, hypotheses, changes, explained, groups, on_part
+        templates, hypotheses, changes, residuals, groups, on_part
     )
     inside, _ = score_members(
         ratios, residual_filter.frequent, groups, ColumnSpaceFilter.PRIOR, 0.0
@@ -145,8 +144,7 @@ def with_classes(
     residual_filter, known = ResidualFilter(geometry, added), knowledge.null.components
     residuals = residual_filter.residual(changes.shifts)
     outside, _ = _outside(residual_filter, residuals, _units(changes), known[RESIDUAL])
-    explained = explained_by_body(changes.shifts, residuals)
-    ratios, norms, _ = _inside_ratios(templates, added, changes, explained, groups, lambda: None)
+    ratios, norms, _ = _inside_ratios(templates, added, changes, residuals, groups, lambda: None)
     inside, _ = score_members(
         ratios,
         residual_filter.frequent,
@@ -192,18 +190,19 @@ def _inside_ratios(
     templates: Templates,
     hypotheses: TokenClasses,
     changes: BenignChanges,
-    explained: Array,
+    residuals: Array,
     groups: Array,
     on_part: Callable[[], None],
 ) -> tuple[Array, Array, MoveCovariance]:
     """What benign changes show inside the column space, by covariances without their own group.
 
-    ``explained`` is as `explained_by_body` gives it.
+    ``residuals`` are (B, V) what no moved body explains, nats.
 
     Returns:
         (B, K) ratios; (K,) norms of templates by the covariance of all benign moves; and that.
     """
     moves, group_count = changes.moves, int(groups.max()) + 1
+    explained = explained_by_body(changes.shifts, residuals)
     ratios, norms = np.empty((len(moves), len(hypotheses))), np.empty(len(hypotheses))
     covariances = []
     for group in range(group_count):

@@ -12,12 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
 
 from tiltlm.auditing.arrays import Array
 from tiltlm.auditing.head_rows import HeadRows
-from tiltlm.models.cache import cache_folder, keep_file
+from tiltlm.models.cache import cache_folder, keep_arrays, kept_arrays
 
 TOKENS_PER_CLUSTER = (256, 64)
 """Mean size of a cluster in the coarse and in the fine clustering."""
@@ -55,8 +53,7 @@ def cluster_tokens(rows: HeadRows, sha256: str | None = None) -> list[list[int]]
     if labels is None:
         labels = _label(rows)
         if path is not None:
-            kept = {_LABELS: labels}
-            keep_file(path, lambda temporary: save_file(kept, temporary))
+            keep_arrays(path, {_LABELS: labels})
     clusters: list[list[int]] = []
     for of_size in labels:
         clusters += [np.flatnonzero(of_size == n).tolist() for n in range(int(of_size.max()) + 1)]
@@ -85,11 +82,8 @@ def _path(sha256: str) -> Path:
 
 def _kept(path: Path, tokens: int) -> Array | None:
     """(2, tokens) numbers of clusters; None where there are none, or damaged ones."""
-    if not path.is_file():
-        return None
-    try:
-        labels = load_file(path)[_LABELS]
-    except (SafetensorError, OSError, KeyError, ValueError):
+    labels = kept_arrays(path).get(_LABELS)
+    if labels is None:
         return None
     fits = labels.shape == (len(TOKENS_PER_CLUSTER), tokens) and labels.dtype == np.int16
     return labels if fits and labels.min() >= 0 and labels.max() < MAX_CLUSTERS else None

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from tiltlm.auditing.arrays import Array
-from tiltlm.models.cache import cache_folder, keep_file
+from tiltlm.models.cache import cache_folder, keep_arrays, kept_arrays
 
 _VERSION = 1
 """One more whenever members are scored differently."""
@@ -64,22 +64,16 @@ def read_scores(key: str, members: int, classes: int) -> KnownScores | None:
         members: B.
         classes: K.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
-    path = _path(key)
-    if not path.is_file():
-        return None
-    try:
-        arrays = load_file(path)
-        scores = KnownScores(**{field.name: arrays[field.name] for field in fields(KnownScores)})
-    except (SafetensorError, OSError, KeyError, ValueError):
+    arrays = kept_arrays(_path(key))
+    names = [field.name for field in fields(KnownScores)]
+    if not {*names} <= {*arrays}:
         return None
     sizes: Sequence[tuple[int, ...]] = (
         (classes,), (members, classes), (members, classes), (members,), (members,)
     )  # fmt: skip
-    found = [getattr(scores, field.name).shape for field in fields(KnownScores)]
-    return scores if found == list(sizes) else None
+    if [arrays[name].shape for name in names] != list(sizes):
+        return None
+    return KnownScores(**{name: arrays[name] for name in names})
 
 
 def keep_scores(key: str, scores: KnownScores) -> None:
@@ -89,10 +83,7 @@ def keep_scores(key: str, scores: KnownScores) -> None:
         key: as `key_of` gives it.
         scores: of all members.
     """
-    from safetensors.numpy import save_file
-
-    arrays = {f.name: np.ascontiguousarray(getattr(scores, f.name)) for f in fields(KnownScores)}
-    keep_file(_path(key), lambda temporary: save_file(arrays, temporary))
+    keep_arrays(_path(key), {f.name: getattr(scores, f.name) for f in fields(KnownScores)})
 
 
 def _path(key: str) -> Path:
