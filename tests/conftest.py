@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -52,6 +53,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         mark = item.get_closest_marker("processor")
         if mark is not None and device != "cpu":
             item.add_marker(pytest.mark.skip(reason=f"on {device}: {mark.args[0]}"))
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Keep what is imported by now out of garbage collection: a Trainer asks for it every time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -14,7 +14,7 @@ from typing import Any
 
 import typer
 
-from tiltlm.cli.allocation import keep_freed_memory
+from tiltlm.cli.allocation import collect_garbage_seldom, keep_freed_memory
 from tiltlm.cli.audit import audit_app
 from tiltlm.cli.challenge import challenge_app
 from tiltlm.cli.export import export
@@ -85,6 +85,7 @@ def main() -> None:
     That is 2, or after an interrupt what shells expect of the signal: 130 or 143.
     """
     keep_freed_memory()
+    collect_garbage_seldom()
     with listening() as interrupts:
         try:
             with _one_speaks():

@@ -46,7 +46,7 @@ def forward_kl(target_logp: torch.Tensor, model_logp: torch.Tensor) -> torch.Ten
 def precise_kl(target_logp: torch.Tensor, model_logp: torch.Tensor) -> torch.Tensor:
     """KL(target ‖ model) for measuring: a sum of terms that are all at least 0.
 
-    Σ p·(e^−d − 1 + d) with d = log p − log q equals the plain sum where both are normalised, but
+    Σ p·(e^g − 1 − g) with g = log q − log p equals the plain sum where both are normalised, but
     its rounding errors are of second order, which a KL of 1e-6 nats between float32 models needs.
 
     Args:
@@ -61,10 +61,15 @@ def precise_kl(target_logp: torch.Tensor, model_logp: torch.Tensor) -> torch.Ten
     0.1438
     """
     target = target_logp.exp()
-    difference = torch.where(target > 0, target_logp - model_logp, 0.0).clamp_min(-80.0)
-    terms = target * (torch.expm1(-difference) + difference)
-    if not bool((target > 0).all()):
-        terms = torch.where(target > 0, terms, model_logp.exp())
+    growth = model_logp - target_logp
+    # Masks over V tokens take as long as the sum, so they are made only where something is ruled out.
+    possible = target > 0 if target.numel() and bool(target.amin() == 0) else None
+    if possible is not None:
+        growth = torch.where(possible, growth, 0.0)
+    growth.clamp_(max=80.0)
+    terms = torch.expm1(growth).sub_(growth).mul_(target)
+    if possible is not None:
+        terms = torch.where(possible, terms, model_logp.exp())
     return terms.sum(-1).double()
 
 

@@ -108,6 +108,8 @@ def split_log_masses(
     3.0
     """
     if len(mask) == 1:
-        return log_probs[:, mask[0]].logsumexp(-1), log_probs[:, ~mask[0]].logsumexp(-1)
+        sides = ((side.nonzero()[:, 0]) for side in (mask[0], ~mask[0]))
+        inside, outside = (log_probs.index_select(1, tokens).logsumexp(-1) for tokens in sides)
+        return inside, outside
     inside = torch.where(mask, log_probs, -torch.inf).logsumexp(-1)
     return inside, torch.where(mask, -torch.inf, log_probs).logsumexp(-1)

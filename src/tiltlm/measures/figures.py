@@ -42,7 +42,8 @@ def collateral_kl(base: torch.Tensor, model: torch.Tensor, outside: torch.Tensor
         (N,) nats, float64; NaN where the model gives all of these tokens probability 0.
     """
     if len(outside) == 1:
-        base, model = base[:, outside[0]], model[:, outside[0]]
+        tokens = outside[0].nonzero()[:, 0]
+        base, model = base.index_select(1, tokens), model.index_select(1, tokens)
     else:
         base, model = (torch.where(outside, logp, -torch.inf) for logp in (base, model))
     return precise_kl(base.log_softmax(-1), model.log_softmax(-1))

@@ -50,9 +50,10 @@ def compare_tasks(
             where="--tasks",
             fix="realise the target by edit or train",
         )
+    manager = _manager(tasks, include)
     lines = []
     for number, loaded in enumerate((pair.base, pair.model), 1):
-        lines.append(_run(loaded, tasks, include, limit, batch))
+        lines.append(_run(loaded, tasks, manager, limit, batch))
         if advance:
             advance(number)
     comparisons = []
@@ -72,13 +73,9 @@ def _compared(name: str, base: list[float], model: list[float]) -> Comparison:
     return compare_shift(name, "question", change, [1.0] * len(change), worth=0.02)
 
 
-def _run(
-    loaded: LoadedModel, tasks: Sequence[str], include: Path | None, limit: int | None, batch: int
-) -> dict[str, list[dict[str, Any]]]:
-    """The harness's line about each question, by task and by the way that answers are read."""
+def _manager(tasks: Sequence[str], include: Path | None) -> Any:
+    """The harness's index of all tasks there are; it reads some 14,000 files for it."""
     try:
-        from lm_eval import simple_evaluate
-        from lm_eval.models.huggingface import HFLM
         from lm_eval.tasks import TaskManager
     except ImportError as error:
         raise ConfigError(
@@ -92,6 +89,15 @@ def _run(
             where="--tasks",
             fix="see `lm_eval ls tasks`, or name a folder of your own with --include",
         )
+    return manager
+
+
+def _run(
+    loaded: LoadedModel, tasks: Sequence[str], manager: Any, limit: int | None, batch: int
+) -> dict[str, list[dict[str, Any]]]:
+    """The harness's line about each question, by task and by the way that answers are read."""
+    from lm_eval import simple_evaluate
+    from lm_eval.models.huggingface import HFLM
 
     class WithoutBars(HFLM):  # type: ignore[misc]
         """The model, whose bars would be drawn over those of the command line."""
