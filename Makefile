@@ -84,15 +84,10 @@ lock: $(READY)
 demo: $(READY)
 	$(BIN)/tiltlm demo
 
-# Benchmarks are run rarely, so that what they call is called rightly is checked here; their types are not.
-LOOSELY := --config-file /dev/null --follow-imports silent --ignore-missing-imports \
-	$(foreach code,arg-type list-item operator return-value misc index assignment,--disable-error-code $(code))
-
 lint: $(READY)
 	$(BIN)/ruff check src tests benchmarks
 	$(BIN)/ruff format --check src tests benchmarks
 	$(BIN)/mypy
-	$(BIN)/mypy $(LOOSELY) benchmarks
 	$(BIN)/lint-imports
 
 test: lint

@@ -27,7 +27,7 @@ from unittest import mock
 import torch
 import torch.nn.functional as F
 
-from tiltlm.losses import block_rows, head_blocks, linear_kl
+from tiltlm.losses import block_rows, head_blocks, linear_kl, row_gradients
 
 SHAPE, SMALL = (8192, 4096, 128256), (96, 32, 515)
 """Rows, width and vocabulary: the issue's, and one that a processor does in no time."""
@@ -153,11 +153,11 @@ def _ours(case: Case, place: Any = None, name: str = "", value: Any = None) -> L
 
 def _ours_compiled(case: Case) -> Loss:
     """`linear_kl` with its eager functions of rows compiled, in place of its own kernel."""
-    rows = torch.compile(block_rows.ROW_GRADIENTS["forward_kl"], dynamic=False)
+    rows = torch.compile(row_gradients.ROW_GRADIENTS["forward_kl"], dynamic=False)
     inner = _ours(case, block_rows, "kernels_for", lambda _: None)
 
     def loss(hidden: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-        with mock.patch.dict(block_rows.ROW_GRADIENTS, forward_kl=rows):
+        with mock.patch.dict(row_gradients.ROW_GRADIENTS, forward_kl=rows):
             return inner(hidden, weight)
 
     return loss

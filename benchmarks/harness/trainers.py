@@ -27,7 +27,8 @@ from tiltlm.events.vocabulary import Vocabulary
 from tiltlm.models.loading import LoadedModel, load
 from tiltlm.models.precision import Precision, lower_precision
 from tiltlm.models.structure import head_of, vocabulary_size
-from tiltlm.realise.adapters import BODY_RANK, Parameters, with_lora
+from tiltlm.realise.adapters import BODY_RANK, with_lora
+from tiltlm.recipes.training import Parameters
 from tiltlm.targets.bound import BoundTarget
 from tiltlm.targets.parse import parse_target
 

@@ -34,7 +34,7 @@ from benchmarks.harness.trainers import (
 from tiltlm import RandomTokenContexts, TiltConfig, TiltTrainer, parse_target
 from tiltlm.events.vocabulary import Vocabulary
 from tiltlm.models.loading import load
-from tiltlm.realise.adapters import Parameters
+from tiltlm.recipes.training import Parameters
 
 ARTICLE_TARGET = "uniform(contains('x'))"
 

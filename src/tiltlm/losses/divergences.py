@@ -62,7 +62,7 @@ def precise_kl(target_logp: torch.Tensor, model_logp: torch.Tensor) -> torch.Ten
     """
     target = target_logp.exp()
     growth = model_logp - target_logp
-    # Masks over V tokens take as long as the sum, so they are made only where something is ruled out.
+    # Masks over V tokens take as long as the sum: they are made only where a token is ruled out.
     possible = target > 0 if target.numel() and bool(target.amin() == 0) else None
     if possible is not None:
         growth = torch.where(possible, growth, 0.0)
