@@ -97,14 +97,15 @@ def test_training_raises_the_event_mass_and_the_hit_rate(tmp_path):
 
 
 def test_a_run_killed_with_sigkill_resumes_to_the_same_bits(tmp_path):
-    whole = run_recipe(tiny("train.steps=60"), tmp_path / "whole")
+    steps = "train.steps=30"
+    whole = run_recipe(tiny(steps), tmp_path / "whole")
     draw = random.Random(0)
     environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
     killed = 0
     for number in range(3):
         out = tmp_path / f"killed-{number}"
         process = subprocess.Popen(
-            command(out, "train.steps=60"), env=environment, stderr=subprocess.DEVNULL
+            command(out, steps), env=environment, stderr=subprocess.DEVNULL
         )
         # Any time from the first checkpoint on; the wait for it is what varies with the machine.
         while process.poll() is None and not list(out.glob("checkpoints/checkpoint-*")):
@@ -114,7 +115,7 @@ def test_a_run_killed_with_sigkill_resumes_to_the_same_bits(tmp_path):
         process.kill()
         process.wait()
         if not (out / "result.json").is_file():
-            record = run_recipe(tiny("train.steps=60"), out, resume=True)
+            record = run_recipe(tiny(steps), out, resume=True)
             assert record.loss == whole.loss
     assert killed  # at least one died while it was at work
 

@@ -211,7 +211,7 @@ def test_requests_that_fail_for_good_are_counted(lab, hasty, monkeypatch):
     assert record.failed_requests > 0
 
 
-def test_nobody_at_the_address_is_one_error(lab):
+def test_nobody_at_the_address_is_one_error(lab, hasty):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{taken.getsockname()[1]}/v1"
