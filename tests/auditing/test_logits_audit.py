@@ -276,6 +276,22 @@ def test_a_shift_that_differs_from_stratum_to_stratum_is_not_planted(simulated):
     )
 
 
+def test_a_finding_is_taken_out_of_each_stratum_as_strongly_as_it_is_there(simulated):
+    auditor, benign, tried = simulated
+    space, outside = auditor.geometry, auditor.residual_filter
+    mask, index = planted(tried, "contains('k')")
+    own = benign(1)[0]
+    by_stratum = own + np.array([0.8, 1.1, 0.9, 1.2])[:, None] * (mask - mask.mean())
+    seen = Change(by_stratum.mean(0), space.solve_moves(by_stratum), by_stratum)
+    (found,) = auditor.find(change(space, seen.mean), 0.01)
+    rest = auditor.without(seen, found)
+    assert outside.strengths(rest.by_stratum)[:, index] == pytest.approx(np.zeros(4), abs=1e-9)
+    assert rest.moves == pytest.approx(space.solve_moves(rest.by_stratum), abs=1e-9)
+    # Log-ratios stay centred, as what is asked of them next takes them to be.
+    assert rest.mean.mean() == pytest.approx(0, abs=1e-12)
+    assert rest.mean == pytest.approx(rest.by_stratum.mean(0), abs=1e-9)
+
+
 def test_without_a_null_shifts_are_listed_and_none_has_a_p(simulated):
     auditor, benign, tried = simulated
     space = HeadGeometry(auditor.geometry.rows, np.full(SIZE, 1 / SIZE))

@@ -134,8 +134,39 @@ class Auditor:
             clear = shifted.p_shifted is not None and shifted.p_shifted <= rate
             return shifted if clear and abs(shifted.strength) >= MIN_STRENGTH_NATS else None
 
-        found = find_one_by_one(change, clearest, self._without, MAX_FINDINGS)
+        found = find_one_by_one(change, clearest, self.without, MAX_FINDINGS)
         return self._refit_jointly(change.mean, take_distinct(found, alike=repeats))
+
+    def without(self, change: Change, finding: Finding) -> Change:
+        """A change with the part of a class taken out of its log-ratios and its moves.
+
+        What lies outside the column space is taken out of each stratum as strongly as it is there:
+        an edit tilts some more than others, and what is left would look like a moved body.
+
+        Args:
+            change: of a suspect.
+            finding: in it.
+
+        Returns:
+            the rest, whose log-ratios are centred as the change's were.
+        """
+        if finding.component == RESIDUAL:
+            mask = self.residual_filter.class_mask(finding.index)
+            mask -= mask.mean()  # Log-ratios are centred, and what is left of them has to be.
+            strengths = self.residual_filter.strengths(change.by_stratum)[:, finding.index, None]
+            return Change(
+                change.mean - finding.strength * mask,
+                change.moves - strengths * self.geometry.solve_moves(mask),
+                change.by_stratum - strengths * mask,
+            )
+        moves = self.column_space_filter.template(finding.index)
+        by_stratum = np.stack([self.geometry.log_ratios_of(move) for move in moves])
+        shift = self.geometry.log_ratios_of(moves.mean(0))
+        return Change(
+            change.mean - finding.strength * shift,
+            change.moves - finding.strength * moves,
+            change.by_stratum - finding.strength * by_stratum,
+        )
 
     def _view(self, change: Change) -> _View:
         """Score all classes in a change; that which was looked at last is not looked at again."""
@@ -239,22 +270,6 @@ class Auditor:
             p_shifted=float(self.null.p_shifted(score)),
             p_planted=p_planted,
             likeness=likeness,
-        )
-
-    def _without(self, change: Change, finding: Finding) -> Change:
-        """A change with the part of a class taken out of its log-ratios and its moves."""
-        if finding.component == RESIDUAL:
-            shift = self.residual_filter.class_mask(finding.index)
-            moves = self.geometry.solve_moves(shift)[None]
-            by_stratum = shift[None]
-        else:
-            moves = self.column_space_filter.template(finding.index)
-            by_stratum = np.stack([self.geometry.log_ratios_of(move) for move in moves])
-            shift = self.geometry.log_ratios_of(moves.mean(0))
-        return Change(
-            change.mean - finding.strength * shift,
-            change.moves - finding.strength * moves,
-            change.by_stratum - finding.strength * by_stratum,
         )
 
     def _refit_jointly(self, shift: Array, findings: list[Finding]) -> list[Finding]:
