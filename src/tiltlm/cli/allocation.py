@@ -6,6 +6,7 @@ are faulted in one by one; that is a fifth of the time of a warm edit (docs/perf
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import gc
 import os
@@ -31,10 +32,12 @@ def keep_freed_memory() -> None:
 
 
 def collect_garbage_seldom() -> None:
-    """Look for cycles after 10,000 new objects rather than 700.
+    """Look for cycles after 10,000 new objects rather than 700, and for none at the end.
 
-    Importing torch, transformers and peft makes 400,000 objects that stay, and Python looks through
-    them again and again: a tenth of the time of the imports, and once more as much in a warm edit.
+    Importing torch, transformers and peft makes 400,000 objects that stay. Python looks through them
+    again and again, which is a tenth of the time of the imports, and for a second when it exits.
     """
     if gc.get_threshold()[0]:  # 0 where somebody has switched it off
         gc.set_threshold(_NEW_OBJECTS)
+    atexit.unregister(gc.freeze)
+    atexit.register(gc.freeze)
