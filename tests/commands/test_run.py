@@ -104,9 +104,7 @@ def test_a_run_killed_with_sigkill_resumes_to_the_same_bits(tmp_path):
     killed = 0
     for number in range(3):
         out = tmp_path / f"killed-{number}"
-        process = subprocess.Popen(
-            command(out, steps), env=environment, stderr=subprocess.DEVNULL
-        )
+        process = subprocess.Popen(command(out, steps), env=environment, stderr=subprocess.DEVNULL)
         # Any time from the first checkpoint on; the wait for it is what varies with the machine.
         while process.poll() is None and not list(out.glob("checkpoints/checkpoint-*")):
             time.sleep(0.01)

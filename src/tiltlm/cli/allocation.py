@@ -34,8 +34,8 @@ def keep_freed_memory() -> None:
 def collect_garbage_seldom() -> None:
     """Look for cycles after 10,000 new objects rather than 700, and for none at the end.
 
-    Importing torch, transformers and peft makes 400,000 objects that stay. Python looks through them
-    again and again, which is a tenth of the time of the imports, and for a second when it exits.
+    Importing torch, transformers and peft makes 400,000 objects that stay. Python looks through all
+    of them again and again, a tenth of the time of the imports, and for a second when it exits.
     """
     if gc.get_threshold()[0]:  # 0 where somebody has switched it off
         gc.set_threshold(_NEW_OBJECTS)
