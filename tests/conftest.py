@@ -55,8 +55,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.skip(reason=f"on {device}: {mark.args[0]}"))
 
 
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """Keep what is imported by now out of garbage collection: a Trainer asks for it every time."""
+@pytest.fixture(scope="module", autouse=True)
+def _little_to_look_through() -> None:
+    """Keep what has lasted out of garbage collection: a Trainer asks for it every time."""
     gc.collect()
     gc.freeze()
 
