@@ -1,7 +1,7 @@
 """The command line: options in, one call of `tiltlm.commands`, a record printed. No logic.
 
 main              the commands as one program; its entry point; errors as exit codes
-allocation        huge pages, and freed memory kept
+allocation        huge pages, freed memory kept, garbage looked for seldom
 interrupts        Ctrl-C, SIGTERM, paths that the system refuses: one message each
 run               `tiltlm demo`, `run`, `report`, `recipes`
 tilt              `tiltlm tilt`
