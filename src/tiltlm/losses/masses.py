@@ -33,6 +33,24 @@ def class_masses(log_probs: torch.Tensor, classes: torch.Tensor) -> torch.Tensor
     return log_probs.exp() @ classes.T.to(log_probs)
 
 
+def columns_of(log_probs: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Log-probabilities of one set of tokens that is the same at every position.
+
+    By the numbers of its tokens, which takes half the time of the mask itself.
+
+    Args:
+        log_probs: (N, V).
+        mask: (V,) boolean, of K tokens.
+
+    Returns:
+        (N, K).
+
+    >>> columns_of(torch.tensor([[1.0, 2.0, 3.0]]), torch.tensor([True, False, True]))
+    tensor([[1., 3.]])
+    """
+    return log_probs.index_select(1, mask.nonzero()[:, 0].to(log_probs.device))
+
+
 def picked_mass(
     log_probs: torch.Tensor, mask: torch.Tensor, dtype: torch.dtype | None = None
 ) -> torch.Tensor:
@@ -49,7 +67,7 @@ def picked_mass(
     >>> picked_mass(torch.tensor([[0.5, 0.25, 0.25]]).log(), torch.tensor([True, True, False]))
     tensor([0.7500])
     """
-    return log_probs[:, mask].to(dtype or log_probs.dtype).exp().sum(-1)
+    return columns_of(log_probs, mask).to(dtype or log_probs.dtype).exp().sum(-1)
 
 
 def masked_mass(probabilities: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -108,8 +126,7 @@ def split_log_masses(
     3.0
     """
     if len(mask) == 1:
-        sides = ((side.nonzero()[:, 0]) for side in (mask[0], ~mask[0]))
-        inside, outside = (log_probs.index_select(1, tokens).logsumexp(-1) for tokens in sides)
-        return inside, outside
+        sides = (columns_of(log_probs, mask[0]), columns_of(log_probs, ~mask[0]))
+        return sides[0].logsumexp(-1), sides[1].logsumexp(-1)
     inside = torch.where(mask, log_probs, -torch.inf).logsumexp(-1)
     return inside, torch.where(mask, -torch.inf, log_probs).logsumexp(-1)

@@ -22,6 +22,7 @@ from collections.abc import Sequence
 import torch
 
 from tiltlm.losses.divergences import precise_kl
+from tiltlm.losses.masses import columns_of
 from tiltlm.records.base import Estimate, Interval
 from tiltlm.statistics.intervals import ratio_estimate, relative_reduction, student
 
@@ -42,8 +43,7 @@ def collateral_kl(base: torch.Tensor, model: torch.Tensor, outside: torch.Tensor
         (N,) nats, float64; NaN where the model gives all of these tokens probability 0.
     """
     if len(outside) == 1:
-        tokens = outside[0].nonzero()[:, 0]
-        base, model = base.index_select(1, tokens), model.index_select(1, tokens)
+        base, model = columns_of(base, outside[0]), columns_of(model, outside[0])
     else:
         base, model = (torch.where(outside, logp, -torch.inf) for logp in (base, model))
     return precise_kl(base.log_softmax(-1), model.log_softmax(-1))

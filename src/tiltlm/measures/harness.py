@@ -76,6 +76,7 @@ def _compared(name: str, base: list[float], model: list[float]) -> Comparison:
 def _manager(tasks: Sequence[str], include: Path | None) -> Any:
     """The harness's index of all tasks there are; it reads some 14,000 files for it."""
     try:
+        import lm_eval.models.huggingface  # noqa: F401  (what it lacks is told here as well)
         from lm_eval.tasks import TaskManager
     except ImportError as error:
         raise ConfigError(

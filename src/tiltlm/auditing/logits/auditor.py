@@ -153,20 +153,14 @@ class Auditor:
         if finding.component == RESIDUAL:
             mask = self.residual_filter.class_mask(finding.index)
             mask -= mask.mean()  # Log-ratios are centred, and what is left of them has to be.
-            strengths = self.residual_filter.strengths(change.by_stratum)[:, finding.index, None]
-            return Change(
-                change.mean - finding.strength * mask,
-                change.moves - strengths * self.geometry.solve_moves(mask),
-                change.by_stratum - strengths * mask,
-            )
-        moves = self.column_space_filter.template(finding.index)
-        by_stratum = np.stack([self.geometry.log_ratios_of(move) for move in moves])
-        shift = self.geometry.log_ratios_of(moves.mean(0))
-        return Change(
-            change.mean - finding.strength * shift,
-            change.moves - finding.strength * moves,
-            change.by_stratum - finding.strength * by_stratum,
-        )
+            strengths = self.residual_filter.joint_strengths(change.by_stratum.T, [finding.index]).T
+            mean, by_stratum = finding.strength * mask, strengths * mask
+            moves = strengths * self.geometry.solve_moves(mask)
+        else:
+            moves = finding.strength * self.column_space_filter.template(finding.index)
+            by_stratum = np.stack([self.geometry.log_ratios_of(move) for move in moves])
+            mean = self.geometry.log_ratios_of(moves.mean(0))
+        return Change(change.mean - mean, change.moves - moves, change.by_stratum - by_stratum)
 
     def _view(self, change: Change) -> _View:
         """Score all classes in a change; that which was looked at last is not looked at again."""

@@ -123,11 +123,11 @@ class ResidualFilter:
         """The strengths of several classes, each given the others.
 
         Args:
-            shift: (V,) log-ratios, nats.
+            shift: (V,) log-ratios, nats; or (V, N) of several shifts.
             indices: numbers of F classes.
 
         Returns:
-            (F,) nats.
+            (F,) or (F, N) nats.
         """
         masks = np.asarray(self._members[indices].todense(), dtype=float)
         residuals = self.residual(masks)
