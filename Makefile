@@ -8,12 +8,8 @@ PEOPLE := .venv-people
 READY  := $(VENV)/.ready
 
 # Tests run side by side, each on one thread: torch's threads would wait for each other.
-TESTS := HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4
-
-# What touches models goes through once more with them on a device that refuses what CUDA would.
-EMULATED := $(TESTS) --device emulated -m "not slow" tests/models/test_sampling.py \
-	tests/measures/test_effects.py tests/measures/test_generation.py \
-	tests/auditing/test_strata.py tests/realise/test_saving.py
+PYTEST := HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+TESTS  := $(PYTEST) -n auto --maxprocesses 4 --dist worksteal
 
 # Huge pages for torch's tensors: on machines where page walks are slow, several times as fast.
 export THP_MEM_ALLOC_ENABLE ?= 1
@@ -26,12 +22,12 @@ ROUNDED := .rounded
 # For the machine's own processor the build ended in "illegal instruction" on virtual machines with AMX.
 LLAMA := CMAKE_ARGS="-DGGML_NATIVE=OFF" CMAKE_BUILD_PARALLEL_LEVEL=1
 
-.PHONY: help setup setup-people lock lock-people demo test test-all test-people lint bench engines test-engines docs notebooks package clean test-rounded
+.PHONY: help setup setup-people lock lock-people demo test test-all test-people lint test-emulated bench engines test-engines docs notebooks package clean test-rounded
 
 help:
 	@echo "make demo      run the article's experiment (about a minute and a half), then open the page it names"
 	@echo "make lint      ruff, its formatting, mypy --strict, and the contracts between packages"
-	@echo "make test      lint and the tests"
+	@echo "make test      lint, the tests, and some of them on a device that refuses what CUDA would"
 	@echo "make test-all  the same with the slow tests"
 	@echo "make test-rounded  the tests of weights that bitsandbytes rounds; make test-all has them too"
 	@echo "make bench     benchmarks, as ratios against named baselines"
@@ -90,13 +86,22 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: lint
-	$(TESTS) -m "not slow"
-	$(EMULATED)
+# Mypy looks at everything on one core, while the other has something to do as well.
+LOOK := $(MAKE) --no-print-directory --jobs=2 --output-sync=target lint test-emulated
 
-test-all: lint test-rounded
+test: $(READY)
+	$(LOOK)
+	$(TESTS) -m "not slow"
+
+test-all: test-rounded
+	$(LOOK)
 	$(TESTS)
-	$(EMULATED)
+
+# What touches models goes through once more with them on a device that refuses what CUDA would.
+test-emulated: $(READY)
+	$(PYTEST) --device emulated -m "not slow" tests/models/test_sampling.py \
+		tests/measures/test_effects.py tests/measures/test_generation.py \
+		tests/auditing/test_strata.py tests/realise/test_saving.py
 
 test-rounded: $(READY)
 	test -d $(ROUNDED)/bitsandbytes || $(BIN)/python -m pip install --quiet --disable-pip-version-check \

@@ -157,15 +157,8 @@ TRAINED = (
 
 def train_table(loaded: LoadedModel, key: str, data: Path, only: str = "") -> None:
     """Gap closed by training with its defaults."""
-    shared = None
     for text in (text for text in TRAINED if re.search(only, text)):
-        if text.startswith("when"):
-            work = prepare(loaded, text, progress=Steps())
-        else:
-            shared = shared or prepare(loaded, text, progress=Steps())
-            work = shared
-            bind(work, text)
-        work.seconds.clear()
+        work = prepare(loaded, text, progress=Steps())  # as many contexts as the target asks for
         try:
             done = train_it(work, Training())
         except TiltError as error:

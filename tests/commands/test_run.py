@@ -2,16 +2,14 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
-import torch
 import yaml
 from safetensors import safe_open
 
+from tests import forked
 from tests.conftest import TINY_RUN
 from tiltlm import files, load, load_recipe, run_recipe
 from tiltlm.errors import ConfigError, InterruptedRun, RunError, StorageError
@@ -27,7 +25,7 @@ def tiny(*more):
 
 def command(out, *more):
     sets = [part for item in (*TINY_RUN, *STEPS, *more) for part in ("--set", item)]
-    return [sys.executable, "-m", "tiltlm", "run", "quick", "--out", str(out), *sets]
+    return ["run", "quick", "--out", str(out), *sets]
 
 
 def test_a_run_leaves_all_that_it_promises(tmp_path):
@@ -100,18 +98,17 @@ def test_a_run_killed_with_sigkill_resumes_to_the_same_bits(tmp_path):
     steps = "train.steps=30"
     whole = run_recipe(tiny(steps), tmp_path / "whole")
     draw = random.Random(0)
-    environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
     killed = 0
     for number in range(3):
         out = tmp_path / f"killed-{number}"
-        process = subprocess.Popen(command(out, steps), env=environment, stderr=subprocess.DEVNULL)
+        process = forked.started(command(out, steps), os.devnull)
         # Any time from the first checkpoint on; the wait for it is what varies with the machine.
-        while process.poll() is None and not list(out.glob("checkpoints/checkpoint-*")):
+        while process.exitcode is None and not list(out.glob("checkpoints/checkpoint-*")):
             time.sleep(0.01)
         time.sleep(draw.uniform(0, 0.4))
-        killed += process.poll() is None
+        killed += process.exitcode is None
         process.kill()
-        process.wait()
+        process.join()
         if not (out / "result.json").is_file():
             record = run_recipe(tiny(steps), out, resume=True)
             assert record.loss == whole.loss
@@ -121,15 +118,14 @@ def test_a_run_killed_with_sigkill_resumes_to_the_same_bits(tmp_path):
 def test_ctrl_c_saves_and_exits_with_130_and_the_run_resumes(tmp_path):
     out = tmp_path / "run"
     more = ("train.steps=100000", "train.save_every=0", "train.schedule=constant")
-    process = subprocess.Popen(
-        command(out, *more), stderr=subprocess.PIPE, text=True, env={**os.environ, "COLUMNS": "300"}
-    )
-    while process.poll() is None and not list(out.glob("tensorboard/events*")):
+    process = forked.started(command(out, *more), tmp_path / "log")
+    while process.exitcode is None and not list(out.glob("tensorboard/events*")):
         time.sleep(0.05)
     time.sleep(1.5)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
+    os.kill(process.pid, signal.SIGINT)
+    process.join(60)
+    errors = (tmp_path / "log").read_text()
+    assert process.exitcode == 130
     assert "InterruptedRun" in errors
     assert "--resume" in errors
     assert "Traceback" not in errors
@@ -212,25 +208,13 @@ def test_a_full_disk_is_seen_before_training_begins(tmp_path, monkeypatch):
 
 def test_a_disk_that_fills_up_while_writing_leaves_nothing_half_written(tmp_path):
     # A limit on the size of files stands in for the full disk: the same calls fail.
-    script = (
-        "import resource, signal, sys\n"
-        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))\n"
-        "from tiltlm.cli.main import main\n"
-        "sys.argv = ['tiltlm', *sys.argv[1:]]\n"
-        "main()\n"
-    )
     out = tmp_path / "run"
-    done = subprocess.run(
-        [sys.executable, "-c", script, *command(out)[3:]],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "COLUMNS": "300"},
-    )
-    assert done.returncode == 2
-    assert "StorageError" in done.stderr
-    assert "Traceback" not in done.stderr
+    process = forked.started(command(out), tmp_path / "log", largest_file=300_000)
+    process.join(120)
+    errors = (tmp_path / "log").read_text()
+    assert process.exitcode == 2
+    assert "StorageError" in errors
+    assert "Traceback" not in errors
     assert not list(out.rglob("*.partial*"))
     assert not (out / "result.json").exists()
 

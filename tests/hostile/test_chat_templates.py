@@ -141,17 +141,16 @@ def test_nothing_that_lies_in_the_folder_is_run(tmp_path):
     assert not written.exists()
 
 
-def test_a_model_whose_template_means_harm_is_refused_by_the_command_line(tmp_path):
+def test_a_model_whose_template_means_harm_is_refused_by_the_command_line(tiltlm_command, tmp_path):
     loaded = tiny_loaded()
     loaded.model.save_pretrained(tmp_path / "model")
     loaded.tokenizer.save_pretrained(tmp_path / "model")
     file = tmp_path / "model" / "tokenizer_config.json"
     template = {"chat_template": "{{ raise_exception('no') }}"}
     file.write_text(json.dumps(json.loads(file.read_text()) | template))
-    command = [sys.executable, "-m", "tiltlm", "tilt", str(tmp_path / "model")]
-    command += ["--target", "choices({'fox': ['red', 'blue']})", "--out", str(tmp_path / "out")]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 2
-    assert "chat template cannot be used" in done.stderr
-    assert "Traceback" not in done.stderr
+    target = ("--target", "choices({'fox': ['red', 'blue']})")
+    code, _, told = tiltlm_command("tilt", tmp_path / "model", *target, "--out", tmp_path / "out")
+    assert code == 2
+    assert "chat template cannot be used" in told
+    assert "Traceback" not in told
     assert not (tmp_path / "out").exists()

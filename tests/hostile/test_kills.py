@@ -13,14 +13,13 @@ import subprocess
 import sys
 import time
 from functools import cache
-from multiprocessing import get_context
 
 import psutil
 import pytest
 from safetensors.torch import load_file
 
-from tests.hostile.killing import call
-from tests.hostile.writers import RESUMED, WRITERS, arguments
+from tests import forked
+from tests.hostile.writers import RESUMED, WRITERS, arguments, measure_little
 from tests.tiny import TEXT, tiny_loaded, tiny_perturbed
 from tiltlm.cli.bars import Bars
 from tiltlm.report.run_page import write_report
@@ -137,9 +136,6 @@ def test_a_signal_that_is_to_be_ignored_is(base, tiltlm_command, monkeypatch):
 
 # Each command in a process of its own.
 
-FORKED = get_context("forkserver")
-FORKED.set_forkserver_preload(["tests.hostile.killing"])
-
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
@@ -155,11 +151,9 @@ def models(tmp_path_factory):
 def started(name, models, folder, *more):
     """A process that carries out a command, with a cache of its own beside its output."""
     command = [*arguments(name, models), "--out", str(folder / "out"), *more]
-    process = FORKED.Process(
-        target=call, args=(command, str(folder / "cache"), str(folder / "log"))
+    return forked.started(
+        command, folder / "log", prepare=measure_little, TILTLM_CACHE=str(folder / "cache")
     )
-    process.start()
-    return process
 
 
 def finished(name, folder):

@@ -1,6 +1,7 @@
 """Every command that writes, on tiny models."""
 
 from tests.conftest import TINY_RUN
+from tiltlm.measures import suite_sizes
 from tiltlm.measures.suite_sizes import Sizes
 
 SMALL = Sizes(contexts=8, length=24, far=0, draws=4, drawn=8, pairs=0, survivors=2)
@@ -46,3 +47,8 @@ def arguments(name, folder):
     """The arguments of a command on the models that lie in a folder."""
     places = {key: folder / place for key, place in _PLACES.items()}
     return [argument.format(**places) for argument in WRITERS[name][0]]
+
+
+def measure_little():
+    """Make the quick suite a small one, in this process."""
+    suite_sizes.SUITES["quick"] = SMALL

@@ -1,5 +1,7 @@
 """Training the head as a convex problem, against the same divergence over all tokens."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.optimize import approx_fprime
@@ -7,7 +9,7 @@ from scipy.optimize import approx_fprime
 from tests.tiny import tiny_loaded
 from tiltlm.contexts.sources import make_contexts
 from tiltlm.measures.fidelity import measure_fidelity
-from tiltlm.realise import head_solver
+from tiltlm.realise import head_solver, tuning_gap
 from tiltlm.realise.adapters import as_adapter
 from tiltlm.realise.class_targets import ClassTargets
 from tiltlm.realise.head_edit import edit_for
@@ -86,6 +88,31 @@ def test_training_the_head_does_no_worse_than_its_edit_where_it_chooses(target):
     gaps = dict(done.details["gap_by_step"])
     assert gaps[done.details["kept_step"]] >= done.details["edit_to_start_from"]["gap_closed"]
     assert done.fidelity.gap_closed > 0.8
+    done.model.unload()
+
+
+def stop_contexts_say(monkeypatch, **changed):
+    def measured(*arguments):
+        return replace(measure_fidelity(*arguments), **changed)
+
+    monkeypatch.setattr(tuning_gap, "measure_fidelity", measured)
+
+
+@pytest.mark.parametrize("training", [Training(), Training(learning_rate=3e-3, steps=4)])
+def test_a_gap_whose_interval_reaches_zero_is_kept(monkeypatch, training):
+    stop_contexts_say(monkeypatch, interval=(-0.2, 1.2))
+    done = train_prepared(prepared(TARGETS[2]), training)
+    assert done.fidelity.gap_closed > 0.8
+    assert "kept" not in done.details
+    done.model.unload()
+
+
+@pytest.mark.parametrize("training", [Training(), Training(learning_rate=3e-3, steps=4)])
+def test_where_no_gap_is_closed_the_base_is_kept_and_that_is_told(monkeypatch, training):
+    stop_contexts_say(monkeypatch, gap_closed=-0.1)
+    done = train_prepared(prepared(TARGETS[2]), training)
+    assert done.fidelity.gap_closed == pytest.approx(0, abs=1e-6)
+    assert "stays the base" in done.details["kept"]
     done.model.unload()
 
 

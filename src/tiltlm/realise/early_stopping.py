@@ -14,11 +14,11 @@ class EarlyStopping(TrainerCallback):
     """Measure every so many steps, keep the best weights, stop when they no longer get better.
 
     The weights that the model has when this is made count as ``start``, so what is kept in the end
-    is never worse. Weights are kept only where the lower end of their gap's interval is above 0.
+    closes no less of the gap, at the contexts where that is measured.
 
     Args:
         model: whose trainable weights are kept.
-        gap_closed: measures the model as it is; gives the gap and the lower end of its interval.
+        gap_closed: measures the model as it is.
         every: steps between measurements.
         patience: measurements without a new best of training after which to stop.
         on_measured: told of each measurement's step and gap.
@@ -35,7 +35,7 @@ class EarlyStopping(TrainerCallback):
     def __init__(
         self,
         model: nn.Module,
-        gap_closed: Callable[[], tuple[float, float]],
+        gap_closed: Callable[[], float],
         *,
         every: int,
         patience: int,
@@ -58,10 +58,10 @@ class EarlyStopping(TrainerCallback):
         Args:
             step: after which they are measured.
         """
-        gap, lower_end = self._gap_closed()
+        gap = self._gap_closed()
         self.history.append((step, gap))
         self._on_measured(step, gap)
-        if gap > self.best and lower_end > 0:
+        if gap > self.best:
             self.best, self.best_step, self._best_weights = gap, step, self._copy_weights()
 
     def on_step_end(

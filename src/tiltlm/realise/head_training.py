@@ -48,8 +48,8 @@ def train_head(
         stop: asked after each step whether to end there.
 
     Returns:
-        what was realised; the base itself where the interval of the gap closed, on contexts that
-        were not fitted to, reaches 0.
+        what was realised; the base itself where it closes nothing of the gap on contexts that were
+        not fitted to.
     """
     watch = Stopwatch()
     classes = prepared.target.classes()
@@ -61,11 +61,11 @@ def train_head(
     adapted = as_adapter(prepared.loaded.model, solved.edit)
     try:
         details = details | _details(plan, edit, solved)
-        gap_closed, lower_end = TuningGap(prepared, adapted, tune)()
-        if not lower_end > 0:
+        gap = TuningGap(prepared, adapted, tune)
+        if not gap() > 0:
             nothing = torch.zeros_like(solved.edit.directions)
             write_edit(adapted, HeadEdit(edit.head, edit.masks, nothing, 0.0, edit.typical_shifts))
-            details["taken_out"] = f"it closed {gap_closed:.3f} of the gap, or nothing"
+            details["kept"] = gap.tell_that_base_is_kept()
         prepared.seconds["train"] = watch.total
         return measure_realised(prepared, "train", adapted, details)
     except BaseException:

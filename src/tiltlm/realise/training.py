@@ -205,6 +205,8 @@ class _TrainingRun:
             best.measure(plan.trigger_steps)
         if plan.steps:
             self._descend(best, gap)
+        if not best.best > 0:
+            self.details["kept"] = gap.tell_that_base_is_kept()
         return best
 
     def _descend(self, best: EarlyStopping, gap: TuningGap) -> None:
@@ -231,15 +233,15 @@ class _TrainingRun:
         """Write the closed-form edit into the head's adapter, unless it may be worse than nothing.
 
         Returns:
-            the gap that it closes; 0 where its interval reaches 0 and it was taken out again.
+            the gap that it closes; 0 where it closes none and was taken out again.
         """
         write_edit(self.model, solved)
-        gap_closed, lower_end = gap()
+        gap_closed = gap()
         self.details["edit_to_start_from"] = {
             "r_squared": solved.r_squared,
             "gap_closed": gap_closed,
         }
-        if lower_end > 0:
+        if gap_closed > 0:
             return gap_closed
         self.model.load_state_dict(untrained, strict=False)
         return 0.0

@@ -25,16 +25,24 @@ class TuningGap:
         self._logits = model_logits(model, tune)
         self._latest = float("nan")
 
-    def __call__(self) -> tuple[float, float]:
+    def __call__(self) -> float:
         """Measure the model as it is, in evaluation mode.
 
         Returns:
-            the gap closed, and the lower end of its interval (the gap itself without one).
+            the gap closed: 1 is perfect, 0 the base.
         """
         with evaluating(self._model):
-            fidelity = measure_fidelity(self._prepared.target, self._tune, self._logits)
-        interval = fidelity.interval
-        return fidelity.gap_closed, interval[0] if interval else fidelity.gap_closed
+            return measure_fidelity(self._prepared.target, self._tune, self._logits).gap_closed
+
+    def tell_that_base_is_kept(self) -> str:
+        """Show that nothing is gained by what was trained.
+
+        Returns:
+            the same sentence, for the details of the run.
+        """
+        told = "nothing of the gap is closed where training stops by, so the model stays the base"
+        self._prepared.progress.note(told)
+        return told
 
     def on_measured(self, step: int, gap: float) -> None:
         """Show a gap that was measured after a step."""

@@ -75,7 +75,7 @@ def undo_by_train(case: Case, training: Training | None = None) -> Undone:
     stopping = EarlyStopping(
         model,
         gap,
-        start=gap()[0],
+        start=gap(),
         every=training.every,
         patience=training.patience,
         on_measured=lambda step, share: case.progress.advance(step, f"gap closed {share:.3f}"),
@@ -145,10 +145,9 @@ class _Gap:
     def __init__(self, kl: _KlFromReference, before: float, model: Any) -> None:
         self._kl, self._before, self._model = kl, before, model
 
-    def __call__(self) -> tuple[float, float]:
-        """Measure the model as it is: the share closed, twice, since it has no interval here."""
-        share = 1 - self._kl(self._model) / max(self._before, 1e-12)
-        return share, share
+    def __call__(self) -> float:
+        """Measure the model as it is."""
+        return 1 - self._kl(self._model) / max(self._before, 1e-12)
 
 
 def _config(case: Case, training: Training, parameters: Parameters, folder: str) -> TiltConfig:
