@@ -6,6 +6,7 @@ from transformers import GenerationConfig
 from tests.devices import logits_of
 from tests.tiny import tiny_loaded
 from tiltlm.errors import ConfigError, ModelError, ShapeError
+from tiltlm.models import sampling
 from tiltlm.models.drawing import draw
 from tiltlm.models.precision import resolve_precision
 from tiltlm.models.sampling import SamplingOptions, sample
@@ -25,7 +26,9 @@ def article_loop(model, text, count, seed):
     return text[:, -count:].to(prompts.device)
 
 
-def test_past_the_context_it_is_the_articles_sliding_window(tiny_model):
+@pytest.mark.parametrize("at_once", [1, 2 * WINDOW, 512])
+def test_past_the_context_it_is_the_articles_sliding_window(tiny_model, monkeypatch, at_once):
+    monkeypatch.setattr(sampling, "POSITIONS_AT_ONCE", at_once)
     model = tiny_model.eval()
     prompts = torch.randint(64, (3, WINDOW))
     expected = article_loop(model, prompts, 20, seed=4)
