@@ -25,7 +25,7 @@ LLAMA := CMAKE_ARGS="-DGGML_NATIVE=OFF" CMAKE_BUILD_PARALLEL_LEVEL=1
 .PHONY: help setup setup-people lock lock-people demo test test-all test-people lint test-emulated bench engines test-engines docs notebooks package clean test-rounded
 
 help:
-	@echo "make demo      run the article's experiment (about a minute and a half), then open the page it names"
+	@echo "make demo      run the article's experiment (40 to 90 seconds on two cores), then open the page it names"
 	@echo "make lint      ruff, its formatting, mypy --strict, and the contracts between packages"
 	@echo "make test      lint, the tests, and some of them on a device that refuses what CUDA would"
 	@echo "make test-all  the same with the slow tests"

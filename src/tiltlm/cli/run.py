@@ -31,7 +31,7 @@ def demo(
     language: Language = "en",
     placement: Chosen = None,
 ) -> None:
-    """The article's experiment in about a minute and a half: a model learns to like x."""
+    """The article's experiment in 40 to 90 seconds on two cores: a model learns to like x."""
     from tiltlm.recipes.run import load_recipe
     from tiltlm.strings.catalogue import read_strings
 

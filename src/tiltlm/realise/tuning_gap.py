@@ -40,7 +40,10 @@ class TuningGap:
         Returns:
             the same sentence, for the details of the run.
         """
-        told = "nothing of the gap is closed where training stops by, so the model stays the base"
+        told = (
+            "training closed nothing of the gap at the contexts that it is stopped by, "
+            "so the model stays the base"
+        )
         self._prepared.progress.note(told)
         return told
 
