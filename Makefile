@@ -86,8 +86,10 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# Mypy looks at everything on one core, while the other has something to do as well.
-LOOK := $(MAKE) --no-print-directory --jobs=2 --output-sync=target lint test-emulated
+# Mypy looks at everything on one core, while the other has something to do as well. Make 3.81, which
+# Macs have, prints what both say as it comes.
+SYNC := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
+LOOK := $(MAKE) --no-print-directory --jobs=2 $(SYNC) lint test-emulated
 
 test: $(READY)
 	$(LOOK)
