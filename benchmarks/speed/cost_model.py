@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tiltlm.losses.head_blocks import BLOCK_NUMBERS
+import torch
+
+from tiltlm.losses.head_blocks import rows_of_a_block
 
 FLOAT, HALF = 4, 2
 LOGIT_PASSES = 12  # times a block of logits is read or written: both heads, softmax, gradient
@@ -85,7 +87,7 @@ def activations(shape: Shape) -> float:
 
 def block(shape: Shape) -> float:
     """Logits held at once."""
-    rows = max(16, BLOCK_NUMBERS // shape.vocabulary)
+    rows = rows_of_a_block(shape.tokens, shape.vocabulary, torch.device("cpu"), alone=False)
     return float(min(rows, shape.tokens) * shape.vocabulary)
 
 

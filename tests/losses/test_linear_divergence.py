@@ -5,6 +5,7 @@ import torch
 
 from tiltlm.errors import ConfigError, ShapeError
 from tiltlm.losses.divergences import DIVERGENCES
+from tiltlm.losses.head_blocks import rows_of_a_block
 from tiltlm.losses.head_target import TargetFromHead
 from tiltlm.losses.linear_divergence import HeadOptions, linear_kl
 from tiltlm.losses.row_gradients import ROW_GRADIENTS
@@ -275,6 +276,20 @@ def test_gradients_of_many_blocks_are_summed_in_more_than_bfloat16(rows, monkeyp
         linear_kl(hidden.to(dtype), learnt, torch.full((64,), -math.log(64))).loss.backward()
         gradients.append(learnt.grad.double())
     assert (gradients[0] - gradients[1]).norm() < 0.006 * gradients[1].norm()
+
+
+@pytest.mark.parametrize("count", [1, 100, 2048, 8192, 1 << 20])
+def test_a_block_is_an_eighth_of_all_logits_at_most_where_that_is_more_than_the_usual(
+    count, monkeypatch
+):
+    usual = 1 << 24
+    monkeypatch.setattr("tiltlm.losses.head_blocks.BLOCK_NUMBERS", usual)
+    alone, beside = (
+        50257 * rows_of_a_block(count, 50257, torch.device("cpu"), alone=alone)
+        for alone in (True, False)
+    )
+    assert alone <= max(usual, min(count * 50257 / 8, 4 * usual)) + 50257
+    assert min(count * 50257, usual) / 2 <= beside <= min(alone, usual)
 
 
 def test_gradients_are_given_away_once():
