@@ -73,8 +73,7 @@ def edit_table(loaded: LoadedModel, key: str, data: Path) -> None:
             bind(work, f"tilt({event}, {strength})")
             done = edit_prepared(work)
             done.model.unload()
-            low, high = done.fidelity.interval or (0.0, 0.0)
-            row.append(f"{done.fidelity.gap_closed:.4f} ({low:.3f} to {high:.3f})")
+            row.append(closed(done))
             gaps.append(done.fidelity.gap_closed)
             mass, size = (
                 done.fidelity.masses[0].base.mean,
@@ -121,12 +120,12 @@ def by_each(work: Prepared) -> Iterator[Tilted]:
         yield done
 
 
-def closed(done: Tilted) -> str:
-    """The gap closed, with its interval where it is not exact."""
-    low, high = done.fidelity.interval or (math.nan, math.nan)
-    exact = done.by == "decode"
-    text = f"{done.fidelity.gap_closed:.4f}"
-    return text if exact else f"{text} ({low:.3f} to {high:.3f})"
+def closed(done: Tilted, digits: int = 4) -> str:
+    """The gap closed, with its interval where it has one and is not exact."""
+    text, interval = f"{done.fidelity.gap_closed:.{digits}f}", done.fidelity.interval
+    if interval is None or done.by == "decode":
+        return text
+    return f"{text} ({interval[0]:.3f} to {interval[1]:.3f})"
 
 
 def balance_table(loaded: LoadedModel, key: str, data: Path) -> None:
@@ -179,11 +178,10 @@ def train_table(loaded: LoadedModel, key: str, data: Path, only: str = "") -> No
             print(f"| `{text}` | {error.what} |", flush=True)
             continue
         done.model.unload()
-        low, high = done.fidelity.interval or (0.0, 0.0)
         leak, seconds = done.fidelity.leakage, work.seconds["train"]
         print(
-            f"| `{text}` | {done.details['parameters']} | {done.fidelity.gap_closed:.3f} "
-            f"({low:.3f} to {high:.3f}) | {done.fidelity.kl_target_base.mean:.2e} | "
+            f"| `{text}` | {done.details['parameters']} | {closed(done, digits=3)} | "
+            f"{done.fidelity.kl_target_base.mean:.2e} | "
             f"{'' if leak is None else f'{leak.mean:.1e}'} | {done.details['kept_step']} of "
             f"{done.details['steps']} | {seconds:.0f} |",
             flush=True,

@@ -88,7 +88,7 @@ def activations(shape: Shape) -> float:
 def block(shape: Shape) -> float:
     """Logits held at once."""
     rows = rows_of_a_block(shape.tokens, shape.vocabulary, torch.device("cpu"), alone=False)
-    return float(min(rows, shape.tokens) * shape.vocabulary)
+    return float(rows * shape.vocabulary)
 
 
 def memory_terms(shape: Shape) -> list[float]:

@@ -26,9 +26,6 @@ KEY = "tiltlm"
 _MOST_BYTES = 100 << 20
 """Of a header, as the format itself limits it."""
 
-_AT_ONCE = 1 << 18
-"""Bytes that are copied at a time: fewer than a core's cache holds, which is five times as fast."""
-
 _MOST_CHARACTERS = 300
 """Of each text of the short form."""
 
@@ -107,7 +104,7 @@ def write_short_form(file: Path, form: ShortForm) -> None:
     with staged(file) as temporary, file.open("rb") as source, temporary.open("wb") as new:
         new.write(len(content).to_bytes(8, "little") + content)
         source.seek(begin)
-        shutil.copyfileobj(source, new, _AT_ONCE)
+        shutil.copyfileobj(source, new)
 
 
 def _header(file: Path) -> tuple[dict[str, Any], int]:

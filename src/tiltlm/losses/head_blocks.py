@@ -141,11 +141,10 @@ def rows_of_a_block(count: int, size: int, device: torch.device, *, alone: bool)
     """
     on_gpu = device.type != "cpu"
     multiple = _GPU_ROWS if on_gpu else 1
-    numbers = BLOCK_NUMBERS
-    if alone:
+    numbers = GPU_BLOCK_NUMBERS if on_gpu else BLOCK_NUMBERS
+    if alone and not on_gpu:
         numbers = max(numbers, min(-(-count * size // _BLOCKS), _LARGER * BLOCK_NUMBERS))
-    most = (GPU_BLOCK_NUMBERS if on_gpu else numbers) // size
-    most = max(16, most // multiple * multiple)
+    most = max(16, numbers // size // multiple * multiple)
     blocks = max(1, -(-count // most))
     return min(most, -(-count // (blocks * multiple)) * multiple) or most
 

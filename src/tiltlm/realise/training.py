@@ -230,7 +230,7 @@ class _TrainingRun:
     def _start_from_edit(
         self, solved: HeadEdit, gap: TuningGap, untrained: dict[str, torch.Tensor]
     ) -> float:
-        """Write the closed-form edit into the head's adapter, unless it may be worse than nothing.
+        """Write the closed-form edit into the head's adapter, unless it closes nothing.
 
         Returns:
             the gap that it closes; 0 where it closes none and was taken out again.
